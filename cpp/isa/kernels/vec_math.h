@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// Exponential functions of vectors. Infinities, NaN and overflow follow IEEE; results too small for a
+// normal float may flush to zero. The polynomials are minimax fits in relative error on the stated
+// interval; the errors given are the largest found over all floats, in units in the last place.
+#pragma once
+
+#include "isa/vec.h"
+
+namespace cnncore {
+namespace CNNCORE_ISA {
+
+/// p * 2^n for integral n in [-150, 128] (NaN allowed), overflowing to infinity.
+CNNCORE_INLINE Vec scale_by_power(Vec p, Vec n) {
+#if defined(__AVX512F__)
+  return _mm512_scalef_ps(p, n);
+#else
+  // In two factors, because 2^128 and 2^-127 have no normal float.
+  const IVec half = to_int(n * set1(0.5f));
+  const IVec rest = isub(to_int(n), half);
+  const IVec one = iset1(127);
+  return p * as_float(shift_left<23>(iadd(half, one))) * as_float(shift_left<23>(iadd(rest, one)));
+#endif
+}
+
+/// e^x; 1 ulp.
+CNNCORE_INLINE Vec exp(Vec x) {
+  // Beyond these bounds the result is infinity or 0 anyway; this operand order lets NaN through.
+  x = max(set1(-104.0f), min(set1(89.0f), x));
+  const Vec n = round(x * set1(1.44269504f));
+  // ln 2 in two parts; n times the first is exact.
+  const Vec r = fmadd(n, set1(2.12194440e-4f), fnmadd(n, set1(0.693359375f), x));
+  Vec q = set1(1.381431823e-03f);  // (e^r - 1 - r) / r^2 on |r| <= ln(2) / 2, 3e-9
+  q = fmadd(q, r, set1(8.368851617e-03f));
+  q = fmadd(q, r, set1(4.166840017e-02f));
+  q = fmadd(q, r, set1(1.666651964e-01f));
+  q = fmadd(q, r, set1(4.999999404e-01f));
+  return scale_by_power(set1(1.0f) + fmadd(r * r, q, r), n);
+}
+
+/// ln x; 1 ulp. log(0) = -inf, log of a negative number is NaN; denormals count in full.
+CNNCORE_INLINE Vec log(Vec x) {
+  const Vec infinity = set1(__builtin_inff());
+  const Vec smallest_normal = set1(1.17549435e-38f);
+  // A denormal is its bits times 2^-149, also when the processor takes denormals for zero.
+  const Mask tiny = greater(smallest_normal, abs(x));
+  const Vec bits_as_number = to_float(iand(as_int(x), iset1(0x7fffffff)));
+  const Vec positive = select(tiny, bits_as_number, x);
+  // positive = m * 2^e with m in [sqrt(1/2), sqrt(2)): 0x3f3504f3 is sqrt(1/2).
+  const IVec shifted = iadd(as_int(positive), iset1(0x3f800000 - 0x3f3504f3));
+  const Vec exponent =
+      to_float(isub(shift_right<23>(shifted), iset1(127))) - select(tiny, set1(149.0f), zero());
+  const Vec f = as_float(iadd(iand(shifted, iset1(0x007fffff)), iset1(0x3f3504f3))) - set1(1.0f);
+  const Vec square = f * f;
+  Vec q = set1(-7.635588199e-02f);  // (ln(1 + f) - f + f^2 / 2) / f^3, 6e-9
+  q = fmadd(q, f, set1(1.276330054e-01f));
+  q = fmadd(q, f, set1(-1.316059530e-01f));
+  q = fmadd(q, f, set1(1.420155764e-01f));
+  q = fmadd(q, f, set1(-1.662329733e-01f));
+  q = fmadd(q, f, set1(2.000123262e-01f));
+  q = fmadd(q, f, set1(-2.500082254e-01f));
+  q = fmadd(q, f, set1(3.333333135e-01f));
+  const Vec low = fmadd(exponent, set1(-2.12194440e-4f), fnmadd(set1(0.5f), square, q * square * f));
+  Vec result = fmadd(exponent, set1(0.693359375f), f + low);
+  result = select(equal(x, infinity), infinity, result);
+  result = select(equal(positive, zero()), zero() - infinity, result);
+  return select(either(greater(zero(), x), is_nan(x)), set1(__builtin_nanf("")), result);
+}
+
+/// ln(1 + x); 2 ulp, also for small x.
+CNNCORE_INLINE Vec log1p(Vec x) {
+  const Vec u = set1(1.0f) + x;
+  // 1 + x = u + (x - (u - 1)) exactly where the rounding of u matters.
+  const Vec correction = (x - (u - set1(1.0f))) / u;
+  const Mask plain = either(equal(u, zero()), equal(u, set1(__builtin_inff())));
+  return log(u) + select(plain, zero(), correction);
+}
+
+/// Hyperbolic tangent; 2 ulp.
+CNNCORE_INLINE Vec tanh(Vec x) {
+  const Vec magnitude = abs(x);
+  const Vec z = x * x;
+  Vec q = set1(-5.702602677e-03f);  // (tanh(x) / x - 1) / x^2 on |x| <= 0.625, 4e-9
+  q = fmadd(q, z, set1(2.063703723e-02f));
+  q = fmadd(q, z, set1(-5.373911560e-02f));
+  q = fmadd(q, z, set1(1.333143562e-01f));
+  q = fmadd(q, z, set1(-3.333328068e-01f));
+  const Vec near = fmadd(x * z, q, x);
+  const Vec far = set1(1.0f) - set1(2.0f) / (exp(magnitude + magnitude) + set1(1.0f));
+  const Vec signed_far = as_float(ior(as_int(far), iand(as_int(x), iset1(static_cast<int>(0x80000000u)))));
+  return select(greater(set1(0.625f), magnitude), near, signed_far);
+}
+
+/// 1 / (1 + e^-x); 3 ulp.
+CNNCORE_INLINE Vec sigmoid(Vec x) { return set1(1.0f) / (set1(1.0f) + exp(zero() - x)); }
+
+/// ln(1 + e^x) without overflow; 3 ulp. NaN gives NaN.
+CNNCORE_INLINE Vec softplus(Vec x) { return max(zero(), x) + log1p(exp(zero() - abs(x))); }
+
+}  // namespace CNNCORE_ISA
+}  // namespace cnncore
