@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bind/bind.h"
+
+PYBIND11_MODULE(_core, module) {
+  module.doc() = "The C++ core of cnncore: kernels, steps and the Program that runs them.";
+  cnncore::bind_program(module);
+  if (cnncore::bind_conv) cnncore::bind_conv(module);
+  cnncore::bind_runtime(module);
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "program/program.h"
+
+#include "bind/bind.h"
+#include "core/error.h"
+
+namespace cnncore {
+namespace {
+
+/// A Program together with the Python objects whose memory it uses.
+class PyProgram {
+ public:
+  int add_value(const std::vector<std::int64_t>& shape, const std::string& dtype, const std::string& layout) {
+    return program_.add_value(desc_from_python(shape, dtype, layout));
+  }
+
+  int add_step(const std::string& op, const std::vector<int>& inputs, const std::vector<int>& outputs,
+               std::map<std::string, AttrValue> attrs, bool setup, const std::string& label) {
+    return program_.add_step(op, inputs, outputs, Attrs(std::move(attrs)), setup, label);
+  }
+
+  py::dict step_info(int index) const {
+    const auto& entry = program_.step(index);
+    py::dict info;
+    info["op"] = entry.op;
+    info["label"] = entry.label;
+    info["setup"] = entry.setup;
+    info["algorithm"] = entry.step->algorithm();
+    info["workspace"] = entry.step->workspace_bytes();
+    info["scratch"] = entry.step->scratch_bytes();
+    info["flops"] = entry.step->flops();
+    info["bytes"] = entry.bytes;
+    return info;
+  }
+
+  void bind(int value, py::array array, bool writable) {
+    const TensorDesc& desc = program_.desc(value);
+    void* memory = direct_memory(array, desc, "bound array");
+    require(memory != nullptr, "bound array: expected dense ", name_of(desc.dtype),
+            " memory in the value's layout");
+    require(!writable || array.writeable(), "bound array: expected a writable array");
+    program_.bind(value, memory, writable);
+    bound_[value] = std::move(array);
+  }
+
+  py::list run(const py::sequence& arrays) { return run_timed(arrays, nullptr); }
+
+  py::tuple profile(const py::sequence& arrays) {
+    std::vector<double> seconds(static_cast<std::size_t>(program_.step_count()), 0.0);
+    py::list outputs = run_timed(arrays, seconds.data());
+    return py::make_tuple(outputs, seconds);
+  }
+
+  Program& program() { return program_; }
+
+ private:
+  /// A context that returns to the program's idle list whatever happens.
+  class Lease {
+   public:
+    explicit Lease(Program& program) : program_(program), context_(program.acquire()) {}
+    ~Lease() { program_.release(std::move(context_)); }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    RunContext& operator*() { return *context_; }
+
+   private:
+    Program& program_;
+    std::unique_ptr<RunContext> context_;
+  };
+
+  py::list run_timed(const py::sequence& arrays, double* seconds) {
+    const auto& inputs = program_.inputs();
+    require(arrays.size() == inputs.size(), "expected ", inputs.size(), " input arrays, got ", arrays.size());
+    Lease lease(program_);
+    std::vector<py::array> held(inputs.size());
+    std::vector<void*> input_pointers(inputs.size());
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      const std::string what = inputs.size() == 1 ? "input" : "input " + std::to_string(i);
+      held[i] = array_from_python(py::object(arrays[i]), what);
+      input_pointers[i] = stage_input(held[i], program_.desc(inputs[i]), what, program_.staging(*lease, i));
+    }
+    py::list outputs(program_.outputs().size());
+    std::vector<void*> output_pointers(program_.outputs().size());
+    for (std::size_t i = 0; i < output_pointers.size(); ++i) {
+      py::array array = new_array(program_.desc(program_.outputs()[i]));
+      output_pointers[i] = array.mutable_data();
+      outputs[i] = std::move(array);
+    }
+    {
+      const py::gil_scoped_release released;
+      program_.run(*lease, input_pointers.data(), output_pointers.data(), seconds);
+    }
+    return outputs;
+  }
+
+  Program program_;
+  std::map<int, py::array> bound_;
+};
+
+}  // namespace
+
+void bind_program(py::module_& module) {
+  py::class_<PyProgram>(module, "Program")
+      .def(py::init<>())
+      .def("add_value", &PyProgram::add_value, py::arg("shape"), py::arg("dtype") = "float32",
+           py::arg("layout") = "channels_last")
+      .def("add_step", &PyProgram::add_step, py::arg("op"), py::arg("inputs"), py::arg("outputs"),
+           py::arg("attrs"), py::arg("setup") = false, py::arg("label") = "")
+      .def("step_info", &PyProgram::step_info, py::arg("step"))
+      .def(
+          "place",
+          [](PyProgram& self, int value, const std::string& storage, std::size_t offset) {
+            self.program().place(value, storage, offset);
+          },
+          py::arg("value"), py::arg("storage"), py::arg("offset"))
+      .def(
+          "alias",
+          [](PyProgram& self, int value, int base, std::size_t offset) {
+            self.program().alias(value, base, offset);
+          },
+          py::arg("value"), py::arg("base"), py::arg("offset") = 0)
+      .def(
+          "place_workspace",
+          [](PyProgram& self, int step, std::size_t offset) { self.program().place_workspace(step, offset); },
+          py::arg("step"), py::arg("offset"))
+      .def(
+          "set_inputs", [](PyProgram& self, const std::vector<int>& ids) { self.program().set_inputs(ids); },
+          py::arg("values"))
+      .def(
+          "set_outputs",
+          [](PyProgram& self, const std::vector<int>& ids) { self.program().set_outputs(ids); },
+          py::arg("values"))
+      .def("bind", &PyProgram::bind, py::arg("value"), py::arg("array"), py::arg("writable") = false)
+      .def(
+          "finish",
+          [](PyProgram& self, std::size_t arena, std::size_t persistent) {
+            self.program().finish(arena, persistent);
+          },
+          py::arg("arena_bytes"), py::arg("persistent_bytes") = 0)
+      .def("setup",
+           [](PyProgram& self) {
+             const py::gil_scoped_release released;
+             self.program().setup();
+           })
+      .def("run", &PyProgram::run, py::arg("arrays"))
+      .def("profile", &PyProgram::profile, py::arg("arrays"))
+      .def_property_readonly("scratch_bytes_per_thread",
+                             [](PyProgram& self) { return self.program().scratch_bytes_per_thread(); });
+}
+
+}  // namespace cnncore

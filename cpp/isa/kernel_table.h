@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "isa/copy.h"
+#include "isa/depthwise.h"
+#include "isa/elementwise.h"
+#include "isa/gemm_tile.h"
+#include "isa/norm.h"
+#include "isa/optimizer.h"
+#include "isa/outer_tile.h"
+#include "isa/peak.h"
+#include "isa/pool.h"
+#include "isa/reduce.h"
+#include "isa/softmax.h"
+
+namespace cnncore {
+
+/// Every kernel of one instruction set with its tile sizes: the whole tuning of a CPU is one of
+/// these tables. Kernels take raw pointers and sizes and handle their own edges; they allocate
+/// nothing, start no threads, throw nothing and keep no state.
+struct KernelTable {
+  const char* name;
+  int width;  // floats in a vector
+  GemmTileKernels gemm_tile;
+  OuterTileKernels outer_tile;
+  DepthwiseKernels depthwise;
+  PoolKernels pool;
+  NormKernels norm;
+  ElementwiseKernels elementwise;
+  ReduceKernels reduce;
+  SoftmaxKernels softmax;
+  OptimizerKernels optimizer;
+  CopyKernels copy;
+  PeakKernels peak;
+};
+
+/// The table of the best instruction set that this CPU has and CNNCORE_ISA allows; picked once per process.
+const KernelTable& kernels();
+
+/// Names of the instruction sets this CPU can run, worst first.
+std::vector<std::string> available_isas();
+
+}  // namespace cnncore

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "isa/kernel_table.h"
+#include "isa/vec.h"
+
+#define CNNCORE_TEXT_OF(name) #name
+#define CNNCORE_TEXT(name) CNNCORE_TEXT_OF(name)
+
+namespace cnncore {
+namespace CNNCORE_ISA {
+
+GemmTileKernels gemm_tile_kernels();
+OuterTileKernels outer_tile_kernels();
+DepthwiseKernels depthwise_kernels();
+PoolKernels pool_kernels();
+NormKernels norm_kernels();
+ElementwiseKernels elementwise_kernels();
+ReduceKernels reduce_kernels();
+SoftmaxKernels softmax_kernels();
+OptimizerKernels optimizer_kernels();
+CopyKernels copy_kernels();
+PeakKernels peak_kernels();
+
+KernelTable kernel_table() {
+  return {CNNCORE_TEXT(CNNCORE_ISA),
+          kWidth,
+          gemm_tile_kernels(),
+          outer_tile_kernels(),
+          depthwise_kernels(),
+          pool_kernels(),
+          norm_kernels(),
+          elementwise_kernels(),
+          reduce_kernels(),
+          softmax_kernels(),
+          optimizer_kernels(),
+          copy_kernels(),
+          peak_kernels()};
+}
+
+}  // namespace CNNCORE_ISA
+}  // namespace cnncore

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "program/program.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "core/parallel.h"
+#include "ops/registry.h"
+
+namespace cnncore {
+namespace {
+
+// Fixed positions in RunContext::bases; bound values, inputs and outputs follow.
+constexpr std::size_t kNullBase = 0;
+constexpr std::size_t kArenaBase = 1;
+constexpr std::size_t kPersistentBase = 2;
+constexpr std::size_t kFirstBound = 3;
+
+constexpr std::size_t kIdleContexts = 4;
+constexpr int kMaxTensors = 4096;
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+const TensorDesc& StepSpec::input(std::size_t i) const {
+  require(has_input(i), op, ": missing input ", i);
+  return inputs[i].desc;
+}
+
+const TensorDesc& StepSpec::output(std::size_t i) const {
+  require(has_output(i), op, ": missing output ", i);
+  return outputs[i].desc;
+}
+
+Program::ValueEntry& Program::value(int id) {
+  require(id >= 0 && static_cast<std::size_t>(id) < values_.size(), "no value ", id);
+  return values_[static_cast<std::size_t>(id)];
+}
+
+StepTensor Program::tensor(int id) const {
+  if (id < 0) return {};
+  return {true, values_.at(static_cast<std::size_t>(id)).desc};
+}
+
+int Program::add_value(const TensorDesc& desc) {
+  ValueEntry entry;
+  entry.desc = desc;
+  values_.push_back(entry);
+  return static_cast<int>(values_.size()) - 1;
+}
+
+int Program::add_step(const std::string& op, const std::vector<int>& inputs, const std::vector<int>& outputs,
+                      Attrs attrs, bool setup, const std::string& label) {
+  require(!finished_, "the program is finished");
+  require(inputs.size() + outputs.size() <= kMaxTensors, op, ": too many tensors");
+  StepSpec spec;
+  spec.op = op;
+  spec.attrs = std::move(attrs);
+  StepEntry entry;
+  for (const int id : inputs) {
+    spec.inputs.push_back(tensor(id));
+    if (id >= 0) entry.bytes += static_cast<double>(desc(id).bytes());
+  }
+  for (const int id : outputs) {
+    spec.outputs.push_back(tensor(id));
+    if (id >= 0) entry.bytes += static_cast<double>(desc(id).bytes());
+  }
+  entry.op = op;
+  entry.label = label;
+  entry.setup = setup;
+  entry.step = step_registry().make(spec);
+  entry.inputs = inputs;
+  entry.outputs = outputs;
+  scratch_bytes_ = std::max(scratch_bytes_, align_up(entry.step->scratch_bytes()));
+  steps_.push_back(std::move(entry));
+  return static_cast<int>(steps_.size()) - 1;
+}
+
+void Program::place(int id, const std::string& storage, std::size_t offset) {
+  ValueEntry& entry = value(id);
+  if (entry.storage == Storage::input) {
+    staging_[entry.slot] = offset;
+    return;
+  }
+  require(storage == "arena" || storage == "persistent", "expected storage arena or persistent, got ",
+          storage);
+  entry.storage = storage == "arena" ? Storage::arena : Storage::persistent;
+  entry.offset = offset;
+}
+
+void Program::alias(int id, int base, std::size_t offset) {
+  require(id != base, "value ", id, " cannot be its own alias");
+  value(base);
+  ValueEntry& entry = value(id);
+  entry.storage = Storage::alias;
+  entry.alias_of = base;
+  entry.offset = offset;
+}
+
+void Program::place_workspace(int index, std::size_t offset) {
+  steps_.at(static_cast<std::size_t>(index)).workspace_offset = offset;
+}
+
+void Program::bind(int id, void* memory, bool writable) {
+  ValueEntry& entry = value(id);
+  if (entry.storage == Storage::bound) {
+    bound_[entry.slot] = static_cast<std::byte*>(memory);
+  } else {
+    entry.storage = Storage::bound;
+    entry.slot = bound_.size();
+    bound_.push_back(static_cast<std::byte*>(memory));
+  }
+  writes_bound_ = writes_bound_ || writable;
+}
+
+void Program::set_inputs(const std::vector<int>& ids) {
+  inputs_ = ids;
+  staging_.assign(ids.size(), 0);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    value(ids[i]).storage = Storage::input;
+    value(ids[i]).slot = i;
+  }
+}
+
+void Program::set_outputs(const std::vector<int>& ids) {
+  outputs_ = ids;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    require(value(ids[i]).storage == Storage::none, "output ", i, " already has a place");
+    value(ids[i]).storage = Storage::output;
+    value(ids[i]).slot = i;
+  }
+}
+
+Program::Address Program::resolve(int id) const {
+  if (id < 0) return {kNullBase, 0};
+  std::size_t offset = 0;
+  const ValueEntry* entry = &values_.at(static_cast<std::size_t>(id));
+  for (std::size_t hops = 0; entry->storage == Storage::alias; ++hops) {
+    require(hops < values_.size(), "aliases of value ", id, " form a cycle");
+    offset += entry->offset;
+    entry = &values_[static_cast<std::size_t>(entry->alias_of)];
+  }
+  switch (entry->storage) {
+    case Storage::arena:
+      return {kArenaBase, offset + entry->offset};
+    case Storage::persistent:
+      return {kPersistentBase, offset + entry->offset};
+    case Storage::bound:
+      return {kFirstBound + entry->slot, offset};
+    case Storage::input:
+      return {kFirstBound + bound_.size() + entry->slot, offset};
+    case Storage::output:
+      return {kFirstBound + bound_.size() + inputs_.size() + entry->slot, offset};
+    default:
+      fail("value ", id, " ", values_[static_cast<std::size_t>(id)].desc.shape_text(),
+           " has no place in memory");
+  }
+}
+
+void Program::append_call(std::vector<Call>& calls, std::size_t index) {
+  const StepEntry& entry = steps_[index];
+  calls.push_back({entry.step.get(), index, addresses_.size(), entry.inputs.size(), entry.outputs.size(),
+                   entry.workspace_offset});
+  for (const int id : entry.inputs) addresses_.push_back(resolve(id));
+  for (const int id : entry.outputs) addresses_.push_back(resolve(id));
+  max_tensors_ = std::max(max_tensors_, entry.inputs.size() + entry.outputs.size());
+}
+
+void Program::finish(std::size_t arena_bytes, std::size_t persistent_bytes) {
+  require(!finished_, "the program is already finished");
+  for (std::size_t i = 0; i < steps_.size(); ++i) append_call(steps_[i].setup ? setup_calls_ : calls_, i);
+  arena_bytes_ = arena_bytes;
+  persistent_ = Buffer(persistent_bytes);
+  finished_ = true;
+}
+
+std::unique_ptr<RunContext> Program::new_context() const {
+  auto context = std::make_unique<RunContext>();
+  context->arena = Buffer(arena_bytes_);
+  context->bases.assign(kFirstBound + bound_.size() + inputs_.size() + outputs_.size(), nullptr);
+  context->pointers.assign(max_tensors_, nullptr);
+  return context;
+}
+
+std::unique_ptr<RunContext> Program::acquire() {
+  require(finished_, "the program is not finished");
+  std::unique_ptr<RunContext> context;
+  {
+    const std::lock_guard<std::mutex> lock(idle_mutex_);
+    if (!idle_.empty()) {
+      context = std::move(idle_.back());
+      idle_.pop_back();
+    }
+  }
+  return context != nullptr ? std::move(context) : new_context();
+}
+
+void Program::release(std::unique_ptr<RunContext> context) {
+  const std::lock_guard<std::mutex> lock(idle_mutex_);
+  if (idle_.size() < kIdleContexts) idle_.push_back(std::move(context));
+}
+
+std::byte* Program::staging(RunContext& context, std::size_t i) const {
+  return context.arena.data() + staging_.at(i);
+}
+
+void Program::execute(const std::vector<Call>& calls, RunContext& context, double* seconds) const {
+  const ThreadSnapshot threads;
+  const FlushDenormals flush;
+  const std::size_t needed = scratch_bytes_ * static_cast<std::size_t>(num_threads());
+  if (context.scratch.size() < needed) context.scratch = Buffer(needed);
+  void** pointers = context.pointers.data();
+  for (const Call& call : calls) {
+    const double start = seconds != nullptr ? now() : 0.0;
+    for (std::size_t i = 0; i < call.inputs + call.outputs; ++i) {
+      const Address& address = addresses_[call.first + i];
+      pointers[i] = address.base == kNullBase ? nullptr : context.bases[address.base] + address.offset;
+    }
+    StepArgs args;
+    args.inputs = pointers;
+    args.outputs = pointers + call.inputs;
+    args.workspace = context.arena.data() + call.workspace_offset;
+    args.scratch = context.scratch.data();
+    args.scratch_stride = scratch_bytes_;
+    call.step->run(args);
+    if (seconds != nullptr) seconds[call.entry] = now() - start;
+  }
+}
+
+void Program::run(RunContext& context, void* const* inputs, void* const* outputs, double* seconds) {
+  std::unique_lock<std::shared_mutex> alone(running_, std::defer_lock);
+  std::shared_lock<std::shared_mutex> shared(running_, std::defer_lock);
+  if (writes_bound_) {
+    alone.lock();
+  } else {
+    shared.lock();
+  }
+  auto& bases = context.bases;
+  bases[kArenaBase] = context.arena.data();
+  bases[kPersistentBase] = persistent_.data();
+  std::copy(bound_.begin(), bound_.end(), bases.begin() + kFirstBound);
+  auto* next = bases.data() + kFirstBound + bound_.size();
+  for (std::size_t i = 0; i < inputs_.size(); ++i) *next++ = static_cast<std::byte*>(inputs[i]);
+  for (std::size_t i = 0; i < outputs_.size(); ++i) *next++ = static_cast<std::byte*>(outputs[i]);
+  execute(calls_, context, seconds);
+}
+
+void Program::setup() {
+  require(finished_, "the program is not finished");
+  const std::unique_lock<std::shared_mutex> alone(running_);
+  const auto context = new_context();
+  context->bases[kArenaBase] = context->arena.data();
+  context->bases[kPersistentBase] = persistent_.data();
+  std::copy(bound_.begin(), bound_.end(), context->bases.begin() + kFirstBound);
+  execute(setup_calls_, *context, nullptr);
+}
+
+}  // namespace cnncore

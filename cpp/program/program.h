@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <vector>
+
+#include "core/buffer.h"
+#include "program/step.h"
+
+namespace cnncore {
+
+/// Memory of one run: arena, per-thread scratch and the base address of every storage.
+/// A program keeps a few idle ones, so that callers in several threads do not wait for each other.
+struct RunContext {
+  Buffer arena;
+  Buffer scratch;
+  std::vector<std::byte*> bases;
+  std::vector<void*> pointers;  // of the running step's tensors
+};
+
+/// A flat list of steps over planned memory. Built once from Python: values, steps, places, finish();
+/// then run many times in one call without looking anything up.
+class Program {
+ public:
+  /// Where a value lives: an offset from one base address.
+  enum class Storage { none, arena, persistent, bound, input, output, alias };
+
+  int add_value(const TensorDesc& desc);
+  int add_step(const std::string& op, const std::vector<int>& inputs, const std::vector<int>& outputs,
+               Attrs attrs, bool setup, const std::string& label);
+
+  void place(int value, const std::string& storage, std::size_t offset);
+  void alias(int value, int base, std::size_t offset);
+  void place_workspace(int step, std::size_t offset);
+  void bind(int value, void* memory, bool writable);
+  void set_inputs(const std::vector<int>& values);
+  void set_outputs(const std::vector<int>& values);
+  void finish(std::size_t arena_bytes, std::size_t persistent_bytes);
+
+  /// Runs the setup steps (weight packing, folding) into persistent memory.
+  void setup();
+
+  std::unique_ptr<RunContext> acquire();
+  void release(std::unique_ptr<RunContext> context);
+  /// The staging memory of input `i` in `context`.
+  std::byte* staging(RunContext& context, std::size_t i) const;
+  /// Runs all steps; `seconds`, when given, receives each step's time.
+  void run(RunContext& context, void* const* inputs, void* const* outputs, double* seconds = nullptr);
+
+  struct StepEntry {
+    std::string op;
+    std::string label;
+    bool setup = false;
+    std::unique_ptr<Step> step;
+    std::vector<int> inputs;
+    std::vector<int> outputs;
+    std::size_t workspace_offset = 0;
+    double bytes = 0;
+  };
+
+  const StepEntry& step(int index) const { return steps_.at(static_cast<std::size_t>(index)); }
+  int step_count() const { return static_cast<int>(steps_.size()); }
+  const TensorDesc& desc(int value) const { return values_.at(static_cast<std::size_t>(value)).desc; }
+  const std::vector<int>& inputs() const { return inputs_; }
+  const std::vector<int>& outputs() const { return outputs_; }
+  std::size_t scratch_bytes_per_thread() const { return scratch_bytes_; }
+
+ private:
+  struct Address {
+    std::size_t base = 0;
+    std::size_t offset = 0;
+  };
+  struct ValueEntry {
+    TensorDesc desc;
+    Storage storage = Storage::none;
+    std::size_t offset = 0;
+    int alias_of = -1;
+    std::size_t slot = 0;  // index among the bound, input or output values
+    Address address;
+  };
+  /// A step ready to run: its tensors' addresses in one flat table (inputs, then outputs).
+  struct Call {
+    const Step* step;
+    std::size_t entry;
+    std::size_t first;  // into addresses_
+    std::size_t inputs;
+    std::size_t outputs;
+    std::size_t workspace_offset;
+  };
+
+  ValueEntry& value(int id);
+  Address resolve(int id) const;
+  StepTensor tensor(int id) const;
+  std::unique_ptr<RunContext> new_context() const;
+  void append_call(std::vector<Call>& calls, std::size_t index);
+  void execute(const std::vector<Call>& calls, RunContext& context, double* seconds) const;
+
+  std::vector<ValueEntry> values_;
+  std::vector<StepEntry> steps_;
+  std::vector<int> inputs_;
+  std::vector<int> outputs_;
+  std::vector<std::size_t> staging_;
+  std::vector<std::byte*> bound_;
+  bool writes_bound_ = false;  // then runs exclude each other
+  bool finished_ = false;
+
+  std::size_t arena_bytes_ = 0;
+  std::size_t scratch_bytes_ = 0;
+  std::size_t max_tensors_ = 0;
+  Buffer persistent_;
+  std::vector<Address> addresses_;
+  std::vector<Call> setup_calls_;
+  std::vector<Call> calls_;
+
+  std::shared_mutex running_;
+  std::mutex idle_mutex_;
+  std::vector<std::unique_ptr<RunContext>> idle_;
+};
+
+}  // namespace cnncore
