@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks against peers: the same weights and data in each, answers compared, calls interleaved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from cnncore.bench.timing import Timing, interleaved
+from networks import Array, Network, State, with_statistics
+from peers import Runner, Unavailable
+
+OURS = "cnncore"
+TRAINING_STEPS_COMPARED = 3
+RELATIVE_TOLERANCE = 2e-3
+"""Of the largest output: float32 sums of a few thousand products in another order, with Winograd's share."""
+
+
+@dataclass
+class Row:
+    """One network in one mode at one batch: runner -> timing, and what was left out or went wrong."""
+
+    network: str
+    mode: str
+    batch: int
+    times: dict[str, Timing] = field(default_factory=dict)
+    errors: dict[str, float] = field(default_factory=dict)
+    """Runner -> largest difference from the first runner's answer, relative to that answer's largest value."""
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times faster than the best peer cnncore is, by the median."""
+        peers = [timing.median for name, timing in self.times.items() if name != OURS]
+        return min(peers) / self.times[OURS].median if peers and OURS in self.times else None
+
+    @property
+    def ratio_of_minimum(self) -> float | None:
+        """The same by the minimum."""
+        peers = [timing.minimum for name, timing in self.times.items() if name != OURS]
+        return min(peers) / self.times[OURS].minimum if peers and OURS in self.times else None
+
+
+def initial_state(network: Network, runners: list[Runner]) -> State:
+    """Weights every runner is given, from the first that can make them."""
+    for runner in runners:
+        if runner.state is not None:
+            return with_statistics(runner.state(network))
+    raise Unavailable("none of the runners can initialise weights")
+
+
+def inference(network: Network, batch: int, runners: list[Runner], seconds: float) -> Row:
+    """Time `predict(x)` of each runner, after checking that all give the same answer."""
+    row = Row(network.name, "inference", batch)
+    x, _ = network.data(batch)
+    state = initial_state(network, runners)
+    calls: dict[str, Callable[[], object]] = {}
+    answers: dict[str, Array] = {}
+    for runner in runners:
+        try:
+            predict = runner.predictor(network, state, batch)
+        except Unavailable as reason:
+            row.notes.append(f"{runner.name}: {reason}")
+            continue
+        answers[runner.name] = predict(x)
+        calls[runner.name] = lambda predict=predict: predict(x)
+    _compare(row, answers)
+    row.times = interleaved(calls, seconds)
+    return row
+
+
+def training(network: Network, batch: int, runners: list[Runner], seconds: float) -> Row:
+    """Time a training step of each runner, after checking that the first losses agree."""
+    row = Row(network.name, "training", batch)
+    x, y = network.data(batch)
+    state = initial_state(network, runners)
+    calls: dict[str, Callable[[], object]] = {}
+    answers: dict[str, Array] = {}
+    for runner in runners:
+        if runner.trainer is None:
+            continue
+        step = runner.trainer(network, state)
+        losses = [step(x, y) for _ in range(TRAINING_STEPS_COMPARED)]
+        answers[runner.name] = np.array(losses, np.float32)
+        calls[runner.name] = lambda step=step: step(x, y)
+    if network.random:
+        row.notes.append("losses not compared: dropout draws other numbers in each library")
+    else:
+        _compare(row, answers)
+    row.times = interleaved(calls, seconds)
+    return row
+
+
+def _compare(row: Row, answers: dict[str, Array]) -> None:
+    """Note each answer's distance from the first; an answer that is wrong stops the benchmark."""
+    names = list(answers)
+    reference = answers[names[0]]
+    scale = float(np.abs(reference).max())
+    for name in names[1:]:
+        error = float(np.abs(answers[name] - reference).max()) / scale
+        row.errors[name] = error
+        if not error <= RELATIVE_TOLERANCE:
+            raise AssertionError(
+                f"{row.network} {row.mode} batch {row.batch}: {name} and {names[0]} differ by {error:.1e} of the largest value"
+            )

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The networks of the benchmark, one line each, and the data every runner gets for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+State = dict[str, npt.NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network by the name it has in `cnncore.models`, its input, and the batches it is usually measured at."""
+
+    name: str
+    channels: int
+    size: int
+    classes: int
+    inference: tuple[int, ...]
+    training: tuple[int, ...]
+    random: bool = False
+    """Its training draws random numbers (dropout), so losses of different libraries cannot be compared."""
+
+    def data(self, batch: int) -> tuple[Array, Labels]:
+        """Images and labels, the same in every call."""
+        generator = np.random.default_rng(batch)
+        x = generator.standard_normal((batch, self.channels, self.size, self.size), dtype=np.float32)
+        return x, generator.integers(0, self.classes, batch)
+
+
+NETWORKS = {
+    network.name: network
+    for network in (
+        Network("lenet5", 1, 28, 10, inference=(1, 32, 64), training=(64,)),
+        Network("mnist_cnn", 1, 28, 10, inference=(1, 32, 64), training=(64,), random=True),
+        Network("resnet20", 3, 32, 10, inference=(1, 32, 128), training=(128,)),
+    )
+}
+
+
+def with_statistics(state: State) -> State:
+    """The same weights with running statistics as training leaves them: a fresh network's would hide a wrong fold."""
+    generator = np.random.default_rng(7)
+    result = dict(state)
+    for name, value in state.items():
+        if name.endswith("running_mean"):
+            result[name] = (0.1 * generator.standard_normal(value.shape)).astype(np.float32)
+        elif name.endswith("running_var"):
+            result[name] = generator.uniform(0.5, 1.5, value.shape).astype(np.float32)
+    return result

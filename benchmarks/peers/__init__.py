@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the benchmark compares with: one file a peer, each importing its package only when asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from networks import Array, Labels, Network, State
+
+Predict = Callable[[Array], Array]
+Step = Callable[[Array, Labels], float]
+
+MODULES = {
+    "cnncore": "peers.ours",
+    "torch": "peers.pytorch",
+    "onnxruntime": "peers.onnx_runtime",
+    "openvino": "peers.open_vino",
+}
+
+
+class Unavailable(Exception):
+    """This peer cannot take part; the message says why."""
+
+
+@dataclass(frozen=True)
+class Runner:
+    """One way of running a network: a column of the table."""
+
+    name: str
+    predictor: Callable[[Network, State, int], Predict]
+    trainer: Callable[[Network, State], Step] | None = None
+    """Cross-entropy, backward pass and one step of SGD with `LEARNING_RATE` and `MOMENTUM`; returns the loss."""
+    state: Callable[[Network], State] | None = None
+    """Freshly initialised weights under torch's names."""
+
+
+LEARNING_RATE = 0.01
+MOMENTUM = 0.9
+
+
+def runners(peer: str, threads: int) -> list[Runner]:
+    """The runners of one peer, held to `threads` threads. Raises `Unavailable` where its package is missing."""
+    try:
+        module = importlib.import_module(MODULES[peer])
+    except ImportError as error:
+        raise Unavailable(f"{error.name or error} is not installed") from error
+    made: list[Runner] = module.runners(threads)
+    return made

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network as ONNX bytes, for the peers that only run models others have made."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+from networks import Network, State
+
+from . import Unavailable
+
+
+def onnx_bytes(network: Network, state: State, batch: int) -> bytes:
+    """The network in inference mode with these weights and a fixed batch."""
+    try:
+        from . import pytorch
+    except ImportError as error:
+        raise Unavailable(f"the ONNX file is exported by torch, but {error.name} is not installed") from error
+    import torch
+
+    model = pytorch.module(network, state).eval()
+    example = torch.zeros((batch, network.channels, network.size, network.size))
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # The exporter that is not deprecated needs onnxscript.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(model, (example,), buffer, dynamo=False, input_names=["x"], output_names=["y"])
+    return buffer.getvalue()

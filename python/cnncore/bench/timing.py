@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Timing of competing calls in one run.
+
+A shared machine makes an absolute time mean little, so calls that are to be compared take turns: one burst
+of each, round after round. The minimum tells what the code can do, the median what it usually does.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+BURST_SECONDS = 0.02
+SETTLE_SECONDS = 0.006
+"""Thread pools spin after a call, libgomp for some milliseconds; a burst waits until the last one's are asleep."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds a call took: the fastest, the median, and how many calls were measured."""
+
+    minimum: float
+    median: float
+    calls: int
+
+
+def interleaved(
+    calls: Mapping[str, Callable[[], object]],
+    seconds: float = 1.0,
+    min_rounds: int = 3,
+    settle: float = SETTLE_SECONDS,
+) -> dict[str, Timing]:
+    """Time each call of `calls` in turns.
+
+    Args:
+        calls: name -> function without arguments.
+        seconds: what each of them gets altogether, about.
+        min_rounds: bursts each gets at least, however long a call takes.
+        settle: pause before each burst.
+
+    Returns:
+        name -> `Timing`, in the order of `calls`.
+
+    Example:
+        >>> times = interleaved({"sum": lambda: sum(range(100)), "max": lambda: max(range(100))}, seconds=0.01)
+        >>> sorted(times)
+        ['max', 'sum']
+    """
+    for call in calls.values():
+        call()
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    begin = time.perf_counter()
+    rounds = 0
+    while rounds < min_rounds or time.perf_counter() - begin < seconds * len(calls):
+        for name, call in calls.items():
+            time.sleep(settle)
+            samples[name] += _burst(call)
+        rounds += 1
+    return {name: Timing(min(taken), statistics.median(taken), len(taken)) for name, taken in samples.items()}
+
+
+def _burst(call: Callable[[], object]) -> list[float]:
+    """Seconds of each call of one burst; short calls are preceded by one that wakes threads and caches."""
+    first = _once(call)
+    if first > BURST_SECONDS:
+        return [first]
+    taken: list[float] = []
+    end = time.perf_counter() + BURST_SECONDS
+    while not taken or time.perf_counter() < end:
+        taken.append(_once(call))
+    return taken
+
+
+def _once(call: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
