@@ -1,10 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace cnncore {
 
-struct CopyKernels {};
+/// `rows` rows of `n` elements; all strides in bytes, any sign.
+struct StridedRows {
+  std::int64_t rows;
+  std::int64_t n;
+  const std::byte* src;
+  std::int64_t src_row;
+  std::int64_t src_step;
+  std::byte* dst;
+  std::int64_t dst_row;
+  std::int64_t dst_step;
+};
+
+/// dst[i, j] = src[j, i] for i < rows, j < columns; elements of a row of `dst`, and of a row of `src`, are
+/// consecutive.
+struct Transposition {
+  std::int64_t rows;
+  std::int64_t columns;
+  const std::byte* src;
+  std::int64_t src_row;  // bytes between rows of src, of which there are `columns`
+  std::byte* dst;
+  std::int64_t dst_row;
+};
+
+struct CopyKernels {
+  static constexpr int kSources = 12;  // SourceType of ops/copy.h
+  static constexpr int kTargets = 4;   // DType
+
+  /// Copies elements of `size` bytes (1, 4 or 8).
+  void (*rows)(const StridedRows& run, std::size_t size);
+  void (*transpose)(const Transposition& run, std::size_t size);
+  /// Writes n elements of `size` bytes, each equal to *value.
+  void (*fill)(std::int64_t n, std::size_t size, const void* value, void* dst);
+  /// Converts n elements `src_step` bytes apart into n consecutive ones.
+  using Convert = void (*)(std::int64_t n, const std::byte* src, std::int64_t src_step, void* dst);
+  Convert convert[kSources][kTargets];
+};
 
 }  // namespace cnncore

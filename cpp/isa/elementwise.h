@@ -5,8 +5,8 @@
 
 namespace cnncore {
 
-/// A function applied to `rows` runs of `n` elements: out[r, i] = f(in[0][r, i], in[1][r, i], ...; alpha, beta).
-/// Steps are in floats and may be 0 (broadcasting) or negative; the output may be one of the inputs.
+/// A function applied to `rows` runs of `n` elements: out[r, i] = f(in[0][r, i], in[1][r, i], ...; alpha,
+/// beta). Steps are in floats and may be 0 (broadcasting) or negative; the output may be one of the inputs.
 struct ElementwiseRun {
   static constexpr int kMaxInputs = 3;
 

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "isa/copy.h"
+
+#include "isa/kernels/convert.h"
+#include "isa/kernels/transpose.h"
+#include "isa/vec.h"
+
+namespace cnncore {
+namespace CNNCORE_ISA {
+namespace {
+
+constexpr int64_t kVectorBytes = kWidth * static_cast<int64_t>(sizeof(float));
+
+/// Bytes move as float vectors: loads and stores do not look at what they carry.
+CNNCORE_INLINE Vec load_bytes(const std::byte* p) { return load(reinterpret_cast<const float*>(p)); }
+CNNCORE_INLINE void store_bytes(std::byte* p, Vec v) { store(reinterpret_cast<float*>(p), v); }
+
+void copy_bytes(const std::byte* src, std::byte* dst, int64_t bytes) {
+  int64_t i = 0;
+  for (; i + 4 * kVectorBytes <= bytes; i += 4 * kVectorBytes) {
+    const Vec a = load_bytes(src + i), b = load_bytes(src + i + kVectorBytes);
+    const Vec c = load_bytes(src + i + 2 * kVectorBytes), d = load_bytes(src + i + 3 * kVectorBytes);
+    store_bytes(dst + i, a);
+    store_bytes(dst + i + kVectorBytes, b);
+    store_bytes(dst + i + 2 * kVectorBytes, c);
+    store_bytes(dst + i + 3 * kVectorBytes, d);
+  }
+  for (; i + kVectorBytes <= bytes; i += kVectorBytes) store_bytes(dst + i, load_bytes(src + i));
+  for (; i + 4 <= bytes; i += 4) __builtin_memcpy(dst + i, src + i, 4);
+  for (; i < bytes; ++i) dst[i] = src[i];
+}
+
+template <class T>
+void copy_elements(const StridedRows& run) {
+  using Stored = typename Element<T>::Stored;
+  for (int64_t row = 0; row < run.rows; ++row) {
+    const std::byte* src = run.src + row * run.src_row;
+    std::byte* dst = run.dst + row * run.dst_row;
+    for (int64_t i = 0; i < run.n; ++i) {
+      *reinterpret_cast<Stored*>(dst + i * run.dst_step) =
+          *reinterpret_cast<const Stored*>(src + i * run.src_step);
+    }
+  }
+}
+
+void copy_rows(const StridedRows& run, size_t size) {
+  const auto step = static_cast<int64_t>(size);
+  if (run.src_step == step && run.dst_step == step) {
+    for (int64_t row = 0; row < run.rows; ++row) {
+      copy_bytes(run.src + row * run.src_row, run.dst + row * run.dst_row, run.n * step);
+    }
+  } else if (size == 4) {
+    copy_elements<std::uint32_t>(run);
+  } else if (size == 8) {
+    copy_elements<std::uint64_t>(run);
+  } else {
+    copy_elements<std::uint8_t>(run);
+  }
+}
+
+/// Part of a transposition, element by element: rows [row_begin, row_end), columns [column_begin,
+/// column_end).
+template <class T>
+void transpose_part(const Transposition& run, int64_t row_begin, int64_t row_end, int64_t column_begin,
+                    int64_t column_end) {
+  using Stored = typename Element<T>::Stored;
+  for (int64_t i = row_begin; i < row_end; ++i) {
+    Stored* dst = reinterpret_cast<Stored*>(run.dst + i * run.dst_row);
+    const std::byte* src = run.src + i * static_cast<int64_t>(sizeof(T));
+    for (int64_t j = column_begin; j < column_end; ++j) {
+      dst[j] = *reinterpret_cast<const Stored*>(src + j * run.src_row);
+    }
+  }
+}
+
+template <class T>
+void transpose_elements(const Transposition& run) {
+  // Squares of 16 rows keep a cache line of each source row in use until it is read to its end.
+  constexpr int64_t kSquare = 16;
+  for (int64_t i = 0; i < run.rows; i += kSquare) {
+    for (int64_t j = 0; j < run.columns; j += kSquare) {
+      transpose_part<T>(run, i, min_of(i + kSquare, run.rows), j, min_of(j + kSquare, run.columns));
+    }
+  }
+}
+
+void transpose_words(const Transposition& run) {
+  const int64_t rows = run.rows / kWidth * kWidth;
+  const int64_t columns = run.columns / kWidth * kWidth;
+  const auto size = static_cast<int64_t>(sizeof(float));
+  for (int64_t i = 0; i < rows; i += kWidth) {
+    for (int64_t j = 0; j < columns; j += kWidth) {
+      transpose_square(reinterpret_cast<const float*>(run.src + j * run.src_row + i * size),
+                       run.src_row / size, reinterpret_cast<float*>(run.dst + i * run.dst_row + j * size),
+                       run.dst_row / size);
+    }
+    if (columns < run.columns) transpose_part<std::uint32_t>(run, i, i + kWidth, columns, run.columns);
+  }
+  if (rows < run.rows) transpose_part<std::uint32_t>(run, rows, run.rows, 0, run.columns);
+}
+
+void transpose(const Transposition& run, size_t size) {
+  const bool whole_words = run.src_row % 4 == 0 && run.dst_row % 4 == 0;
+  if (size == 4 && whole_words) {
+    transpose_words(run);
+  } else if (size == 4) {
+    transpose_elements<std::uint32_t>(run);
+  } else if (size == 8) {
+    transpose_elements<std::uint64_t>(run);
+  } else {
+    transpose_elements<std::uint8_t>(run);
+  }
+}
+
+template <class T>
+void fill_elements(int64_t n, const void* value, void* dst) {
+  T element;
+  __builtin_memcpy(&element, value, sizeof element);
+  T* out = static_cast<T*>(dst);
+  for (int64_t i = 0; i < n; ++i) out[i] = element;
+}
+
+void fill(int64_t n, size_t size, const void* value, void* dst) {
+  if (size == 4) {
+    fill_elements<std::uint32_t>(n, value, dst);
+  } else if (size == 8) {
+    fill_elements<std::uint64_t>(n, value, dst);
+  } else {
+    fill_elements<std::uint8_t>(n, value, dst);
+  }
+}
+
+template <class From>
+void set_conversions(CopyKernels::Convert (&row)[CopyKernels::kTargets]) {
+  row[0] = convert<From, float>;
+  row[1] = convert<From, std::int32_t>;
+  row[2] = convert<From, std::int64_t>;
+  row[3] = convert<From, std::uint8_t>;
+}
+
+}  // namespace
+
+CopyKernels copy_kernels() {
+  CopyKernels table{copy_rows, transpose, fill, {}};
+  set_conversions<Half>(table.convert[0]);
+  set_conversions<float>(table.convert[1]);
+  set_conversions<double>(table.convert[2]);
+  set_conversions<std::int8_t>(table.convert[3]);
+  set_conversions<std::int16_t>(table.convert[4]);
+  set_conversions<std::int32_t>(table.convert[5]);
+  set_conversions<std::int64_t>(table.convert[6]);
+  set_conversions<std::uint8_t>(table.convert[7]);
+  set_conversions<std::uint16_t>(table.convert[8]);
+  set_conversions<std::uint32_t>(table.convert[9]);
+  set_conversions<std::uint64_t>(table.convert[10]);
+  set_conversions<Boolean>(table.convert[11]);
+  return table;
+}
+
+}  // namespace CNNCORE_ISA
+}  // namespace cnncore

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "isa/elementwise.h"
+
+#include "isa/kernels/elementwise_functions.h"
+
+namespace cnncore {
+namespace CNNCORE_ISA {
+namespace {
+
+// Floats of one operand gathered at a time when its inner step is neither 0 nor 1; four such blocks stay in
+// L1.
+constexpr int64_t kBlock = 512;
+
+CNNCORE_INLINE Vec load_step(const float* p, int64_t step, int64_t i) {
+  return step == 0 ? set1(*p) : load(p + i);
+}
+CNNCORE_INLINE Vec load_step_partial(const float* p, int64_t step, int64_t i, int64_t n) {
+  return step == 0 ? set1(*p) : load_partial(p + i, n);
+}
+
+bool strided(int64_t step) { return step != 0 && step != 1; }
+
+/// Runs `run`, whose rows are not all consecutive floats, in blocks gathered into (and scattered from) local
+/// memory.
+void run_gathered(const ElementwiseRun& run, int inputs, void (*plain)(const ElementwiseRun&)) {
+  float block[ElementwiseRun::kMaxInputs + 1][kBlock];
+  for (int64_t row = 0; row < run.rows; ++row) {
+    for (int64_t begin = 0; begin < run.n; begin += kBlock) {
+      ElementwiseRun part = run;
+      part.rows = 1;
+      part.n = min_of(kBlock, run.n - begin);
+      for (int i = 0; i < inputs; ++i) {
+        const float* source = run.in[i] + row * run.in_row[i] + begin * run.in_step[i];
+        part.in[i] = source;
+        if (!strided(run.in_step[i])) continue;
+        for (int64_t j = 0; j < part.n; ++j) block[i][j] = source[j * run.in_step[i]];
+        part.in[i] = block[i];
+        part.in_step[i] = 1;
+      }
+      float* out = run.out + row * run.out_row + begin * run.out_step;
+      const bool scatter = run.out_step != 1;
+      part.out = scatter ? block[ElementwiseRun::kMaxInputs] : out;
+      part.out_step = 1;
+      plain(part);
+      if (!scatter) continue;
+      for (int64_t j = 0; j < part.n; ++j) out[j * run.out_step] = part.out[j];
+    }
+  }
+}
+
+bool needs_gathering(const ElementwiseRun& run, int inputs) {
+  bool any = run.out_step != 1 && run.n > 1;
+  for (int i = 0; i < inputs; ++i) any = any || strided(run.in_step[i]);
+  return any;
+}
+
+template <Vec (*F)(Vec, Params)>
+void apply(const ElementwiseRun& run) {
+  if (needs_gathering(run, 1)) return run_gathered(run, 1, apply<F>);
+  const Params params = {set1(run.alpha), set1(run.beta)};
+  const int64_t n = run.n, sa = run.in_step[0];
+  for (int64_t row = 0; row < run.rows; ++row) {
+    const float* a = run.in[0] + row * run.in_row[0];
+    float* out = run.out + row * run.out_row;
+    int64_t i = 0;
+    for (; i + kWidth <= n; i += kWidth) store(out + i, F(load_step(a, sa, i), params));
+    if (i < n) store_partial(out + i, F(load_step_partial(a, sa, i, n - i), params), n - i);
+  }
+}
+
+template <Vec (*F)(Vec, Vec, Params)>
+void apply(const ElementwiseRun& run) {
+  if (needs_gathering(run, 2)) return run_gathered(run, 2, apply<F>);
+  const Params params = {set1(run.alpha), set1(run.beta)};
+  const int64_t n = run.n, sa = run.in_step[0], sb = run.in_step[1];
+  for (int64_t row = 0; row < run.rows; ++row) {
+    const float* a = run.in[0] + row * run.in_row[0];
+    const float* b = run.in[1] + row * run.in_row[1];
+    float* out = run.out + row * run.out_row;
+    int64_t i = 0;
+    for (; i + kWidth <= n; i += kWidth) {
+      store(out + i, F(load_step(a, sa, i), load_step(b, sb, i), params));
+    }
+    if (i < n) {
+      const int64_t left = n - i;
+      store_partial(out + i, F(load_step_partial(a, sa, i, left), load_step_partial(b, sb, i, left), params),
+                    left);
+    }
+  }
+}
+
+template <Vec (*F)(Vec, Vec, Vec, Params)>
+void apply(const ElementwiseRun& run) {
+  if (needs_gathering(run, 3)) return run_gathered(run, 3, apply<F>);
+  const Params params = {set1(run.alpha), set1(run.beta)};
+  const int64_t n = run.n, sa = run.in_step[0], sb = run.in_step[1], sc = run.in_step[2];
+  for (int64_t row = 0; row < run.rows; ++row) {
+    const float* a = run.in[0] + row * run.in_row[0];
+    const float* b = run.in[1] + row * run.in_row[1];
+    const float* c = run.in[2] + row * run.in_row[2];
+    float* out = run.out + row * run.out_row;
+    int64_t i = 0;
+    for (; i + kWidth <= n; i += kWidth) {
+      store(out + i, F(load_step(a, sa, i), load_step(b, sb, i), load_step(c, sc, i), params));
+    }
+    if (i < n) {
+      const int64_t left = n - i;
+      const Vec result = F(load_step_partial(a, sa, i, left), load_step_partial(b, sb, i, left),
+                           load_step_partial(c, sc, i, left), params);
+      store_partial(out + i, result, left);
+    }
+  }
+}
+
+// Name, inputs, vector operations.
+constexpr ElementwiseFunction kFunctions[] = {
+    {"relu", 1, 1, apply<relu>},
+    {"leaky_relu", 1, 1, apply<leaky_relu>},
+    {"relu6", 1, 1, apply<relu6>},
+    {"clamp", 1, 1, apply<clamp>},
+    {"elu", 1, 12, apply<elu>},
+    {"sigmoid", 1, 18, apply<sigmoid>},
+    {"silu", 1, 18, apply<silu>},
+    {"hard_sigmoid", 1, 18, apply<hard_sigmoid>},
+    {"hard_swish", 1, 18, apply<hard_swish>},
+    {"softplus", 1, 40, apply<softplus>},
+    {"tanh", 1, 25, apply<tanh>},
+    {"exp", 1, 12, apply<exp>},
+    {"log", 1, 14, apply<log>},
+    {"log1p", 1, 25, apply<log1p>},
+    {"sqrt", 1, 8, apply<sqrt>},
+    {"rsqrt", 1, 8, apply<rsqrt>},
+    {"abs", 1, 1, apply<abs>},
+    {"neg", 1, 1, apply<neg>},
+    {"sign", 1, 1, apply<sign>},
+    {"square", 1, 1, apply<square>},
+    {"reciprocal", 1, 6, apply<reciprocal>},
+    {"add_scalar", 1, 1, apply<add_scalar>},
+    {"mul_scalar", 1, 1, apply<mul_scalar>},
+    {"rsub_scalar", 1, 1, apply<rsub_scalar>},
+    {"rdiv_scalar", 1, 6, apply<rdiv_scalar>},
+    {"pow_scalar", 1, 100, apply<pow_scalar>},
+    {"max_scalar", 1, 1, apply<max_scalar>},
+    {"min_scalar", 1, 1, apply<min_scalar>},
+    {"add", 2, 1, apply<add>},
+    {"sub", 2, 1, apply<sub>},
+    {"mul", 2, 1, apply<mul>},
+    {"div", 2, 6, apply<div>},
+    {"maximum", 2, 1, apply<maximum>},
+    {"minimum", 2, 1, apply<minimum>},
+    {"pow", 2, 100, apply<pow>},
+    {"greater", 2, 1, apply<greater>},
+    {"greater_equal", 2, 1, apply<greater_equal>},
+    {"equal", 2, 1, apply<equal>},
+    {"prelu", 2, 1, apply<prelu>},
+    {"relu_backward", 2, 1, apply<relu_backward>},
+    {"leaky_relu_backward", 2, 1, apply<leaky_relu_backward>},
+    {"relu6_backward", 2, 1, apply<relu6_backward>},
+    {"clamp_backward", 2, 1, apply<clamp_backward>},
+    {"elu_backward", 2, 1, apply<elu_backward>},
+    {"sigmoid_backward", 2, 1, apply<sigmoid_backward>},
+    {"silu_backward", 2, 18, apply<silu_backward>},
+    {"hard_sigmoid_backward", 2, 6, apply<hard_sigmoid_backward>},
+    {"hard_swish_backward", 2, 6, apply<hard_swish_backward>},
+    {"softplus_backward", 2, 18, apply<softplus_backward>},
+    {"tanh_backward", 2, 1, apply<tanh_backward>},
+    {"log_backward", 2, 6, apply<log_backward>},
+    {"log1p_backward", 2, 6, apply<log1p_backward>},
+    {"sqrt_backward", 2, 6, apply<sqrt_backward>},
+    {"rsqrt_backward", 2, 1, apply<rsqrt_backward>},
+    {"abs_backward", 2, 1, apply<abs_backward>},
+    {"square_backward", 2, 1, apply<square_backward>},
+    {"reciprocal_backward", 2, 1, apply<reciprocal_backward>},
+    {"pow_scalar_backward", 2, 100, apply<pow_scalar_backward>},
+    {"max_scalar_backward", 2, 1, apply<max_scalar_backward>},
+    {"min_scalar_backward", 2, 1, apply<min_scalar_backward>},
+    {"prelu_weight_backward", 2, 1, apply<prelu_weight_backward>},
+    {"select", 3, 1, apply<select>},
+    {"fma", 3, 1, apply<fma>},
+    {"maximum_backward", 3, 1, apply<maximum_backward>},
+    {"minimum_backward", 3, 1, apply<minimum_backward>},
+    {"pow_base_backward", 3, 100, apply<pow_base_backward>},
+    {"pow_exponent_backward", 3, 14, apply<pow_exponent_backward>},
+    {"prelu_backward", 3, 1, apply<prelu_backward>},
+};
+
+}  // namespace
+
+ElementwiseKernels elementwise_kernels() {
+  return {kFunctions, static_cast<int>(sizeof kFunctions / sizeof kFunctions[0])};
+}
+
+}  // namespace CNNCORE_ISA
+}  // namespace cnncore

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// The functions of the `elementwise` step on one vector. NaN goes through as in numpy; where a derivative
+// is undefined the value is PyTorch's.
+#pragma once
+
+#include "isa/kernels/vec_math.h"
+
+namespace cnncore {
+namespace CNNCORE_ISA {
+
+/// The settings of one step, in every lane. Every function takes them last, which also tells it from
+/// the plain function of the same name.
+struct Params {
+  Vec alpha;
+  Vec beta;
+};
+
+/// A comparison's result as a number.
+CNNCORE_INLINE Vec one_where(Mask m) { return select(m, set1(1.0f), zero()); }
+
+/// v lane by lane through a scalar function, for the rare ones that have no vector form.
+template <float (*F)(float, float)>
+CNNCORE_INLINE Vec by_lane(Vec a, Vec b) {
+  float x[kWidth], y[kWidth];
+  store(x, a);
+  store(y, b);
+  for (int i = 0; i < kWidth; ++i) x[i] = F(x[i], y[i]);
+  return load(x);
+}
+
+CNNCORE_INLINE float scalar_pow(float a, float b) { return __builtin_powf(a, b); }
+
+CNNCORE_INLINE Vec power(Vec a, Vec b) { return by_lane<scalar_pow>(a, b); }
+
+CNNCORE_INLINE Vec sign_of(Vec a) {
+  const Vec sign = one_where(greater(a, zero())) - one_where(greater(zero(), a));
+  return select(is_nan(a), a, sign);
+}
+
+/// The larger; NaN when either is NaN (vmaxps returns its second operand then, so only a's NaN is lost).
+CNNCORE_INLINE Vec propagating_max(Vec a, Vec b) { return select(is_nan(a), a, max(a, b)); }
+CNNCORE_INLINE Vec propagating_min(Vec a, Vec b) { return select(is_nan(a), a, min(a, b)); }
+
+CNNCORE_INLINE Vec hard_sigmoid(Vec a) {  // clip(a / 6 + 1 / 2, 0, 1)
+  return min(set1(1.0f), max(zero(), fmadd(a, set1(1.0f / 6.0f), set1(0.5f))));
+}
+
+// The constant comes first in max and min: they return their second operand when either is NaN.
+CNNCORE_INLINE Vec relu(Vec a, Params) { return max(zero(), a); }
+CNNCORE_INLINE Vec leaky_relu(Vec a, Params p) { return select(greater(a, zero()), a, a * p.alpha); }
+CNNCORE_INLINE Vec relu6(Vec a, Params) { return min(set1(6.0f), max(zero(), a)); }
+CNNCORE_INLINE Vec clamp(Vec a, Params p) { return min(p.beta, max(p.alpha, a)); }
+CNNCORE_INLINE Vec elu(Vec a, Params p) {
+  return select(greater(a, zero()), a, p.alpha * (exp(min(zero(), a)) - set1(1.0f)));
+}
+CNNCORE_INLINE Vec sigmoid(Vec a, Params) { return sigmoid(a); }
+CNNCORE_INLINE Vec silu(Vec a, Params) { return a * sigmoid(a); }
+CNNCORE_INLINE Vec hard_sigmoid(Vec a, Params) { return hard_sigmoid(a); }
+CNNCORE_INLINE Vec hard_swish(Vec a, Params) { return a * hard_sigmoid(a); }
+CNNCORE_INLINE Vec softplus(Vec a, Params) { return softplus(a); }
+CNNCORE_INLINE Vec tanh(Vec a, Params) { return tanh(a); }
+CNNCORE_INLINE Vec exp(Vec a, Params) { return exp(a); }
+CNNCORE_INLINE Vec log(Vec a, Params) { return log(a); }
+CNNCORE_INLINE Vec log1p(Vec a, Params) { return log1p(a); }
+CNNCORE_INLINE Vec sqrt(Vec a, Params) { return sqrt(a); }
+CNNCORE_INLINE Vec rsqrt(Vec a, Params) { return set1(1.0f) / sqrt(a); }
+CNNCORE_INLINE Vec abs(Vec a, Params) { return abs(a); }
+CNNCORE_INLINE Vec neg(Vec a, Params) { return set1(-1.0f) * a; }
+CNNCORE_INLINE Vec sign(Vec a, Params) { return sign_of(a); }
+CNNCORE_INLINE Vec square(Vec a, Params) { return a * a; }
+CNNCORE_INLINE Vec reciprocal(Vec a, Params) { return set1(1.0f) / a; }
+CNNCORE_INLINE Vec add_scalar(Vec a, Params p) { return a + p.alpha; }
+CNNCORE_INLINE Vec mul_scalar(Vec a, Params p) { return a * p.alpha; }
+CNNCORE_INLINE Vec rsub_scalar(Vec a, Params p) { return p.alpha - a; }
+CNNCORE_INLINE Vec rdiv_scalar(Vec a, Params p) { return p.alpha / a; }
+CNNCORE_INLINE Vec pow_scalar(Vec a, Params p) { return power(a, p.alpha); }
+CNNCORE_INLINE Vec max_scalar(Vec a, Params p) { return propagating_max(p.alpha, a); }
+CNNCORE_INLINE Vec min_scalar(Vec a, Params p) { return propagating_min(p.alpha, a); }
+
+CNNCORE_INLINE Vec add(Vec a, Vec b, Params) { return a + b; }
+CNNCORE_INLINE Vec sub(Vec a, Vec b, Params) { return a - b; }
+CNNCORE_INLINE Vec mul(Vec a, Vec b, Params) { return a * b; }
+CNNCORE_INLINE Vec div(Vec a, Vec b, Params) { return a / b; }
+CNNCORE_INLINE Vec maximum(Vec a, Vec b, Params) { return propagating_max(a, b); }
+CNNCORE_INLINE Vec minimum(Vec a, Vec b, Params) { return propagating_min(a, b); }
+CNNCORE_INLINE Vec pow(Vec a, Vec b, Params) { return power(a, b); }
+CNNCORE_INLINE Vec greater(Vec a, Vec b, Params) { return one_where(greater(a, b)); }
+CNNCORE_INLINE Vec greater_equal(Vec a, Vec b, Params) { return one_where(greater_equal(a, b)); }
+CNNCORE_INLINE Vec equal(Vec a, Vec b, Params) { return one_where(equal(a, b)); }
+CNNCORE_INLINE Vec prelu(Vec a, Vec b, Params) { return select(greater(a, zero()), a, a * b); }
+
+// Gradients: a is the gradient of the result, b the result or the argument.
+CNNCORE_INLINE Vec relu_backward(Vec a, Vec b, Params) { return select(greater_equal(zero(), b), zero(), a); }
+CNNCORE_INLINE Vec leaky_relu_backward(Vec a, Vec b, Params p) {
+  return select(greater(b, zero()), a, a * p.alpha);
+}
+CNNCORE_INLINE Vec relu6_backward(Vec a, Vec b, Params) {
+  return select(either(greater_equal(zero(), b), greater_equal(b, set1(6.0f))), zero(), a);
+}
+CNNCORE_INLINE Vec clamp_backward(Vec a, Vec b, Params p) {
+  return select(both(greater_equal(b, p.alpha), greater_equal(p.beta, b)), a, zero());
+}
+CNNCORE_INLINE Vec elu_backward(Vec a, Vec b, Params p) {
+  return select(greater(b, zero()), a, a * (b + p.alpha));
+}
+CNNCORE_INLINE Vec sigmoid_backward(Vec a, Vec b, Params) { return a * b * (set1(1.0f) - b); }
+CNNCORE_INLINE Vec silu_backward(Vec a, Vec b, Params) {
+  return a * sigmoid(b) * fmadd(b, set1(1.0f) - sigmoid(b), set1(1.0f));
+}
+CNNCORE_INLINE Vec hard_sigmoid_backward(Vec a, Vec b, Params) {
+  return select(greater(set1(3.0f), abs(b)), a * set1(1.0f / 6.0f), zero());
+}
+CNNCORE_INLINE Vec hard_swish_backward(Vec a, Vec b, Params) {
+  return select(greater_equal(set1(-3.0f), b), zero(),
+                select(greater_equal(b, set1(3.0f)), a, a * fmadd(b, set1(1.0f / 3.0f), set1(0.5f))));
+}
+CNNCORE_INLINE Vec softplus_backward(Vec a, Vec b, Params) { return a * sigmoid(b); }
+CNNCORE_INLINE Vec tanh_backward(Vec a, Vec b, Params) { return a * fnmadd(b, b, set1(1.0f)); }
+CNNCORE_INLINE Vec log_backward(Vec a, Vec b, Params) { return a / b; }
+CNNCORE_INLINE Vec log1p_backward(Vec a, Vec b, Params) { return a / (set1(1.0f) + b); }
+CNNCORE_INLINE Vec sqrt_backward(Vec a, Vec b, Params) { return a * set1(0.5f) / b; }
+CNNCORE_INLINE Vec rsqrt_backward(Vec a, Vec b, Params) { return a * set1(-0.5f) * b * (b * b); }
+CNNCORE_INLINE Vec abs_backward(Vec a, Vec b, Params) { return a * sign_of(b); }
+CNNCORE_INLINE Vec square_backward(Vec a, Vec b, Params) { return (a + a) * b; }
+CNNCORE_INLINE Vec reciprocal_backward(Vec a, Vec b, Params) { return set1(-1.0f) * a * (b * b); }
+CNNCORE_INLINE Vec pow_scalar_backward(Vec a, Vec b, Params p) {
+  return select(equal(p.alpha, zero()), zero(), a * (p.alpha * power(b, p.alpha - set1(1.0f))));
+}
+CNNCORE_INLINE Vec max_scalar_backward(Vec a, Vec b, Params p) {
+  return select(greater_equal(b, p.alpha), a, zero());
+}
+CNNCORE_INLINE Vec min_scalar_backward(Vec a, Vec b, Params p) {
+  return select(greater_equal(p.alpha, b), a, zero());
+}
+CNNCORE_INLINE Vec prelu_weight_backward(Vec a, Vec b, Params) {
+  return select(greater(b, zero()), zero(), a * b);
+}
+
+CNNCORE_INLINE Vec select(Vec a, Vec b, Vec c, Params) { return select(equal(a, zero()), c, b); }
+CNNCORE_INLINE Vec fma(Vec a, Vec b, Vec c, Params) { return fmadd(a, b, c); }
+// With respect to the first argument b; where both are equal they share the gradient.
+CNNCORE_INLINE Vec maximum_backward(Vec a, Vec b, Vec c, Params) {
+  return select(equal(b, c), a * set1(0.5f), select(greater(c, b), zero(), a));
+}
+CNNCORE_INLINE Vec minimum_backward(Vec a, Vec b, Vec c, Params) {
+  return select(equal(b, c), a * set1(0.5f), select(greater(b, c), zero(), a));
+}
+// With respect to the base: g c b^(c - 1); with respect to the exponent: g y ln(b), c being y, and 0 where y
+// is 0.
+CNNCORE_INLINE Vec pow_base_backward(Vec a, Vec b, Vec c, Params) {
+  return select(equal(c, zero()), zero(), a * (c * power(b, c - set1(1.0f))));
+}
+CNNCORE_INLINE Vec pow_exponent_backward(Vec a, Vec b, Vec c, Params) {
+  return select(equal(c, zero()), zero(), a * (c * log(b)));
+}
+CNNCORE_INLINE Vec prelu_backward(Vec a, Vec b, Vec c, Params) {
+  return select(greater(b, zero()), a, a * c);
+}
+
+}  // namespace CNNCORE_ISA
+}  // namespace cnncore

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// Step `elementwise` [a, b?, c?] -> [y]: y = function(a, b, c; alpha, beta), inputs broadcast to y's shape as
+// numpy does. float32, any strides; function "cast" changes between all dtypes. The functions are listed in
+// isa/kernels/elementwise.cpp.
+
+#include <array>
+#include <string>
+
+#include "core/error.h"
+#include "core/parallel.h"
+#include "isa/kernel_table.h"
+#include "ops/copy.h"
+#include "ops/loop_nest.h"
+#include "ops/registry.h"
+
+namespace cnncore {
+namespace {
+
+constexpr int kMaxInputs = ElementwiseRun::kMaxInputs;
+
+const ElementwiseFunction& function_named(const std::string& name) {
+  const ElementwiseKernels& table = kernels().elementwise;
+  for (int i = 0; i < table.count; ++i) {
+    if (name == table.functions[i].name) return table.functions[i];
+  }
+  fail("elementwise: unknown function '", name, "'");
+}
+
+class Elementwise final : public Step {
+ public:
+  Elementwise(const ElementwiseFunction& function, LoopNest nest, float alpha, float beta)
+      : function_(function), nest_(nest), tasks_(nest), alpha_(alpha), beta_(beta) {}
+
+  void run(const StepArgs& args) const override {
+    const double work = static_cast<double>(nest_.numel()) / kernels().width * (1.0 + function_.cost);
+    parallel_for(tasks_.count, work, [&](std::int64_t task, int) {
+      tasks_.visit(nest_, task,
+                   [&](std::int64_t rows, std::int64_t n, const LoopNest::Offsets& row_step,
+                       const LoopNest::Offsets& offsets) { run_rows(args, rows, n, row_step, offsets); });
+    });
+  }
+
+  double flops() const override { return static_cast<double>(nest_.numel()) * function_.cost; }
+
+ private:
+  /// Operand 0 of the nest is the output.
+  void run_rows(const StepArgs& args, std::int64_t rows, std::int64_t n, const LoopNest::Offsets& row_step,
+                const LoopNest::Offsets& offsets) const {
+    ElementwiseRun part{};
+    part.rows = rows;
+    part.n = n;
+    for (int i = 0; i < function_.inputs; ++i) {
+      const auto input = static_cast<std::size_t>(i);
+      part.in[i] = args.input(input) + offsets[input + 1];
+      part.in_row[i] = row_step[input + 1];
+      part.in_step[i] = nest_.inner_stride(i + 1);
+    }
+    part.out = args.output(0) + offsets[0];
+    part.out_row = row_step[0];
+    part.out_step = nest_.inner_stride(0);
+    part.alpha = alpha_;
+    part.beta = beta_;
+    function_.run(part);
+  }
+
+  const ElementwiseFunction& function_;
+  LoopNest nest_;
+  RowTasks tasks_;
+  float alpha_;
+  float beta_;
+};
+
+std::unique_ptr<Step> make_elementwise(const StepSpec& spec) {
+  const std::string name = spec.attrs.text("function");
+  if (name == "cast") return make_copy(spec);
+  const ElementwiseFunction& function = function_named(name);
+  const TensorDesc& y = spec.output(0);
+  require(y.dtype == DType::f32, "elementwise ", name, ": expected a float32 result, got ", name_of(y.dtype));
+  std::array<std::array<std::int64_t, kMaxRank>, kMaxInputs> strides{};
+  for (int i = 0; i < kMaxInputs; ++i) {
+    const auto input = static_cast<std::size_t>(i);
+    require(spec.has_input(input) == (i < function.inputs), "elementwise ", name, ": expected ",
+            function.inputs, " inputs");
+    if (!spec.has_input(input)) continue;
+    const TensorDesc& desc = spec.input(input);
+    require(desc.dtype == DType::f32, "elementwise ", name, ": expected float32 inputs, got ",
+            name_of(desc.dtype));
+    strides[input] = broadcast_strides(desc, y.shape.data(), y.rank);
+  }
+  const LoopNest nest = loop_nest(y.shape.data(), y.rank,
+                                  {y.stride.data(), strides[0].data(), strides[1].data(), strides[2].data()});
+  return std::make_unique<Elementwise>(function, nest, static_cast<float>(spec.attrs.real("alpha", 0.0)),
+                                       static_cast<float>(spec.attrs.real("beta", 0.0)));
+}
+
+}  // namespace
+
+void register_elementwise(StepRegistry& registry) { registry.add("elementwise", make_elementwise); }
+
+}  // namespace cnncore
