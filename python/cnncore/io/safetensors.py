@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The safetensors format with numpy alone.
+
+A file is the header's length (8 bytes, little-endian), the header (JSON: for every tensor its
+dtype, shape and place; optionally "__metadata__" with texts), then the tensors' bytes without gaps.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .atomic import atomic_write
+
+MAX_HEADER_BYTES = 100_000_000
+"""The format's own limit."""
+
+_METADATA = "__metadata__"
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "I8": np.dtype("i1"),
+    "U64": np.dtype("<u8"),
+    "U32": np.dtype("<u4"),
+    "U16": np.dtype("<u2"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
+}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items() if name != "BF16"}
+
+
+def write(path: str | os.PathLike[str], arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+    """Write arrays by name; the file at `path` is replaced only once all of it is on disk."""
+    header: dict[str, Any] = {_METADATA: dict(metadata)} if metadata else {}
+    contents: list[NDArray[Any]] = []
+    offset = 0
+    # Widest elements first, as the format's own writer does, keeps every tensor aligned.
+    converted = {name: np.asarray(value) for name, value in arrays.items()}
+    for name, array in sorted(converted.items(), key=lambda item: (-item[1].dtype.itemsize, item[0])):
+        little = array.dtype.newbyteorder("<")
+        if little not in _NAMES:
+            raise TypeError(f"{name}: safetensors cannot hold dtype {array.dtype}")
+        contents.append(np.ascontiguousarray(array, dtype=little))
+        place = [offset, offset + array.nbytes]
+        header[name] = {"dtype": _NAMES[little], "shape": list(array.shape), "data_offsets": place}
+        offset = place[1]
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    if len(text) > MAX_HEADER_BYTES:
+        raise ValueError(f"the header would take {len(text)} bytes, more than {MAX_HEADER_BYTES}")
+    with atomic_write(path) as file:
+        file.write(struct.pack("<Q", len(text)))
+        file.write(text)
+        for array in contents:
+            if array.nbytes:
+                file.write(memoryview(array.reshape(-1)).cast("B"))
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Return (arrays by name, metadata). BF16 is widened to float32.
+
+    Raises:
+        ValueError: the file is not safetensors, or is damaged; names file, expectation and finding.
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        header, start = _read_header(file, size, path)
+        metadata = _metadata(header.pop(_METADATA, {}), path)
+        entries = [_entry(name, fields, path) for name, fields in header.items()]
+        _check_places(entries, size - start, path)
+        arrays: dict[str, NDArray[Any]] = {}
+        for name, kind, shape, begin, end in entries:
+            file.seek(start + begin)
+            try:
+                array = np.empty(shape, dtype=_DTYPES[kind])
+            except ValueError as error:
+                raise _damaged(path, f"{name}: shape {_short(shape)}: {error}") from None
+            if end > begin and file.readinto(memoryview(array.reshape(-1)).cast("B")) != end - begin:
+                raise _damaged(path, f"{name}: expected {end - begin} bytes, the file ends before")
+            arrays[name] = _widen(array) if kind == "BF16" else _checked_bool(array, name, path)
+    return arrays, metadata
+
+
+def _damaged(path: str | os.PathLike[str], problem: str) -> ValueError:
+    return ValueError(f"{os.fspath(path)}: not a valid safetensors file: {problem}")
+
+
+def _read_header(file: BinaryIO, size: int, path: str | os.PathLike[str]) -> tuple[dict[str, Any], int]:
+    prefix = file.read(8)
+    other = _other_format(prefix)
+    if other:
+        raise ValueError(f"{os.fspath(path)}: expected a safetensors file, got {other}")
+    if len(prefix) < 8:
+        raise _damaged(path, f"expected at least 8 bytes, got {len(prefix)}; the file is empty or truncated")
+    (length,) = struct.unpack("<Q", prefix)
+    if length > MAX_HEADER_BYTES:
+        raise _damaged(path, f"its first 8 bytes give a header of {length} bytes, more than {MAX_HEADER_BYTES}")
+    if 8 + length > size:
+        raise _damaged(path, f"expected a header of {length} bytes, the file has {size}; it is truncated")
+    try:
+        header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_unique)
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise _damaged(path, f"its header is not JSON text: {error}") from None
+    if not isinstance(header, dict):
+        raise _damaged(path, f"expected its header to be a JSON object, got {type(header).__name__}")
+    return header, 8 + length
+
+
+def _other_format(prefix: bytes) -> str:
+    if prefix.startswith(b"PK\x03\x04"):
+        return "a zip file (a torch checkpoint? it holds pickle, which is never loaded; convert it with safetensors.torch.save_file)"
+    if prefix[:1] == b"\x80" and prefix[1:2] in b"\x02\x03\x04\x05":
+        return "a pickle file (an old torch checkpoint?), which is never loaded; convert it with safetensors.torch.save_file"
+    if prefix.startswith(b"\x89HDF"):
+        return "an HDF5 file (Keras weights?)"
+    if prefix.startswith(b"\x93NUMPY"):
+        return "a .npy file; read it with numpy.load"
+    if prefix.startswith(b"GGUF"):
+        return "a GGUF file"
+    return ""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entries = dict(pairs)
+    if len(entries) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the name {next(n for n in names if names.count(n) > 1)!r} occurs twice")
+    return entries
+
+
+def _metadata(metadata: Any, path: str | os.PathLike[str]) -> dict[str, str]:
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise _damaged(path, f"expected {_METADATA} to hold texts by name")
+    return metadata
+
+
+Entry = tuple[str, str, tuple[int, ...], int, int]
+
+
+def _entry(name: str, fields: Any, path: str | os.PathLike[str]) -> Entry:
+    if not isinstance(fields, dict) or set(fields) != {"dtype", "shape", "data_offsets"}:
+        raise _damaged(path, f"{name}: expected dtype, shape and data_offsets, got {_short(fields)}")
+    kind, shape, place = fields["dtype"], fields["shape"], fields["data_offsets"]
+    if not isinstance(kind, str) or kind not in _DTYPES:
+        raise _damaged(path, f"{name}: expected a dtype among {', '.join(_DTYPES)}, got {_short(kind)}")
+    if not _naturals(shape):
+        raise _damaged(path, f"{name}: expected a shape of sizes from 0, got {_short(shape)}")
+    if not _naturals(place) or len(place) != 2 or place[0] > place[1]:
+        raise _damaged(path, f"{name}: expected data_offsets [begin, end], got {_short(place)}")
+    nbytes = math.prod(shape) * _DTYPES[kind].itemsize
+    if place[1] - place[0] != nbytes:
+        raise _damaged(path, f"{name}: {kind} of shape {shape} takes {nbytes} bytes, data_offsets is {place}")
+    return name, kind, tuple(shape), place[0], place[1]
+
+
+def _naturals(values: Any) -> bool:
+    return isinstance(values, list) and all(type(v) is int and 0 <= v < 2**63 for v in values)
+
+
+def _check_places(entries: list[Entry], available: int, path: str | os.PathLike[str]) -> None:
+    position = 0
+    for name, _, _, begin, end in sorted(entries, key=lambda entry: entry[3:]):
+        if begin != position:
+            what = "overlap" if begin < position else "leave a gap"
+            raise _damaged(path, f"{name}: expected data from byte {position}, got {begin}: tensors {what}")
+        position = end
+    if position > available:
+        raise _damaged(path, f"expected {position} bytes of tensors, got {available}; it is truncated")
+    if position < available:
+        raise _damaged(path, f"expected {position} bytes of tensors, got {available}; something follows them")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _widen(bits: NDArray[Any]) -> NDArray[Any]:
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def _checked_bool(array: NDArray[Any], name: str, path: str | os.PathLike[str]) -> NDArray[Any]:
+    if array.dtype == np.bool_ and array.size and array.view(np.uint8).max() > 1:
+        raise _damaged(path, f"{name}: expected BOOL bytes 0 or 1, got others")
+    return array

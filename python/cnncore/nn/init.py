@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Initial values for parameters: torch's functions, names and distributions.
+
+Every function fills a `Parameter` (or a writable float array) in place and returns it. Random
+numbers come from one generator, which `cnncore.manual_seed` restarts.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..runtime import generator
+from .parameter import Parameter
+
+Target = TypeVar("Target", Parameter, NDArray[Any])
+
+_GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3.0, "relu": math.sqrt(2.0), "selu": 0.75}
+
+
+def _fill(tensor: Target, values: NDArray[Any] | float) -> Target:
+    shape = tensor.shape
+    if isinstance(tensor, Parameter):
+        tensor.assign(np.broadcast_to(np.asarray(values), shape))
+    elif isinstance(tensor, np.ndarray) and tensor.dtype.kind == "f":
+        tensor[...] = values
+    else:
+        raise TypeError(f"expected a Parameter or a float array, got {type(tensor).__name__}")
+    return tensor
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """Return the factor that keeps the variance through `nonlinearity`.
+
+    Args:
+        nonlinearity: linear, conv1d..3d, conv_transpose1d..3d, sigmoid, tanh, relu, leaky_relu, selu.
+        param: leaky_relu's negative slope (default 0.01).
+
+    >>> round(calculate_gain("relu"), 4)
+    1.4142
+    """
+    if nonlinearity == "leaky_relu":
+        slope = 0.01 if param is None else float(param)
+        return math.sqrt(2.0 / (1.0 + slope * slope))
+    if nonlinearity.startswith("conv"):
+        return 1.0
+    if nonlinearity not in _GAINS:
+        known = ", ".join([*_GAINS, "leaky_relu", "conv1d"])
+        raise ValueError(f"unknown nonlinearity {nonlinearity!r}; known: {known}")
+    return _GAINS[nonlinearity]
+
+
+def fan(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return (fan_in, fan_out) of a weight (out, in, *kernel)."""
+    if len(shape) < 2:
+        raise ValueError(f"expected a weight of at least 2 dimensions to tell fan in from fan out, got {shape}")
+    taps = math.prod(shape[2:])
+    return shape[1] * taps, shape[0] * taps
+
+
+def _fan_of(shape: tuple[int, ...], mode: str) -> int:
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"expected mode 'fan_in' or 'fan_out', got {mode!r}")
+    return fan(shape)[mode == "fan_out"]
+
+
+def uniform_(tensor: Target, a: float = 0.0, b: float = 1.0) -> Target:
+    """Fill from the uniform distribution on [a, b).
+
+    >>> import numpy as np
+    >>> bool(np.all(uniform_(np.empty(100), 2.0, 3.0) >= 2.0))
+    True
+    """
+    return _fill(tensor, generator().uniform(a, b, tensor.shape))
+
+
+def normal_(tensor: Target, mean: float = 0.0, std: float = 1.0) -> Target:
+    """Fill from the normal distribution."""
+    return _fill(tensor, generator().normal(mean, std, tensor.shape))
+
+
+def trunc_normal_(
+    tensor: Target, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
+) -> Target:
+    """Fill from the normal distribution, drawing again what falls outside [a, b]."""
+    if not a < b:
+        raise ValueError(f"expected a < b, got a={a}, b={b}")
+    values = generator().normal(mean, std, tensor.shape)
+    for _ in range(1000):
+        outside = (values < a) | (values > b)
+        count = int(outside.sum())
+        if count == 0:
+            return _fill(tensor, values)
+        values[outside] = generator().normal(mean, std, count)
+    raise ValueError(f"[{a}, {b}] holds almost nothing of the normal distribution ({mean}, {std})")
+
+
+def constant_(tensor: Target, val: float) -> Target:
+    """Fill with one number."""
+    return _fill(tensor, float(val))
+
+
+def zeros_(tensor: Target) -> Target:
+    """Fill with 0."""
+    return _fill(tensor, 0.0)
+
+
+def ones_(tensor: Target) -> Target:
+    """Fill with 1."""
+    return _fill(tensor, 1.0)
+
+
+def eye_(tensor: Target) -> Target:
+    """Fill a matrix with the identity."""
+    if len(tensor.shape) != 2:
+        raise ValueError(f"expected a matrix, got shape {tensor.shape}")
+    return _fill(tensor, np.eye(*tensor.shape))
+
+
+def dirac_(tensor: Target, groups: int = 1) -> Target:
+    """Fill a convolution's weight so that it copies as many input channels as it can.
+
+    Args:
+        tensor: weight (out, in, *kernel) of 3 to 5 dimensions.
+        groups: groups of the convolution; out must be a multiple of it.
+    """
+    shape = tensor.shape
+    if not 3 <= len(shape) <= 5 or shape[0] % groups:
+        raise ValueError(f"expected a weight of 3 to 5 dimensions, out a multiple of {groups}, got {shape}")
+    values = np.zeros(shape)
+    out_per_group = shape[0] // groups
+    centre = tuple(extent // 2 for extent in shape[2:])
+    for group in range(groups):
+        for channel in range(min(out_per_group, shape[1])):
+            values[(group * out_per_group + channel, channel, *centre)] = 1.0
+    return _fill(tensor, values)
+
+
+def xavier_uniform_(tensor: Target, gain: float = 1.0) -> Target:
+    """Fill by Glorot and Bengio (2010): uniform, variance 2 gain^2 / (fan_in + fan_out)."""
+    bound = gain * math.sqrt(6.0 / sum(fan(tensor.shape)))
+    return uniform_(tensor, -bound, bound)
+
+
+def xavier_normal_(tensor: Target, gain: float = 1.0) -> Target:
+    """Fill by Glorot and Bengio (2010): normal, variance 2 gain^2 / (fan_in + fan_out)."""
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(fan(tensor.shape))))
+
+
+def kaiming_uniform_(
+    tensor: Target, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+) -> Target:
+    """Fill by He et al. (2015): uniform, variance gain^2 / fan.
+
+    Args:
+        tensor: weight (out, in, *kernel).
+        a: slope of the leaky ReLU that follows.
+        mode: "fan_in" keeps the variance forward, "fan_out" backward.
+        nonlinearity: what follows; see `calculate_gain`.
+    """
+    bound = math.sqrt(3.0) * calculate_gain(nonlinearity, a) / math.sqrt(_fan_of(tensor.shape, mode))
+    return uniform_(tensor, -bound, bound)
+
+
+def kaiming_normal_(
+    tensor: Target, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+) -> Target:
+    """Fill by He et al. (2015): normal, variance gain^2 / fan. Arguments as `kaiming_uniform_`."""
+    std = calculate_gain(nonlinearity, a) / math.sqrt(_fan_of(tensor.shape, mode))
+    return normal_(tensor, 0.0, std)
+
+
+def lecun_uniform_(tensor: Target) -> Target:
+    """Fill by LeCun et al. (1998): uniform, variance 1 / fan_in."""
+    bound = math.sqrt(3.0 / fan(tensor.shape)[0])
+    return uniform_(tensor, -bound, bound)
+
+
+def lecun_normal_(tensor: Target) -> Target:
+    """Fill by LeCun et al. (1998): normal, variance 1 / fan_in."""
+    return normal_(tensor, 0.0, math.sqrt(1.0 / fan(tensor.shape)[0]))
+
+
+def orthogonal_(tensor: Target, gain: float = 1.0) -> Target:
+    """Fill by Saxe et al. (2013): the weight as a matrix (out, rest) is `gain` times orthogonal."""
+    shape = tensor.shape
+    if len(shape) < 2:
+        raise ValueError(f"expected at least 2 dimensions, got shape {shape}")
+    rows, columns = shape[0], math.prod(shape[1:])
+    flat = generator().normal(size=(max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(flat)
+    q *= np.sign(np.diag(r))
+    return _fill(tensor, gain * (q.T if rows < columns else q).reshape(shape))
+
+
+def sparse_(tensor: Target, sparsity: float, std: float = 0.01) -> Target:
+    """Fill a matrix with normal values, then set a fraction `sparsity` of each column to 0."""
+    if len(tensor.shape) != 2:
+        raise ValueError(f"expected a matrix, got shape {tensor.shape}")
+    if not 0.0 <= sparsity <= 1.0:
+        raise ValueError(f"expected sparsity in [0, 1], got {sparsity}")
+    rows, columns = tensor.shape
+    values = generator().normal(0.0, std, (rows, columns))
+    zeros = math.ceil(sparsity * rows)
+    for column in range(columns):
+        values[generator().permutation(rows)[:zeros], column] = 0.0
+    return _fill(tensor, values)
+
+
+def default_(weight: Parameter, bias: Parameter | None) -> None:
+    """Fill a convolution's or linear layer's parameters as torch does by default.
+
+    Both are uniform on +-1 / sqrt(fan_in): torch's kaiming_uniform_(a=sqrt(5)).
+    """
+    fan_in = fan(weight.shape)[0]
+    bound = 1.0 / math.sqrt(fan_in) if fan_in else 0.0
+    uniform_(weight, -bound, bound)
+    if bias is not None:
+        uniform_(bias, -bound, bound)

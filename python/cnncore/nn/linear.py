@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fully connected layer and the layer that does nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import ops
+from . import init
+from .arguments import positive
+from .module import Module
+from .parameter import Parameter, aligned_empty
+
+
+class Linear(Module):
+    """input @ weight.T + bias on the last axis.
+
+    Args:
+        in_features, out_features: sizes of the last axis of input (..., in_features) and output.
+        bias: whether to add a learnt bias.
+
+    `weight` is (out_features, in_features), `bias` (out_features,); both start as torch's do.
+
+    >>> import numpy as np
+    >>> Linear(20, 30)(np.zeros((128, 20))).shape
+    (128, 30)
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        super().__init__()
+        self.in_features = positive("in_features", in_features)
+        self.out_features = positive("out_features", out_features)
+        self.weight = Parameter(aligned_empty((self.out_features, self.in_features)))
+        self.register_parameter("bias", Parameter(aligned_empty((self.out_features,))) if bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new initial values."""
+        init.default_(self.weight, self.bias)
+
+    def forward(self, input: Any) -> Any:
+        return ops.linear(input, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        )
+
+
+class Identity(Module):
+    """Return the input. Takes and ignores any arguments, so that it can stand in for a layer."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+
+    def forward(self, input: Any) -> Any:
+        return input

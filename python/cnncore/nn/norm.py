@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Normalisation layers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .. import ops
+from ..graph.trace import count_call
+from . import init
+from .arguments import fraction, positive
+from .module import Module
+from .parameter import Buffer, Parameter, aligned_empty
+
+
+class BatchNorm2d(Module):
+    """Batch normalisation of each channel over (batch, height, width), by Ioffe and Szegedy (2015).
+
+    Args:
+        num_features: channels of the input (batch, num_features, height, width).
+        eps: added to the variance.
+        momentum: weight of a new batch in the running statistics.
+        affine: whether to scale and shift by learnt `weight` and `bias`.
+        track_running_stats: whether to keep `running_mean` and `running_var`, which inference uses
+            in place of the batch's own statistics.
+
+    >>> import numpy as np
+    >>> norm = BatchNorm2d(2)
+    >>> y = norm(np.random.default_rng(0).normal(3, 2, (8, 2, 5, 5)))
+    >>> bool(abs(y.mean()) < 1e-5), norm.num_batches_tracked.item()
+    (True, 1)
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+    ) -> None:
+        super().__init__()
+        self.num_features = positive("num_features", num_features)
+        if not (math.isfinite(eps) and eps >= 0):
+            raise ValueError(f"expected a finite eps of at least 0, got {eps}")
+        self.eps = float(eps)
+        self.momentum = fraction("momentum", momentum)
+        self.affine = bool(affine)
+        self.track_running_stats = bool(track_running_stats)
+        shape = (self.num_features,)
+        self.register_parameter("weight", Parameter(aligned_empty(shape)) if affine else None)
+        self.register_parameter("bias", Parameter(aligned_empty(shape)) if affine else None)
+        tracked = self.track_running_stats
+        self.register_buffer("running_mean", Buffer(np.zeros(shape)) if tracked else None)
+        self.register_buffer("running_var", Buffer(np.ones(shape)) if tracked else None)
+        counter = Buffer(np.int64(0), optional=True) if tracked else None
+        self.register_buffer("num_batches_tracked", counter)
+        self.reset_parameters()
+
+    def reset_running_stats(self) -> None:
+        """Set the running statistics back to mean 0, variance 1, no batches seen."""
+        if self.track_running_stats:
+            self.running_mean.assign(np.zeros(self.num_features))
+            self.running_var.assign(np.ones(self.num_features))
+            self.num_batches_tracked.assign(0)
+
+    def reset_parameters(self) -> None:
+        """Set the running statistics, weight (1) and bias (0) to their initial values."""
+        self.reset_running_stats()
+        if self.affine:
+            init.ones_(self.weight)
+            init.zeros_(self.bias)
+
+    def forward(self, input: Any) -> Any:
+        tracked = self.track_running_stats
+        if self.training and tracked:
+            count_call(self.num_batches_tracked)
+        return ops.batch_norm(
+            input,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            training=self.training or not tracked,
+            momentum=self.momentum,
+            eps=self.eps,
+        )
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"track_running_stats={self.track_running_stats}"
+        )

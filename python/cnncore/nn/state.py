@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading a module's arrays by path, and loading them back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from .parameter import Buffer, StoredArray, to_numpy
+
+if TYPE_CHECKING:
+    from .module import Module
+
+
+class IncompatibleKeys(NamedTuple):
+    """What `load_state_dict` found: paths it had no array for, and arrays it had no path for."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+def stored_arrays(module: Module) -> dict[str, StoredArray]:
+    """Return parameters and persistent buffers by path, module by module, in torch's order."""
+    arrays: dict[str, StoredArray] = {}
+    for path, owner in module.named_modules(remove_duplicate=False):
+        prefix = f"{path}." if path else ""
+        for name, parameter in owner.named_parameters(recurse=False, remove_duplicate=False):
+            arrays[prefix + name] = parameter
+        for name, buffer in owner.named_buffers(recurse=False, remove_duplicate=False):
+            if buffer.persistent:
+                arrays[prefix + name] = buffer
+    return arrays
+
+
+def read_state(module: Module) -> dict[str, NDArray[Any]]:
+    """Return read-only views of all saved arrays by path."""
+    return {path: array.numpy() for path, array in stored_arrays(module).items()}
+
+
+def load_state(module: Module, state: dict[str, Any], strict: bool) -> IncompatibleKeys:
+    """Check all of `state` against the module, then assign it."""
+    if not hasattr(state, "items"):
+        raise TypeError(f"expected a dict of arrays by path, got {type(state).__name__}")
+    targets = stored_arrays(module)
+    missing = [
+        path
+        for path, target in targets.items()
+        if path not in state and not (isinstance(target, Buffer) and target.optional)
+    ]
+    unexpected = [path for path in state if path not in targets]
+    sources: dict[str, NDArray[Any]] = {}
+    problems: list[str] = []
+    for path, target in targets.items():
+        if path not in state:
+            continue
+        try:
+            source = to_numpy(state[path])
+        except TypeError as error:
+            problems.append(f"{path}: {error}")
+            continue
+        if source.shape == (1,) and target.shape == ():
+            source = source.reshape(())
+        if source.shape != target.shape:
+            problems.append(f"{path}: expected shape {target.shape}, got {source.shape}")
+        elif target.dtype.kind == "i" and source.dtype.kind == "f":
+            problems.append(f"{path}: expected integers ({target.dtype}), got {source.dtype}")
+        sources[path] = source
+    if strict:
+        problems = [f"missing: {path}" for path in missing] + problems
+        problems += [f"unexpected: {path}" for path in unexpected]
+    if problems:
+        raise ValueError(_message(module, problems, missing, unexpected))
+    for path, source in sources.items():
+        targets[path].assign(source)
+    return IncompatibleKeys(missing, unexpected)
+
+
+def _message(module: Module, problems: list[str], missing: list[str], unexpected: list[str]) -> str:
+    lines = [f"the state does not fit {type(module).__name__}:", *problems]
+    prefix = unexpected[0].split(".")[0] + "." if unexpected else ""
+    if missing and prefix and set(missing) <= {path.removeprefix(prefix) for path in unexpected}:
+        lines.append(f"Every path carries the prefix {prefix!r}: remove it from the keys.")
+    return "\n  ".join(lines)

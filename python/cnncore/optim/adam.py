@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Adam and AdamW."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .optimizer import Optimizer, non_negative
+
+
+class Adam(Optimizer):
+    """Adam by Kingma and Ba (2015), with torch's arguments and arithmetic.
+
+    Args:
+        params: Parameters, or dicts with "params" and settings of their own.
+        lr: learning rate.
+        betas: decay of the running means of the gradient and of its square.
+        eps: added to the denominator.
+        weight_decay: factor of the parameter added to its gradient.
+
+    >>> from cnncore import nn
+    >>> Adam(nn.Linear(2, 1).parameters(), lr=1e-2).lr
+    0.01
+    """
+
+    update_op = "adam_update"
+    slot_names = ("exp_avg", "exp_avg_sq")
+    hyper_size = 7
+    decoupled = False
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+    ) -> None:
+        super().__init__(
+            params, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay}
+        )
+
+    def check(self, group: Mapping[str, Any]) -> None:
+        for name in ("lr", "eps", "weight_decay"):
+            non_negative(name, group[name])
+        betas = group["betas"]
+        if len(betas) != 2 or not all(0.0 <= beta < 1.0 for beta in betas):
+            raise ValueError(f"expected two betas from 0 to below 1, got {betas}")
+
+    def hyper_values(self, group: Mapping[str, Any], step: int) -> tuple[float, ...]:
+        beta1, beta2 = group["betas"]
+        corrections = 1.0 - beta1**step, 1.0 - beta2**step
+        return group["lr"], beta1, beta2, group["eps"], group["weight_decay"], *corrections
+
+    def update_attrs(self, group: int) -> dict[str, Any]:
+        return {"decoupled": int(self.decoupled)}
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay, by Loshchilov and Hutter (2019).
+
+    Arguments as `Adam`, but `weight_decay` shrinks the parameter itself by lr * weight_decay in
+    every step and is 0.01 by default, as in torch.
+    """
+
+    decoupled = True
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)

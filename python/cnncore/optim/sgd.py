@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .optimizer import Optimizer, non_negative
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum, with torch's arguments and arithmetic.
+
+    Args:
+        params: Parameters, or dicts with "params" and settings of their own.
+        lr: learning rate.
+        momentum: share of the last update's direction that is kept.
+        dampening: share of a gradient that does not enter the momentum (from the second step on).
+        weight_decay: factor of the parameter added to its gradient.
+        nesterov: look ahead along the momentum; needs momentum > 0 and dampening 0.
+
+    >>> from cnncore import nn
+    >>> optimizer = SGD(nn.Linear(2, 1).parameters(), lr=0.1, momentum=0.9)
+    >>> optimizer.lr = 0.01
+    >>> optimizer.param_groups[0]["lr"]
+    0.01
+    """
+
+    update_op = "sgd_update"
+    slot_names = ("momentum_buffer",)
+    hyper_size = 4
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "dampening": dampening,
+                "weight_decay": weight_decay,
+                "nesterov": nesterov,
+            },
+        )
+
+    def check(self, group: Mapping[str, Any]) -> None:
+        for name in ("lr", "momentum", "weight_decay"):
+            non_negative(name, group[name])
+        if not abs(group["dampening"]) < float("inf"):
+            raise ValueError(f"expected a finite dampening, got {group['dampening']}")
+        if group["nesterov"] and not (group["momentum"] > 0 and group["dampening"] == 0):
+            raise ValueError(
+                "nesterov needs momentum > 0 and dampening 0, "
+                f"got momentum {group['momentum']} and dampening {group['dampening']}"
+            )
+
+    def uses_slots(self, group: Mapping[str, Any]) -> bool:
+        return bool(group["momentum"] > 0)
+
+    def hyper_values(self, group: Mapping[str, Any], step: int) -> tuple[float, ...]:
+        # The first gradient becomes the momentum undamped; from zero state that is dampening 0.
+        dampening = 0.0 if step == 1 else group["dampening"]
+        return group["lr"], group["momentum"], dampening, group["weight_decay"]
+
+    def update_attrs(self, group: int) -> dict[str, Any]:
+        return {"nesterov": int(bool(self.param_groups[group]["nesterov"]))}

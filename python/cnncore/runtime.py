@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of the process: threads, random numbers, accuracy; and what the machine offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from .graph import random
+
+if TYPE_CHECKING:
+    import numpy as np
+
+ACCURACIES = ("exact", "fast")
+
+_DEFAULT_SEED = 0
+
+
+class _Settings:
+    """What the setters below change; one instance for the process."""
+
+    def __init__(self) -> None:
+        self.accuracy = "fast"
+        self.seed = _DEFAULT_SEED
+        self.generator: np.random.Generator | None = None
+
+
+_settings = _Settings()
+
+
+def manual_seed(seed: int) -> None:
+    """Restart all random numbers: initial weights and dropout. Without a call the seed is 0.
+
+    Shuffling has its own seed (`Trainer.fit(seed=)`, `DataLoader(seed=)`).
+
+    >>> import numpy as np
+    >>> from cnncore import nn
+    >>> manual_seed(1); first = np.array(nn.Linear(3, 2).weight)
+    >>> manual_seed(1); again = np.array(nn.Linear(3, 2).weight)
+    >>> np.array_equal(first, again)
+    True
+    """
+    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+        raise TypeError(f"expected an integer seed, got {seed!r}")
+    seed = seed.__index__()
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"expected a seed from 0 to 2**63 - 1, got {seed}")
+    _settings.seed = seed
+    _settings.generator = None
+    random.manual_seed(seed)
+
+
+def generator() -> np.random.Generator:
+    """Return the generator that initial weights are drawn from."""
+    if _settings.generator is None:
+        import numpy as np
+
+        _settings.generator = np.random.default_rng(_settings.seed)
+    return _settings.generator
+
+
+def set_accuracy(accuracy: str) -> None:
+    """Choose between "fast" (the default) and "exact" algorithms for what is compiled from now on.
+
+    "exact" leaves out algorithms whose rounding error exceeds that of a plain float32 sum, such as
+    Winograd's F(4x4, 3x3) with about twice the error.
+    """
+    if accuracy not in ACCURACIES:
+        raise ValueError(f"expected accuracy 'exact' or 'fast', got {accuracy!r}")
+    _settings.accuracy = accuracy
+
+
+def get_accuracy() -> str:
+    """Return "exact" or "fast"."""
+    return _settings.accuracy
+
+
+def set_num_threads(threads: int) -> None:
+    """Use at most this many threads from now on. Results do not depend on it.
+
+    >>> before = get_num_threads()
+    >>> set_num_threads(1); get_num_threads()
+    1
+    >>> set_num_threads(before)
+    """
+    if isinstance(threads, bool) or not hasattr(threads, "__index__"):
+        raise TypeError(f"expected an integer number of threads, got {threads!r}")
+    if threads < 1:
+        raise ValueError(f"expected at least 1 thread, got {threads}")
+    from . import _core
+
+    _core.set_num_threads(threads.__index__())
+
+
+def get_num_threads() -> int:
+    """Return how many threads are used at most.
+
+    The default is the smallest of the CPU affinity, the container's CPU quota and OMP_NUM_THREADS.
+    """
+    from . import _core
+
+    return int(_core.num_threads())
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Use at most `count` threads inside a ``with`` block.
+
+    >>> with threads(1):
+    ...     get_num_threads()
+    1
+    """
+    before = get_num_threads()
+    set_num_threads(count)
+    try:
+        yield
+    finally:
+        set_num_threads(before)
+
+
+class Report(dict[str, Any]):
+    """A dict that prints as a table of its entries."""
+
+    def __repr__(self) -> str:
+        width = max((len(key) for key in self), default=0)
+        return "\n".join(f"{key.replace('_', ' '):<{width}}  {_text(value)}" for key, value in self.items())
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.1f}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_text, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(entry)}" for key, entry in value.items())
+    return str(value)
+
+
+def info() -> Report:
+    """Return what cnncore runs on: version, instruction sets, cores, caches, threads.
+
+    >>> info()["isa"] in info()["isas"]
+    True
+    """
+    from . import __version__, _core
+
+    return Report(version=__version__, **_core.cpu_info())
+
+
+def measure_peak(seconds: float = 0.2) -> Report:
+    """Measure the machine's peaks: float32 multiply-adds and memory traffic.
+
+    Args:
+        seconds: time spent on each of the measurements.
+
+    Returns:
+        GFLOP/s on one thread and on all, GB/s, as a dict that prints as a table.
+    """
+    if not 0.0 < seconds < 60.0:
+        raise ValueError(f"expected seconds above 0 and below 60, got {seconds}")
+    from . import _core
+
+    return Report(_core.measure_peak(seconds))
