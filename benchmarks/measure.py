@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+
 from cnncore.bench.timing import Timing, interleaved
 from networks import Array, Network, State, with_statistics
-from peers import Runner, Unavailable
+from peers import Runner, UnavailableError
 
 OURS = "cnncore"
 TRAINING_STEPS_COMPARED = 3
@@ -26,7 +27,7 @@ class Row:
     batch: int
     times: dict[str, Timing] = field(default_factory=dict)
     errors: dict[str, float] = field(default_factory=dict)
-    """Runner -> largest difference from the first runner's answer, relative to that answer's largest value."""
+    """Runner -> largest difference from the first runner's answer, as a share of its largest value."""
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -47,7 +48,7 @@ def initial_state(network: Network, runners: list[Runner]) -> State:
     for runner in runners:
         if runner.state is not None:
             return with_statistics(runner.state(network))
-    raise Unavailable("none of the runners can initialise weights")
+    raise UnavailableError("none of the runners can initialise weights")
 
 
 def inference(network: Network, batch: int, runners: list[Runner], seconds: float) -> Row:
@@ -60,7 +61,7 @@ def inference(network: Network, batch: int, runners: list[Runner], seconds: floa
     for runner in runners:
         try:
             predict = runner.predictor(network, state, batch)
-        except Unavailable as reason:
+        except UnavailableError as reason:
             row.notes.append(f"{runner.name}: {reason}")
             continue
         answers[runner.name] = predict(x)
@@ -102,5 +103,6 @@ def _compare(row: Row, answers: dict[str, Array]) -> None:
         row.errors[name] = error
         if not error <= RELATIVE_TOLERANCE:
             raise AssertionError(
-                f"{row.network} {row.mode} batch {row.batch}: {name} and {names[0]} differ by {error:.1e} of the largest value"
+                f"{row.network} {row.mode} batch {row.batch}: {name} and {names[0]} differ "
+                f"by {error:.1e} of the largest value"
             )

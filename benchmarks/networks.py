@@ -15,7 +15,7 @@ State = dict[str, npt.NDArray[np.generic]]
 
 @dataclass(frozen=True)
 class Network:
-    """A network by the name it has in `cnncore.models`, its input, and the batches it is usually measured at."""
+    """A network under its name in `cnncore.models`, its input, and the batches it is measured at."""
 
     name: str
     channels: int
@@ -44,7 +44,7 @@ NETWORKS = {
 
 
 def with_statistics(state: State) -> State:
-    """The same weights with running statistics as training leaves them: a fresh network's would hide a wrong fold."""
+    """The same weights with running statistics as training leaves them: fresh ones hide a wrong fold."""
     generator = np.random.default_rng(7)
     result = dict(state)
     for name, value in state.items():

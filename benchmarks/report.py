@@ -3,32 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
+from cnncore.bench.tables import milliseconds, table
 from cnncore.bench.timing import Timing
 from measure import Row
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, numbers aligned right."""
-    widths = [max(len(line[i]) for line in (header, *rows)) for i in range(len(header))]
-
-    def line(cells: Sequence[str]) -> str:
-        padded = (cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(cells, widths)))
-        return "| " + " | ".join(padded) + " |"
-
-    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-    return "\n".join([line(header), rule, *(line(row) for row in rows)])
-
-
 def networks(rows: Sequence[Row]) -> str:
-    """Milliseconds, `median (minimum)`, of each runner, and how many times faster than the best peer cnncore is."""
+    """Milliseconds of each runner, and how many times faster than the best peer cnncore is."""
     names = list(dict.fromkeys(name for row in rows for name in row.times))
     header = ["network", "mode", "batch", *names, "best peer / cnncore"]
     body = []
     for row in rows:
-        cells = [_milliseconds(row.times.get(name)) for name in names]
+        cells = [_cell(row.times.get(name)) for name in names]
         ratio = "" if row.ratio is None else f"{row.ratio:.2f} ({row.ratio_of_minimum:.2f})"
         body.append([row.network, row.mode, str(row.batch), *cells, ratio])
     notes = [f"{row.network} {row.mode} b{row.batch}: {note}" for row in rows for note in row.notes]
@@ -41,13 +30,14 @@ def as_json(row: Row) -> dict[str, object]:
     return {**asdict(row), "ratio_median": row.ratio, "ratio_minimum": row.ratio_of_minimum}
 
 
-def _milliseconds(timing: Timing | None) -> str:
-    if timing is None:
-        return "-"
-    return f"{_digits(timing.median)} ({_digits(timing.minimum)})"
+def memory(peaks: Mapping[str, Mapping[str, float]]) -> str:
+    """Peak megabytes of a training process: a row a job, a column a runner."""
+    names = list(dict.fromkeys(name for row in peaks.values() for name in row))
+    rows = [
+        [job, *(f"{row[name]:.0f}" if name in row else "-" for name in names)] for job, row in peaks.items()
+    ]
+    return "Peak resident MB of a training process:\n\n" + table(["job", *names], rows)
 
 
-def _digits(seconds: float) -> str:
-    """Milliseconds with three significant digits."""
-    value = seconds * 1e3
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}" if value >= 1 else f"{value:.3f}"
+def _cell(timing: Timing | None) -> str:
+    return "-" if timing is None else f"{milliseconds(timing.median)} ({milliseconds(timing.minimum)})"

@@ -20,7 +20,7 @@ MODULES = {
 }
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """This peer cannot take part; the message says why."""
 
 
@@ -30,8 +30,9 @@ class Runner:
 
     name: str
     predictor: Callable[[Network, State, int], Predict]
-    trainer: Callable[[Network, State], Step] | None = None
-    """Cross-entropy, backward pass and one step of SGD with `LEARNING_RATE` and `MOMENTUM`; returns the loss."""
+    """Of a network with these weights, for one batch size."""
+    trainer: Callable[[Network, State | None], Step] | None = None
+    """Forward, cross-entropy, backward, SGD with `LEARNING_RATE` and `MOMENTUM`; returns the loss."""
     state: Callable[[Network], State] | None = None
     """Freshly initialised weights under torch's names."""
 
@@ -41,10 +42,10 @@ MOMENTUM = 0.9
 
 
 def runners(peer: str, threads: int) -> list[Runner]:
-    """The runners of one peer, held to `threads` threads. Raises `Unavailable` where its package is missing."""
+    """The runners of one peer, held to `threads` threads; `UnavailableError` where its package is missing."""
     try:
         module = importlib.import_module(MODULES[peer])
     except ImportError as error:
-        raise Unavailable(f"{error.name or error} is not installed") from error
+        raise UnavailableError(f"{error.name or error} is not installed") from error
     made: list[Runner] = module.runners(threads)
     return made

@@ -8,7 +8,7 @@ import warnings
 
 from networks import Network, State
 
-from . import Unavailable
+from . import UnavailableError
 
 
 def onnx_bytes(network: Network, state: State, batch: int) -> bytes:
@@ -16,7 +16,9 @@ def onnx_bytes(network: Network, state: State, batch: int) -> bytes:
     try:
         from . import pytorch
     except ImportError as error:
-        raise Unavailable(f"the ONNX file is exported by torch, but {error.name} is not installed") from error
+        raise UnavailableError(
+            f"the ONNX file is exported by torch, but {error.name} is not installed"
+        ) from error
     import torch
 
     model = pytorch.module(network, state).eval()

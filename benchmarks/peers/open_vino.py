@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import openvino
+
 from networks import Array, Network, State
 
 from . import Predict, Runner

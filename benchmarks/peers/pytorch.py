@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import torch
-from networks import Array, Labels, Network, State
 from torch import nn
+
+from networks import Array, Labels, Network, State
 
 from . import LEARNING_RATE, MOMENTUM, Predict, Runner, Step, pytorch_models
 
@@ -29,7 +30,7 @@ def _runner(name: str, memory_format: torch.memory_format) -> Runner:
 
         return predict
 
-    def trainer(network: Network, state: State) -> Step:
+    def trainer(network: Network, state: State | None) -> Step:
         model = module(network, state).train().to(memory_format=memory_format)
         loss_of = nn.CrossEntropyLoss()
         optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
@@ -52,8 +53,9 @@ def initial_state(network: Network) -> State:
     return {name: value.numpy() for name, value in pytorch_models.build(network).state_dict().items()}
 
 
-def module(network: Network, state: State) -> nn.Module:
-    """The network with these weights."""
+def module(network: Network, state: State | None) -> nn.Module:
+    """The network with these weights, or fresh ones."""
     model = pytorch_models.build(network)
-    model.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in state.items()})
+    if state is not None:
+        model.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in state.items()})
     return model

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
-from networks import Network
 from torch import Tensor, nn
+from torch.nn import functional
 
-from . import Unavailable
+from networks import Network
+
+from . import UnavailableError
 
 
 class LeNet5(nn.Module):
@@ -28,10 +29,10 @@ class LeNet5(nn.Module):
         self.fc3 = nn.Linear(84, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
-        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
-        x = F.relu(self.fc1(torch.flatten(x, 1)))
-        result: Tensor = self.fc3(F.relu(self.fc2(x)))
+        x = functional.max_pool2d(functional.relu(self.conv1(x)), 2)
+        x = functional.max_pool2d(functional.relu(self.conv2(x)), 2)
+        x = functional.relu(self.fc1(torch.flatten(x, 1)))
+        result: Tensor = self.fc3(functional.relu(self.fc2(x)))
         return result
 
 
@@ -48,8 +49,8 @@ class MnistCnn(nn.Module):
         self.dropout2 = nn.Dropout(0.5)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.max_pool2d(F.relu(self.conv2(F.relu(self.conv1(x)))), 2)
-        x = F.relu(self.fc1(torch.flatten(self.dropout1(x), 1)))
+        x = functional.max_pool2d(functional.relu(self.conv2(functional.relu(self.conv1(x)))), 2)
+        x = functional.relu(self.fc1(torch.flatten(self.dropout1(x), 1)))
         result: Tensor = self.fc2(self.dropout2(x))
         return result
 
@@ -67,11 +68,13 @@ class BasicBlock(nn.Module):
         self.added = channels - in_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        out = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
         if self.added:
             front = self.added // 2
-            x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, front, self.added - front))
-        return F.relu(out + x)
+            x = functional.pad(
+                x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, front, self.added - front)
+            )
+        return functional.relu(out + x)
 
 
 class CifarResNet(nn.Module):
@@ -92,9 +95,9 @@ class CifarResNet(nn.Module):
         return nn.Sequential(BasicBlock(in_channels, channels, stride), *rest)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = functional.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
-        result: Tensor = self.linear(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
+        result: Tensor = self.linear(torch.flatten(functional.adaptive_avg_pool2d(x, 1), 1))
         return result
 
 
@@ -112,6 +115,6 @@ def build(network: Network) -> nn.Module:
     try:
         from torchvision import models
     except ImportError as error:
-        raise Unavailable(f"{network.name} is not in pytorch_models.py and torchvision is not installed") from error
+        raise UnavailableError(f"{network.name} needs torchvision, which is not installed") from error
     model: nn.Module = models.get_model(network.name, weights=None, num_classes=network.classes)
     return model

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Single convolution steps against the machine's measured rate of multiply-adds."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _core
+from .shapes import ConvProblem
+from .timing import Timing, interleaved
+
+Array = NDArray[np.float32]
+
+DIRECTIONS = ("forward", "backward_data", "backward_weight")
+ALIGNMENT = 64
+PEAK_SECONDS = 0.03
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """One direction of one convolution."""
+
+    problem: ConvProblem
+    direction: str
+    algorithm: str
+    timing: Timing
+    peak_gflops: float
+    """Multiply-adds from registers on as many threads, two operations each, measured in the same rounds."""
+
+    @property
+    def gflops(self) -> float:
+        """Rate of the fastest call, in operations of direct convolution."""
+        return self.problem.flops / self.timing.minimum / 1e9
+
+    @property
+    def percent_of_peak(self) -> float:
+        """The fastest call against the highest peak seen meanwhile."""
+        return 100.0 * self.gflops / self.peak_gflops
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Percent of the peak over the layers of one direction."""
+
+    direction: str
+    median: float
+    worst: float
+    worst_layer: str
+
+
+def measure(
+    problems: Iterable[ConvProblem],
+    directions: Sequence[str] = DIRECTIONS,
+    accuracy: str = "exact",
+    seconds: float = 0.3,
+) -> Iterable[LayerResult]:
+    """Time each direction of each problem on the threads `set_num_threads` allows.
+
+    Args:
+        problems: convolutions, each with its batch.
+        directions: of "forward", "backward_data", "backward_weight".
+        accuracy: "exact" for direct convolution alone; "fast" also allows Winograd, which can exceed 100 %.
+        seconds: time given to each measurement.
+
+    Returns:
+        An iterator of results, one as soon as it is there.
+    """
+    for problem in problems:
+        for direction in directions:
+            yield _measure_one(problem, direction, accuracy, seconds)
+
+
+def summarise(results: Iterable[LayerResult]) -> list[Summary]:
+    """Median and worst of each direction."""
+    grouped: dict[str, list[LayerResult]] = {}
+    for result in results:
+        grouped.setdefault(result.direction, []).append(result)
+    summaries = []
+    for direction, group in grouped.items():
+        worst = min(group, key=lambda result: result.percent_of_peak)
+        median = statistics.median(result.percent_of_peak for result in group)
+        summaries.append(Summary(direction, median, worst.percent_of_peak, worst.problem.layer))
+    return summaries
+
+
+def _measure_one(problem: ConvProblem, direction: str, accuracy: str, seconds: float) -> LayerResult:
+    run, algorithm = step(problem, direction, accuracy)
+    peaks: list[float] = []
+
+    def peak() -> None:
+        rates = _core.measure_peak(PEAK_SECONDS)
+        peaks.append(rates["gflops"])
+
+    timing = interleaved({"step": run}, seconds, min_rounds=2)["step"]
+    peak()
+    again = interleaved({"step": run}, seconds, min_rounds=2)["step"]
+    peak()
+    best = min(timing, again, key=lambda taken: taken.minimum)
+    return LayerResult(problem, direction, algorithm, best, max(peaks))
+
+
+def step(problem: ConvProblem, direction: str, accuracy: str) -> tuple[Callable[[], object], str]:
+    """A call that runs one convolution step on random data, and the algorithm it takes.
+
+    All memory is touched before the first timed call, and nothing is allocated by it.
+    """
+    program = _core.Program()
+    attrs: dict[str, object] = dict(problem.attrs())
+    choice = _core.conv_choose(
+        direction, problem.input_shape, problem.weight_shape, problem.attrs(), accuracy
+    )
+    attrs["algorithm"] = choice["algorithm"]
+    held: list[Array] = []
+
+    def bound(shape: Sequence[int], layout: str) -> int:
+        value = program.add_value(shape, layout=layout)
+        held.append(_random(shape, channels_last=layout == "channels_last"))
+        program.bind(value, held[-1])
+        return value
+
+    if direction == "backward_weight":
+        inputs = [bound(problem.input_shape, "channels_last"), bound(problem.output_shape, "channels_last")]
+        output = program.add_value(problem.weight_shape, layout="c")
+        persistent = 0
+    else:
+        forward = direction == "forward"
+        weight = bound(problem.weight_shape, "c")
+        packed = program.add_value([choice["packed_floats"]], layout="c")
+        program.place(packed, "persistent", 0)
+        packing = {**attrs, "direction": direction, "input_shape": list(problem.input_shape)}
+        program.add_step("conv_pack_weight", [weight], [packed], packing, setup=True)
+        inputs = [bound(problem.input_shape if forward else problem.output_shape, "channels_last"), packed]
+        output = program.add_value(problem.output_shape if forward else problem.input_shape)
+        attrs["weight_shape"] = list(problem.weight_shape)
+        persistent = 4 * choice["packed_floats"]
+    size = 4 * int(np.prod(problem.output_shape if direction == "forward" else problem.input_shape))
+    size = 4 * int(np.prod(problem.weight_shape)) if direction == "backward_weight" else size
+    index = program.add_step(f"conv_{direction}", inputs, [output], attrs)
+    info = program.step_info(index)
+    program.place(output, "arena", 0)
+    workspace = _aligned(size)
+    program.place_workspace(index, workspace)
+    program.finish(workspace + _aligned(info["workspace"]), _aligned(persistent))
+    program.setup()
+
+    def run() -> object:
+        return program.run([])
+
+    run()
+    return run, str(info["algorithm"])
+
+
+def _random(shape: Sequence[int], channels_last: bool) -> Array:
+    """Random values at an aligned address, as a planned arena would hold them."""
+    count = int(np.prod(shape))
+    memory = np.empty(count + ALIGNMENT // 4, np.float32)
+    begin = -(memory.ctypes.data // 4) % (ALIGNMENT // 4)
+    flat = memory[begin : begin + count]
+    flat[:] = np.random.default_rng(count).uniform(-1, 1, count)
+    if not channels_last or len(shape) < 3:
+        return flat.reshape(shape)
+    batch, channels, *spatial = shape
+    return np.moveaxis(flat.reshape(batch, *spatial, channels), -1, 1)
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
