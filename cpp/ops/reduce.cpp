@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: Apache-2.0
+// Step `reduce` [x] -> [y]: attributes function (sum, mean, max, min, sum_squares, argmax) and axes (list,
+// all when absent). x is float32 with any strides; y is float32, or int64 for argmax, and keeps the reduced
+// axes with extent 1 or drops them. argmax counts in C order over the reduced axes. A NaN makes sums, max and
+// min NaN, and is what argmax finds first.
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <string>
+
+#include "core/error.h"
+#include "core/parallel.h"
+#include "isa/kernel_table.h"
+#include "ops/loop_nest.h"
+#include "ops/registry.h"
+
+namespace cnncore {
+namespace {
+
+using Offsets = LoopNest::Offsets;
+
+constexpr std::int64_t kTaskElements = RowTasks::kTaskElements;
+constexpr std::int64_t kRowBlock = 256;
+constexpr std::int64_t kColumnTile = 512;
+
+/// The axes of a reduction, split into those that stay and those that go.
+struct ReduceAxes {
+  int kept = 0;
+  int reduced = 0;
+  std::array<std::int64_t, kMaxRank> kept_shape{}, kept_x{}, kept_y{};
+  std::array<std::int64_t, kMaxRank> reduced_shape{}, reduced_x{};
+};
+
+ReduceAxes split_axes(const StepSpec& spec) {
+  const TensorDesc& x = spec.input(0);
+  const TensorDesc& y = spec.output(0);
+  std::array<bool, kMaxRank> goes{};
+  if (!spec.attrs.has("axes")) goes.fill(true);
+  const int listed = spec.attrs.has("axes") ? static_cast<int>(spec.attrs.integers("axes").size()) : x.rank;
+  for (int i = 0; spec.attrs.has("axes") && i < listed; ++i) {
+    std::int64_t axis = spec.attrs.integers("axes")[static_cast<std::size_t>(i)];
+    if (axis < 0) axis += x.rank;
+    require(axis >= 0 && axis < x.rank, "reduce: axis ", axis, " does not exist in ", x.shape_text());
+    require(!goes[static_cast<std::size_t>(axis)], "reduce: axis ", axis, " is listed twice");
+    goes[static_cast<std::size_t>(axis)] = true;
+  }
+  const bool keeps_rank = y.rank == x.rank;
+  require(keeps_rank || y.rank == x.rank - listed, "reduce: ", x.shape_text(), " over ", listed,
+          " axes does not give ", y.shape_text());
+  ReduceAxes axes;
+  int y_axis = 0;
+  for (int i = 0; i < x.rank; ++i) {
+    if (goes[static_cast<std::size_t>(i)]) {
+      const auto position = static_cast<std::size_t>(axes.reduced++);
+      axes.reduced_shape[position] = x.dim(i);
+      axes.reduced_x[position] = x.step(i);
+      require(!keeps_rank || y.dim(i) == 1, "reduce: axis ", i, " of the result should have extent 1");
+      y_axis += keeps_rank ? 1 : 0;
+    } else {
+      const auto position = static_cast<std::size_t>(axes.kept++);
+      require(y.dim(y_axis) == x.dim(i), "reduce: ", x.shape_text(), " does not reduce to ", y.shape_text());
+      axes.kept_shape[position] = x.dim(i);
+      axes.kept_x[position] = x.step(i);
+      axes.kept_y[position] = y.step(y_axis++);
+    }
+  }
+  return axes;
+}
+
+/// What all ways of reducing share. Operands of the kept nest: x, y; of the reduced nest: x.
+class ReduceStep : public Step {
+ public:
+  ReduceStep(const ReduceAxes& axes, const Reduction& reduction, bool mean)
+      : kept_(loop_nest(axes.kept_shape.data(), axes.kept, {axes.kept_x.data(), axes.kept_y.data()})),
+        reduced_(loop_nest(axes.reduced_shape.data(), axes.reduced, {axes.reduced_x.data()})),
+        reduction_(reduction),
+        divisor_(mean ? static_cast<double>(reduced_.numel()) : 1.0) {}
+
+  double flops() const override { return static_cast<double>(kept_.numel() * reduced_.numel()); }
+
+ protected:
+  float finished(double value) const { return static_cast<float>(value / divisor_); }
+  double work() const { return static_cast<double>(kept_.numel() * reduced_.numel()) / kernels().width; }
+
+  LoopNest kept_;
+  LoopNest reduced_;
+  const Reduction& reduction_;
+  double divisor_;
+};
+
+/// The reduced axes hold the consecutive elements: each output is made from rows. Long reductions are cut
+/// into chunks whose results meet in the workspace.
+class ReduceRows final : public ReduceStep {
+ public:
+  ReduceRows(const ReduceAxes& axes, const Reduction& reduction, bool mean)
+      : ReduceStep(axes, reduction, mean), cut_(reduced_), chunks_(std::max<std::int64_t>(1, cut_.count)) {
+    outputs_ = kept_.numel();
+    const std::int64_t length = std::max<std::int64_t>(1, reduced_.numel());
+    group_ = std::max<std::int64_t>(1, kTaskElements / length);
+    rows_ = kept_;
+    const auto last = static_cast<std::size_t>(rows_.rank++);
+    rows_.extent[last] = reduced_.inner_extent();
+    rows_.stride[last] = {reduced_.inner_stride(0), 0, 0, 0};
+  }
+
+  std::size_t workspace_bytes() const override {
+    return chunks_ > 1 ? static_cast<std::size_t>(outputs_ * chunks_) * sizeof(double) : 0;
+  }
+  std::string algorithm() const override { return chunks_ > 1 ? "rows in chunks" : "rows"; }
+
+  void run(const StepArgs& args) const override {
+    if (chunks_ > 1) return run_chunks(args);
+    parallel_for((outputs_ + group_ - 1) / group_, work(), [&](std::int64_t task, int) {
+      const std::int64_t first = task * group_;
+      const std::int64_t last = std::min(first + group_, outputs_);
+      if (reduced_.rank == 1) {
+        run_stretches(args, first, last);
+      } else {
+        for (std::int64_t i = first; i < last; ++i) {
+          const Offsets offsets = kept_.offsets_of(i, kept_.rank);
+          args.output(0)[offsets[1]] = finished(reduce_chunk(args.input(0) + offsets[0], 0));
+        }
+      }
+    });
+  }
+
+ private:
+  void run_chunks(const StepArgs& args) const {
+    double* partial = reinterpret_cast<double*>(args.workspace);
+    parallel_for(outputs_ * chunks_, work(), [&](std::int64_t task, int) {
+      const Offsets offsets = kept_.offsets_of(task / chunks_, kept_.rank);
+      partial[task] = reduce_chunk(args.input(0) + offsets[0], task % chunks_);
+    });
+    for (std::int64_t i = 0; i < outputs_; ++i) {
+      double total = reduction_.identity;
+      for (std::int64_t j = 0; j < chunks_; ++j) total = reduction_.combine(total, partial[i * chunks_ + j]);
+      args.output(0)[kept_.offsets_of(i, kept_.rank)[1]] = finished(total);
+    }
+  }
+
+  /// One row makes one output: a whole stretch of outputs in one call.
+  void run_stretches(const StepArgs& args, std::int64_t first, std::int64_t last) const {
+    for_each_stretch(rows_, first, last, [&](std::int64_t rows, const Offsets& step, const Offsets& offsets) {
+      double result[kRowBlock];
+      for (std::int64_t i = 0; i < rows; i += kRowBlock) {
+        const std::int64_t count = std::min(kRowBlock, rows - i);
+        reduction_.across_rows({count, rows_.inner_extent(), args.input(0) + offsets[0] + i * step[0],
+                                step[0], rows_.inner_stride(0)},
+                               result);
+        for (std::int64_t j = 0; j < count; ++j) {
+          args.output(0)[offsets[1] + (i + j) * step[1]] = finished(result[j]);
+        }
+      }
+    });
+  }
+
+  double reduce_chunk(const float* x, std::int64_t chunk) const {
+    double total = reduction_.identity;
+    cut_.visit(reduced_, chunk,
+               [&](std::int64_t rows, std::int64_t n, const Offsets& step, const Offsets& offsets) {
+                 double result[kRowBlock];
+                 for (std::int64_t i = 0; i < rows; i += kRowBlock) {
+                   const std::int64_t count = std::min(kRowBlock, rows - i);
+                   reduction_.across_rows(
+                       {count, n, x + offsets[0] + i * step[0], step[0], reduced_.inner_stride(0)}, result);
+                   for (std::int64_t j = 0; j < count; ++j) total = reduction_.combine(total, result[j]);
+                 }
+               });
+    return total;
+  }
+
+  RowTasks cut_;
+  LoopNest rows_;  // the kept axes, and the inner reduced axis inside them
+  std::int64_t chunks_;
+  std::int64_t outputs_ = 0;
+  std::int64_t group_ = 1;  // outputs in a task
+};
+
+/// A kept axis holds the consecutive elements, as channels do in channels-last memory: tiles of outputs are
+/// accumulated side by side while walking the reduced axes.
+class ReduceColumns final : public ReduceStep {
+ public:
+  ReduceColumns(const ReduceAxes& axes, const Reduction& reduction, bool mean)
+      : ReduceStep(axes, reduction, mean), outer_(kept_.without(kept_.rank - 1)), rows_(reduced_) {
+    const auto last = static_cast<std::size_t>(rows_.rank++);
+    rows_.extent[last] = 1;
+    columns_ = kept_.inner_extent();
+    tile_ = std::min(columns_, kColumnTile);
+    tiles_ = kept_.numel() == 0 ? 0 : (columns_ + tile_ - 1) / tile_;
+    row_count_ = reduced_.numel();
+    chunk_rows_ = std::max<std::int64_t>(1, kTaskElements / std::max<std::int64_t>(1, tile_));
+    chunks_ = std::max<std::int64_t>(1, (row_count_ + chunk_rows_ - 1) / chunk_rows_);
+    items_ = tiles_ == 0 ? 0 : outer_.numel() * tiles_;
+    const std::int64_t item_elements = std::max<std::int64_t>(1, tile_ * row_count_);
+    group_ = chunks_ > 1 ? 1 : std::max<std::int64_t>(1, kTaskElements / item_elements);
+  }
+
+  std::size_t workspace_bytes() const override {
+    return chunks_ > 1 ? static_cast<std::size_t>(items_ * chunks_ * tile_) * sizeof(double) : 0;
+  }
+  std::string algorithm() const override { return chunks_ > 1 ? "columns in chunks" : "columns"; }
+
+  void run(const StepArgs& args) const override {
+    if (chunks_ > 1) return run_chunks(args);
+    parallel_for((items_ + group_ - 1) / group_, work(), [&](std::int64_t task, int) {
+      const std::int64_t last = std::min((task + 1) * group_, items_);
+      double total[kColumnTile];
+      for (std::int64_t item = task * group_; item < last; ++item) {
+        reduce_rows(args, item, 0, row_count_, total);
+        write(args, item, total);
+      }
+    });
+  }
+
+ private:
+  void run_chunks(const StepArgs& args) const {
+    double* partial = reinterpret_cast<double*>(args.workspace);
+    parallel_for(items_ * chunks_, work(), [&](std::int64_t task, int) {
+      const std::int64_t first = task % chunks_ * chunk_rows_;
+      reduce_rows(args, task / chunks_, first, std::min(first + chunk_rows_, row_count_),
+                  partial + task * tile_);
+    });
+    const double combining = static_cast<double>(items_ * chunks_ * tile_);
+    parallel_for(items_, combining, [&](std::int64_t item, int) {
+      double* total = partial + item * chunks_ * tile_;
+      for (std::int64_t chunk = 1; chunk < chunks_; ++chunk) {
+        const double* next = total + chunk * tile_;
+        for (std::int64_t i = 0; i < width_of(item); ++i) total[i] = reduction_.combine(total[i], next[i]);
+      }
+      write(args, item, total);
+    });
+  }
+
+  std::int64_t column_of(std::int64_t item) const { return item % tiles_ * tile_; }
+  std::int64_t width_of(std::int64_t item) const { return std::min(tile_, columns_ - column_of(item)); }
+
+  void reduce_rows(const StepArgs& args, std::int64_t item, std::int64_t first, std::int64_t last,
+                   double* total) const {
+    const std::int64_t step = kept_.inner_stride(0);
+    const Offsets base = outer_.offsets_of(item / tiles_, outer_.rank);
+    const float* x = args.input(0) + base[0] + column_of(item) * step;
+    std::fill(total, total + width_of(item), reduction_.identity);
+    for_each_stretch(
+        rows_, first, last, [&](std::int64_t rows, const Offsets& row_step, const Offsets& offsets) {
+          reduction_.across_columns({rows, width_of(item), x + offsets[0], row_step[0], step}, total);
+        });
+  }
+
+  void write(const StepArgs& args, std::int64_t item, const double* total) const {
+    const std::int64_t step = kept_.inner_stride(1);
+    const Offsets base = outer_.offsets_of(item / tiles_, outer_.rank);
+    float* y = args.output(0) + base[1] + column_of(item) * step;
+    for (std::int64_t i = 0; i < width_of(item); ++i) y[i * step] = finished(total[i]);
+  }
+
+  LoopNest outer_;  // the kept axes but the inner one
+  LoopNest rows_;   // the reduced axes, and one element inside them
+  std::int64_t columns_ = 0;
+  std::int64_t tile_ = 0;
+  std::int64_t tiles_ = 0;
+  std::int64_t row_count_ = 0;
+  std::int64_t chunk_rows_ = 0;
+  std::int64_t chunks_ = 1;
+  std::int64_t items_ = 0;  // tiles of all outer positions
+  std::int64_t group_ = 1;  // items in a task
+};
+
+class Argmax final : public Step {
+ public:
+  explicit Argmax(const ReduceAxes& axes)
+      : kept_(loop_nest(axes.kept_shape.data(), axes.kept, {axes.kept_x.data(), axes.kept_y.data()})),
+        outputs_(kept_.numel()) {
+    // Not sorted by strides: indices count in logical order.
+    reduced_.operands = 1;
+    for (int i = 0; i < axes.reduced; ++i) {
+      const auto axis = static_cast<std::size_t>(i);
+      reduced_.extent[axis] = axes.reduced_shape[axis];
+      reduced_.stride[axis][0] = axes.reduced_x[axis];
+    }
+    reduced_.rank = axes.reduced;
+    rows_ = reduced_.numel() / std::max<std::int64_t>(1, reduced_.inner_extent());
+    group_ = std::max<std::int64_t>(1, kTaskElements / std::max<std::int64_t>(1, reduced_.numel()));
+  }
+
+  void run(const StepArgs& args) const override {
+    const double work = static_cast<double>(outputs_ * reduced_.numel());
+    parallel_for((outputs_ + group_ - 1) / group_, work, [&](std::int64_t task, int) {
+      const std::int64_t last = std::min((task + 1) * group_, outputs_);
+      for (std::int64_t i = task * group_; i < last; ++i) {
+        const Offsets offsets = kept_.offsets_of(i, kept_.rank);
+        args.output<std::int64_t>(0)[offsets[1]] = index_of_largest(args.input(0) + offsets[0]);
+      }
+    });
+  }
+
+ private:
+  std::int64_t index_of_largest(const float* x) const {
+    const std::int64_t n = reduced_.inner_extent();
+    std::int64_t best = 0;
+    float top = -std::numeric_limits<float>::infinity();
+    for (std::int64_t row = 0; row < rows_; ++row) {
+      const Offsets offsets = reduced_.rank > 1 ? reduced_.offsets_of(row, reduced_.rank - 1) : Offsets{};
+      float largest = 0.0f;
+      const std::int64_t index =
+          kernels().reduce.argmax(n, x + offsets[0], reduced_.inner_stride(0), &largest);
+      if (row == 0 || largest > top || largest != largest) {
+        best = row * n + index;
+        top = largest;
+      }
+      if (top != top) break;
+    }
+    return best;
+  }
+
+  LoopNest kept_;
+  LoopNest reduced_;
+  std::int64_t outputs_;
+  std::int64_t rows_ = 0;
+  std::int64_t group_ = 1;
+};
+
+const Reduction& reduction_named(const std::string& name) {
+  const ReduceKernels& table = kernels().reduce;
+  if (name == "sum" || name == "mean") return table.sum;
+  if (name == "sum_squares") return table.sum_squares;
+  if (name == "max") return table.max;
+  if (name == "min") return table.min;
+  fail("reduce: expected function sum, mean, max, min, sum_squares or argmax, got '", name, "'");
+}
+
+/// Whether the outputs lie closer together in x than the elements of one output do.
+bool columns_are_nearer(const ReduceAxes& axes) {
+  const auto nearest = [](const auto& shape, const auto& strides, int count) {
+    std::int64_t best = std::numeric_limits<std::int64_t>::max();
+    for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+      if (shape[i] != 1) best = std::min(best, std::abs(strides[i]));
+    }
+    return best;
+  };
+  return nearest(axes.kept_shape, axes.kept_x, axes.kept) <
+         nearest(axes.reduced_shape, axes.reduced_x, axes.reduced);
+}
+
+std::unique_ptr<Step> make_reduce(const StepSpec& spec) {
+  const std::string function = spec.attrs.text("function");
+  const bool argmax = function == "argmax";
+  const DType result = argmax ? DType::i64 : DType::f32;
+  require(spec.input(0).dtype == DType::f32 && spec.output(0).dtype == result, "reduce ", function,
+          ": expected a float32 input and a result of ", name_of(result));
+  const ReduceAxes axes = split_axes(spec);
+  require(spec.input(0).numel() > 0 || spec.output(0).numel() == 0 || function == "sum" ||
+              function == "mean" || function == "sum_squares",
+          "reduce ", function, ": nothing to choose from in shape ", spec.input(0).shape_text());
+  if (argmax) return std::make_unique<Argmax>(axes);
+  const Reduction& reduction = reduction_named(function);
+  if (columns_are_nearer(axes)) return std::make_unique<ReduceColumns>(axes, reduction, function == "mean");
+  return std::make_unique<ReduceRows>(axes, reduction, function == "mean");
+}
+
+}  // namespace
+
+void register_reduce(StepRegistry& registry) { registry.add("reduce", make_reduce); }
+
+}  // namespace cnncore
