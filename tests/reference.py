@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-Indices = NDArray[np.int64]
+Array = NDArray[Any]
+Indices = NDArray[Any]
 Ints = Sequence[int]
 
 EPS = float(np.finfo(np.float32).eps)
@@ -130,12 +130,13 @@ def conv_backward_weight(
     padded = _pad(x, begin, end)
     outputs, inputs = grad.shape[1] // groups, x.shape[1] // groups
     result = np.zeros((grad.shape[1], inputs, *kernel))
+    summed = [0, *range(2, x.ndim)]
     for tap in _taps(kernel):
         seen = padded[(slice(None), slice(None), *_window(tap, grad.shape[2:], stride, dilation))]
         for g in range(groups):
             own = slice(g * outputs, (g + 1) * outputs)
             part = seen[:, g * inputs : (g + 1) * inputs]
-            result[(own, slice(None), *tap)] = np.einsum("no...,nc...->oc", grad[:, own], part)
+            result[(own, slice(None), *tap)] = np.tensordot(grad[:, own], part, (summed, summed))
     return result
 
 
@@ -338,7 +339,7 @@ def _all_but_channels(rank: int) -> tuple[int, ...]:
 def batch_norm(
     x: Any, weight: Any, bias: Any, mean: Any = None, variance: Any = None, eps: float = 1e-5
 ) -> tuple[Array, Array, Array]:
-    """Normalised output, and the mean and biased variance of the batch, which it takes unless given others."""
+    """Normalised output, and the mean and biased variance it took: the batch's unless given others."""
     x = float64(x)
     axes = _all_but_channels(x.ndim)
     mean = x.mean(axes) if mean is None else float64(mean)
@@ -350,7 +351,7 @@ def batch_norm(
 def batch_norm_running(
     running_mean: Any, running_variance: Any, mean: Any, variance: Any, count: int, momentum: float = 0.1
 ) -> tuple[Array, Array]:
-    """Running statistics after a batch of `count` values a channel, the variance unbiased as torch stores it."""
+    """Running statistics after a batch of `count` values a channel, its variance unbiased as in torch."""
     unbiased = float64(variance) * count / max(count - 1, 1)
     new_mean = (1 - momentum) * float64(running_mean) + momentum * float64(mean)
     return new_mean, (1 - momentum) * float64(running_variance) + momentum * unbiased

@@ -16,9 +16,7 @@ def onnx_bytes(network: Network, state: State, batch: int) -> bytes:
     try:
         from . import pytorch
     except ImportError as error:
-        raise UnavailableError(
-            f"the ONNX file is exported by torch, but {error.name} is not installed"
-        ) from error
+        raise UnavailableError(f"torch exports the ONNX file; {error.name} is not installed") from error
     import torch
 
     model = pytorch.module(network, state).eval()
