@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The IDX format of MNIST: two zero bytes, type, rank, sizes (big-endian), values; plain or gzip."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import struct
+import zlib
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_GZIP_MAGIC = b"\x1f\x8b"
+MAX_DEFLATE_RATIO = 1032
+"""More than this many bytes cannot come out of one byte of deflate data."""
+
+
+def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
+    """Return the array of an IDX file, compressed by gzip or not, in native byte order.
+
+    Raises:
+        ValueError: another format, or a damaged file; says what was expected and what came.
+        OSError: the file cannot be read.
+    """
+    name = os.fspath(path)
+    size = os.stat(path).st_size
+    with open(path, "rb") as plain:
+        packed = plain.read(2) == _GZIP_MAGIC
+        plain.seek(0)
+        if not packed:
+            return _read(plain, name, size)
+        try:
+            with gzip.GzipFile(fileobj=plain) as unpacked:
+                return _read(cast(BinaryIO, unpacked), name, size * MAX_DEFLATE_RATIO)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise ValueError(f"{name}: not a valid gzip file: {error}") from None
+
+
+def _read(file: BinaryIO, name: str, most: int) -> NDArray[Any]:
+    head = file.read(4)
+    if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _TYPES:
+        raise ValueError(
+            f"{name}: expected an IDX file (two zero bytes, then one of {[f'{t:02x}' for t in _TYPES]}), "
+            f"got bytes {head.hex(' ') or 'none'}"
+        )
+    rank = head[3]
+    sizes = file.read(4 * rank)
+    if len(sizes) < 4 * rank:
+        raise ValueError(
+            f"{name}: expected {rank} sizes in the IDX header, the file ends before; it is truncated"
+        )
+    shape = struct.unpack(f">{rank}I", sizes)
+    dtype = np.dtype(_TYPES[head[2]])
+    expected = math.prod(shape) * dtype.itemsize
+    if expected > most:
+        raise ValueError(
+            f"{name}: its header gives shape {shape}, {expected} bytes, more than the file can hold"
+        )
+    values = file.read(expected + 1)
+    if len(values) != expected:
+        came = f"{len(values)}; it is truncated" if len(values) < expected else "more"
+        raise ValueError(f"{name}: expected {expected} bytes of values for shape {shape}, got {came}")
+    return np.frombuffer(values, dtype).reshape(shape).astype(dtype.newbyteorder("="))

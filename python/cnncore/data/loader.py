@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batches of a data set, in an order that follows from the seed, prepared by threads."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .dataset import Arrays, Dataset
+
+PREFETCHED_BATCHES_PER_WORKER = 2
+
+
+class DataLoader:
+    """An iterable of batches; every iteration is the next epoch.
+
+    The order of epoch e follows from (seed, e) alone: not from the number of workers, nor from the numpy
+    version. Workers are threads: they share the data set's memory, and cnncore's kernels as well as image
+    decoders release the interpreter lock. At most twice as many batches as workers wait to be used.
+
+    Args:
+        dataset: a `Dataset`, or a tuple of arrays with one row a sample.
+        batch_size: samples a batch; the last batch of an epoch may be smaller.
+        shuffle: draw a new order for each epoch.
+        seed: of the order.
+        drop_last: leave out a last batch smaller than `batch_size`.
+        transform: a function of a batch's first array, (batch, ...), that returns what takes its place;
+            called in the workers.
+        workers: threads that prepare batches ahead; 0 prepares each when it is asked for.
+
+    Attributes:
+        epoch: the number of the next iteration's epoch; set it to resume.
+
+    Raises:
+        ValueError: a batch size, seed or worker count out of range, or arrays of different lengths.
+
+    >>> loader = DataLoader((np.arange(5), np.arange(5) * 10), batch_size=2)
+    >>> [(x.tolist(), y.tolist()) for x, y in loader]
+    [([0, 1], [0, 10]), ([2, 3], [20, 30]), ([4], [40])]
+    >>> len(loader), loader.epoch
+    (3, 1)
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset | tuple[Any, ...],
+        batch_size: int = 32,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_last: bool = False,
+        transform: Callable[[NDArray[Any]], Any] | None = None,
+        workers: int = 0,
+    ) -> None:
+        self.dataset = Dataset(*dataset) if isinstance(dataset, (tuple, list)) else dataset
+        self.batch_size = _natural("batch_size", batch_size, 1)
+        self.shuffle = bool(shuffle)
+        self.seed = _natural("seed", seed, 0)
+        self.drop_last = bool(drop_last)
+        self.transform = transform
+        self.workers = _natural("workers", workers, 0)
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        samples = len(self.dataset)
+        return samples // self.batch_size if self.drop_last else -(-samples // self.batch_size)
+
+    def __iter__(self) -> Iterator[Arrays]:
+        order = self.order(self.epoch)
+        self.epoch += 1
+        batches = (order[i * self.batch_size : (i + 1) * self.batch_size] for i in range(len(self)))
+        if self.workers == 0:
+            return (self._prepare(indices) for indices in batches)
+        return self._prefetch(batches)
+
+    def order(self, epoch: int) -> NDArray[np.intp]:
+        """Return the sample numbers of an epoch in their order."""
+        samples = len(self.dataset)
+        if not self.shuffle:
+            return np.arange(samples)
+        # The raw words of Philox never change between numpy versions; Generator.permutation may.
+        words = np.random.Philox(np.random.SeedSequence((self.seed, epoch))).random_raw(samples)
+        return np.argsort(words, kind="stable")
+
+    def _prepare(self, indices: NDArray[np.intp]) -> Arrays:
+        batch = self.dataset.batch(indices)
+        if self.transform is None:
+            return batch
+        return (np.asarray(self.transform(batch[0])), *batch[1:])
+
+    def _prefetch(self, batches: Iterator[NDArray[np.intp]]) -> Iterator[Arrays]:
+        waiting: deque[Future[Arrays]] = deque()
+        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="cnncore-loader")
+        try:
+            for indices in batches:
+                waiting.append(pool.submit(self._prepare, indices))
+                if len(waiting) >= PREFETCHED_BATCHES_PER_WORKER * self.workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _natural(name: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"expected {name} to be an integer, got {value!r}")
+    number = int(value.__index__())
+    if number < least:
+        raise ValueError(f"expected {name} of at least {least}, got {number}")
+    return number
