@@ -84,7 +84,8 @@ def conv(
         for g in range(groups):
             own = slice(g * outputs, (g + 1) * outputs)
             part = seen[:, g * inputs : (g + 1) * inputs]
-            result[:, own] += np.einsum("nc...,oc->no...", part, weight[(own, slice(None), *tap)])
+            product = np.tensordot(weight[(own, slice(None), *tap)], part, (1, 1))
+            result[:, own] += np.moveaxis(product, 0, 1)
     return result if bias is None else result + _along_channels(bias, result.ndim)
 
 
@@ -108,8 +109,8 @@ def conv_backward_data(
         seen = padded[(slice(None), slice(None), *_window(tap, grad.shape[2:], stride, dilation))]
         for g in range(groups):
             own = slice(g * outputs, (g + 1) * outputs)
-            part = np.einsum("no...,oc->nc...", grad[:, own], weight[(own, slice(None), *tap)])
-            seen[:, g * inputs : (g + 1) * inputs] += part
+            product = np.tensordot(weight[(own, slice(None), *tap)], grad[:, own], (0, 1))
+            seen[:, g * inputs : (g + 1) * inputs] += np.moveaxis(product, 0, 1)
     inner = (slice(b, b + n) for b, n in zip(begin, input_size, strict=True))
     return padded[(slice(None), slice(None), *inner)]
 

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmark's parts: they run, they check answers, they leave out what is not installed."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cnncore.bench import layers, networks, run, shapes, tables, timing
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+OWN_MODULES = ("run", "report", "measure", "networks", "memory", "peers")
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The modules of the benchmarks folder, by name."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    yield importlib.import_module
+    for name in list(sys.modules):
+        if name.partition(".")[0] in OWN_MODULES:
+            del sys.modules[name]
+
+
+def test_run_writes_a_table_and_json(
+    benchmark: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "results.json"
+    arguments = ["--quick", "--networks", "lenet5", "--batch", "2", "--peers", "torch", "--json", str(file)]
+    assert benchmark("run").main(arguments) == 0
+    written = json.loads(file.read_text())
+    assert written["machine"]["cores"] >= 1
+    rows = written["networks"]
+    assert [(row["network"], row["mode"], row["batch"]) for row in rows] == [
+        ("lenet5", "inference", 2),
+        ("lenet5", "training", 2),
+    ]
+    for row in rows:
+        taken = row["times"]["cnncore"]
+        assert 0 < taken["minimum"] <= taken["median"]
+    printed = capsys.readouterr().out
+    assert "cnncore" in printed
+    assert "| lenet5" in printed
+
+
+def test_a_missing_peer_is_named_and_left_out(
+    benchmark: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    run_module = benchmark("run")
+    assert run_module.available(["openvino"], 1) == []
+    assert "skipped openvino" in capsys.readouterr().out
+
+
+def test_an_unknown_network_is_refused(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        benchmark("run").main(["--networks", "lenet6"])
+    assert "lenet6" in capsys.readouterr().err
+
+
+def test_a_wrong_answer_stops_the_benchmark(benchmark: Any) -> None:
+    measure, peers = benchmark("measure"), benchmark("peers")
+    lenet = benchmark("networks").NETWORKS["lenet5"]
+
+    def runner(name: str, factor: float) -> Any:
+        return peers.Runner(
+            name,
+            lambda network, state, batch: lambda x: factor * x[:, 0, 0, :10],
+            state=lambda network: {},
+        )
+
+    runners = [runner("right", 1.0), runner("wrong", 1.01)]
+    with pytest.raises(AssertionError, match="wrong and right differ"):
+        measure.inference(lenet, 2, runners, seconds=0.01)
+    row = measure.inference(lenet, 2, [runner("right", 1.0), runner("close", 1.0001)], seconds=0.01)
+    assert set(row.times) == {"right", "close"}
+    assert row.errors["close"] == pytest.approx(1e-4, rel=0.01)
+
+
+def test_the_soak_reports_memory(benchmark: Any) -> None:
+    found = benchmark("memory").soak(benchmark("networks").NETWORKS["lenet5"], 2, steps=5, threads=1)
+    assert found["begin"] > 0
+    assert found["end"] > 0
+    assert np.isfinite(found["loss"])
+
+
+def test_resnet50s_shapes_are_those_of_the_file() -> None:
+    listed = shapes.read_csv(BENCHMARKS / "shapes" / "resnet50.csv")
+    assert listed == shapes.resnet50(batch=16)
+    assert sum(problem.count for problem in listed) == 53
+    per_image = sum(problem.count * problem.flops for problem in listed) / 16
+    assert per_image == pytest.approx(8.17e9, rel=0.001)
+
+
+def test_a_file_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
+    header, first, *_ = (BENCHMARKS / "shapes" / "resnet50.csv").read_text().splitlines()
+    file = tmp_path / "shapes.csv"
+    file.write_text(f"{header}\n{first.replace('112x112', '111x112')}\n")
+    with pytest.raises(ValueError, match=r"conv1: output is \(112, 112\)"):
+        shapes.read_csv(file)
+
+
+def test_layers_are_measured_against_the_peak() -> None:
+    problem = shapes.ConvProblem(
+        "test", "small", 1, 1, 16, 32, (8, 8), (3, 3), (1, 1), (1, 1), (1, 1), (1, 1)
+    )
+    results = list(layers.measure([problem], seconds=0.02))
+    assert [result.direction for result in results] == list(layers.DIRECTIONS)
+    for result in results:
+        assert 0 < result.percent_of_peak < 150
+        assert result.algorithm
+    text = tables.layers(results)
+    assert "forward: median" in text
+    assert "16>32 3x3/1 @8x8 b1" in text
+
+
+def test_throughput_of_the_installed_package() -> None:
+    text, results = run(["lenet5"], batches=[2], quick=True)
+    assert "lenet5" in text
+    assert [row["mode"] for row in results["networks"]] == ["inference", "training"]
+    assert all(row["images_per_second"] > 0 for row in results["networks"])
+    json.dumps(results)
+
+
+def test_interleaved_calls_take_turns() -> None:
+    order: list[str] = []
+    times = timing.interleaved(
+        {"a": lambda: order.append("a"), "b": lambda: order.append("b")}, seconds=0.0, settle=0.0
+    )
+    changes = sum(first != second for first, second in zip(order, order[1:], strict=False))
+    assert changes >= 5
+    assert times["a"].calls == order.count("a") - 1 - 3  # less the first call and one at each burst's begin
+    assert times["a"].minimum <= times["a"].median
+
+
+def test_only_networks_with_an_input_are_listed() -> None:
+    import cnncore as cc
+
+    for name in networks.INPUTS:
+        assert callable(getattr(cc.models, name))

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Long runs neither leak nor grow: what a million steps must not do, a few thousand already show."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import cnncore as cc
+from cnncore.bench.machine import resident_bytes
+from training_jobs import images, network, training_step
+
+MEGABYTE = 1 << 20
+STEPS = 3000
+ALLOWED_GROWTH = 4 * MEGABYTE
+"""A kilobyte a step would be 3 MB; what an allocator keeps back is below the rest."""
+
+
+def resident() -> int:
+    gc.collect()
+    return resident_bytes()[0]
+
+
+def test_training_does_not_grow() -> None:
+    step = training_step(network("lenet5"), lr=1e-3)
+    x, y = images("lenet5", 2)
+    for _ in range(200):
+        step(x, y)
+    before = resident()
+    for _ in range(STEPS):
+        loss = step(x, y)
+    assert resident() - before < ALLOWED_GROWTH
+    assert np.isfinite(loss)
+
+
+def test_training_keeps_no_python_objects() -> None:
+    step = training_step(network("lenet5"), lr=1e-3)
+    x, y = images("lenet5", 2)
+    for _ in range(20):
+        step(x, y)
+    tracemalloc.start()
+    try:
+        step(x, y)
+        gc.collect()
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(500):
+            step(x, y)
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 500 * 16
+
+
+def test_predicting_does_not_grow() -> None:
+    model = network("lenet5").eval()
+    x, _ = images("lenet5", 2)
+    predictor = cc.compile(model, input_shape=x.shape)
+    for _ in range(200):
+        predictor(x)
+    before = resident()
+    for _ in range(STEPS):
+        predictor(x)
+    assert resident() - before < ALLOWED_GROWTH
+
+
+@pytest.mark.slow
+def test_changing_shapes_stay_within_the_plan_cache() -> None:
+    model = network("lenet5").eval()
+
+    def all_sizes() -> None:
+        for batch in range(1, 60):
+            model(images("lenet5", batch)[0])
+
+    all_sizes()
+    all_sizes()
+    before = resident()
+    for _ in range(4):
+        all_sizes()
+    assert resident() - before < 2 * ALLOWED_GROWTH
+
+
+def test_making_and_dropping_programs_gives_their_memory_back() -> None:
+    def one() -> None:
+        step = training_step(network("lenet5"))
+        step(*images("lenet5", 64))
+
+    for _ in range(5):
+        one()
+    before = resident()
+    for _ in range(25):
+        one()
+    assert resident() - before < 4 * ALLOWED_GROWTH
