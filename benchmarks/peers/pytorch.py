@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -53,7 +55,7 @@ def initial_state(network: Network) -> State:
     return {name: value.numpy() for name, value in pytorch_models.build(network).state_dict().items()}
 
 
-def module(network: Network, state: State | None) -> nn.Module:
+def module(network: Network, state: State | None) -> Any:
     """The network with these weights, or fresh ones."""
     model = pytorch_models.build(network)
     if state is not None:

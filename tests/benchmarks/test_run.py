@@ -7,6 +7,7 @@ import importlib
 import json
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ OWN_MODULES = ("run", "report", "measure", "networks", "memory", "peers")
 
 
 @pytest.fixture
-def benchmark(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def module_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The modules of the benchmarks folder, by name."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield importlib.import_module
@@ -30,11 +31,11 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def test_run_writes_a_table_and_json(
-    benchmark: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    module_of: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "results.json"
     arguments = ["--quick", "--networks", "lenet5", "--batch", "2", "--peers", "torch", "--json", str(file)]
-    assert benchmark("run").main(arguments) == 0
+    assert module_of("run").main(arguments) == 0
     written = json.loads(file.read_text())
     assert written["machine"]["cores"] >= 1
     rows = written["networks"]
@@ -51,23 +52,23 @@ def test_run_writes_a_table_and_json(
 
 
 def test_a_missing_peer_is_named_and_left_out(
-    benchmark: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    module_of: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    run_module = benchmark("run")
+    run_module = module_of("run")
     assert run_module.available(["openvino"], 1) == []
     assert "skipped openvino" in capsys.readouterr().out
 
 
-def test_an_unknown_network_is_refused(benchmark: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_network_is_refused(module_of: Any, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        benchmark("run").main(["--networks", "lenet6"])
+        module_of("run").main(["--networks", "lenet6"])
     assert "lenet6" in capsys.readouterr().err
 
 
-def test_a_wrong_answer_stops_the_benchmark(benchmark: Any) -> None:
-    measure, peers = benchmark("measure"), benchmark("peers")
-    lenet = benchmark("networks").NETWORKS["lenet5"]
+def test_a_wrong_answer_stops_the_benchmark(module_of: Any) -> None:
+    measure, peers = module_of("measure"), module_of("peers")
+    lenet = module_of("networks").NETWORKS["lenet5"]
 
     def runner(name: str, factor: float) -> Any:
         return peers.Runner(
@@ -84,8 +85,8 @@ def test_a_wrong_answer_stops_the_benchmark(benchmark: Any) -> None:
     assert row.errors["close"] == pytest.approx(1e-4, rel=0.01)
 
 
-def test_the_soak_reports_memory(benchmark: Any) -> None:
-    found = benchmark("memory").soak(benchmark("networks").NETWORKS["lenet5"], 2, steps=5, threads=1)
+def test_the_soak_reports_memory(module_of: Any) -> None:
+    found = module_of("memory").soak(module_of("networks").NETWORKS["lenet5"], 2, steps=5, threads=1)
     assert found["begin"] > 0
     assert found["end"] > 0
     assert np.isfinite(found["loss"])
@@ -134,7 +135,7 @@ def test_interleaved_calls_take_turns() -> None:
     times = timing.interleaved(
         {"a": lambda: order.append("a"), "b": lambda: order.append("b")}, seconds=0.0, settle=0.0
     )
-    changes = sum(first != second for first, second in zip(order, order[1:], strict=False))
+    changes = sum(first != second for first, second in pairwise(order))
     assert changes >= 5
     assert times["a"].calls == order.count("a") - 1 - 3  # less the first call and one at each burst's begin
     assert times["a"].minimum <= times["a"].median
