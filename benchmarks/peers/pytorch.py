@@ -35,7 +35,7 @@ def _runner(name: str, memory_format: torch.memory_format) -> Runner:
     def trainer(network: Network, state: State | None) -> Step:
         model = module(network, state).train().to(memory_format=memory_format)
         loss_of = nn.CrossEntropyLoss()
-        optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
+        optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, fused=True)
 
         def step(x: Array, y: Labels) -> float:
             optimizer.zero_grad(set_to_none=True)
