@@ -107,7 +107,9 @@ def _read_header(file: BinaryIO, size: int, path: str | os.PathLike[str]) -> tup
         raise _damaged(path, f"expected at least 8 bytes, got {len(prefix)}; the file is empty or truncated")
     (length,) = struct.unpack("<Q", prefix)
     if length > MAX_HEADER_BYTES:
-        raise _damaged(path, f"its first 8 bytes give a header of {length} bytes, more than {MAX_HEADER_BYTES}")
+        raise _damaged(
+            path, f"its first 8 bytes give a header of {length} bytes, more than {MAX_HEADER_BYTES}"
+        )
     if 8 + length > size:
         raise _damaged(path, f"expected a header of {length} bytes, the file has {size}; it is truncated")
     try:
@@ -120,17 +122,16 @@ def _read_header(file: BinaryIO, size: int, path: str | os.PathLike[str]) -> tup
 
 
 def _other_format(prefix: bytes) -> str:
+    never = "it holds pickle, which is never loaded; convert it with safetensors.torch.save_file"
     if prefix.startswith(b"PK\x03\x04"):
-        return "a zip file (a torch checkpoint? it holds pickle, which is never loaded; convert it with safetensors.torch.save_file)"
-    if prefix[:1] == b"\x80" and prefix[1:2] in b"\x02\x03\x04\x05":
-        return "a pickle file (an old torch checkpoint?), which is never loaded; convert it with safetensors.torch.save_file"
+        return f"a zip file (if it is a torch checkpoint, {never})"
+    if prefix[:1] == b"\x80" and prefix[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        return f"a pickle file (if it is a torch checkpoint, {never})"
     if prefix.startswith(b"\x89HDF"):
         return "an HDF5 file (Keras weights?)"
     if prefix.startswith(b"\x93NUMPY"):
         return "a .npy file; read it with numpy.load"
-    if prefix.startswith(b"GGUF"):
-        return "a GGUF file"
-    return ""
+    return "a GGUF file" if prefix.startswith(b"GGUF") else ""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -74,11 +74,13 @@ class Conv2d(Module):
         )
 
     def extra_repr(self) -> str:
-        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        text = (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        )
         for name, default in (("padding", (0, 0)), ("dilation", (1, 1)), ("groups", 1)):
             value = getattr(self, name)
             if value != default:
-                text += f", {name}={value!r}"
+                text += f", {name}={value}"
         return text if self.bias is not None else text + ", bias=False"
 
 

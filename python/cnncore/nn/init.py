@@ -56,7 +56,9 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 def fan(shape: tuple[int, ...]) -> tuple[int, int]:
     """Return (fan_in, fan_out) of a weight (out, in, *kernel)."""
     if len(shape) < 2:
-        raise ValueError(f"expected a weight of at least 2 dimensions to tell fan in from fan out, got {shape}")
+        raise ValueError(
+            f"expected a weight of at least 2 dimensions to tell fan in from fan out, got {shape}"
+        )
     taps = math.prod(shape[2:])
     return shape[1] * taps, shape[0] * taps
 
@@ -135,7 +137,8 @@ def dirac_(tensor: Target, groups: int = 1) -> Target:
     centre = tuple(extent // 2 for extent in shape[2:])
     for group in range(groups):
         for channel in range(min(out_per_group, shape[1])):
-            values[(group * out_per_group + channel, channel, *centre)] = 1.0
+            place = (group * out_per_group + channel, channel, *centre)
+            values[place] = 1.0
     return _fill(tensor, values)
 
 

@@ -14,7 +14,6 @@ from .parameter import Buffer, Parameter, StoredArray
 from .predict import predict
 from .state import IncompatibleKeys, load_state, read_state
 
-
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -122,9 +121,7 @@ class Module:
             raise TypeError(f"expected a Parameter or None for {name!r}, got {type(parameter).__name__}")
         self._register(self._parameters, name, parameter)
 
-    def register_buffer(
-        self, name: str, value: ArrayLike | Buffer | None, persistent: bool = True
-    ) -> None:
+    def register_buffer(self, name: str, value: ArrayLike | Buffer | None, persistent: bool = True) -> None:
         """Add an array that is saved with the module but not trained; None reserves the name."""
         if value is not None and not isinstance(value, Buffer):
             value = Buffer(value, persistent)

@@ -35,11 +35,10 @@ def to_numpy(value: Any) -> NDArray[Any]:
         return value.data
     if hasattr(value, "detach"):
         value = value.detach()
-    has_array = hasattr(value, "__array__") or hasattr(value, "__array_interface__")
-    if hasattr(value, "__dlpack__") and not has_array:
-        array = np.from_dlpack(value)
-    else:
-        array = np.asarray(value)
+    only_dlpack = hasattr(value, "__dlpack__") and not (
+        hasattr(value, "__array__") or hasattr(value, "__array_interface__")
+    )
+    array: NDArray[Any] = np.from_dlpack(value) if only_dlpack else np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"expected an array of real numbers, got dtype {array.dtype}")
     return array

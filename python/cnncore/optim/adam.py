@@ -26,7 +26,7 @@ class Adam(Optimizer):
 
     update_op = "adam_update"
     slot_names = ("exp_avg", "exp_avg_sq")
-    hyper_size = 7
+    hyper_size = 6
     decoupled = False
 
     def __init__(
@@ -37,9 +37,7 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0,
     ) -> None:
-        super().__init__(
-            params, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay}
-        )
+        super().__init__(params, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay})
 
     def check(self, group: Mapping[str, Any]) -> None:
         for name in ("lr", "eps", "weight_decay"):
@@ -50,8 +48,7 @@ class Adam(Optimizer):
 
     def hyper_values(self, group: Mapping[str, Any], step: int) -> tuple[float, ...]:
         beta1, beta2 = group["betas"]
-        corrections = 1.0 - beta1**step, 1.0 - beta2**step
-        return group["lr"], beta1, beta2, group["eps"], group["weight_decay"], *corrections
+        return group["lr"], beta1, beta2, group["eps"], group["weight_decay"], step
 
     def update_attrs(self, group: int) -> dict[str, Any]:
         return {"decoupled": int(self.decoupled)}

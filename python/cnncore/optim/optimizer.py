@@ -45,7 +45,9 @@ class Optimizer:
         """Add a group: a dict with "params" and any settings that differ from the defaults."""
         unknown = set(group) - set(self.defaults) - {"params"}
         if unknown:
-            raise ValueError(f"unknown settings {sorted(unknown)}; {type(self).__name__} has {list(self.defaults)}")
+            raise ValueError(
+                f"unknown settings {sorted(unknown)}; {type(self).__name__} has {list(self.defaults)}"
+            )
         known = {id(parameter) for other in self.param_groups for parameter in other["params"]}
         params = _parameters(group["params"])
         for parameter in params:
@@ -55,7 +57,7 @@ class Optimizer:
         settings = {**self.defaults, **group, "params": params}
         self.check(settings)
         self.param_groups.append(settings)
-        self._hyper.append(aligned_empty((self.hyper_size,)))
+        self._hyper.append(np.zeros(self.hyper_size, np.float64))
         self._write_hyper(len(self._hyper) - 1)
 
     @property
@@ -76,7 +78,7 @@ class Optimizer:
         raise NotImplementedError
 
     def hyper_values(self, group: Mapping[str, Any], step: int) -> tuple[float, ...]:
-        """Return the numbers of update number `step` (from 1), in the order the kernel reads them."""
+        """Return the numbers of update number `step` (from 1), in the order of cpp/ops/optimizer.h."""
         raise NotImplementedError
 
     def uses_slots(self, group: Mapping[str, Any]) -> bool:
@@ -90,8 +92,8 @@ class Optimizer:
     # -- what a compiled step uses --------------------------------------------------------------
 
     def hyper(self, group: int) -> NDArray[Any]:
-        """Return the group's numbers as the kernel reads them: always the same array."""
-        return self._hyper[group]
+        """Return the group's numbers, always in the same memory: float64 bits seen as int64."""
+        return self._hyper[group].view(np.int64)
 
     def state_slots(self, parameter: Parameter) -> list[NDArray[Any]]:
         """Return the parameter's state arrays, zero at first: always the same arrays."""

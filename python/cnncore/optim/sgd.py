@@ -29,7 +29,7 @@ class SGD(Optimizer):
 
     update_op = "sgd_update"
     slot_names = ("momentum_buffer",)
-    hyper_size = 4
+    hyper_size = 5
 
     def __init__(
         self,
@@ -66,9 +66,7 @@ class SGD(Optimizer):
         return bool(group["momentum"] > 0)
 
     def hyper_values(self, group: Mapping[str, Any], step: int) -> tuple[float, ...]:
-        # The first gradient becomes the momentum undamped; from zero state that is dampening 0.
-        dampening = 0.0 if step == 1 else group["dampening"]
-        return group["lr"], group["momentum"], dampening, group["weight_decay"]
+        return group["lr"], group["momentum"], group["dampening"], group["weight_decay"], step - 1
 
     def update_attrs(self, group: int) -> dict[str, Any]:
         return {"nesterov": int(bool(self.param_groups[group]["nesterov"]))}

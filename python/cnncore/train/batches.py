@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training data in its three forms - arrays, a dataset, an iterable of batches - as batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..nn.parameter import to_numpy
+
+Batch = tuple[Any, Any]
+
+
+class Batches(Protocol):
+    """A source of (x, y) batches."""
+
+    def rows(self) -> int | None:
+        """Return the rows of an epoch, None when they are not known beforehand."""
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Yield the batches of epoch `number`, the same ones whenever it is asked for again."""
+
+
+def bounds(rows: int, batch_size: int) -> list[tuple[int, int]]:
+    """Return the (begin, end) of each batch.
+
+    A single row left over joins the batch before it: batch norm cannot learn from one row.
+
+    >>> bounds(10, 4), bounds(9, 4)
+    ([(0, 4), (4, 8), (8, 10)], [(0, 4), (4, 9)])
+    """
+    starts = list(range(0, rows, batch_size))
+    if len(starts) > 1 and batch_size > 1 and rows - starts[-1] == 1:
+        starts.pop()
+    return list(zip(starts, [*starts[1:], rows], strict=True))
+
+
+class ArrayBatches:
+    """Batches of arrays (x, y) with the rows along the first axis.
+
+    Rows are gathered batch by batch, in an order that depends on (seed, epoch) only; the array a
+    batch comes in is used again for the next one.
+    """
+
+    def __init__(self, x: Any, y: Any, batch_size: int, shuffle: bool, seed: int) -> None:
+        self.x, self.y = _rows("x", x), _rows("y", y)
+        if len(self.x) != len(self.y):
+            raise ValueError(f"expected as many rows in x as in y, got {self.x.shape} and {self.y.shape}")
+        self.bounds = bounds(len(self.x), batch_size)
+        self.shuffle = shuffle
+        self.seed = seed
+
+    def rows(self) -> int:
+        return len(self.x)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        if not self.shuffle:
+            for begin, end in self.bounds:
+                yield self.x[begin:end], self.y[begin:end]
+            return
+        order = epoch_order(len(self.x), self.seed, number)
+        widest = max(end - begin for begin, end in self.bounds)
+        x, y = (np.empty((widest, *array.shape[1:]), array.dtype) for array in (self.x, self.y))
+        for begin, end in self.bounds:
+            chosen, count = order[begin:end], end - begin
+            np.take(self.x, chosen, axis=0, out=x[:count], mode="clip")
+            np.take(self.y, chosen, axis=0, out=y[:count], mode="clip")
+            yield x[:count], y[:count]
+
+
+class DatasetBatches:
+    """Batches of a `data.Dataset`, or of any object with `len()` whose item `i` is (x, y)."""
+
+    def __init__(self, dataset: Any, batch_size: int, shuffle: bool, seed: int) -> None:
+        self.dataset = dataset
+        self.bounds = bounds(len(dataset), batch_size)
+        self.shuffle = shuffle
+        self.seed = seed
+        if not self.bounds:
+            raise ValueError("expected a dataset with at least one row, got an empty one")
+
+    def rows(self) -> int:
+        return len(self.dataset)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        rows = len(self.dataset)
+        order = epoch_order(rows, self.seed, number) if self.shuffle else np.arange(rows)
+        for begin, end in self.bounds:
+            yield _pair(_gather(self.dataset, order[begin:end]))
+
+
+class IterableBatches:
+    """Batches that come ready from an iterable, such as a list of (x, y) or a `data.DataLoader`.
+
+    Where the iterable has an attribute `epoch`, as a DataLoader has, it is set before each epoch.
+    """
+
+    def __init__(self, iterable: Any) -> None:
+        self.iterable = iterable
+
+    def rows(self) -> int | None:
+        dataset = getattr(self.iterable, "dataset", None)
+        return (
+            len(dataset)
+            if hasattr(dataset, "__len__") and not getattr(self.iterable, "drop_last", False)
+            else None
+        )
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        if hasattr(self.iterable, "epoch"):
+            self.iterable.epoch = number
+        empty = True
+        for batch in self.iterable:
+            empty = False
+            yield _pair(batch)
+        if empty:
+            raise ValueError(
+                "the iterable of batches gave none; a generator can be used for one epoch only: "
+                "pass a list, a DataLoader, or another object that can be iterated again"
+            )
+
+
+def epoch_order(rows: int, seed: int, epoch: int) -> NDArray[np.intp]:
+    """Return the row numbers in the order of an epoch: that of a shuffling `data.DataLoader`."""
+    from ..data import DataLoader
+
+    return DataLoader((np.empty(rows),), shuffle=True, seed=seed).order(epoch)
+
+
+def make_batches(data: Any, batch_size: int, shuffle: bool, seed: int) -> Batches:
+    """Return `data` - (x, y) arrays, a dataset, or an iterable of batches - as batches."""
+    from ..data import Dataset
+
+    if isinstance(data, (tuple, list)) and len(data) == 2 and not isinstance(data[0], (tuple, list)):
+        return ArrayBatches(data[0], data[1], batch_size, shuffle, seed)
+    if isinstance(data, np.ndarray):
+        raise TypeError("expected (x, y), got one array")
+    if isinstance(data, (list, tuple)) and not data:
+        raise ValueError("expected at least one batch, got none")
+    if type(data) is Dataset and len(data.arrays) == 2:
+        return ArrayBatches(*data.arrays, batch_size, shuffle, seed)
+    if (
+        hasattr(data, "__getitem__")
+        and hasattr(data, "__len__")
+        and not isinstance(data, (tuple, list, dict))
+    ):
+        return DatasetBatches(data, batch_size, shuffle, seed)
+    if isinstance(data, dict) or not hasattr(data, "__iter__"):
+        raise TypeError(
+            f"expected (x, y) arrays, a dataset or an iterable of batches, got {type(data).__name__}"
+        )
+    return IterableBatches(data)
+
+
+def _rows(name: str, value: Any) -> NDArray[Any]:
+    array = to_numpy(value)
+    if array.ndim == 0 or array.shape[0] == 0:
+        raise ValueError(f"expected {name} with at least one row, got shape {array.shape}")
+    return array
+
+
+def _gather(dataset: Any, rows: NDArray[np.intp]) -> Any:
+    if hasattr(dataset, "batch"):
+        return dataset.batch(rows)
+    return [
+        np.stack([np.asarray(v) for v in values])
+        for values in zip(*(dataset[int(i)] for i in rows), strict=True)
+    ]
+
+
+def _pair(batch: Any) -> Batch:
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        count = f" of {len(batch)}" if isinstance(batch, (tuple, list)) else ""
+        raise ValueError(f"expected batches (x, y), got a {type(batch).__name__}{count}")
+    return to_numpy(batch[0]), to_numpy(batch[1])

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `Trainer.fit` returns."""
+
+from __future__ import annotations
+
+
+class History(dict[str, list[float]]):
+    """One list for each figure, one entry for each epoch.
+
+    The figures: loss, each metric, val_loss and val_<metric> where there is validation data, seconds
+    (training without validation), images_per_second. `interrupted` tells whether Ctrl-C, or a callback,
+    ended training inside an epoch; that epoch has no entries.
+
+    >>> history = History()
+    >>> history.append({"loss": 0.5}); history.append({"loss": 0.25})
+    >>> history["loss"], history.epochs
+    ([0.5, 0.25], 2)
+    """
+
+    interrupted: bool = False
+
+    @property
+    def epochs(self) -> int:
+        """Epochs completed."""
+        return max((len(values) for values in self.values()), default=0)
+
+    def append(self, figures: dict[str, float]) -> None:
+        """Add the figures of one epoch."""
+        for name, value in figures.items():
+            self.setdefault(name, []).append(value)

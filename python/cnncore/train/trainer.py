@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training, evaluation and prediction with Keras's verbs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..graph.train import train_step
+from ..nn.module import Module
+from ..nn.predict import check_batch_size, inference_mode
+from ..optim.optimizer import Optimizer
+from .batches import Batches, make_batches
+from .callbacks import Callback
+from .history import History
+from .interrupt import StopOnInterrupt
+from .metrics import Metric, RunningMeans, named_metrics
+from .progress import Progress, make_progress
+
+EVALUATION_BATCH_SIZE = 128
+
+
+class Trainer:
+    """A model with its loss, optimiser and metrics.
+
+    Args:
+        model: a Module.
+        loss: a loss layer or a function (output, target) that returns a scalar.
+        optimizer: an optimiser over the model's parameters.
+        metrics: names ("accuracy", "top5_accuracy", "mae", "mse") or functions
+            (output, target) of numpy arrays that return a number.
+
+    Data are given as (x, y) arrays, as a `data.Dataset`, or as an iterable of batches (x, y). x is
+    used as it is, converted to float32: scale uint8 images to 0..1 before if the model expects that.
+
+    `epoch` counts the epochs trained so far, through all calls of `fit`.
+
+    >>> import numpy as np
+    >>> from cnncore import nn, optim
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(64, 2)); y = (x[:, 0] > 0).astype(int)
+    >>> model = nn.Linear(2, 2)
+    >>> trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=1.0))
+    >>> history = trainer.fit((x, y), epochs=20, batch_size=16, verbose=0)
+    >>> history["accuracy"][-1] > 0.9, trainer.predict(x).shape
+    (True, (64, 2))
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        loss: Callable[[Any, Any], Any],
+        optimizer: Optimizer,
+        metrics: Iterable[str | Metric] = ("accuracy",),
+    ) -> None:
+        if not isinstance(model, Module):
+            raise TypeError(f"expected model to be a Module, got {type(model).__name__}")
+        if not callable(loss):
+            raise TypeError(f"expected loss to be a loss layer or a function, got {type(loss).__name__}")
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"expected optimizer to be an Optimizer, got {type(optimizer).__name__}")
+        self.model = model
+        self.loss = loss
+        self.optimizer = optimizer
+        self.metrics = named_metrics(metrics)
+        self.epoch = 0
+        self.stop_training = False
+        self._objective = _Objective(model, loss)
+        self._step = train_step(self._objective.forward, optimizer)
+
+    def fit(
+        self,
+        train: Any,
+        epochs: int,
+        batch_size: int = 32,
+        validation: Any = None,
+        callbacks: Iterable[Callback] = (),
+        shuffle: bool = True,
+        seed: int = 0,
+        verbose: int = 1,
+    ) -> History:
+        """Train the model.
+
+        Args:
+            train: (x, y) arrays, a Dataset or an iterable of batches.
+            epochs: how often to go through the data.
+            batch_size: rows of a step; the last one takes what is left, and a single row left over
+                joins the batch before it. Not used for an iterable of batches.
+            validation: data to evaluate after each epoch, in any of the three forms.
+            callbacks: `Callback` objects.
+            shuffle: take the rows in a new order each epoch; not used for an iterable of batches.
+            seed: the order follows from (seed, epoch), so that a run can be repeated and two calls
+                of `fit` do what one of as many epochs does.
+            verbose: 0 shows nothing, 1 a progress bar where tqdm is installed and stderr is a
+                terminal and lines elsewhere, 2 lines.
+
+        Returns:
+            The figures of each epoch. Ctrl-C ends training after the step at work and returns the
+            epochs so far; the model keeps what it learnt.
+        """
+        if isinstance(epochs, bool) or not hasattr(epochs, "__index__") or epochs < 0:
+            raise ValueError(f"expected epochs as an integer of at least 0, got {epochs!r}")
+        batch_size = check_batch_size(batch_size)
+        batches = make_batches(train, batch_size, shuffle, seed)
+        checks = None if validation is None else make_batches(validation, EVALUATION_BATCH_SIZE, False, 0)
+        run = _Run(self, batches, checks, list(callbacks), epochs, make_progress(verbose))
+        modes = [(module, module.training) for module in self.model.modules()]
+        try:
+            return run.run()
+        finally:
+            for module, training in modes:
+                if module.training != training:
+                    module.training = training
+
+    def evaluate(self, data: Any, batch_size: int = EVALUATION_BATCH_SIZE) -> dict[str, float]:
+        """Return loss and metrics of the model, in inference mode, as means over all rows.
+
+        Args:
+            data: (x, y) arrays, a Dataset or an iterable of batches.
+            batch_size: rows at a time; bounds the memory used.
+        """
+        return self._evaluate(make_batches(data, check_batch_size(batch_size), False, 0))
+
+    def _evaluate(self, batches: Batches) -> dict[str, float]:
+        running = RunningMeans(self.metrics)
+        with inference_mode(self.model):
+            for x, y in batches.epoch(0):
+                loss, output = self._objective(x, y)
+                running.update(loss, output, y)
+        return running.means()
+
+    def predict(self, x: Any, batch_size: int = EVALUATION_BATCH_SIZE) -> Any:
+        """Return the model's output for all rows of `x`, in inference mode."""
+        return self.model.predict(x, batch_size)
+
+
+class _Objective(Module):
+    """Loss and output of a model for a batch."""
+
+    def __init__(self, model: Module, loss: Callable[[Any, Any], Any]) -> None:
+        super().__init__()
+        self.model = model
+        self.loss = loss
+
+    def forward(self, x: Any, y: Any) -> Any:
+        output = self.model(x)
+        return self.loss(output, y), output
+
+
+class _Run:
+    """One call of `Trainer.fit`."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        batches: Batches,
+        validation: Batches | None,
+        callbacks: list[Callback],
+        epochs: int,
+        progress: Progress,
+    ) -> None:
+        self.trainer = trainer
+        self.batches = batches
+        self.validation = validation
+        self.callbacks = callbacks
+        self.on_batch_end = [c.on_batch_end for c in callbacks if _overrides(c, "on_batch_end")]
+        self.epochs = epochs
+        self.progress = progress
+        self.history = History()
+
+    def run(self) -> History:
+        trainer = self.trainer
+        trainer.stop_training = False
+        for callback in self.callbacks:
+            callback.trainer = trainer
+            callback.on_train_begin()
+        try:
+            with StopOnInterrupt() as interrupt:
+                first = trainer.epoch
+                for epoch in range(first, first + self.epochs):
+                    self.progress.begin(epoch - first + 1, self.epochs, self.batches.rows())
+                    if not self._epoch(epoch, interrupt) or trainer.stop_training:
+                        break
+        except KeyboardInterrupt:
+            self._note_interrupt()
+        finally:
+            self.progress.close()
+            for callback in self.callbacks:
+                callback.on_train_end()
+        return self.history
+
+    def _epoch(self, epoch: int, interrupt: StopOnInterrupt) -> bool:
+        """Train and validate one epoch; return whether it was completed."""
+        trainer = self.trainer
+        trainer.model.train()
+        for callback in self.callbacks:
+            callback.on_epoch_begin(epoch)
+        running = RunningMeans(trainer.metrics)
+        started = time.perf_counter()
+        for number, (x, y) in enumerate(self.batches.epoch(epoch)):
+            loss, output = trainer._step(x, y)
+            running.update(loss, output, y)
+            self.progress.step(len(y), running.means)
+            for on_batch_end in self.on_batch_end:
+                on_batch_end(number, running.means())
+            if interrupt.requested:
+                self._note_interrupt()
+                return False
+            if trainer.stop_training:
+                self.history.interrupted = True
+                return False
+        seconds = time.perf_counter() - started
+        trainer.epoch = epoch + 1
+        figures = running.means()
+        if self.validation is not None:
+            validated = trainer._evaluate(self.validation)
+            figures.update({f"val_{name}": value for name, value in validated.items()})
+        figures.update(seconds=seconds, images_per_second=running.rows / seconds)
+        self.history.append(figures)
+        self.progress.end(figures)
+        for callback in self.callbacks:
+            callback.on_epoch_end(epoch, figures)
+        return not interrupt.requested
+
+    def _note_interrupt(self) -> None:
+        self.history.interrupted = True
+        self.progress.note(
+            f"stopped by Ctrl-C after {self.history.epochs} of {self.epochs} epochs; "
+            "the model keeps what it has learnt"
+        )
+
+
+def _overrides(callback: Callback, hook: str) -> bool:
+    return getattr(type(callback), hook) is not getattr(Callback, hook)

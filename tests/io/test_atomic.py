@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files are replaced whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cnncore import io
+from cnncore.io.atomic import atomic_write
+
+OLD = {"x": np.arange(3.0)}
+NEW = {"x": np.arange(5.0)}
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    io.save(OLD, tmp_path / "m")
+    return tmp_path / "m"
+
+
+def unchanged(path: Path) -> None:
+    np.testing.assert_array_equal(io.load(path)["x"], OLD["x"])
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_replaces(target: Path) -> None:
+    io.save(NEW, target)
+    np.testing.assert_array_equal(io.load(target)["x"], NEW["x"])
+    assert os.listdir(target.parent) == ["m"]
+
+
+def test_error_while_writing_keeps_the_old_file(target: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), atomic_write(target) as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+    unchanged(target)
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_full_disk_keeps_the_old_file(target: Path, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere/.tmp")
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(OSError, match=rf"No space left on device: '{target}'"):
+        io.save(NEW, target)
+    monkeypatch.undo()
+    unchanged(target)
+
+
+def test_unwritable_folder(target: Path) -> None:
+    folder = target.parent
+    folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    try:
+        if os.access(folder, os.W_OK):
+            pytest.skip("this user may write anywhere")
+        with pytest.raises(PermissionError, match=f"'{target}'"):
+            io.save(NEW, target)
+    finally:
+        folder.chmod(stat.S_IRWXU)
+    unchanged(target)
+
+
+def test_missing_folder_and_folder_as_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=f"'{tmp_path}/none/m'"):
+        io.save(NEW, tmp_path / "none" / "m")
+    with pytest.raises(IsADirectoryError, match="expected a file to write, got a folder"):
+        io.save(NEW, tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_keeps_permissions_and_follows_links(target: Path) -> None:
+    target.chmod(0o640)
+    link = target.parent / "link"
+    link.symlink_to(target)
+    io.save(NEW, link)
+    assert link.is_symlink()
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+    np.testing.assert_array_equal(io.load(target)["x"], NEW["x"])
+
+
+def test_new_files_have_the_usual_permissions(tmp_path: Path) -> None:
+    io.save(NEW, tmp_path / "m")
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "m").stat().st_mode == (tmp_path / "plain").stat().st_mode

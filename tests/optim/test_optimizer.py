@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings, groups and state of optimisers; the arithmetic is in test_against_torch.py."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from cnncore import nn, optim
+
+
+def params() -> list[nn.Parameter]:
+    return [nn.Parameter(np.zeros(3), name="a"), nn.Parameter(np.zeros((2, 2)), name="b")]
+
+
+@pytest.mark.parametrize("value", [-0.1, math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["lr", "momentum", "weight_decay"])
+def test_sgd_refuses_settings(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"expected a finite {name} of at least 0, got {value}"):
+        optim.SGD(params(), **{"lr": 0.1, name: value})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: optim.SGD(params(), 0.1, nesterov=True), "nesterov needs momentum > 0 and dampening 0"),
+        (lambda: optim.SGD(params(), 0.1, 0.9, 0.1, nesterov=True), "nesterov needs"),
+        (lambda: optim.SGD(params(), 0.1, 0.9, math.nan), "finite dampening"),
+        (lambda: optim.Adam(params(), betas=(0.9, 1.0)), "two betas from 0 to below 1, got .0.9, 1.0."),
+        (lambda: optim.Adam(params(), betas=(math.nan, 0.9)), "two betas"),
+        (lambda: optim.Adam(params(), eps=-1e-8), "finite eps of at least 0"),
+        (lambda: optim.AdamW(params(), weight_decay=math.nan), "finite weight_decay"),
+        (lambda: optim.SGD([], 0.1), "expected at least one parameter, got none"),
+        (lambda: optim.SGD(params() * 2, 0.1), r"parameter a \(3,\) is given twice"),
+        (
+            lambda: optim.SGD([{"params": params(), "rate": 1.0}], 0.1),
+            r"unknown settings \['rate'\]; SGD has",
+        ),
+        (lambda: optim.SGD([{"params": params(), "lr": -1.0}], 0.1), "finite lr of at least 0, got -1.0"),
+    ],
+)
+def test_wrong_settings(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: optim.SGD(nn.Linear(2, 2), 0.1), r"got a Linear; pass model.parameters\(\)"),
+        (lambda: optim.SGD(nn.Parameter([1.0]), 0.1), r"pass \[parameter\]"),
+        (lambda: optim.SGD([np.zeros(3)], 0.1), "expected Parameters, got ndarray"),
+        (
+            lambda: optim.SGD(dict(nn.Linear(2, 2).named_parameters()), 0.1),
+            "list of dicts with 'params', got dict",
+        ),
+        (lambda: optim.SGD([{"lr": 0.1}], 0.1), "every group to be a dict with 'params'"),
+        (lambda: optim.SGD(params(), "fast"), "expected a number for lr, got 'fast'"),
+    ],
+)
+def test_wrong_parameters(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_defaults_are_torchs() -> None:
+    torch = pytest.importorskip("torch")
+    theirs = [torch.nn.Parameter(torch.zeros(1))]
+    for name in ("SGD", "Adam", "AdamW"):
+        expected = getattr(torch.optim, name)(theirs).defaults
+        assert getattr(optim, name)(params()).defaults.items() <= expected.items()
+
+
+def test_groups() -> None:
+    a, b = params()
+    optimizer = optim.SGD([{"params": a, "lr": 1.0}, {"params": [b]}], lr=0.1, momentum=0.9)
+    assert [group["lr"] for group in optimizer.param_groups] == [1.0, 0.1]
+    assert optimizer.param_groups[0]["params"] == [a]
+    assert optimizer.lr == 1.0
+    optimizer.lr = 0.5
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.5]
+    optimizer.add_param_group({"params": [nn.Parameter([1.0])], "momentum": 0.0})
+    assert len(optimizer.param_groups) == 3
+    with pytest.raises(ValueError, match="is given twice"):
+        optimizer.add_param_group({"params": [a]})
+    with pytest.raises(ValueError, match="finite lr"):
+        optimizer.lr = math.nan
+
+
+def test_numbers_reach_the_step() -> None:
+    optimizer = optim.Adam(params(), lr=0.1, betas=(0.8, 0.9))
+    memory = optimizer.hyper(0)
+    optimizer.advance()
+    optimizer.param_groups[0]["lr"] = 0.25
+    optimizer.advance()
+    assert memory.dtype == np.int64
+    assert memory.view(np.float64).tolist() == [0.25, 0.8, 0.9, 1e-8, 0.0, 2.0]
+    assert optimizer.step_count == 2
+    optimizer.param_groups[0]["lr"] = math.nan
+    with pytest.raises(ValueError, match="finite lr of at least 0, got nan in group 0"):
+        optimizer.advance()
+    assert optimizer.step_count == 2
+
+
+def test_state_arrays_are_made_once() -> None:
+    a, b = params()
+    optimizer = optim.SGD([{"params": [a], "momentum": 0.9}, {"params": [b]}], lr=0.1)
+    (momentum,) = optimizer.state_slots(a)
+    assert momentum.shape == (3,)
+    assert not momentum.any()
+    assert optimizer.state_slots(a)[0] is momentum
+    assert optimizer.state_slots(b) == []
+    assert [slot.shape for slot in optim.Adam([a]).state_slots(a)] == [(3,), (3,)]
+
+
+def fill(optimizer: optim.Optimizer) -> None:
+    rng = np.random.default_rng(0)
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            for slot in optimizer.state_slots(parameter):
+                slot[...] = rng.random(slot.shape)
+    optimizer.advance()
+    optimizer.advance()
+
+
+@pytest.mark.parametrize("kind", [lambda p: optim.SGD(p, 0.1, momentum=0.9), optim.Adam, optim.AdamW])
+def test_state_round_trip(kind: Callable[[Any], optim.Optimizer]) -> None:
+    source, target = kind(params()), kind(params())
+    fill(source)
+    source.lr = 0.03
+    state = source.state_dict()
+    slots = [target.state_slots(parameter) for parameter in target.param_groups[0]["params"]]
+    target.load_state_dict(copy.deepcopy(state))
+    assert (target.lr, target.step_count) == (0.03, 2)
+    for parameter, before in zip(target.param_groups[0]["params"], slots, strict=True):
+        assert all(new is old for new, old in zip(target.state_slots(parameter), before, strict=True))
+    assert str(target.state_dict()) == str(state)
+    name = source.slot_names[0]
+    state["state"][0][name][...] = -1
+    assert source.state_slots(source.param_groups[0]["params"][0])[0].min() >= 0
+
+
+def test_state_of_untouched_parameters_is_zeroed() -> None:
+    target = optim.Adam(params())
+    fill(target)
+    target.load_state_dict(optim.Adam(params()).state_dict())
+    assert target.step_count == 0
+    assert not any(slot.any() for p in target.param_groups[0]["params"] for slot in target.state_slots(p))
+
+
+def test_wrong_state_changes_nothing() -> None:
+    optimizer = optim.Adam(params(), lr=0.5)
+    fill(optimizer)
+    before = str(optimizer.state_dict())
+    state = optimizer.state_dict()
+    for change, message in [
+        (lambda s: s.pop("state"), "expected an optimiser's state_dict"),
+        (
+            lambda s: s["param_groups"].append({"params": []}),
+            r"groups of \[2\] parameters, got groups of \[2, 0\]",
+        ),
+        (lambda s: s["param_groups"][0].update(amsgrad=True), "amsgrad=True, which is not supported"),
+        (lambda s: s["param_groups"][0].update(lr=-1.0), "finite lr"),
+        (
+            lambda s: s["state"][1].update(exp_avg=np.zeros(5)),
+            r"exp_avg of parameter 1 b \(2, 2\): expected shape",
+        ),
+    ]:
+        broken = copy.deepcopy(state)
+        broken["param_groups"][0]["lr"] = 0.25
+        change(broken)
+        with pytest.raises(ValueError, match=message):
+            optimizer.load_state_dict(broken)
+        assert str(optimizer.state_dict()) == before
+
+
+def test_repr() -> None:
+    assert repr(optim.Adam(params())) == (
+        "Adam(\n  group 0: 2 parameters, lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0\n)"
+    )
