@@ -3,8 +3,40 @@
 
 #include <cstdint>
 
+#include "isa/gemm_tile.h"
+
 namespace cnncore {
 
-struct DepthwiseKernels {};
+/// One row of output pixels of a depthwise convolution. Only vertical taps that hit the input are listed; the
+/// kernel clips horizontal ones.
+struct DepthwiseRow {
+  const float* const* row = nullptr;     // [rows] input rows under the vertical taps
+  const float* const* weight = nullptr;  // [rows] their weights, [taps][channels]
+  std::int64_t rows = 0;
+  std::int64_t channels = 0;  // also the pixel pitch of every tensor
+  std::int64_t count = 0;     // output pixels
+  // Output pixel i reads input pixels in_start + i * in_step + t * tap_step, t < taps, of in_size.
+  std::int64_t in_start = 0, in_step = 1, in_size = 0, taps = 1, tap_step = 1;
+};
+
+struct DepthwiseOutput {
+  float* output = nullptr;
+  std::int64_t step = 0;            // from pixel to pixel, of the residual too
+  const float* residual = nullptr;  // may be null
+  const float* bias = nullptr;      // may be null
+  Activation activation = Activation::none;
+  float alpha = 0.0f;
+};
+
+struct DepthwiseKernels {
+  void (*forward)(const DepthwiseRow& row, const DepthwiseOutput& output);
+  /// sum[r][t][channel] += grad_output[pixel][channel] * input pixel under tap (r, t); `sum` has a pointer
+  /// for every listed row, and row.weight is not read.
+  void (*backward_weight)(const DepthwiseRow& row, const float* grad_output, float* const* sum);
+  /// Count, mean and sum of squared deviations of each column of `rows` contiguous rows; the three results of
+  /// a column lie `stride` apart.
+  void (*statistics)(const float* values, std::int64_t rows, std::int64_t columns, float* result,
+                     std::int64_t stride);
+};
 
 }  // namespace cnncore

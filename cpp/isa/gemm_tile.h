@@ -5,6 +5,40 @@
 
 namespace cnncore {
 
-struct GemmTileKernels {};
+enum class Activation : int { none, relu, leaky_relu, relu6 };
+
+/// One packed panel of weights applied to any number of rows (output pixels):
+/// output[row, column] = act(sum over taps and k of input[row + tap, k] * panel[tap, k, column] + bias +
+/// residual). A row is an offset from `input`; a tap adds its own offset; the reduction of a tap runs over
+/// `depth` contiguous floats. The sum of a row stays in registers from the first tap to the last.
+struct GemmTileArgs {
+  const float* input = nullptr;
+  const std::int64_t* row_offset = nullptr;  // [rows]
+  std::int64_t rows = 0;
+  const std::int64_t* tap_offset = nullptr;  // [taps]
+  std::int64_t taps = 1;
+  std::int64_t depth = 0;
+  const float* panel = nullptr;  // [taps][depth][panel_width(columns)], 64-byte aligned
+  std::int64_t columns = 0;      // 1 ... nr
+  float* output = nullptr;
+  const std::int64_t* output_offset = nullptr;  // [rows]; the residual uses the same offsets
+  const float* residual = nullptr;              // may be null
+  const float* bias = nullptr;                  // [columns], may be null
+  bool accumulate = false;                      // start from what output holds
+  Activation activation = Activation::none;
+  float alpha = 0.0f;  // slope of leaky_relu
+  /// [3][nr] or null: shift, sum and sum of squares of (value before activation - shift) of each column. The
+  /// first call (statistics_begin) sets the shift to the mean of its first tile, so that nothing cancels.
+  float* statistics = nullptr;
+  bool statistics_begin = false;
+};
+
+struct GemmTileKernels {
+  int nr;  // columns of a full panel
+  int mr;  // rows of a full tile
+  /// Floats that one k step of a panel with `columns` columns takes; columns past the last are zero.
+  std::int64_t (*panel_width)(std::int64_t columns);
+  void (*run)(const GemmTileArgs& args);
+};
 
 }  // namespace cnncore

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/conv.h"
+
+#include "bind/bind.h"
+
+namespace cnncore {
+namespace {
+
+py::dict choose(const std::string& direction, const std::vector<std::int64_t>& input_shape,
+                const std::vector<std::int64_t>& weight_shape, std::map<std::string, AttrValue> attrs,
+                const std::string& accuracy) {
+  const ConvProblem problem = conv_problem(input_shape, weight_shape, Attrs(std::move(attrs)));
+  const ConvChoice choice = conv_choose(conv_direction_from_name(direction), problem, accuracy);
+  py::dict result;
+  result["algorithm"] = choice.algorithm;
+  result["packed_floats"] = choice.packed_floats;
+  result["statistics_rows"] = choice.statistics_rows;
+  result["refused"] = choice.refused;
+  result["problem"] = problem.text();
+  return result;
+}
+
+}  // namespace
+
+void bind_conv(py::module_& module) {
+  module.def(
+      "conv_choose", &choose, py::arg("direction"), py::arg("input_shape"), py::arg("weight_shape"),
+      py::arg("attrs"), py::arg("accuracy") = "fast",
+      "The convolution algorithm for a problem, the size of its packed weight, the rows of its statistics, "
+      "and why the algorithms before it were refused.");
+}
+
+}  // namespace cnncore

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "isa/outer_tile.h"
+
+#include "isa/kernels/lanes.h"
+
+namespace cnncore {
+namespace CNNCORE_ISA {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kRows = 14;
+#elif defined(__AVX2__)
+constexpr int kRows = 6;
+#else
+constexpr int kRows = 6;
+#endif
+constexpr int kVectors = 2;
+
+template <class L, int MR, int NV>
+struct Tile {
+  using V = typename L::V;
+  static constexpr int kLanes = L::kLanes;
+
+  static CNNCORE_MEMBER void pixel(const float* left, const float* right, int64_t tail, V (&sum)[MR][NV]) {
+    V b[NV];
+#pragma GCC unroll 4
+    for (int j = 0; j + 1 < NV; ++j) b[j] = L::load(right + j * kLanes);
+    b[NV - 1] = tail == kLanes ? L::load(right + (NV - 1) * kLanes)
+                               : L::load_partial(right + (NV - 1) * kLanes, tail);
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+      const V a = L::set1(left[i]);
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; ++j) sum[i][j] = L::fmadd(a, b[j], sum[i][j]);
+    }
+  }
+
+  static CNNCORE_MEMBER void add_segments(const OuterTileArgs& args, int64_t row, int64_t tail,
+                                          V (&sum)[MR][NV]) {
+    for (int64_t segment = 0; segment < args.segments; ++segment) {
+      const float* left = args.left + row + args.left_offset[segment];
+      const float* right = args.right + args.right_offset[segment];
+      for (int64_t i = 0; i < args.length; ++i) {
+        pixel(left, right, tail, sum);
+        left += args.left_step;
+        right += args.right_step;
+      }
+    }
+  }
+
+  static void run(const OuterTileArgs& args, int64_t row) {
+    V sum[MR][NV];
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; ++j) sum[i][j] = L::set1(0.0f);
+    }
+    const int64_t tail = args.columns - (NV - 1) * kLanes;
+    if (tail == kLanes) {
+      add_segments(args, row, kLanes, sum);
+    } else {
+      add_segments(args, row, tail, sum);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+      float* out = args.sum + (row + i) * args.sum_stride;
+#pragma GCC unroll 4
+      for (int j = 0; j + 1 < NV; ++j) {
+        V value = sum[i][j];
+        if (args.accumulate) value = value + L::load(out + j * kLanes);
+        L::store(out + j * kLanes, value);
+      }
+      out += (NV - 1) * kLanes;
+      V value = sum[i][NV - 1];
+      if (tail == kLanes) {
+        if (args.accumulate) value = value + L::load(out);
+        L::store(out, value);
+      } else {
+        if (args.accumulate) value = value + L::load_partial(out, tail);
+        L::store_partial(out, value, tail);
+      }
+    }
+  }
+};
+
+using TileFunction = void (*)(const OuterTileArgs&, int64_t);
+
+template <class L, int NV, int MR>
+void fill_table(TileFunction* table) {
+  table[MR] = Tile<L, MR, NV>::run;
+  if constexpr (MR > 1) fill_table<L, NV, MR - 1>(table);
+}
+
+template <class L, int NV>
+void run_tiles(const OuterTileArgs& args) {
+  TileFunction table[kRows + 1];
+  fill_table<L, NV, kRows>(table);
+  const int64_t tiles = (args.rows + kRows - 1) / kRows;
+  int64_t row = 0;
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    const int64_t height = args.rows / tiles + (tile < args.rows % tiles ? 1 : 0);
+    table[height](args, row);
+    row += height;
+  }
+}
+
+void outer_tile(const OuterTileArgs& args) {
+#if defined(__AVX512F__)
+  if (args.columns <= 8) return run_tiles<HalfLanes, 1>(args);
+#endif
+  if (args.columns <= kWidth) return run_tiles<FullLanes, 1>(args);
+  run_tiles<FullLanes, 2>(args);
+}
+
+void column_sums(const float* values, int64_t rows, int64_t columns, int64_t stride, float* sum) {
+  for (int64_t column = 0; column < columns; column += kWidth) {
+    const int64_t left = columns - column;
+    Vec total = load_upto(sum + column, left);
+    for (int64_t row = 0; row < rows; ++row) total = total + load_upto(values + row * stride + column, left);
+    store_upto(sum + column, total, left);
+  }
+}
+
+}  // namespace
+
+OuterTileKernels outer_tile_kernels() { return {kVectors * kWidth, kRows, outer_tile, column_sums}; }
+
+}  // namespace CNNCORE_ISA
+}  // namespace cnncore

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/conv.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "ops/conv_algorithm.h"
+#include "ops/registry.h"
+
+namespace cnncore {
+namespace {
+
+/// Every algorithm, in order of preference within its direction; the last of each takes every problem.
+const std::vector<ConvAlgorithm>& algorithms() {
+  static const std::vector<ConvAlgorithm> list = {
+      depthwise_forward(),         direct_forward(),          //
+      depthwise_backward_data(),   direct_backward_data(),    //
+      depthwise_backward_weight(), direct_backward_weight(),  //
+  };
+  return list;
+}
+
+const ConvAlgorithm& find_algorithm(ConvDirection direction, const ConvProblem& problem,
+                                    const std::string& name) {
+  for (const auto& algorithm : algorithms()) {
+    if (algorithm.direction != direction || name != algorithm.name) continue;
+    const std::string reason = algorithm.refuse(problem, "fast");
+    require(reason.empty(), "convolution algorithm '", name, "' does not take this problem: ", reason);
+    return algorithm;
+  }
+  fail("unknown convolution algorithm '", name, "'");
+}
+
+const ConvAlgorithm& algorithm_of(ConvDirection direction, const ConvProblem& problem, const Attrs& attrs) {
+  const std::string name = attrs.text("algorithm", "");
+  return find_algorithm(direction, problem,
+                        name.empty() ? conv_choose(direction, problem, "fast").algorithm : name);
+}
+
+std::vector<std::int64_t> shape_of(const TensorDesc& desc) {
+  return {desc.shape.begin(), desc.shape.begin() + desc.rank};
+}
+
+void check_float(const TensorDesc& desc, const char* what) {
+  require(desc.dtype == DType::f32, what, ": expected float32, got ", name_of(desc.dtype));
+}
+
+/// Activations are channels-last, or C order without spatial axes (where both are the same).
+void check_activation(const TensorDesc& desc, const char* what) {
+  check_float(desc, what);
+  require(desc.is_channels_last(), what, ": expected channels-last memory, shape ", desc.shape_text());
+}
+
+void check_vector(const TensorDesc& desc, std::int64_t size, const char* what) {
+  check_float(desc, what);
+  require(desc.is_contiguous() && desc.numel() == size, what, ": expected ", size, " contiguous floats, got ",
+          desc.shape_text());
+}
+
+std::vector<std::int64_t> output_shape(const ConvProblem& p, int rank) {
+  std::vector<std::int64_t> shape = {p.batch, p.out_channels};
+  const std::size_t first = rank == 5 ? 0 : 1;
+  for (std::size_t i = 0; i + 2 < static_cast<std::size_t>(rank); ++i) shape.push_back(p.output[first + i]);
+  return shape;
+}
+
+void check_shape(const TensorDesc& desc, const std::vector<std::int64_t>& expected, const char* what) {
+  const TensorDesc wanted = dense_desc(DType::f32, expected.data(), static_cast<int>(expected.size()), true);
+  require(desc.same_shape(wanted), what, ": expected shape ", wanted.shape_text(), ", got ",
+          desc.shape_text());
+}
+
+Activation activation_from(const std::string& name) {
+  if (name == "none") return Activation::none;
+  if (name == "relu") return Activation::relu;
+  if (name == "leaky_relu") return Activation::leaky_relu;
+  if (name == "relu6") return Activation::relu6;
+  fail("expected activation none, relu, leaky_relu or relu6, got '", name, "'");
+}
+
+ConvEpilogue epilogue_of(const StepSpec& spec, std::int64_t channels) {
+  ConvEpilogue epilogue;
+  epilogue.activation = activation_from(spec.attrs.text("activation", "none"));
+  epilogue.alpha = static_cast<float>(spec.attrs.real("alpha", 0.0));
+  epilogue.bias = spec.has_input(2);
+  if (epilogue.bias) check_vector(spec.input(2), channels, "bias");
+  epilogue.residual = spec.has_input(3);
+  if (epilogue.residual) {
+    check_activation(spec.input(3), "residual");
+    require(spec.input(3).same_shape(spec.output(0)), "residual: expected shape ",
+            spec.output(0).shape_text(), ", got ", spec.input(3).shape_text());
+  }
+  epilogue.statistics = spec.has_output(1);
+  return epilogue;
+}
+
+std::unique_ptr<Step> make_pack(const StepSpec& spec) {
+  const TensorDesc& weight = spec.input(0);
+  check_float(weight, "weight");
+  require(weight.is_contiguous(), "weight: expected C order, shape ", weight.shape_text());
+  const ConvDirection direction = conv_direction_from_name(spec.attrs.text("direction"));
+  const ConvProblem problem = conv_problem(spec.attrs.integers("input_shape"), shape_of(weight), spec.attrs);
+  const ConvAlgorithm& algorithm = algorithm_of(direction, problem, spec.attrs);
+  require(algorithm.make_pack != nullptr, "direction backward_weight has no packed weight");
+  check_vector(spec.output(0), algorithm.packed_floats(problem), "packed weight");
+  return algorithm.make_pack(problem);
+}
+
+std::unique_ptr<Step> make_forward(const StepSpec& spec) {
+  check_activation(spec.input(0), "input");
+  check_activation(spec.output(0), "output");
+  const ConvProblem problem =
+      conv_problem(shape_of(spec.input(0)), spec.attrs.integers("weight_shape"), spec.attrs);
+  check_shape(spec.output(0), output_shape(problem, spec.input(0).rank), "output");
+  const ConvAlgorithm& algorithm = algorithm_of(ConvDirection::forward, problem, spec.attrs);
+  check_vector(spec.input(1), algorithm.packed_floats(problem), "packed weight");
+  const ConvEpilogue epilogue = epilogue_of(spec, problem.out_channels);
+  if (epilogue.statistics) {
+    check_vector(spec.output(1), algorithm.statistics_rows(problem) * 3 * problem.out_channels, "statistics");
+  }
+  return algorithm.make(problem, epilogue);
+}
+
+std::unique_ptr<Step> make_backward_data(const StepSpec& spec) {
+  check_activation(spec.input(0), "grad_output");
+  check_activation(spec.output(0), "grad_input");
+  const ConvProblem problem =
+      conv_problem(shape_of(spec.output(0)), spec.attrs.integers("weight_shape"), spec.attrs);
+  check_shape(spec.input(0), output_shape(problem, spec.output(0).rank), "grad_output");
+  const ConvAlgorithm& algorithm = algorithm_of(ConvDirection::backward_data, problem, spec.attrs);
+  check_vector(spec.input(1), algorithm.packed_floats(problem), "packed weight");
+  const ConvEpilogue epilogue = epilogue_of(spec, problem.in_channels);
+  require(!epilogue.statistics, "conv_backward_data has one output");
+  return algorithm.make(problem, epilogue);
+}
+
+std::unique_ptr<Step> make_backward_weight(const StepSpec& spec) {
+  check_activation(spec.input(0), "input");
+  check_activation(spec.input(1), "grad_output");
+  check_float(spec.output(0), "grad_weight");
+  require(spec.output(0).is_contiguous(), "grad_weight: expected C order, shape ",
+          spec.output(0).shape_text());
+  const ConvProblem problem = conv_problem(shape_of(spec.input(0)), shape_of(spec.output(0)), spec.attrs);
+  check_shape(spec.input(1), output_shape(problem, spec.input(0).rank), "grad_output");
+  ConvEpilogue epilogue;
+  epilogue.bias = spec.has_output(1);
+  if (epilogue.bias) check_vector(spec.output(1), problem.out_channels, "grad_bias");
+  return algorithm_of(ConvDirection::backward_weight, problem, spec.attrs).make(problem, epilogue);
+}
+
+}  // namespace
+
+ConvChoice conv_choose(ConvDirection direction, const ConvProblem& problem, const std::string& accuracy) {
+  require(accuracy == "exact" || accuracy == "fast", "expected accuracy 'exact' or 'fast', got '", accuracy,
+          "'");
+  ConvChoice choice;
+  for (const auto& algorithm : algorithms()) {
+    if (algorithm.direction != direction) continue;
+    const std::string reason = algorithm.refuse(problem, accuracy);
+    if (!reason.empty()) {
+      choice.refused.emplace_back(algorithm.name, reason);
+      continue;
+    }
+    choice.algorithm = algorithm.name;
+    choice.packed_floats = algorithm.packed_floats(problem);
+    choice.statistics_rows = algorithm.statistics_rows(problem);
+    return choice;
+  }
+  fail("no convolution algorithm takes ", problem.text());
+}
+
+void register_conv(StepRegistry& registry) {
+  registry.add("conv_pack_weight", make_pack);
+  registry.add("conv_forward", make_forward);
+  registry.add("conv_backward_data", make_backward_data);
+  registry.add("conv_backward_weight", make_backward_weight);
+}
+
+}  // namespace cnncore

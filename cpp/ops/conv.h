@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "core/attrs.h"
+#include "core/tensor.h"
+
+namespace cnncore {
+
+using Spatial = std::array<std::int64_t, 3>;  // depth, height, width
+
+enum class ConvDirection { forward, backward_data, backward_weight };
+
+ConvDirection conv_direction_from_name(const std::string& name);
+
+/// A convolution's sizes. One spatial axis fills `height`, two fill height and width; the others are
+/// axes of extent 1. A linear layer has none, so all of them are 1.
+struct ConvProblem {
+  std::int64_t batch = 1;
+  std::int64_t in_channels = 1;
+  std::int64_t out_channels = 1;
+  std::int64_t groups = 1;
+  Spatial input{1, 1, 1};
+  Spatial output{1, 1, 1};
+  Spatial kernel{1, 1, 1};
+  Spatial stride{1, 1, 1};
+  Spatial padding_begin{0, 0, 0};
+  Spatial padding_end{0, 0, 0};
+  Spatial dilation{1, 1, 1};
+
+  /// The one list of fields that equality, hash and text are made from.
+  auto fields() const {
+    return std::tie(batch, in_channels, out_channels, groups, input, output, kernel, stride, padding_begin,
+                    padding_end, dilation);
+  }
+  static constexpr std::array<const char*, 11> kFieldNames = {
+      "batch",  "in_channels", "out_channels",  "groups",      "input",   "output",
+      "kernel", "stride",      "padding_begin", "padding_end", "dilation"};
+
+  bool operator==(const ConvProblem& other) const { return fields() == other.fields(); }
+  std::size_t hash() const;
+  std::string text() const;
+
+  std::int64_t group_in() const { return in_channels / groups; }
+  std::int64_t group_out() const { return out_channels / groups; }
+  std::int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
+  std::int64_t input_pixels() const { return batch * input[0] * input[1] * input[2]; }
+  std::int64_t output_pixels() const { return batch * output[0] * output[1] * output[2]; }
+  double flops() const;
+};
+
+/// Reads shapes and the convolution attributes (stride, padding_begin, padding_end, dilation, groups);
+/// throws when they do not fit each other. Shapes are logical: (N, C, spatial...) and (O, I/groups,
+/// kernel...).
+ConvProblem conv_problem(const std::vector<std::int64_t>& input_shape,
+                         const std::vector<std::int64_t>& weight_shape, const Attrs& attrs);
+
+struct ConvChoice {
+  std::string algorithm;
+  std::int64_t packed_floats = 0;    // size of the packed weight; 0 for backward_weight
+  std::int64_t statistics_rows = 0;  // rows of the statistics output; 0 when the direction has none
+  std::vector<std::pair<std::string, std::string>> refused;  // (algorithm, why not)
+};
+
+/// The first algorithm that takes the problem. `accuracy` is "exact" or "fast".
+ConvChoice conv_choose(ConvDirection direction, const ConvProblem& problem, const std::string& accuracy);
+
+}  // namespace cnncore

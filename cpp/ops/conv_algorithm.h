@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Inside of the convolution family: what an algorithm offers. A new algorithm is one file with one of these
+// and one line in the list of conv.cpp.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "isa/gemm_tile.h"
+#include "ops/conv.h"
+#include "program/step.h"
+
+namespace cnncore {
+
+/// What happens to a result before it is stored, and which optional tensors a step has.
+struct ConvEpilogue {
+  Activation activation = Activation::none;
+  float alpha = 0.0f;
+  bool bias = false;  // of forward and backward_data: input 2; of backward_weight: output 1 (its gradient)
+  bool residual = false;    // input 3
+  bool statistics = false;  // output 1
+};
+
+struct ConvAlgorithm {
+  const char* name;
+  ConvDirection direction;
+  /// Why the problem is not taken; empty when it is.
+  std::string (*refuse)(const ConvProblem& problem, const std::string& accuracy);
+  std::int64_t (*packed_floats)(const ConvProblem& problem);
+  std::int64_t (*statistics_rows)(const ConvProblem& problem);
+  std::unique_ptr<Step> (*make_pack)(const ConvProblem& problem);
+  std::unique_ptr<Step> (*make)(const ConvProblem& problem, const ConvEpilogue& epilogue);
+};
+
+/// grad_bias = grad_output summed over batch and pixels, in pieces that depend on the shape only.
+void conv_bias_gradient(const ConvProblem& problem, const float* grad_output, float* workspace,
+                        float* grad_bias);
+std::int64_t conv_bias_gradient_floats(const ConvProblem& problem);
+
+ConvAlgorithm direct_forward();
+ConvAlgorithm direct_backward_data();
+ConvAlgorithm direct_backward_weight();
+ConvAlgorithm depthwise_forward();
+ConvAlgorithm depthwise_backward_data();
+ConvAlgorithm depthwise_backward_weight();
+
+}  // namespace cnncore

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+// Depthwise convolution (one input and one output channel a group): vectors run along channels, and each
+// output row is a sum over the rows of the input under it. The packed weight is [phase][tap][channel].
+#include <algorithm>
+#include <cstring>
+
+#include "core/parallel.h"
+#include "isa/kernel_table.h"
+#include "ops/conv_algorithm.h"
+#include "ops/conv_geometry.h"
+
+namespace cnncore {
+namespace {
+
+constexpr std::int64_t kTasks = 32;
+constexpr std::int64_t kMaxRows = 256;  // vertical taps (depth x height) of a kernel
+
+std::string refuse(const ConvProblem& p, const std::string&) {
+  if (p.groups != p.in_channels) {
+    return "groups " + std::to_string(p.groups) + " != input channels " + std::to_string(p.in_channels);
+  }
+  if (p.groups != p.out_channels) {
+    return "groups " + std::to_string(p.groups) + " != output channels " + std::to_string(p.out_channels);
+  }
+  if (p.groups == 1) return "a single channel has nothing to vectorise along";
+  if (p.kernel[0] * p.kernel[1] > kMaxRows)
+    return "the kernel has more than " + std::to_string(kMaxRows) + " rows";
+  return {};
+}
+
+std::vector<ConvLoop> loops_of(const ConvProblem& p, ConvDirection direction) {
+  if (direction == ConvDirection::backward_data) return backward_data_loops(p);
+  return {forward_loop(p)};
+}
+
+/// Rows of output pixels: (image, plane, row) of a loop, numbered in that order.
+struct Rows {
+  explicit Rows(const ConvLoop& l)
+      : loop(l), total(l.batch * l.axis[0].count * l.axis[1].count), pitch(l.groups) {}
+
+  /// Lists the input rows under output row `index` and their vertical taps; returns how many.
+  std::int64_t under(std::int64_t index, const float* input, const float** row, std::int64_t* tap) const {
+    const auto& [depth, height, width] = loop.axis;
+    const std::int64_t y = index % height.count;
+    const std::int64_t z = index / height.count % depth.count;
+    const std::int64_t image = index / height.count / depth.count;
+    if (width.taps == 0) return 0;
+    std::int64_t rows = 0;
+    for (std::int64_t a = 0; a < depth.taps; ++a) {
+      const std::int64_t iz = depth.in_start + z * depth.in_step + a * depth.tap_step;
+      if (iz < 0 || iz >= depth.in_size) continue;
+      for (std::int64_t b = 0; b < height.taps; ++b) {
+        const std::int64_t iy = height.in_start + y * height.in_step + b * height.tap_step;
+        if (iy < 0 || iy >= height.in_size) continue;
+        row[rows] = input + ((image * depth.in_size + iz) * height.in_size + iy) * width.in_size * pitch;
+        tap[rows++] = a * height.taps + b;
+      }
+    }
+    return rows;
+  }
+
+  /// Offset of the row's first pixel in the output tensor.
+  std::int64_t output_offset(std::int64_t index) const {
+    const auto& [depth, height, width] = loop.axis;
+    const std::int64_t y = height.out_start + index % height.count * height.out_step;
+    const std::int64_t z = depth.out_start + index / height.count % depth.count * depth.out_step;
+    const std::int64_t image = index / height.count / depth.count;
+    return (((image * depth.out_size + z) * height.out_size + y) * width.out_size + width.out_start) * pitch;
+  }
+
+  DepthwiseRow geometry() const {
+    const ConvAxis& width = loop.axis[2];
+    DepthwiseRow row;
+    row.channels = pitch;
+    row.count = width.count;
+    row.in_start = width.in_start;
+    row.in_step = width.in_step;
+    row.in_size = width.in_size;
+    row.taps = width.taps;
+    row.tap_step = width.tap_step;
+    return row;
+  }
+
+  /// Cost of all rows in vector operations.
+  double work() const {
+    return static_cast<double>(loop.pixels() * (loop.taps() + 1) * pitch) / kernels().width;
+  }
+
+  ConvLoop loop;
+  std::int64_t total;
+  std::int64_t pitch;
+};
+
+class DepthwisePack : public Step {
+ public:
+  DepthwisePack(const ConvProblem& p, ConvDirection direction)
+      : problem_(p), loops_(loops_of(p, direction)) {}
+
+  void run(const StepArgs& args) const override {
+    const float* weight = args.input(0);
+    float* packed = args.output(0);
+    const std::int64_t filter = problem_.taps();
+    for (const auto& loop : loops_) {
+      const auto& [depth, height, width] = loop.axis;
+      for (std::int64_t a = 0; a < depth.taps; ++a) {
+        for (std::int64_t b = 0; b < height.taps; ++b) {
+          for (std::int64_t c = 0; c < width.taps; ++c) {
+            const std::int64_t kd = depth.kernel_start + a * depth.kernel_step;
+            const std::int64_t kh = height.kernel_start + b * height.kernel_step;
+            const std::int64_t kw = width.kernel_start + c * width.kernel_step;
+            const float* tap = weight + (kd * problem_.kernel[1] + kh) * problem_.kernel[2] + kw;
+            for (std::int64_t g = 0; g < loop.groups; ++g) packed[g] = tap[g * filter];
+            packed += loop.groups;
+          }
+        }
+      }
+    }
+  }
+
+ private:
+  ConvProblem problem_;
+  std::vector<ConvLoop> loops_;
+};
+
+std::int64_t rows_of_task(const Rows& rows) { return ceil_div(rows.total, std::min(rows.total, kTasks)); }
+std::int64_t task_count(const Rows& rows) { return ceil_div(rows.total, rows_of_task(rows)); }
+
+class DepthwiseConv : public Step {
+ public:
+  DepthwiseConv(const ConvProblem& p, ConvDirection direction, const ConvEpilogue& epilogue)
+      : epilogue_(epilogue), flops_(p.flops()) {
+    require(!epilogue.statistics || epilogue.activation == Activation::none,
+            "statistics of a depthwise convolution need activation 'none'");
+    for (const auto& loop : loops_of(p, direction)) rows_.emplace_back(loop);
+  }
+
+  void run(const StepArgs& args) const override {
+    const float* packed = args.input(1);
+    for (const auto& rows : rows_) {
+      const std::int64_t step = rows_of_task(rows);
+      parallel_for(task_count(rows), rows.work(), [&](std::int64_t task, int) {
+        const std::int64_t end = std::min(rows.total, (task + 1) * step);
+        for (std::int64_t row = task * step; row < end; ++row) run_row(rows, row, packed, args);
+        if (epilogue_.statistics) {
+          const std::int64_t pixels = (end - task * step) * rows.loop.axis[2].count;
+          kernels().depthwise.statistics(args.output(0) + rows.output_offset(task * step), pixels, rows.pitch,
+                                         args.output(1) + task * 3 * rows.pitch, rows.pitch);
+        }
+      });
+      packed += rows.loop.taps() * rows.pitch;
+    }
+  }
+  double flops() const override { return flops_; }
+
+ private:
+  void run_row(const Rows& rows, std::int64_t index, const float* packed, const StepArgs& args) const {
+    const float* row[kMaxRows];
+    const float* weight[kMaxRows];
+    std::int64_t tap[kMaxRows];
+    DepthwiseRow call = rows.geometry();
+    call.rows = rows.under(index, args.input(0), row, tap);
+    for (std::int64_t r = 0; r < call.rows; ++r) weight[r] = packed + tap[r] * call.taps * rows.pitch;
+    call.row = row;
+    call.weight = weight;
+    const std::int64_t offset = rows.output_offset(index);
+    DepthwiseOutput out;
+    out.output = args.output(0) + offset;
+    out.step = rows.loop.axis[2].out_step * rows.pitch;
+    if (epilogue_.residual) out.residual = args.input(3) + offset;
+    if (epilogue_.bias) out.bias = args.input(2);
+    out.activation = epilogue_.activation;
+    out.alpha = epilogue_.alpha;
+    kernels().depthwise.forward(call, out);
+  }
+
+  ConvEpilogue epilogue_;
+  double flops_;
+  std::vector<Rows> rows_;
+};
+
+class DepthwiseWeightGradient : public Step {
+ public:
+  DepthwiseWeightGradient(const ConvProblem& p, const ConvEpilogue& epilogue)
+      : problem_(p), has_bias_(epilogue.bias), rows_(forward_loop(p)) {}
+
+  void run(const StepArgs& args) const override {
+    auto* partial = reinterpret_cast<float*>(args.workspace);
+    const float* grad_output = args.input(1);
+    const std::int64_t step = rows_of_task(rows_);
+    const std::int64_t tasks = task_count(rows_);
+    parallel_for(tasks, rows_.work(), [&](std::int64_t task, int) {
+      float* sums = partial + task * sum_floats();
+      std::memset(sums, 0, static_cast<std::size_t>(sum_floats()) * sizeof(float));
+      const std::int64_t end = std::min(rows_.total, (task + 1) * step);
+      for (std::int64_t row = task * step; row < end; ++row) add_row(row, args.input(0), grad_output, sums);
+    });
+    const auto& tile = kernels().outer_tile;
+    tile.column_sums(partial + sum_floats(), tasks - 1, sum_floats(), sum_floats(), partial);
+    float* grad_weight = args.output(0);
+    for (std::int64_t t = 0; t < problem_.taps(); ++t) {
+      for (std::int64_t c = 0; c < rows_.pitch; ++c)
+        grad_weight[c * problem_.taps() + t] = partial[t * rows_.pitch + c];
+    }
+    if (has_bias_) conv_bias_gradient(problem_, grad_output, partial, args.output(1));
+  }
+
+  std::size_t workspace_bytes() const override {
+    const std::int64_t bias = has_bias_ ? conv_bias_gradient_floats(problem_) : 0;
+    return sizeof(float) * static_cast<std::size_t>(std::max(task_count(rows_) * sum_floats(), bias));
+  }
+  double flops() const override { return problem_.flops(); }
+
+ private:
+  std::int64_t sum_floats() const { return problem_.taps() * rows_.pitch; }
+
+  void add_row(std::int64_t index, const float* input, const float* grad_output, float* sums) const {
+    const float* row[kMaxRows];
+    float* sum[kMaxRows];
+    std::int64_t tap[kMaxRows];
+    DepthwiseRow call = rows_.geometry();
+    call.rows = rows_.under(index, input, row, tap);
+    for (std::int64_t r = 0; r < call.rows; ++r) sum[r] = sums + tap[r] * call.taps * rows_.pitch;
+    call.row = row;
+    kernels().depthwise.backward_weight(call, grad_output + rows_.output_offset(index), sum);
+  }
+
+  ConvProblem problem_;
+  bool has_bias_;
+  Rows rows_;
+};
+
+std::int64_t packed_floats(const ConvProblem& p) { return p.taps() * p.groups; }
+std::int64_t nothing(const ConvProblem&) { return 0; }
+std::int64_t statistics_rows(const ConvProblem& p) { return task_count(Rows(forward_loop(p))); }
+
+template <ConvDirection kDirection>
+std::unique_ptr<Step> make_pack(const ConvProblem& p) {
+  return std::make_unique<DepthwisePack>(p, kDirection);
+}
+
+template <ConvDirection kDirection>
+std::unique_ptr<Step> make_conv(const ConvProblem& p, const ConvEpilogue& epilogue) {
+  return std::make_unique<DepthwiseConv>(p, kDirection, epilogue);
+}
+
+std::unique_ptr<Step> make_weight_gradient(const ConvProblem& p, const ConvEpilogue& epilogue) {
+  return std::make_unique<DepthwiseWeightGradient>(p, epilogue);
+}
+
+}  // namespace
+
+ConvAlgorithm depthwise_forward() {
+  constexpr auto kDirection = ConvDirection::forward;
+  return {"depthwise",           kDirection,           refuse, packed_floats, statistics_rows,
+          make_pack<kDirection>, make_conv<kDirection>};
+}
+
+ConvAlgorithm depthwise_backward_data() {
+  constexpr auto kDirection = ConvDirection::backward_data;
+  return {"depthwise",           kDirection,           refuse, packed_floats, nothing,
+          make_pack<kDirection>, make_conv<kDirection>};
+}
+
+ConvAlgorithm depthwise_backward_weight() {
+  return {"depthwise",         ConvDirection::backward_weight, refuse, nothing, nothing, nullptr,
+          make_weight_gradient};
+}
+
+}  // namespace cnncore

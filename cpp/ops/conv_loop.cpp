@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/conv_loop.h"
+
+#include <algorithm>
+
+#include "core/parallel.h"
+#include "isa/kernel_table.h"
+#include "ops/conv_pack.h"
+
+namespace cnncore {
+namespace {
+
+// A chunk's input stays in the second cache (256 KiB on the smallest CPUs served, 1 MiB on most) next to
+// the block of the weight panel that passes over it.
+constexpr std::int64_t kChunkFloats = 48 * 1024;
+constexpr std::int64_t kBlockFloats = 64 * 1024;
+constexpr std::int64_t kMaxPixels = 2048;
+constexpr std::int64_t kMinPixels = 96;
+// Enough tasks that a few threads end at nearly the same time.
+constexpr std::int64_t kTasks = 16;
+// Pixels this many bytes apart share one set of the first cache; a tile of them would evict itself.
+constexpr std::int64_t kAliasBytes = 4096;
+
+/// Turns the tile's shift, sum and sum of squares into count, mean and squared deviations from the mean.
+void finish_statistics(const float* sums, std::int64_t rows, std::int64_t columns, std::int64_t nr,
+                       float* count, std::int64_t channels) {
+  const float inverse = 1.0f / static_cast<float>(rows);
+  for (std::int64_t c = 0; c < columns; ++c) {
+    const float sum = sums[nr + c];
+    count[c] = static_cast<float>(rows);
+    count[channels + c] = sums[c] + sum * inverse;
+    const float deviations = sums[2 * nr + c] - sum * (sum * inverse);
+    count[2 * channels + c] = deviations < 0.0f ? 0.0f : deviations;  // a NaN stays
+  }
+}
+
+}  // namespace
+
+ConvLoopPlan::ConvLoopPlan(const ConvLoop& loop) : loop_(flatten_pointwise(loop)) {
+  const auto& tile = kernels().gemm_tile;
+  in_pitch_ = loop_.in_channels * loop_.groups;
+  out_pitch_ = loop_.out_channels * loop_.groups;
+  panels_ = ceil_div(loop_.out_channels, tile.nr);
+  group_floats_ = packed_group_floats(loop_);
+  plan_view();
+  plan_blocks();
+  plan_offsets();
+  plan_tasks();
+}
+
+/// Decides on the copy of the input, and with it the size of a chunk.
+void ConvLoopPlan::plan_view() {
+  bool padded = false;
+  for (const auto& axis : loop_.axis) padded |= axis.needs_padding();
+  // The innermost axis with more than one pixel sets the distance between a tile's rows.
+  std::int64_t distance = in_pitch_;
+  for (std::size_t a = 3; a-- > 0;) {
+    distance *= loop_.axis[a].in_step;
+    if (loop_.axis[a].count > 1) break;
+    distance = distance / loop_.axis[a].in_step * loop_.axis[a].in_size;
+  }
+  const std::int64_t tile_rows = std::min<std::int64_t>(loop_.pixels(), kernels().gemm_tile.mr);
+  const bool aliases = tile_rows > 8 && loop_.in_channels >= 32 &&
+                       distance * static_cast<std::int64_t>(sizeof(float)) % kAliasBytes == 0;
+  const bool copy = padded || aliases;
+
+  std::int64_t channels = loop_.in_channels;  // that a chunk keeps in cache at a time
+  const std::int64_t nr = kernels().gemm_tile.nr;
+  if (loop_.taps() == 1) {
+    const std::int64_t pieces = ceil_div(channels * nr, kBlockFloats);
+    channels = ceil_div(channels, pieces);
+    slices_ = copy && pieces > 1;
+  }
+  std::int64_t pixel_floats = channels;
+  for (const auto& axis : loop_.axis) {
+    if (axis.taps > 1) pixel_floats *= axis.in_step;
+  }
+  const std::int64_t fit = std::clamp<std::int64_t>(kChunkFloats / pixel_floats, kMinPixels, kMaxPixels);
+  const std::int64_t share = std::max(kMinPixels, ceil_div(loop_.pixels() * loop_.groups, kTasks));
+  grid_ = ChunkGrid(loop_, std::min(fit, share));
+  std::int64_t pitch = channels;
+  if (copy && channels >= 32) {
+    const bool own_alias = channels * loop_.axis[2].in_step * 4 % kAliasBytes == 0;
+    if (own_alias) pitch += 16;
+  }
+  view_ = InputView(loop_, grid_, in_pitch_, copy, pitch);
+  depth_ = channels;
+  tap_offset_ = merge_taps(loop_, view_, depth_);
+}
+
+void ConvLoopPlan::plan_blocks() {
+  const auto taps = static_cast<std::int64_t>(tap_offset_.size());
+  const std::int64_t nr = kernels().gemm_tile.nr;
+  if (loop_.taps() == 1) {
+    for (std::int64_t c = 0; c < loop_.in_channels; c += depth_)
+      blocks_.push_back({0, 1, c, std::min(depth_, loop_.in_channels - c)});
+    return;
+  }
+  const std::int64_t pieces = std::clamp<std::int64_t>(ceil_div(taps * depth_ * nr, kBlockFloats), 1,
+                                                       std::max<std::int64_t>(1, taps));
+  const std::int64_t step = std::max<std::int64_t>(1, ceil_div(taps, pieces));
+  for (std::int64_t t = 0; t < taps; t += step) blocks_.push_back({t, std::min(step, taps - t), 0, depth_});
+  if (blocks_.empty())
+    blocks_.push_back({0, 0, 0, 0});  // no tap reaches these pixels: they get the epilogue of 0
+}
+
+void ConvLoopPlan::plan_offsets() {
+  const ConvChunk chunk = grid_.largest();
+  const auto& axis = loop_.axis;
+  const std::int64_t row = axis[2].out_size * out_pitch_;
+  const std::int64_t plane = axis[1].out_size * row;
+  for (std::int64_t n = 0; n < chunk.count[0]; ++n) {
+    for (std::int64_t d = 0; d < chunk.count[1]; ++d) {
+      for (std::int64_t h = 0; h < chunk.count[2]; ++h) {
+        for (std::int64_t w = 0; w < axis[2].count; ++w) {
+          row_offset_.push_back(n * view_.image_stride() + d * view_.pixel_step(0) + h * view_.pixel_step(1) +
+                                w * view_.pixel_step(2));
+          output_offset_.push_back((n * axis[0].out_size + d * axis[0].out_step) * plane +
+                                   h * axis[1].out_step * row + w * axis[2].out_step * out_pitch_);
+        }
+      }
+    }
+  }
+}
+
+void ConvLoopPlan::plan_tasks() {
+  const std::int64_t chunks = grid_.chunks() * loop_.groups;
+  const std::int64_t groups = std::clamp<std::int64_t>(kTasks / chunks, 1, panels_);
+  panels_per_task_ = ceil_div(panels_, groups);
+}
+
+std::int64_t ConvLoopPlan::output_base(const ConvChunk& chunk) const {
+  const auto& [depth, height, width] = loop_.axis;
+  std::int64_t pixel = chunk.start[0] * depth.out_size + depth.out_start + chunk.start[1] * depth.out_step;
+  pixel = pixel * height.out_size + height.out_start + chunk.start[2] * height.out_step;
+  return (pixel * width.out_size + width.out_start) * out_pitch_;
+}
+
+void ConvLoopPlan::run(const ConvLoopMemory& memory, const ConvEpilogue& epilogue,
+                       const StepArgs& args) const {
+  const std::int64_t panel_groups = ceil_div(panels_, panels_per_task_);
+  const std::int64_t tasks = grid_.chunks() * loop_.groups * panel_groups;
+  const double work = static_cast<double>(loop_.pixels() * loop_.groups * loop_.out_channels) *
+                      static_cast<double>(loop_.taps() * loop_.in_channels + 4) / kernels().width;
+  parallel_for(tasks, work, [&](std::int64_t task, int thread) {
+    run_task(task, memory, epilogue, args.scratch_of(thread));
+  });
+}
+
+void ConvLoopPlan::run_task(std::int64_t task, const ConvLoopMemory& memory, const ConvEpilogue& epilogue,
+                            float* scratch) const {
+  const auto& tile = kernels().gemm_tile;
+  const std::int64_t panel_groups = ceil_div(panels_, panels_per_task_);
+  const std::int64_t first_panel = task % panel_groups * panels_per_task_;
+  const std::int64_t end_panel = std::min(first_panel + panels_per_task_, panels_);
+  task /= panel_groups;
+  const std::int64_t group = task % loop_.groups;
+  const std::int64_t chunk_index = task / loop_.groups;
+  const ConvChunk chunk = grid_.at(chunk_index);
+  const std::int64_t first_channel = group * loop_.out_channels;
+
+  GemmTileArgs call;
+  call.row_offset = row_offset_.data();
+  call.output_offset = output_offset_.data();
+  call.rows = chunk.count[0] * chunk.count[1] * chunk.count[2] * loop_.axis[2].count;
+  call.alpha = epilogue.alpha;
+  const std::int64_t out_base = output_base(chunk) + first_channel;
+  const std::int64_t panel_rows = loop_.taps() * loop_.in_channels;
+  float statistics[3 * kMaxPanelColumns];
+
+  for (const Block& block : blocks_) {
+    const bool first = &block == &blocks_.front();
+    const bool last = &block == &blocks_.back();
+    if (first || slices_) {
+      const std::int64_t channels = slices_ ? block.channels : loop_.in_channels;
+      call.input =
+          view_.prepare(loop_, chunk, memory.input, group * loop_.in_channels + (slices_ ? block.channel : 0),
+                        channels, scratch);
+    }
+    call.tap_offset = tap_offset_.data() + block.tap;
+    call.taps = block.taps;
+    call.depth = block.channels;
+    const std::int64_t skipped = slices_ ? 0 : block.channel;
+    call.input += skipped;
+    for (std::int64_t panel = first_panel; panel < end_panel; ++panel) {
+      const std::int64_t column = panel * tile.nr;
+      call.columns = std::min<std::int64_t>(tile.nr, loop_.out_channels - column);
+      call.panel = memory.packed + group * group_floats_ + column * panel_rows +
+                   (block.tap * depth_ + block.channel) * tile.panel_width(call.columns);
+      call.output = memory.output + out_base + column;
+      call.accumulate = !first;
+      if (last) {
+        call.bias = memory.bias != nullptr ? memory.bias + first_channel + column : nullptr;
+        call.residual = memory.residual != nullptr ? memory.residual + out_base + column : nullptr;
+        call.activation = epilogue.activation;
+        call.statistics = memory.statistics != nullptr ? statistics : nullptr;
+        call.statistics_begin = true;
+      }
+      tile.run(call);
+      if (call.statistics != nullptr) {
+        float* rows = memory.statistics + chunk_index * 3 * out_pitch_ + first_channel + column;
+        finish_statistics(statistics, call.rows, call.columns, tile.nr, rows, out_pitch_);
+      }
+    }
+    call.input -= skipped;
+  }
+}
+
+}  // namespace cnncore
