@@ -9,7 +9,7 @@ from .cifar import cifar10
 from .dataset import Dataset
 from .folder import ImageArrays, image_folder
 from .idx import read_idx
-from .images import read_image, resize
+from .images import read_image, resize, with_channels
 from .loader import DataLoader
 from .mnist_files import mnist
 from .uci_digits import digits
@@ -25,4 +25,5 @@ __all__ = [
     "read_idx",
     "read_image",
     "resize",
+    "with_channels",
 ]

@@ -31,3 +31,18 @@ def as_dtype(images: NDArray[np.uint8], dtype: str) -> NDArray[Any]:
         return images
     scaled: NDArray[np.float32] = np.multiply(images, np.float32(1 / 255), dtype=np.float32)
     return scaled
+
+
+TEST_EVERY = 5
+
+
+def every_fifth_of_each_class(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return the mask of the samples kept for the test: the fifth, tenth, ... of each class.
+
+    >>> every_fifth_of_each_class(np.array([7, 7, 7, 7, 7, 3, 7])).tolist()
+    [False, False, False, False, True, False, False]
+    """
+    chosen = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        chosen[np.flatnonzero(labels == label)[TEST_EVERY - 1 :: TEST_EVERY]] = True
+    return chosen

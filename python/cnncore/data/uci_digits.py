@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import Pair, Split, check_dtype
-
-TEST_EVERY = 5
+from .arrays import Pair, Split, check_dtype, every_fifth_of_each_class
 
 
 def digits(dtype: Any = "float32") -> Split:
@@ -39,15 +37,8 @@ def digits(dtype: Any = "float32") -> Split:
     images = (
         levels * np.float32(1 / 16) if name == "float32" else np.rint(levels * (255 / 16)).astype(np.uint8)
     )
-    test = _every_fifth_of_each_class(labels)
+    test = every_fifth_of_each_class(labels)
     return _pair(images, labels, ~test), _pair(images, labels, test)
-
-
-def _every_fifth_of_each_class(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    chosen = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        chosen[np.flatnonzero(labels == label)[TEST_EVERY - 1 :: TEST_EVERY]] = True
-    return chosen
 
 
 def _pair(images: NDArray[Any], labels: NDArray[np.int64], chosen: NDArray[np.bool_]) -> Pair:

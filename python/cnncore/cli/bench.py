@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`cnncore bench`."""
+
+from __future__ import annotations
+
+import argparse
+
+from .. import bench
+from .output import print_result
+
+_MODES = ("inference", "training")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure this installation and print the table."""
+    table, results = bench.run(
+        networks=options.networks,
+        batches=options.batch,
+        modes=(options.mode,) if options.mode else _MODES,
+        layers=options.layers,
+        quick=options.quick,
+    )
+    print_result(options, table, results)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From arguments to a command and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from .parser import parser
+
+FAILURE = 1
+INTERRUPTED = 130
+"""128 + SIGINT, as shells report it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line.
+
+    Args:
+        argv: the arguments; by default those of the process.
+
+    Returns:
+        The exit code: 0 done, 1 failed (one line on stderr says why), 130 interrupted. Wrong usage ends in
+        `SystemExit` with code 2.
+    """
+    options = parser().parse_args(argv)
+    try:
+        if options.threads is not None:
+            from .. import runtime
+
+            runtime.set_num_threads(options.threads)
+        options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`); Python would complain once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("cnncore: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (ValueError, TypeError, OSError, ImportError, MemoryError, RuntimeError) as error:
+        print(f"cnncore: error: {_one_line(error)}", file=sys.stderr)
+        return FAILURE
+    return 0
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__

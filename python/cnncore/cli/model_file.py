@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Model files: weights, and what is needed to build the network again and feed it images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import io, nn
+from .networks import build
+
+_KEY = "cnncore"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the weights belong to."""
+
+    model: str
+    classes: tuple[str, ...]
+    image: tuple[int, int, int]
+    """Channels, height and width."""
+    mean: tuple[float, ...]
+    """Of each channel, of pixels from 0 to 1."""
+    std: tuple[float, ...]
+    dataset: str
+    test_accuracy: float
+
+    def normalise(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Return images (n, channels, height, width), uint8 or from 0 to 1, as the network takes them."""
+        unit = 1 / 255 if images.dtype == np.uint8 else 1.0
+        std = np.array(self.std)
+        scale, shift = unit / std, np.array(self.mean) / std
+        normalised = images * scale.astype(np.float32)[:, None, None]
+        normalised -= shift.astype(np.float32)[:, None, None]
+        return normalised
+
+
+def channel_moments(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of each channel of uint8 images, as pixels from 0 to 1.
+
+    >>> channel_moments(np.array([0, 255], np.uint8).reshape(2, 1, 1, 1))
+    ((0.5,), (0.5,))
+    """
+    means, stds = [], []
+    levels = np.arange(256) / 255
+    for channel in range(images.shape[1]):
+        shares = np.bincount(images[:, channel].ravel(), minlength=256) / images[:, channel].size
+        mean = float(shares @ levels)
+        means.append(mean)
+        # An image set of one colour would have 0, by which nothing can be divided.
+        stds.append(float(np.sqrt(shares @ (levels - mean) ** 2)) or 1.0)
+    return tuple(means), tuple(stds)
+
+
+def save(path: str, model: nn.Module, description: Description) -> None:
+    """Write a model file; what was at `path` is replaced only once the new one is complete."""
+    io.save(model, path, metadata={_KEY: json.dumps(asdict(description))})
+
+
+def load(path: str) -> tuple[nn.Module, Description]:
+    """Return the network of a model file, in eval mode, and its description.
+
+    Raises:
+        ValueError: no model file of the command line, or a damaged one.
+    """
+    description = _description(path)
+    model = build(description.model, len(description.classes), description.image[0])
+    io.load_into(model, path)
+    model.eval()
+    return model, description
+
+
+def _description(path: str) -> Description:
+    text = io.load_metadata(path).get(_KEY)
+    if text is None:
+        raise ValueError(
+            f"{path}: expected a model that `cnncore train` wrote, got a file without its description"
+        )
+    try:
+        fields = json.loads(text)
+        description = Description(
+            model=str(fields["model"]),
+            classes=tuple(str(name) for name in fields["classes"]),
+            image=_three(fields["image"]),
+            mean=tuple(float(value) for value in fields["mean"]),
+            std=tuple(float(value) for value in fields["std"]),
+            dataset=str(fields["dataset"]),
+            test_accuracy=float(fields["test_accuracy"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: damaged description: {type(error).__name__}: {error}") from None
+    channels = description.image[0]
+    if not len(description.mean) == len(description.std) == channels or not all(description.std):
+        raise ValueError(
+            f"{path}: damaged description: expected {channels} means and deviations other than 0"
+        )
+    return description
+
+
+def _three(values: Sequence[Any]) -> tuple[int, int, int]:
+    channels, height, width = (int(value) for value in values)
+    if min(channels, height, width) < 1:
+        raise ValueError(f"expected an image size of at least 1, got {values}")
+    return channels, height, width

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The networks that commands know by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import models, nn, ops
+
+
+class DigitsCNN(nn.Module):
+    """Three 3x3 convolutions with batch norm, two poolings and a linear layer, for 8x8 digits.
+
+    Args:
+        classes: number of outputs.
+        in_channels: channels of the images.
+
+    Called with (batch, in_channels, 8, 8); returns logits (batch, classes).
+    """
+
+    def __init__(self, classes: int = 10, in_channels: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, 32, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(32)
+        self.conv2 = nn.Conv2d(32, 64, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(64)
+        self.conv3 = nn.Conv2d(64, 64, 3, padding=1, bias=False)
+        self.bn3 = nn.BatchNorm2d(64)
+        self.dropout = nn.Dropout(0.3)
+        self.fc = nn.Linear(256, classes)
+
+    def forward(self, x: Any) -> Any:
+        x = ops.relu(self.bn1(self.conv1(x)))
+        x = ops.max_pool2d(ops.relu(self.bn2(self.conv2(x))), 2)
+        x = ops.max_pool2d(ops.relu(self.bn3(self.conv3(x))), 2)
+        return self.fc(self.dropout(ops.flatten(x, 1)))
+
+
+_OWN = {"digits_cnn": DigitsCNN}
+
+USUAL_INPUT = {
+    "digits_cnn": (1, 8, 8),
+    "lenet5": (1, 28, 28),
+    "mnist_cnn": (1, 28, 28),
+    "resnet20": (3, 32, 32),
+    "resnet32": (3, 32, 32),
+    "resnet44": (3, 32, 32),
+    "resnet56": (3, 32, 32),
+    "resnet110": (3, 32, 32),
+}
+"""Channels, height and width that a network is made for."""
+
+_FIXED_SIZE = ("digits_cnn", "lenet5", "mnist_cnn")
+"""Networks whose linear layers fit one image size."""
+
+
+def names() -> list[str]:
+    """Return the names that `build` takes."""
+    return sorted([*_OWN, *models.list()])
+
+
+def build(name: str, classes: int, in_channels: int) -> nn.Module:
+    """Return a new network.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if name not in names():
+        raise ValueError(f"expected a network among {', '.join(names())}, got {name!r}")
+    made: nn.Module = (_OWN.get(name) or getattr(models, name))(classes=classes, in_channels=in_channels)
+    return made
+
+
+def check_input(name: str, image: tuple[int, int, int]) -> None:
+    """Raise where a network cannot take images of (channels, height, width); only fixed sizes are known."""
+    usual = USUAL_INPUT.get(name)
+    if name in _FIXED_SIZE and usual is not None and usual[1:] != image[1:]:
+        raise ValueError(
+            f"{name} takes images of {usual[1]}x{usual[2]}, got {image[1]}x{image[2]}; "
+            f"choose another --model, or for a folder of images --size {usual[1]}x{usual[2]}"
+        )

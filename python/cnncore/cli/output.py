@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results for people or for machines."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+
+def print_result(options: argparse.Namespace, text: str, result: Any) -> None:
+    """Print the text, or with `--json` the result."""
+    print(json.dumps(result) if options.json else text)

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The arguments of every command."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from .._version import __version__
+
+if TYPE_CHECKING:
+    Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
+
+DEFAULT_MODEL_FILE = "cnncore-model.safetensors"
+
+_DATASET = (
+    "digits (comes with cnncore), mnist, cifar10, or a folder or zip file of images in folders by class"
+)
+_DATA = "the folder (or zip file) that mnist or cifar10 is in"
+_EXIT_CODES = "exit codes: 0 done, 1 failed (stderr says why), 2 wrong usage, 130 interrupted"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser; what it returns has `run`, the command's function."""
+    top = argparse.ArgumentParser(
+        prog="cnncore", description="Train and run convolutional networks on CPUs.", epilog=_EXIT_CODES
+    )
+    top.add_argument("--version", action="version", version=f"cnncore {__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_train, _evaluate, _predict, _summary, _info, _bench):
+        command = add(commands)
+        command.add_argument(
+            "--json", action="store_true", help="print the result as JSON, and nothing else, on stdout"
+        )
+        command.add_argument(
+            "--threads", type=_from(1), metavar="N", help="threads to use at most; default: all cores"
+        )
+    return top
+
+
+def _train(commands: Commands) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "train",
+        help="train a network and save it",
+        description="Train a network, print its test accuracy and save it with all that predict needs. "
+        "Without options every data set has its own network, epochs and learning rate. An image folder "
+        "without train/ and test/ is tested on every fifth image of each class.",
+    )
+    command.set_defaults(run=_call("train"))
+    command.add_argument("dataset", metavar="DATASET", help=_DATASET)
+    command.add_argument("--data", metavar="DIR", help=_DATA)
+    command.add_argument(
+        "--download", action="store_true", help="fetch mnist or cifar10 into --data if not there"
+    )
+    command.add_argument("--model", metavar="NAME", help="the network; `cnncore info` lists them")
+    command.add_argument("--epochs", type=_from(1), metavar="N", help="times to go through the training data")
+    command.add_argument("--batch-size", type=_from(1), metavar="N", help="images a training step")
+    command.add_argument(
+        "--lr", type=_positive, metavar="X", help="the highest learning rate of the schedule"
+    )
+    command.add_argument("--size", type=_size, metavar="HxW", help="resize the images of a folder")
+    command.add_argument(
+        "--out", metavar="FILE", default=DEFAULT_MODEL_FILE, help="the model's file; default: %(default)s"
+    )
+    command.add_argument(
+        "--seed", type=_from(0), metavar="N", default=0, help="of all random numbers; default: 0"
+    )
+    command.add_argument("--quiet", action="store_true", help="show no progress")
+    return command
+
+
+def _evaluate(commands: Commands) -> argparse.ArgumentParser:
+    command = commands.add_parser("evaluate", help="measure a saved model's accuracy on test data")
+    command.set_defaults(run=_call("evaluate"))
+    command.add_argument("model", metavar="MODEL", help="a file that train wrote")
+    command.add_argument(
+        "dataset", metavar="DATASET", nargs="?", help=_DATASET + "; default: what it was trained on"
+    )
+    command.add_argument("--data", metavar="DIR", help=_DATA)
+    command.add_argument(
+        "--download", action="store_true", help="fetch mnist or cifar10 into --data if not there"
+    )
+    command.add_argument("--batch-size", type=_from(1), metavar="N", default=256, help="default: %(default)s")
+    return command
+
+
+def _predict(commands: Commands) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "predict",
+        help="classify image files",
+        description="Print class and probability of each image. PGM, PPM and NPY files need nothing else, "
+        "other formats need Pillow. Images are resized to the network's size, and made grey or coloured, as "
+        "it was trained; colours are not inverted: digits are light on dark there.",
+    )
+    command.set_defaults(run=_call("predict"))
+    command.add_argument("model", metavar="MODEL", help="a file that train wrote")
+    command.add_argument("images", metavar="IMAGE", nargs="+", help="image files")
+    command.add_argument("--top", type=_from(1), metavar="N", default=1, help="show the N likeliest classes")
+    return command
+
+
+def _summary(commands: Commands) -> argparse.ArgumentParser:
+    command = commands.add_parser("summary", help="show a network's layers, shapes, parameters and FLOPs")
+    command.set_defaults(run=_call("summary"))
+    command.add_argument("model", metavar="MODEL|NAME", help="a file that train wrote, or a network's name")
+    command.add_argument(
+        "--input", type=_shape, metavar="N,C,H,W", help="input shape; default: the model's, batch 1"
+    )
+    return command
+
+
+def _info(commands: Commands) -> argparse.ArgumentParser:
+    command = commands.add_parser("info", help="show version, instruction set, cores, threads and networks")
+    command.set_defaults(run=_call("info"))
+    command.add_argument("--peak", action="store_true", help="measure the arithmetic and memory peaks, too")
+    return command
+
+
+def _bench(commands: Commands) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "bench", help="measure this installation's speed", description="Measure this installation's speed."
+    )
+    command.set_defaults(run=_call("bench"))
+    command.add_argument(
+        "--networks", type=_names, metavar="NAMES", help="comma-separated; default: all measured ones"
+    )
+    command.add_argument(
+        "--batch", type=_numbers, metavar="N,...", help="batch sizes instead of the usual ones"
+    )
+    command.add_argument("--mode", choices=("inference", "training"), help="default: both")
+    command.add_argument(
+        "--layers", action="store_true", help="convolutions in percent of the arithmetic peak instead"
+    )
+    command.add_argument("--quick", action="store_true", help="a rough answer in a fraction of the time")
+    return command
+
+
+def _call(name: str) -> Callable[[argparse.Namespace], None]:
+    """Return the command's function, which loads its module only when it runs."""
+
+    def run(options: argparse.Namespace) -> None:
+        from importlib import import_module
+
+        import_module(f"{__package__}.{name}").run(options)
+
+    return run
+
+
+def _from(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
+        if value < least:
+            raise argparse.ArgumentTypeError(f"expected at least {least}, got {value}")
+        return value
+
+    return number
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return value
+
+
+def _numbers(text: str) -> list[int]:
+    return [_from(1)(part) for part in text.split(",")]
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    return tuple(_numbers(text.replace("x", ",")))
+
+
+def _size(text: str) -> tuple[int, int]:
+    extents = _shape(text)
+    if len(extents) not in (1, 2):
+        raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTH, got {text!r}")
+    return extents[0], extents[-1]
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]

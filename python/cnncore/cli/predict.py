@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`cnncore predict`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import numpy as np
+
+from .. import data, ops
+from . import model_file
+from .output import print_result
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print the likeliest classes of image files."""
+    model, description = model_file.load(options.model)
+    channels, height, width = description.image
+    for path in options.images:
+        image = data.read_image(path)
+        if image.shape != description.image and not options.json:
+            print(
+                f"{path}: {_size(image.shape)} is converted to the network's {_size(description.image)}",
+                file=sys.stderr,
+            )
+        fitted = data.resize(data.with_channels(image, channels), (height, width))
+        logits = model.predict(description.normalise(fitted[None]))
+        probabilities = np.asarray(ops.softmax(logits, 1))[0]
+        best = np.argsort(-probabilities, kind="stable")[: options.top]
+        ranked = [(description.classes[index], float(probabilities[index])) for index in best]
+        print_result(
+            options,
+            f"{path}: " + ", ".join(f"{name} {probability:.2%}" for name, probability in ranked),
+            {
+                "file": path,
+                "class": ranked[0][0],
+                "probability": ranked[0][1],
+                "top": [{"class": name, "probability": probability} for name, probability in ranked],
+            },
+        )
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{'grey' if shape[0] == 1 else 'colour'} {shape[1]}x{shape[2]}"

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How each data set is trained where the arguments leave it open."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A network and its training."""
+
+    model: str
+    epochs: int
+    batch_size: int
+    lr: float
+    """The highest learning rate of the schedule."""
+    weight_decay: float
+
+
+RECIPES = {
+    "digits": Recipe("digits_cnn", epochs=20, batch_size=64, lr=3e-3, weight_decay=1e-2),
+    "mnist": Recipe("mnist_cnn", epochs=8, batch_size=64, lr=1e-3, weight_decay=1e-2),
+    "cifar10": Recipe("resnet20", epochs=8, batch_size=128, lr=3e-3, weight_decay=5e-2),
+}
+
+IMAGES = Recipe("resnet20", epochs=20, batch_size=64, lr=3e-3, weight_decay=5e-2)
+"""For folders of images, of any size the network takes."""
+
+_WARM_UP_SHARE = 0.1
+
+
+def learning_rate(highest: float, step: int, steps: int) -> float:
+    """Return the rate of step 0 to steps - 1: up in a line for a tenth of them, then down in a cosine.
+
+    >>> [round(learning_rate(1.0, step, 20), 3) for step in (0, 1, 2, 10, 19)]
+    [0.5, 1.0, 0.992, 0.5, 0.008]
+    """
+    warm_up = max(1, round(steps * _WARM_UP_SHARE))
+    if step < warm_up:
+        return highest * (step + 1) / warm_up
+    return highest * 0.5 * (1 + math.cos(math.pi * (step - warm_up + 1) / (steps - warm_up + 1)))

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`cnncore summary`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+import cnncore
+
+from . import model_file
+from .networks import USUAL_INPUT, build, names
+from .output import print_result
+
+_CLASSES = 10
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print the table of a saved model's, or a named network's, layers."""
+    if options.model in names() and not os.path.exists(options.model):
+        channels, height, width = USUAL_INPUT[options.model]
+        shape = options.input or (1, channels, height, width)
+        _check(shape)
+        model = build(options.model, _CLASSES, shape[1])
+    else:
+        if not os.path.exists(options.model):
+            raise ValueError(f"expected a model file or one of {', '.join(names())}, got {options.model!r}")
+        model, description = model_file.load(options.model)
+        shape = options.input or (1, *description.image)
+        _check(shape)
+    table = cnncore.summary(model, shape)
+    print_result(
+        options,
+        str(table),
+        {
+            "model": options.model,
+            "input": list(shape),
+            "parameters": sum(parameter.size for parameter in model.parameters()),
+            "table": str(table).splitlines(),
+        },
+    )
+
+
+def _check(shape: tuple[int, ...]) -> None:
+    if len(shape) != 4:
+        raise ValueError(f"expected an input of batch,channels,height,width, got {shape}")
