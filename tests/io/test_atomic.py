@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from cnncore import io
 from cnncore.io.atomic import atomic_write
 
@@ -36,9 +37,13 @@ def test_replaces(target: Path) -> None:
 
 
 def test_error_while_writing_keeps_the_old_file(target: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), atomic_write(target) as file:
-        file.write(b"half")
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with atomic_write(target) as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     unchanged(target)
 
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cnncore import io, nn
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from cnncore import io, nn
 
 DTYPES = ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?"]
 
@@ -214,7 +215,7 @@ def test_pickle_is_recognised_and_never_run(protocol: int, tmp_path: Path) -> No
 def test_other_formats_are_recognised(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "m.pth", "w") as archive:
         archive.writestr("archive/data.pkl", pickle.dumps(Bomb()))
-    with pytest.raises(ValueError, match="got a zip file .*torch checkpoint.*safetensors.torch.save_file"):
+    with pytest.raises(ValueError, match=r"got a zip file .*torch checkpoint.*safetensors.torch.save_file"):
         io.load(tmp_path / "m.pth")
     np.save(tmp_path / "m.npy", np.zeros(3))
     with pytest.raises(ValueError, match=r"a .npy file; read it with numpy.load"):
@@ -225,7 +226,7 @@ def test_other_formats_are_recognised(tmp_path: Path) -> None:
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="none.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"none\.safetensors"):
         io.load(tmp_path / "none.safetensors")
     with pytest.raises(IsADirectoryError):
         io.load(tmp_path)

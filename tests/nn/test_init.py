@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+
 from cnncore import nn, runtime
 from cnncore.nn import Parameter, init
 

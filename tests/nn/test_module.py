@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from cnncore import nn
 from cnncore.graph.changes import changes
 
@@ -169,25 +170,21 @@ def test_copies_are_independent(duplicate: Any) -> None:
 
 
 def test_repr_reads_like_torch() -> None:
-    assert repr(Net()) == "\n".join(
-        [
-            "Net(",
-            "  (blocks): Sequential(",
-            *(
-                line
-                for index in (0, 1)
-                for line in (
-                    f"    ({index}): Block(",
-                    "      (conv): Conv2d(2, 3, kernel_size=(3, 3), stride=(1, 1), bias=False)",
-                    "      (norm): BatchNorm2d(3, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)",
-                    "    )",
-                )
-            ),
-            "  )",
-            "  (head): Linear(in_features=3, out_features=2, bias=True)",
-            ")",
-        ]
-    )
+    class Small(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Sequential(nn.Conv2d(2, 3, 3, bias=False), nn.Flatten())
+            self.head = nn.Linear(3, 2)
+
+    assert repr(Small()).splitlines() == [
+        "Small(",
+        "  (body): Sequential(",
+        "    (0): Conv2d(2, 3, kernel_size=(3, 3), stride=(1, 1), bias=False)",
+        "    (1): Flatten(start_dim=1, end_dim=-1)",
+        "  )",
+        "  (head): Linear(in_features=3, out_features=2, bias=True)",
+        ")",
+    ]
 
 
 LAYERS = [

@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+
 from cnncore.nn import Buffer, Parameter
 from cnncore.nn.parameter import ALIGNMENT, aligned_empty, to_numpy
 

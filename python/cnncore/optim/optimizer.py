@@ -91,9 +91,14 @@ class Optimizer:
 
     # -- what a compiled step uses --------------------------------------------------------------
 
+    @property
+    def slot_count(self) -> int:
+        """State arrays of a parameter that has any."""
+        return len(self.slot_names)
+
     def hyper(self, group: int) -> NDArray[Any]:
-        """Return the group's numbers, always in the same memory: float64 bits seen as int64."""
-        return self._hyper[group].view(np.int64)
+        """Return the group's numbers as the step reads them: always the same float64 array."""
+        return self._hyper[group]
 
     def state_slots(self, parameter: Parameter) -> list[NDArray[Any]]:
         """Return the parameter's state arrays, zero at first: always the same arrays."""
