@@ -19,6 +19,8 @@ Array = NDArray[np.float32]
 DIRECTIONS = ("forward", "backward_data", "backward_weight")
 ALIGNMENT = 64
 PEAK_SECONDS = 0.03
+IMPOSSIBLE_PERCENT = 105.0
+"""Of the peak: a direct convolution above this means that the peak was measured too low."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class LayerResult:
     def percent_of_peak(self) -> float:
         """The fastest call against the highest peak seen meanwhile."""
         return 100.0 * self.gflops / self.peak_gflops
+
+    @property
+    def impossible(self) -> bool:
+        """Whether a convolution that does every multiply-add seems to beat the peak."""
+        return self.algorithm == "direct" and self.percent_of_peak > IMPOSSIBLE_PERCENT
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,12 @@ def layers(results: Sequence[LayerResult]) -> str:
         f"worst {summary.worst:.0f} % ({summary.worst_layer})"
         for summary in summarise(results)
     ]
+    impossible = sum(result.impossible for result in results)
+    if impossible:
+        lines.append(
+            f"WARNING: {impossible} direct convolutions seem to beat the peak: it was measured too low, "
+            "and none of these percentages can be trusted"
+        )
     return "\n".join([table(header, rows), "", *lines])
 
 
