@@ -62,6 +62,7 @@ class StridedCopy {
  private:
   static constexpr std::int64_t kTransposedRows = 64;
   static constexpr std::int64_t kTransposedColumns = 256;
+  static constexpr std::int64_t kPieceElements = 2048;
 
   bool contiguous() const { return nest_.inner_stride(0) == to_size_ && nest_.inner_stride(1) == from_size_; }
 
@@ -123,9 +124,9 @@ class StridedCopy {
 
   /// Converts pieces of source rows into local memory and transposes from there.
   void transpose_converted(const Transposition& whole) const {
-    constexpr std::int64_t piece_columns = 16;
-    constexpr std::int64_t piece_rows = 128;
-    alignas(64) std::byte piece[piece_columns * piece_rows * sizeof(std::int64_t)];
+    alignas(64) std::byte piece[kPieceElements * sizeof(std::int64_t)];
+    const std::int64_t piece_columns = std::min<std::int64_t>(whole.columns, 16);
+    const std::int64_t piece_rows = kPieceElements / piece_columns;
     for (std::int64_t i = 0; i < whole.rows; i += piece_rows) {
       for (std::int64_t j = 0; j < whole.columns; j += piece_columns) {
         Transposition part = whole;

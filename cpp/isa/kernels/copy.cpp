@@ -84,25 +84,51 @@ void transpose_elements(const Transposition& run) {
   }
 }
 
+/// Images: a few planes from or into short tuples without gaps. False when `run` is something else.
+bool transpose_tuples(const Transposition& run) {
+  const float* src = reinterpret_cast<const float*>(run.src);
+  float* dst = reinterpret_cast<float*>(run.dst);
+  const int64_t src_row = run.src_row / 4, dst_row = run.dst_row / 4;
+  if (dst_row == run.columns && run.columns >= 2 && run.columns <= 4) {
+    if (run.columns == 2) interleave<2>(run.rows, src, src_row, dst);
+    if (run.columns == 3) interleave<3>(run.rows, src, src_row, dst);
+    if (run.columns == 4) interleave<4>(run.rows, src, src_row, dst);
+    return true;
+  }
+  if (src_row == run.rows && run.rows >= 2 && run.rows <= 4) {
+    if (run.rows == 2) deinterleave<2>(run.columns, src, dst, dst_row);
+    if (run.rows == 3) deinterleave<3>(run.columns, src, dst, dst_row);
+    if (run.rows == 4) deinterleave<4>(run.columns, src, dst, dst_row);
+    return true;
+  }
+  return false;
+}
+
 void transpose_words(const Transposition& run) {
   const int64_t rows = run.rows / kWidth * kWidth;
   const int64_t columns = run.columns / kWidth * kWidth;
-  const auto size = static_cast<int64_t>(sizeof(float));
-  for (int64_t i = 0; i < rows; i += kWidth) {
+  const auto square = [&run](int64_t i, int64_t j) {
+    transpose_square(reinterpret_cast<const float*>(run.src + j * run.src_row + i * 4), run.src_row / 4,
+                     reinterpret_cast<float*>(run.dst + i * run.dst_row + j * 4), run.dst_row / 4);
+  };
+  // The longer axis runs inside: few long streams on the side that is consecutive along it.
+  if (run.rows > run.columns) {
     for (int64_t j = 0; j < columns; j += kWidth) {
-      transpose_square(reinterpret_cast<const float*>(run.src + j * run.src_row + i * size),
-                       run.src_row / size, reinterpret_cast<float*>(run.dst + i * run.dst_row + j * size),
-                       run.dst_row / size);
+      for (int64_t i = 0; i < rows; i += kWidth) square(i, j);
     }
-    if (columns < run.columns) transpose_part<std::uint32_t>(run, i, i + kWidth, columns, run.columns);
+  } else {
+    for (int64_t i = 0; i < rows; i += kWidth) {
+      for (int64_t j = 0; j < columns; j += kWidth) square(i, j);
+    }
   }
+  if (columns < run.columns) transpose_part<std::uint32_t>(run, 0, rows, columns, run.columns);
   if (rows < run.rows) transpose_part<std::uint32_t>(run, rows, run.rows, 0, run.columns);
 }
 
 void transpose(const Transposition& run, size_t size) {
   const bool whole_words = run.src_row % 4 == 0 && run.dst_row % 4 == 0;
   if (size == 4 && whole_words) {
-    transpose_words(run);
+    if (!transpose_tuples(run)) transpose_words(run);
   } else if (size == 4) {
     transpose_elements<std::uint32_t>(run);
   } else if (size == 8) {

@@ -54,9 +54,61 @@ bool needs_gathering(const ElementwiseRun& run, int inputs) {
   return any;
 }
 
+/// True when the rows are short and follow each other without gaps, save for inputs that repeat in every row
+/// (a value for each channel, in channels-last memory).
+bool repeats_short_rows(const ElementwiseRun& run, int inputs) {
+  // Below 8 vectors a row, the partial vector at its end costs; below 4 patterns, preparing them does.
+  if (run.n >= 8 * kWidth || run.n % kWidth == 0 || run.rows * run.n < 4 * kBlock || run.out_row != run.n)
+    return false;
+  for (int i = 0; i < inputs; ++i) {
+    const bool goes_on = run.in_step[i] == 1 && run.in_row[i] == run.n;
+    const bool repeats = run.in_row[i] == 0;
+    if (!goes_on && !repeats) return false;
+  }
+  return true;
+}
+
+/// Runs several short rows as one long row, with the repeating inputs written out that many times.
+void run_repeated(const ElementwiseRun& run, int inputs, void (*plain)(const ElementwiseRun&)) {
+  float pattern[ElementwiseRun::kMaxInputs][kBlock];
+  const int64_t together = min_of(kBlock / run.n, run.rows);
+  ElementwiseRun part = run;
+  part.n = run.n * together;
+  part.rows = run.rows / together;
+  part.out_row = part.n;
+  for (int i = 0; i < inputs; ++i) {
+    part.in_row[i] = part.n;
+    if (run.in_row[i] != 0) continue;
+    part.in_row[i] = 0;
+    if (run.in_step[i] == 0) continue;
+    for (int64_t j = 0; j < part.n; ++j) pattern[i][j] = j < run.n ? run.in[i][j] : pattern[i][j - run.n];
+    part.in[i] = pattern[i];
+  }
+  plain(part);
+  const int64_t done = part.rows * part.n;
+  part.n = run.rows * run.n - done;
+  part.rows = 1;
+  part.out += done;
+  for (int i = 0; i < inputs; ++i) part.in[i] += part.in_row[i] == 0 ? 0 : done;
+  if (part.n > 0) plain(part);
+}
+
+/// Brings a run into the form the loops below want: steps of 0 or 1, rows that are worth a loop. True when
+/// that has done the work.
+bool run_reshaped(const ElementwiseRun& run, int inputs, void (*plain)(const ElementwiseRun&)) {
+  if (needs_gathering(run, inputs)) {
+    run_gathered(run, inputs, plain);
+  } else if (repeats_short_rows(run, inputs)) {
+    run_repeated(run, inputs, plain);
+  } else {
+    return false;
+  }
+  return true;
+}
+
 template <Vec (*F)(Vec, Params)>
 void apply(const ElementwiseRun& run) {
-  if (needs_gathering(run, 1)) return run_gathered(run, 1, apply<F>);
+  if (run_reshaped(run, 1, apply<F>)) return;
   const Params params = {set1(run.alpha), set1(run.beta)};
   const int64_t n = run.n, sa = run.in_step[0];
   for (int64_t row = 0; row < run.rows; ++row) {
@@ -70,7 +122,7 @@ void apply(const ElementwiseRun& run) {
 
 template <Vec (*F)(Vec, Vec, Params)>
 void apply(const ElementwiseRun& run) {
-  if (needs_gathering(run, 2)) return run_gathered(run, 2, apply<F>);
+  if (run_reshaped(run, 2, apply<F>)) return;
   const Params params = {set1(run.alpha), set1(run.beta)};
   const int64_t n = run.n, sa = run.in_step[0], sb = run.in_step[1];
   for (int64_t row = 0; row < run.rows; ++row) {
@@ -91,7 +143,7 @@ void apply(const ElementwiseRun& run) {
 
 template <Vec (*F)(Vec, Vec, Vec, Params)>
 void apply(const ElementwiseRun& run) {
-  if (needs_gathering(run, 3)) return run_gathered(run, 3, apply<F>);
+  if (run_reshaped(run, 3, apply<F>)) return;
   const Params params = {set1(run.alpha), set1(run.beta)};
   const int64_t n = run.n, sa = run.in_step[0], sb = run.in_step[1], sc = run.in_step[2];
   for (int64_t row = 0; row < run.rows; ++row) {

@@ -77,5 +77,80 @@ CNNCORE_INLINE void transpose_square(const float* src, int64_t src_row, float* d
 
 #endif
 
+/// result[lane] = v[index[lane]], 0 <= index < kWidth.
+CNNCORE_INLINE Vec permute(Vec v, IVec index) {
+#if defined(__AVX512F__)
+  return _mm512_permutexvar_ps(index, v);
+#elif defined(__AVX2__)
+  return _mm256_permutevar8x32_ps(v, index);
+#else
+  return Vec{v[index[0]], v[index[1]], v[index[2]], v[index[3]]};
+#endif
+}
+
+/// Turns kCount vectors into kCount others: lane l of result k is lane index[k][l] of the source that
+/// chosen[k] names.
+template <int kCount>
+struct Rearrangement {
+  IVec index[kCount];
+  Mask chosen[kCount][kCount];
+
+  /// place(k, l) numbers the kCount * kWidth source lanes.
+  template <class Place>
+  explicit Rearrangement(Place place) {
+    for (int k = 0; k < kCount; ++k) {
+      float lane[kWidth], source[kWidth];
+      for (int l = 0; l < kWidth; ++l) {
+        lane[l] = static_cast<float>(place(k, l) % kWidth);
+        source[l] = static_cast<float>(place(k, l) / kWidth);
+      }
+      index[k] = to_int(load(lane));
+      for (int v = 0; v < kCount; ++v) chosen[k][v] = equal(load(source), set1(static_cast<float>(v)));
+    }
+  }
+
+  Vec result(const Vec* source, int k) const {
+    Vec merged = permute(source[0], index[k]);
+#pragma GCC unroll 4
+    for (int v = 1; v < kCount; ++v) merged = select(chosen[k][v], permute(source[v], index[k]), merged);
+    return merged;
+  }
+};
+
+/// dst[i * kCount + c] = src[c * src_row + i] for i < n: planes become one run of short tuples.
+template <int kCount>
+void interleave(int64_t n, const float* src, int64_t src_row, float* dst) {
+  const Rearrangement<kCount> order(
+      [](int k, int l) { return (k * kWidth + l) % kCount * kWidth + (k * kWidth + l) / kCount; });
+  int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) {
+    Vec source[kCount];
+#pragma GCC unroll 4
+    for (int c = 0; c < kCount; ++c) source[c] = load(src + c * src_row + i);
+#pragma GCC unroll 4
+    for (int k = 0; k < kCount; ++k) store(dst + i * kCount + k * kWidth, order.result(source, k));
+  }
+  for (; i < n; ++i) {
+    for (int c = 0; c < kCount; ++c) dst[i * kCount + c] = src[c * src_row + i];
+  }
+}
+
+/// dst[c * dst_row + i] = src[i * kCount + c] for i < n.
+template <int kCount>
+void deinterleave(int64_t n, const float* src, float* dst, int64_t dst_row) {
+  const Rearrangement<kCount> order([](int k, int l) { return l * kCount + k; });
+  int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) {
+    Vec source[kCount];
+#pragma GCC unroll 4
+    for (int c = 0; c < kCount; ++c) source[c] = load(src + i * kCount + c * kWidth);
+#pragma GCC unroll 4
+    for (int k = 0; k < kCount; ++k) store(dst + k * dst_row + i, order.result(source, k));
+  }
+  for (; i < n; ++i) {
+    for (int c = 0; c < kCount; ++c) dst[c * dst_row + i] = src[i * kCount + c];
+  }
+}
+
 }  // namespace CNNCORE_ISA
 }  // namespace cnncore
