@@ -168,8 +168,10 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
             return _empty_array
-        if module == "numpy" and name in ("ndarray", "dtype"):
-            return getattr(np, name)
+        if module == "numpy" and name == "dtype":
+            return np.dtype
+        if module == "numpy" and name == "ndarray":
+            return "ndarray"  # an argument of _reconstruct; a class here could be called with any size
         raise pickle.UnpicklingError(f"expected only numpy arrays, got {module}.{name}, which is not loaded")
 
 

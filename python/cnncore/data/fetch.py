@@ -5,11 +5,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.error import URLError
+from typing import Any
 
 _CHUNK = 1 << 20
 _TIMEOUT_SECONDS = 60
+
+
+class _TransferError(Exception):
+    """The address failed, as opposed to the disk."""
 
 
 def fetch(url: str, path: str | os.PathLike[str], sha256: str) -> None:
@@ -19,15 +24,13 @@ def fetch(url: str, path: str | os.PathLike[str], sha256: str) -> None:
         OSError: the address cannot be reached or the file cannot be written; nothing is left behind.
         ValueError: what came has another digest; nothing is left behind.
     """
-    from urllib.request import urlopen
-
     from ..io.atomic import atomic_write
 
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     try:
-        with atomic_write(path) as file, urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:
-            while chunk := answer.read(_CHUNK):
+        with atomic_write(path) as file:
+            for chunk in _chunks(url):
                 digest.update(chunk)
                 file.write(chunk)
             if digest.hexdigest() != sha256:
@@ -35,5 +38,18 @@ def fetch(url: str, path: str | os.PathLike[str], sha256: str) -> None:
                 raise ValueError(
                     f"{url}: expected a file with SHA-256 {sha256}, got {came}; nothing was kept"
                 )
-    except URLError as error:
-        raise OSError(f"cannot fetch {url}: {error.reason}") from None
+    except _TransferError as error:
+        raise OSError(f"cannot fetch {url}: {error}") from None
+
+
+def _chunks(url: str) -> Iterator[bytes]:
+    from http.client import HTTPException
+    from urllib.request import urlopen
+
+    try:
+        answer: Any
+        with urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:
+            while chunk := answer.read(_CHUNK):
+                yield chunk
+    except (OSError, HTTPException) as error:
+        raise _TransferError(getattr(error, "reason", None) or error) from None

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cnncore import data
+from cnncore.data import folder
+
+
+def pgm(value: int, height: int = 4, width: int = 3) -> bytes:
+    return f"P5 {width} {height} 255\n".encode() + bytes([value]) * (height * width)
+
+
+def ppm(value: int, height: int = 4, width: int = 3) -> bytes:
+    return f"P6 {width} {height} 255\n".encode() + bytes([value]) * (3 * height * width)
+
+
+def write(root: Path, files: dict[str, bytes], packed: bool) -> Path:
+    if packed:
+        with zipfile.ZipFile(root / "images.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+        return root / "images.zip"
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    return root
+
+
+FLAT = {"dog/b.pgm": pgm(2), "cat/1.pgm": pgm(1), "dog/a.pgm": pgm(3), "README.txt": b"no image"}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("wrapper", ["", "pets/", "a/b/"])
+def test_classes_as_folders(tmp_path: Path, packed: bool, wrapper: str) -> None:
+    found = data.image_folder(
+        write(tmp_path, {wrapper + name: content for name, content in FLAT.items()}, packed), dtype="uint8"
+    )
+    x, y = found
+    assert found.classes == ("cat", "dog")
+    assert (x.shape, y.dtype, y.tolist()) == ((3, 1, 4, 3), np.int64, [0, 1, 1])
+    assert x[:, 0, 0, 0].tolist() == [1, 3, 2]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("test", ["test", "val"])
+def test_train_and_test(tmp_path: Path, packed: bool, test: str) -> None:
+    files = {"train/a/1.pgm": pgm(51), "train/b/1.pgm": pgm(102), f"{test}/b/1.pgm": pgm(255)}
+    (x, y), (x_test, y_test) = data.image_folder(write(tmp_path, files, packed))
+    assert (y.tolist(), y_test.tolist(), x_test.max()) == ([0, 1], [1], 1)
+    np.testing.assert_allclose(x[:, 0, 0, 0], [0.2, 0.4], rtol=1e-6)
+
+
+def test_grey_becomes_colour_where_one_image_has_colour(tmp_path: Path) -> None:
+    files = {f"a/{number:03}.pgm": pgm(number) for number in range(200)}
+    root = write(tmp_path, files, packed=False)
+    assert data.image_folder(root).x.shape == (200, 1, 4, 3)
+    (root / "a" / "150.pgm").write_bytes(ppm(9))
+    x = data.image_folder(root, dtype="uint8").x
+    assert x.shape == (200, 3, 4, 3)
+    assert x[:, 2, 0, 0].tolist() == [*range(150), 9, *range(151, 200)]
+    assert data.image_folder(root, channels=1).x.shape == (200, 1, 4, 3)
+
+
+def test_other_sizes_are_named_or_resized(tmp_path: Path) -> None:
+    root = write(tmp_path, {"a/1.pgm": pgm(1), "a/2.pgm": pgm(1, 5, 6)}, packed=False)
+    with pytest.raises(
+        ValueError, match=r"2.pgm: expected 4 x 3 pixels like the first image, got 5 x 6; size="
+    ):
+        data.image_folder(root)
+    assert data.image_folder(root, size=(8, 7)).x.shape == (2, 1, 8, 7)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"readme.txt": b""}, "expected images as <class>/<image> or .* got no images"),
+        ({"1.pgm": pgm(1)}, "got '1.pgm' outside any class"),
+        ({"a/1.pgm": pgm(1), "a/2.pgm": b"P5 4 4 255\n"}, r"2.pgm: expected 16 bytes of pixels, got 0"),
+        ({"train/a/1.pgm": pgm(1), "test/b/1.pgm": pgm(1)}, r"expected test classes among \['a'\], got 'b'"),
+    ],
+)
+def test_what_is_no_image_folder(tmp_path: Path, files: dict[str, bytes], message: str, packed: bool) -> None:
+    with pytest.raises(ValueError, match=message):
+        data.image_folder(write(tmp_path, files, packed))
+
+
+def test_what_is_no_zip_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="expected a folder or zip file of images, there is none"):
+        data.image_folder(tmp_path / "absent")
+    path = write(tmp_path, FLAT, packed=True)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"images.zip: not a valid zip file"):
+        data.image_folder(path)
+
+
+def test_damage_inside_a_zip_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "images.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("a/1.pgm", pgm(1))
+    path.write_bytes(path.read_bytes().replace(b"\x01" * 12, b"\x02" * 12))
+    with pytest.raises(ValueError, match=r"images.zip:a/1.pgm: damaged in the zip file: Bad CRC"):
+        data.image_folder(path)
+
+
+def test_large_files_in_a_zip_file_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "MAX_FILE_BYTES", 100)
+    path = write(tmp_path, {"a/1.pgm": pgm(0, 100, 100)}, packed=True)
+    with pytest.raises(ValueError, match=r"1.pgm: expected at most 100 bytes, got"):
+        data.image_folder(path)
+
+
+def test_mnist_and_cifar_as_images(tmp_path: Path) -> None:
+    digits = {
+        f"{part}/{label}/1.pgm": pgm(label, 28, 28) for part in ("train", "test") for label in range(10)
+    }
+    (x, y), _ = data.mnist(write(tmp_path, digits, packed=True))
+    assert (x.shape, y.tolist()) == ((10, 1, 28, 28), list(range(10)))
+    with pytest.raises(ValueError, match=r"expected 32 x 32 images of airplane.*got 28 x 28 of 0, 1"):
+        data.cifar10(tmp_path / "images.zip")
+    flat = write(tmp_path, {"0/1.pgm": pgm(0, 28, 28)}, packed=True)
+    with pytest.raises(ValueError, match=r"expected train\|test/<class>/<image>, got <class>/<image>"):
+        data.mnist(flat)
