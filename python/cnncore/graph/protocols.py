@@ -66,20 +66,22 @@ class OptimizerLike(Protocol):
     """How an optimiser's update becomes the last steps of a training program.
 
     A group's update is one step named `update_op` ("sgd_update" or "adam_update") over all its
-    parameters that have a gradient, with inputs `[hyper, (p, g, *slots) of each parameter]` and outputs
-    `[(p', *slots') of each parameter]` in place, and `update_attrs(group)` as its settings.
+    parameters that have a gradient, with inputs `[hyper, None, (p, g, *slots) of each parameter]` and
+    outputs `[(p', *slots') of each parameter]` in place, and `update_attrs(group)` as its settings. The
+    number of slots of a parameter is `slot_count`; missing ones are passed as None.
     """
 
     update_op: str
+    slot_count: int
 
     @property
     def param_groups(self) -> Sequence[Mapping[str, Any]]:
         """Dicts with "params" (a list of parameters) and the group's settings."""
 
     def hyper(self, group: int) -> NDArray[Any]:
-        """Return the group's numbers (learning rate, ...), always the same float32 array.
+        """Return the group's numbers (learning rate, ...), always the same float64 array.
 
-        Its contents may change at any time; the layout is that of cpp/ops/optimizer.cpp.
+        Its contents may change at any time; their order is that of cpp/ops/optimizer.h.
         """
 
     def state_slots(self, parameter: Any) -> list[NDArray[Any]]:

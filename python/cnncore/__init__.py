@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""cnncore: training and running convolutional networks on CPUs, with numpy as the only dependency.
+
+>>> import numpy as np
+>>> import cnncore as cc
+>>> from cnncore import nn, optim
+>>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 6 * 6, 2))
+>>> model(np.zeros((1, 1, 8, 8), np.float32)).shape
+(1, 2)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from . import bench, data, io, models, nn, ops, optim, train
+    from .grad_check import grad_check
+    from .io import load, load_into, save
+    from .predictor import Predictor, compile
+    from .runtime import (
+        get_accuracy,
+        get_num_threads,
+        info,
+        manual_seed,
+        measure_peak,
+        set_accuracy,
+        set_num_threads,
+        threads,
+    )
+    from .train import History, Trainer
+    from .transforms import grad, train_step, value_and_grad
+
+_MODULES = ("bench", "data", "io", "models", "nn", "ops", "optim", "train")
+
+_NAMES = {
+    "grad_check": "grad_check",
+    "compile": "predictor",
+    "Predictor": "predictor",
+    "grad": "transforms",
+    "train_step": "transforms",
+    "value_and_grad": "transforms",
+    "History": "train",
+    "Trainer": "train",
+    "load": "io",
+    "load_into": "io",
+    "save": "io",
+    **dict.fromkeys(
+        (
+            "get_accuracy",
+            "get_num_threads",
+            "info",
+            "manual_seed",
+            "measure_peak",
+            "set_accuracy",
+            "set_num_threads",
+            "threads",
+        ),
+        "runtime",
+    ),
+}
+
+__all__ = ["__version__", *_MODULES, *_NAMES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    """Load a submodule, or the submodule that a name comes from, on first use."""
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    home = _NAMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Differentiation: adds to a graph the nodes that compute gradients, by each operation's own rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .tensor import Graph, Tensor
+from .trace import at, building
+
+
+def add_gradients(graph: Graph, loss: Tensor, wrt: Sequence[Tensor]) -> list[Tensor | None]:
+    """Extend `graph` by the gradient of a scalar with respect to some of its tensors.
+
+    Only what lies between `wrt` and `loss` is differentiated: no gradient is computed for frozen
+    parameters, nor for the network's input.
+
+    Args:
+        graph: the graph; its nodes so far are left as they are.
+        loss: a tensor with one element.
+        wrt: tensors to differentiate by.
+
+    Returns:
+        For each of `wrt` its gradient, of the same shape and layout, or None where `loss` does not depend on it.
+    """
+    if loss.size != 1 or loss.dtype != "float32":
+        raise ValueError(
+            f"expected a scalar loss (one float32 element), got {loss.dtype} of shape {loss.shape}; "
+            "reduce it with .mean() or .sum()"
+        )
+    needed = set(wrt)
+    active = []
+    for node in graph.nodes:
+        if node.op.differentiable and any(tensor in needed for tensor in node.inputs):
+            needed.update(tensor for tensor in node.outputs if tensor is not None and tensor.dtype == "float32")
+            active.append(node)
+    grads: dict[Tensor, Tensor] = {loss: Tensor(loss.shape, source=np.ones(loss.shape, np.float32))}
+    with building(graph):
+        for node in reversed(active):
+            output_grads = [None if tensor is None else grads.get(tensor) for tensor in node.outputs]
+            if all(grad is None for grad in output_grads):
+                continue
+            needs = [tensor in needed for tensor in node.inputs]
+            with at(node.path):
+                input_grads = node.op.gradient(node, output_grads, needs)
+                for tensor, grad in zip(node.inputs, input_grads, strict=False):
+                    if tensor is not None and grad is not None and tensor in needed:
+                        _accumulate(grads, tensor, grad)
+            for tensor in node.outputs:
+                if tensor is not None and tensor not in wrt:
+                    grads.pop(tensor, None)
+        return [_like(tensor, grads.get(tensor)) for tensor in wrt]
+
+
+def _accumulate(grads: dict[Tensor, Tensor], tensor: Tensor, grad: Tensor) -> None:
+    from ..ops.elementwise import elementwise
+
+    assert grad.shape == tensor.shape, f"gradient of shape {grad.shape} for {tensor.shape}"
+    known = grads.get(tensor)
+    grads[tensor] = grad if known is None else elementwise("add", known, grad)
+
+
+def _like(tensor: Tensor, grad: Tensor | None) -> Tensor | None:
+    from ..ops.shape import with_layout
+
+    return None if grad is None else with_layout(grad, tensor.layout)

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running modules: on symbolic tensors by tracing on, on arrays by a compiled program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .cache import LRU
+from .changes import changes
+from .compiler import Compiled, compile_inference, set_outputs
+from .protocols import ModuleLike
+from .tensor import Graph, Tensor
+from .trace import call_traced, is_stored, is_tracing, map_tree, to_array, trace
+
+CAPACITY = 16
+"""Programs kept for a module: one for each input shape and mode."""
+
+
+class Validity:
+    """What a traced program depends on besides the shapes of its inputs."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._modules = list(graph.modules.values())
+        self._parameters = [t.source for t in graph.stored.values() if is_stored(t.source)]
+        self._state = self._read()
+        self._seen = changes.structure
+
+    def _read(self) -> list[Any]:
+        state: list[Any] = [(module.training, module.structure_version) for module in self._modules]
+        return state + [parameter.requires_grad for parameter in self._parameters]
+
+    def holds(self) -> bool:
+        """Whether every module and parameter is as it was when the program was traced."""
+        if self._seen == changes.structure:
+            return True
+        seen = changes.structure
+        if self._read() != self._state:
+            return False
+        self._seen = seen
+        return True
+
+
+def call_module(module: ModuleLike, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Run a module: add its nodes when a function is being traced, compute otherwise."""
+    if is_tracing():
+        return call_traced(module, args, kwargs)
+    args = map_tree(_to_input, tuple(args))
+    kwargs = map_tree(_to_input, kwargs) if kwargs else kwargs
+    arrays = leaf_arrays([*args, *kwargs.values()])
+    key = (module.training, _signature(args), _signature(tuple(kwargs.items())))
+    programs: LRU[Compiled] | None = getattr(module, "_programs", None)
+    if programs is None:
+        programs = LRU(CAPACITY)
+        module._programs = programs  # type: ignore[attr-defined]
+    program = programs.get(key)
+    if program is None or not program.validity.holds():
+        program = programs.put(key, _compile_module(module, args, kwargs))
+    return program(arrays)
+
+
+def _compile_module(module: ModuleLike, args: Sequence[Any], kwargs: dict[str, Any]) -> Compiled:
+    graph, result = trace(lambda *a, **k: call_traced(module, a, k), args, kwargs)
+    rebuild = set_outputs(graph, result)
+    validity = Validity(graph)
+    return Compiled(compile_inference(graph), rebuild, validity)
+
+
+def _to_input(value: Any) -> Any:
+    if type(value) is np.ndarray:
+        return to_array(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Tensor):
+        raise RuntimeError("symbolic tensors can only be used inside a traced function")
+    return to_array(value)
+
+
+def leaf_arrays(tree: Any) -> list[Any]:
+    """Return the arrays in nested lists, tuples and dicts, in order."""
+    found: list[Any] = []
+    map_tree(lambda value: found.append(value) if isinstance(value, np.ndarray) else None, tree)
+    return found
+
+
+def _signature(tree: Any) -> Any:
+    """Return something hashable that tells shapes, dtypes and other arguments apart."""
+    if type(tree) is np.ndarray:
+        return tree.shape, tree.dtype.char
+    if isinstance(tree, dict):
+        return tuple((key, _signature(value)) for key, value in tree.items())
+    if isinstance(tree, (list, tuple)):
+        return tuple([_signature(value) for value in tree])
+    return tree

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The passes in their order: trace, simplify, fuse, differentiate, plan, build."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .fuse import fuse
+from .op import OPS
+from .program import Executable
+from .simplify import simplify
+from .tensor import Graph, Tensor
+from .trace import as_tensor, building, emit, is_stored, map_tree, trace
+
+class Rebuild:
+    """Puts arrays where a function's result had tensors."""
+
+    def __init__(self, tree: Any) -> None:
+        self.tree = tree
+        self.single = isinstance(tree, _Place)
+
+    def __call__(self, arrays: Sequence[Any]) -> Any:
+        if self.single:
+            return arrays[0]
+        return map_tree(lambda v: arrays[v.index] if isinstance(v, _Place) else v, self.tree)
+
+
+class _Place:
+    """Where an output belongs."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+
+def set_outputs(graph: Graph, result: Any) -> Rebuild:
+    """Make the tensors in a function's result the graph's outputs."""
+    graph.outputs = []
+
+    def place(value: Any) -> Any:
+        if is_stored(value):
+            with building(graph):
+                value = as_tensor(value)
+        if isinstance(value, Tensor):
+            graph.outputs.append(value)
+            return _Place(len(graph.outputs) - 1)
+        return value
+
+    return Rebuild(map_tree(place, result))
+
+
+class Compiled:
+    """An executable and how the function's result is put together from its outputs."""
+
+    __slots__ = ("executable", "rebuild", "validity")
+
+    def __init__(
+        self, executable: Executable, rebuild: Callable[[list[Any]], Any], validity: Any = None
+    ) -> None:
+        self.executable = executable
+        self.rebuild = rebuild
+        self.validity = validity
+
+    def __call__(self, arrays: Sequence[Any]) -> Any:
+        return self.rebuild(self.executable(arrays))
+
+
+def separate_outputs(graph: Graph) -> None:
+    """Give every output memory of its own: inputs, parameters and repeated outputs are copied."""
+    seen: set[Tensor] = set()
+    with building(graph):
+        for i, tensor in enumerate(graph.outputs):
+            if tensor.node is None or tensor in seen:
+                tensor = emit(OPS["relayout"], [tensor], {"layout": tensor.layout}).output
+                graph.outputs[i] = tensor
+            seen.add(tensor)
+
+
+def finish(graph: Graph) -> Executable:
+    """Compile a graph that passes have completed."""
+    separate_outputs(graph)
+    return Executable(graph)
+
+
+def compile_inference(graph: Graph) -> Executable:
+    """Compile a graph that will not be differentiated."""
+    simplify(graph)
+    fuse(graph, inference=True)
+    return finish(graph)
+
+
+def compile_function(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Compiled:
+    """Trace and compile `fn` for arguments like these arrays."""
+    graph, result = trace(fn, args, kwargs)
+    rebuild = set_outputs(graph, result)
+    return Compiled(compile_inference(graph), rebuild)

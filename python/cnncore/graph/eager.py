@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operations called on arrays: a graph of one call, compiled once per shapes and settings, then run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec
+
+import numpy as np
+
+from .cache import LRU
+from .compiler import Compiled, compile_function
+from .tensor import Tensor
+from .trace import is_tracing, to_array
+
+P = ParamSpec("P")
+
+_programs: LRU[Compiled] = LRU(256)
+
+_STATIC = (int, float, bool, str, type(None), np.number)
+
+
+def operator(*tensors: str) -> Callable[[Callable[P, Tensor]], Callable[P, Any]]:
+    """Make a function that adds nodes for symbolic tensors also take arrays, and return arrays then.
+
+    Args:
+        tensors: names of the arguments that are tensors; they may also be numbers or None, or lists of tensors.
+    """
+
+    def decorate(fn: Callable[P, Tensor]) -> Callable[P, Any]:
+        names = list(inspect.signature(fn).parameters)
+        positions = frozenset(names.index(name) for name in tensors)
+        keywords = frozenset(tensors)
+        op = fn.__name__
+
+        @wraps(fn)
+        def call(*args: P.args, **kwargs: P.kwargs) -> Any:
+            if is_tracing():
+                return fn(*args, **kwargs)
+            values = [_array(arg, op) if i in positions else arg for i, arg in enumerate(args)]
+            named = {k: _array(v, op) if k in keywords else v for k, v in kwargs.items()}
+            key = (
+                fn,
+                tuple([_key(value) for value in values]),
+                tuple([(name, _key(value)) for name, value in named.items()]),
+            )
+            program = _programs.get(key)
+            if program is None:
+                program = _programs.put(key, compile_function(fn, values, named))
+            return program(_arrays([*values, *named.values()]))
+
+        return call
+
+    return decorate
+
+
+def _array(value: Any, op: str) -> Any:
+    """Return a tensor argument as an array; numbers and None stay what they are."""
+    if type(value) is np.ndarray:
+        return to_array(value, op)
+    if isinstance(value, _STATIC):
+        return value
+    if isinstance(value, Tensor):
+        raise RuntimeError(f"[{op}] symbolic tensors can only be used inside a traced function")
+    if isinstance(value, (list, tuple)) and any(not isinstance(v, (int, float, list, tuple)) for v in value):
+        return [to_array(v, op) for v in value]
+    return to_array(value, op)
+
+
+def _key(value: Any) -> Any:
+    if type(value) is np.ndarray:
+        return value.shape, value.dtype.char
+    if isinstance(value, (list, tuple)):
+        return tuple([_key(v) for v in value])
+    if isinstance(value, slice):
+        return slice, value.start, value.stop, value.step
+    return value
+
+
+def _arrays(values: Any) -> list[Any]:
+    found = []
+    for value in values:
+        if type(value) is np.ndarray:
+            found.append(value)
+        elif isinstance(value, list):
+            found.extend(v for v in value if type(v) is np.ndarray)
+    return found

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fusion: moving elementwise work into the convolutions and batch norms whose results it follows.
+
+Each rule looks at one node and its producer. The fused node takes over the follower's output tensor;
+the producer, whose result nobody else uses, is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+from .op import OPS
+from .simplify import remove_dead
+from .tensor import Graph, Node, Tensor, layout_matters
+from .trace import at, building
+
+RESIDUAL = {"conv_forward": 3, "batch_norm_apply": 5, "conv_backward_data": 2}
+"""Operations that can add a tensor to their result, and the position of that input."""
+
+ACTIVATING = ("conv_forward", "batch_norm_apply")
+"""Operations that can apply an activation to their result."""
+
+
+Rule = Callable[["_Fusion", Node], bool]
+"""Looks at a node; returns whether it has put something else in its place."""
+
+
+class _Fusion:
+    """One pass over a graph."""
+
+    def __init__(self, graph: Graph, rules: dict[str, Rule]) -> None:
+        self.graph = graph
+        self.rules = rules
+        self.users = graph.users()
+
+    def run(self) -> None:
+        nodes, self.graph.nodes = self.graph.nodes, []
+        with building(self.graph):
+            for node in nodes:
+                rule = self.rules.get(node.op.name)
+                if rule is None or not rule(self, node):
+                    self.graph.nodes.append(node)
+        remove_dead(self.graph)
+
+    def producer(self, tensor: Tensor | None, ops: Any) -> Node | None:
+        """Return the node that makes `tensor` if nobody else uses it and its operation is one of `ops`."""
+        if tensor is None or tensor.node is None or self.users.get(tensor) != 1:
+            return None
+        node = tensor.node
+        return node if node.op.name in ops and node.output is tensor else None
+
+    def replace(self, node: Node, by: Node, inputs: list[Tensor | None], **attrs: Any) -> bool:
+        """Put a copy of `by` with other inputs and settings in the place of `node`."""
+        outputs: list[Tensor | None] = [node.output, *by.outputs[1:]]
+        self.graph.nodes.append(Node(by.op, inputs, outputs, {**by.attrs, **attrs}, by.path or node.path))
+        return True
+
+
+def fuse(graph: Graph, inference: bool) -> None:
+    """Fuse a graph. With `inference` it will not be differentiated: batch norm is folded into weights."""
+    _Fusion(graph, INFERENCE_RULES if inference else RULES).run()
+    _Fusion(graph, LATE_RULES).run()
+
+
+# -- rules -------------------------------------------------------------------------------------------
+
+
+def _elementwise(fusion: _Fusion, node: Node) -> bool:
+    function = node.attrs["function"]
+    if function == "add":
+        a, b = node.inputs[0], node.inputs[1]
+        return _add(fusion, node, b, a) or _add(fusion, node, a, b)
+    if function in ("relu", "leaky_relu", "relu6"):
+        before = fusion.producer(node.inputs[0], ACTIVATING)
+        if before is not None and before.attrs["activation"] == "none":
+            alpha = node.attrs.get("alpha", 0.0)
+            return fusion.replace(node, before, before.inputs, activation=function, alpha=alpha)
+    return False
+
+
+def _add(fusion: _Fusion, node: Node, result: Tensor | None, other: Tensor | None) -> bool:
+    """add(producer(...), other) -> producer(..., residual=other)."""
+    before = fusion.producer(result, RESIDUAL)
+    if before is None or result is None or other is None or result is other:
+        return False
+    place = RESIDUAL[before.op.name]
+    if before.attrs.get("activation", "none") != "none" or before.inputs[place] is not None:
+        return False
+    if result.shape != other.shape or (other.layout != result.layout and layout_matters(other.shape)):
+        return False
+    inputs = list(before.inputs)
+    inputs[place] = other
+    return fusion.replace(node, before, inputs)
+
+
+def _statistics(fusion: _Fusion, node: Node) -> bool:
+    """Statistics of a convolution's result come from the convolution's epilogue."""
+    from ..ops.conv import choose
+
+    x = node.inputs[0]
+    before = x.node if x is not None else None
+    if before is None or before.op.name != "conv_forward" or before.outputs[1] is not None:
+        return False
+    if before.attrs["activation"] != "none" or before.inputs[3] is not None:
+        return False
+    source, weight = before.inputs[0], before.inputs[1]
+    assert source is not None and weight is not None
+    rows = choose("forward", source.shape, weight.shape, before.attrs)["statistics_rows"]
+    if rows == 0:
+        return False
+    statistics = node.output
+    statistics.shape = (rows, 3, weight.shape[0])
+    statistics.node = before
+    before.outputs[1] = statistics
+    before.attrs["statistics_rows"] = rows
+    return True
+
+
+def _batch_norm(fusion: _Fusion, node: Node) -> bool:
+    """In inference, batch norm after a convolution is a scaling of its weight and a shift of its bias."""
+    from ..ops.elementwise import elementwise
+    from ..ops.shape import reshape_to
+
+    x, mean, invstd, gamma, beta, residual = node.inputs
+    before = fusion.producer(x, ("conv_forward",))
+    if before is None or node.attrs["training"] or residual is not None:
+        return False
+    if before.attrs["activation"] != "none" or before.inputs[3] is not None:
+        return False
+    source, weight, bias, _ = before.inputs
+    known = (weight, bias, mean, gamma, beta)
+    if any(tensor is not None and tensor.source is None for tensor in known):
+        return False
+    assert weight is not None and mean is not None and invstd is not None
+    with at(before.path):
+        scale = invstd if gamma is None else elementwise("mul", gamma, invstd)
+        column = reshape_to(scale, weight.shape[:1] + (1,) * (weight.ndim - 1))
+        scaled = elementwise("mul", weight, column)
+        center = mean if bias is None else elementwise("sub", mean, bias)
+        shift = elementwise("neg", elementwise("mul", center, scale))
+        if beta is not None:
+            shift = elementwise("add", beta, shift)
+    return fusion.replace(node, before, [source, scaled, shift, None])
+
+
+def _flattened_linear(fusion: _Fusion, node: Node) -> bool:
+    """A linear layer on flattened images is a convolution whose kernel is as large as the image.
+
+    It reads the activations as they lie in memory (channels-last) instead of rearranging them.
+    """
+    from ..ops.conv import convolve
+    from ..ops.shape import reshape_to
+
+    x, weight, bias, residual = node.inputs
+    if x is None or weight is None or x.ndim != 2 or residual is not None or node.outputs[1] is not None:
+        return False
+    flat = x.node
+    if flat is None or flat.op.name != "reshape":
+        return False
+    image = flat.inputs[0]
+    if image is None or image.ndim not in (3, 4, 5) or image.shape[0] != x.shape[0]:
+        return False
+    kernel = image.shape[2:]
+    if prod(kernel) == 1 or image.layout != "channels_last" or not layout_matters(image.shape):
+        return False
+    zeros = (0,) * len(kernel)
+    attrs = {
+        "stride": kernel,  # one window; with this stride no other reaches into the padding of its gradient
+        "padding_begin": zeros,
+        "padding_end": zeros,
+        "dilation": (1,) * len(kernel),
+        "groups": 1,
+    }
+    with at(node.path):
+        filters = reshape_to(weight, (weight.shape[0], image.shape[1], *kernel))
+        y = convolve(image, filters, bias, attrs)
+        assert y.node is not None
+        y.node.attrs.update(activation=node.attrs["activation"], alpha=node.attrs["alpha"])
+        fusion.graph.nodes.append(Node(OPS["reshape"], [y], [node.output], {"shape": node.output.shape}, node.path))
+    return True
+
+
+RULES: dict[str, Rule] = {"elementwise": _elementwise, "batch_norm_statistics": _statistics}
+INFERENCE_RULES: dict[str, Rule] = {**RULES, "batch_norm_apply": _batch_norm}
+LATE_RULES: dict[str, Rule] = {"conv_forward": _flattened_linear}

@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lowering: from a graph of operations to a list of steps over slots of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .tensor import ITEM_SIZE, Graph, Node, Shape, Tensor, dense_strides, same_memory
+
+
+class Slot:
+    """A piece of memory a step reads or writes.
+
+    `kind` is "temp" (the arena), "input", "output", "bound" (the memory of a numpy array) or
+    "persistent" (what setup steps leave for the runs). A slot with a `base` lies inside that slot.
+    """
+
+    __slots__ = ("base", "dtype", "id", "kind", "layout", "offset", "shape", "source")
+
+    def __init__(self, shape: Shape, dtype: str, layout: str, kind: str = "temp", source: Any = None) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.layout = layout
+        self.kind = kind
+        self.source = source
+        self.base: Slot | None = None
+        self.offset = 0
+        self.id = -1
+
+    @property
+    def nbytes(self) -> int:
+        return prod(self.shape) * ITEM_SIZE[self.dtype]
+
+    def root(self) -> Slot:
+        """Return the slot whose memory this one uses."""
+        slot = self
+        while slot.base is not None:
+            slot = slot.base
+        return slot
+
+    def strides(self) -> Shape:
+        return dense_strides(self.shape, self.layout)
+
+
+class Step:
+    """One call of the machine. `inplace` lists (output, input) pairs that may share memory."""
+
+    __slots__ = ("attrs", "index", "inplace", "inputs", "label", "op", "outputs", "refused", "setup")
+
+    def __init__(
+        self,
+        op: str,
+        inputs: Sequence[Slot | None],
+        outputs: Sequence[Slot | None],
+        attrs: dict[str, Any],
+        label: str,
+        setup: bool,
+        inplace: Sequence[tuple[int, int]],
+        refused: Sequence[tuple[str, str]],
+    ) -> None:
+        self.op = op
+        self.inputs = inputs
+        self.outputs = outputs
+        self.attrs = attrs
+        self.label = label
+        self.setup = setup
+        self.inplace = inplace
+        self.refused = refused
+        self.index = -1
+
+    def slots(self) -> list[Slot]:
+        """Return every slot read or written."""
+        return [slot for slot in (*self.inputs, *self.outputs) if slot is not None]
+
+
+class Builder:
+    """Collects the steps of a graph. Operations' `lower` methods call its methods.
+
+    Steps that read only parameters, buffers and constants which the program itself does not write
+    run once, at setup, and again when one of those arrays has changed.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.steps: list[Step] = []
+        self.rng: NDArray[np.int64] | None = None
+        self._slots: dict[Tensor, Slot] = {}
+        self._bound: dict[int, Slot] = {}
+        self._packed: dict[Any, Slot] = {}
+        self._node: Node | None = None
+        self._static_node = False
+        self._written = {id(target) for target, _ in graph.updates}
+        self._static: set[Tensor] = set()
+        self.inputs = [self._declare(tensor, "input") for tensor in graph.inputs]
+        self._outputs = set(graph.outputs) | {flag for flag, _ in graph.checks}
+        self._place_updates()
+        for node in graph.nodes:
+            self._lower(node)
+        self._copy_updates()
+        self.outputs = [self._slots[tensor] for tensor in graph.outputs]
+        self.outputs += [self._slots[flag] for flag, _ in graph.checks]
+
+    # -- for operations -------------------------------------------------------------------------
+
+    def slot(self, tensor: Tensor) -> Slot:
+        """Return the memory of a tensor."""
+        known = self._slots.get(tensor)
+        if known is not None:
+            return known
+        if tensor.source is not None:
+            return self._bind(tensor)
+        if tensor.node is None:
+            raise ValueError(f"a tensor of shape {tensor.shape} comes from another traced function")
+        return self._declare(tensor, "output" if tensor in self._outputs else "temp")
+
+    def slots(self, tensors: Sequence[Tensor | None]) -> list[Slot | None]:
+        """Return the memory of several tensors, None for absent ones."""
+        return [None if tensor is None else self.slot(tensor) for tensor in tensors]
+
+    def temp(self, shape: Shape, dtype: str = "float32", layout: str = "c") -> Slot:
+        """Return new memory for use between steps."""
+        return Slot(shape, dtype, layout)
+
+    def step(
+        self,
+        op: str,
+        inputs: Sequence[Slot | None],
+        outputs: Sequence[Slot | None],
+        attrs: dict[str, Any] | None = None,
+        inplace: Sequence[tuple[int, int]] = (),
+        refused: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Add a step for the node being lowered."""
+        self._append(op, inputs, outputs, attrs or {}, self._static_node, inplace, refused)
+
+    def node_step(self, node: Node, inplace: Sequence[tuple[int, int]] = ()) -> None:
+        """Add the step that is named, and takes and gives the same, as its node."""
+        self.step(node.op.name, self.slots(node.inputs), self.slots(node.outputs), node.attrs, inplace)
+
+    def pack(self, op: str, source: Tensor, floats: int, attrs: dict[str, Any]) -> Slot:
+        """Return `source` rearranged by step `op`; made once for all users, at setup where possible."""
+        key = (op, source, *(tuple(v) if isinstance(v, (list, tuple)) else v for v in attrs.values()))
+        packed = self._packed.get(key)
+        if packed is None:
+            packed = self._packed[key] = self.temp((floats,))
+            self._append(op, [self.slot(source)], [packed], attrs, self.is_static(source), (), ())
+        return packed
+
+    def alias(self, tensor: Tensor, base: Slot, offset: int = 0) -> None:
+        """Let `tensor` be the memory of `base`, from byte `offset` on; copies where it cannot be."""
+        slot = self.slot(tensor)
+        root = base.root()
+        if slot.kind == "temp":
+            slot.base, slot.offset = base, offset
+        elif slot.kind == "output" and root.kind == "temp" and base is root and root.nbytes == slot.nbytes:
+            root.base = slot
+        else:
+            view = Slot(tensor.shape, tensor.dtype, tensor.layout)
+            view.base, view.offset = base, offset
+            self.step("copy", [view], [slot])
+
+    def is_static(self, tensor: Tensor) -> bool:
+        """Whether the tensor's contents are known at setup."""
+        if tensor.source is not None:
+            return id(tensor.source) not in self._written
+        return tensor in self._static
+
+    def bind_rng(self) -> Slot:
+        """Return the memory of the random generator's state (seed, step)."""
+        if self.rng is None:
+            self.rng = np.zeros(2, np.int64)
+        return self._bind_array(self.rng)
+
+    # -- internals ------------------------------------------------------------------------------
+
+    def _append(
+        self,
+        op: str,
+        inputs: Sequence[Slot | None],
+        outputs: Sequence[Slot | None],
+        attrs: dict[str, Any],
+        setup: bool,
+        inplace: Sequence[tuple[int, int]],
+        refused: Sequence[tuple[str, str]],
+    ) -> None:
+        label = self._node.path if self._node is not None else ""
+        self.steps.append(Step(op, inputs, outputs, attrs, label, setup, inplace, refused))
+
+    def _declare(self, tensor: Tensor, kind: str) -> Slot:
+        slot = self._slots[tensor] = Slot(tensor.shape, tensor.dtype, tensor.layout, kind)
+        return slot
+
+    def _bind(self, tensor: Tensor) -> Slot:
+        source = tensor.source
+        array = source if isinstance(source, np.ndarray) else source.data
+        slot = self._bind_array(array, source, tensor.layout)
+        self._slots[tensor] = slot
+        return slot
+
+    def _bind_array(self, array: NDArray[Any], source: Any = None, layout: str = "c") -> Slot:
+        source = array if source is None else source
+        slot = self._bound.get(id(source))
+        if slot is None:
+            slot = Slot(array.shape, array.dtype.name, layout, "bound", source)
+            self._bound[id(source)] = slot
+        return slot
+
+    def _lower(self, node: Node) -> None:
+        self._node = node
+        inputs = [tensor for tensor in node.inputs if tensor is not None]
+        self._static_node = (
+            not node.op.varies
+            and all(self.is_static(tensor) for tensor in inputs)
+            and not any(tensor in self._outputs for tensor in node.outputs)
+        )
+        if self._static_node:
+            self._static.update(tensor for tensor in node.outputs if tensor is not None)
+        node.op.lower(node, self)
+
+    def _place_updates(self) -> None:
+        """Let each new value be written straight into its array, where nobody reads the old one later."""
+        position = {node: i for i, node in enumerate(self.graph.nodes)}
+        last_read: dict[int, int] = {}
+        views: dict[Tensor, int] = {}  # tensors that may be the memory of an array under another shape
+        for i, node in enumerate(self.graph.nodes):
+            for tensor in node.inputs:
+                if tensor is None:
+                    continue
+                origin = id(tensor.source) if tensor.source is not None else views.get(tensor)
+                if origin is not None:
+                    last_read[origin] = i
+                    if node.op.may_alias:
+                        views[node.output] = origin
+        self._late_updates: list[tuple[Slot, Tensor]] = []
+        for target, new in self.graph.updates:
+            array = target if isinstance(target, np.ndarray) else target.data
+            bound = self._bind_array(array, target)
+            safe = (
+                new.node is not None
+                and new not in self._slots
+                and new not in self._outputs
+                and new.layout == "c"
+                and new.node.op.writes_updates
+                and last_read.get(id(target), -1) <= position[new.node]
+            )
+            if safe:
+                slot = Slot(new.shape, new.dtype, "c")
+                slot.base = bound
+                self._slots[new] = slot
+            else:
+                self._late_updates.append((bound, new))
+
+    def _copy_updates(self) -> None:
+        self._node = None
+        for bound, new in self._late_updates:
+            self._append("copy", [self.slot(new)], [bound], {}, False, (), ())
+
+    def bound_slots(self) -> list[Slot]:
+        """Return the slots that are memory of numpy arrays."""
+        return list(self._bound.values())
+
+
+def copy_attrs(
+    shape: Sequence[int],
+    input_strides: Sequence[int],
+    input_offset: int,
+    output_strides: Sequence[int],
+    output_offset: int,
+) -> dict[str, Any]:
+    """Return the settings of a `copy` step between two windows; axes of extent 1 are left out."""
+    axes = [i for i, n in enumerate(shape) if n != 1]
+    return {
+        "shape": [shape[i] for i in axes],
+        "input_strides": [input_strides[i] for i in axes],
+        "input_offset": input_offset,
+        "output_strides": [output_strides[i] for i in axes],
+        "output_offset": output_offset,
+    }
+
+
+def common_refinement(a: Shape, b: Shape) -> list[tuple[int, int, int]] | None:
+    """Cut the axes of two shapes of equal size so that both consist of the same pieces.
+
+    Returns:
+        For each piece, slowest first: its extent, the axis of `a` and the axis of `b` it belongs to.
+        None when an axis would have to be cut at a place that does not divide it.
+    """
+    pieces: list[tuple[int, int, int]] = []
+    i, j = len(a) - 1, len(b) - 1
+    left_a = left_b = 1
+    while True:
+        while left_a == 1 and i >= 0:
+            left_a, i = a[i], i - 1
+        while left_b == 1 and j >= 0:
+            left_b, j = b[j], j - 1
+        if left_a == 1 and left_b == 1:
+            return pieces[::-1]
+        piece = min(left_a, left_b)
+        if left_a % piece or left_b % piece:
+            return None
+        pieces.append((piece, i + 1, j + 1))
+        left_a //= piece
+        left_b //= piece
+
+
+def lower_reshape(builder: Builder, source: Slot, target: Tensor) -> None:
+    """Give `target` the elements of `source` in C order of their logical indices."""
+    in_strides, out_strides = source.strides(), target.strides()
+    pieces = common_refinement(source.shape, target.shape)
+    if pieces is None:
+        flat = builder.temp(source.shape)
+        builder.step("copy", [source], [flat])
+        if same_memory(target.shape, out_strides, dense_strides(target.shape, "c")):
+            builder.alias(target, flat)
+            return
+        strides = out_strides
+        builder.step(
+            "copy",
+            [flat],
+            [builder.slot(target)],
+            copy_attrs(target.shape, dense_strides(target.shape, "c"), 0, strides, 0),
+        )
+        return
+    inner_a: dict[int, int] = {}
+    inner_b: dict[int, int] = {}
+    shape, strides_a, strides_b = [], [], []
+    for extent, axis_a, axis_b in reversed(pieces):
+        shape.append(extent)
+        strides_a.append(in_strides[axis_a] * inner_a.get(axis_a, 1))
+        strides_b.append(out_strides[axis_b] * inner_b.get(axis_b, 1))
+        inner_a[axis_a] = inner_a.get(axis_a, 1) * extent
+        inner_b[axis_b] = inner_b.get(axis_b, 1) * extent
+    if strides_a == strides_b:
+        builder.alias(target, source)
+        return
+    attrs = copy_attrs(shape[::-1], strides_a[::-1], 0, strides_b[::-1], 0)
+    builder.step("copy", [source], [builder.slot(target)], attrs)

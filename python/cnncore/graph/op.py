@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operation of the graph must say of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .tensor import Node, Shape, Tensor
+
+if TYPE_CHECKING:
+    from .lower import Builder
+
+Spec = tuple[Shape, str, str]
+"""Shape, dtype and layout of an output."""
+
+OPS: dict[str, Op] = {}
+"""Every operation by name; saved graphs name theirs."""
+
+
+class Op:
+    """An operation: its outputs' shapes, its gradient and its steps. Instances have no state.
+
+    Arguments have been checked by the public function in `cnncore.ops` that makes the node.
+    """
+
+    name: ClassVar[str]
+    varies: ClassVar[bool] = False
+    """Whether runs differ although the inputs do not (random numbers); such nodes never run at setup."""
+    writes_updates: ClassVar[bool] = False
+    """Whether an output may be the memory of the array it replaces."""
+    may_alias: ClassVar[bool] = False
+    """Whether the output may be the memory of the first input."""
+    differentiable: ClassVar[bool] = True
+    """False when the inputs' gradient is zero or comes by another node's rule."""
+
+    def __init_subclass__(cls) -> None:
+        if "name" in cls.__dict__:
+            OPS[cls.name] = cls()
+
+    def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
+        """Return shape, dtype and layout of each output, None for an output not wanted."""
+        raise NotImplementedError
+
+    def gradient(
+        self, node: Node, grads: Sequence[Tensor | None], needs: Sequence[bool]
+    ) -> Sequence[Tensor | None]:
+        """Add the nodes that compute the gradient of each input.
+
+        Args:
+            node: the node to differentiate.
+            grads: the gradient of each output; at least one is not None.
+            needs: for each input, whether its gradient is wanted.
+
+        Returns:
+            One entry for each input; None means zero or not wanted.
+        """
+        raise NotImplementedError(f"{self.name} has no gradient")
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        """Add the steps that compute the node."""
+        raise NotImplementedError

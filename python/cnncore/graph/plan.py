@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory planning: which slots share memory, and where each lies in one arena."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .lower import Slot, Step
+
+ALIGNMENT = 64
+"""Bytes: a cache line and the widest vector register."""
+
+
+def align(size: int) -> int:
+    """Round up to whole cache lines."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+@dataclass
+class Region:
+    """Memory in use from step `first` to step `last`, both included."""
+
+    nbytes: int
+    first: int
+    last: int
+    slot: Slot | None = None  # None: the workspace of step `first`
+    offset: int = -1
+
+
+@dataclass
+class Plan:
+    """Where everything lies. Offsets are in bytes."""
+
+    arena_bytes: int = 0
+    persistent_bytes: int = 0
+    regions: list[Region] = field(default_factory=list)
+    setup_regions: list[Region] = field(default_factory=list)
+    persistent: list[tuple[Slot, int]] = field(default_factory=list)
+
+    @property
+    def value_bytes(self) -> int:
+        """The arena's size if no step needed a workspace."""
+        both = (*self.regions, *self.setup_regions)
+        return max((align(r.offset + r.nbytes) for r in both if r.slot is not None), default=0)
+
+
+def plan_memory(steps: Sequence[Step], inputs: Sequence[Slot], workspace: Callable[[Step], int]) -> Plan:
+    """Plan the memory of all steps; marks persistent slots and in-place results on the way.
+
+    Args:
+        steps: setup steps and steps of a run, each kind in its order.
+        inputs: slots that a run fills before its first step.
+        workspace: bytes a step works on.
+    """
+    setup = [step for step in steps if step.setup]
+    run = [step for step in steps if not step.setup]
+    plan = Plan()
+    _mark_persistent(setup, run)
+    _reuse_in_place(run)
+    plan.setup_regions = _regions(setup, (), workspace)
+    plan.regions = _regions(run, inputs, workspace)
+    plan.arena_bytes = max(assign_offsets(plan.setup_regions), assign_offsets(plan.regions))
+    for slot in dict.fromkeys(slot.root() for step in setup for slot in step.slots()):
+        if slot.kind == "persistent":
+            plan.persistent.append((slot, plan.persistent_bytes))
+            plan.persistent_bytes += align(slot.nbytes)
+    return plan
+
+
+def _mark_persistent(setup: Sequence[Step], run: Sequence[Step]) -> None:
+    """What setup writes and a run reads must outlive both."""
+    made = {slot.root() for step in setup for slot in step.outputs if slot is not None}
+    for step in run:
+        for slot in step.slots():
+            root = slot.root()
+            if root.kind == "temp" and root in made:
+                root.kind = "persistent"
+
+
+def _last_use(steps: Sequence[Step]) -> dict[Slot, int]:
+    last: dict[Slot, int] = {}
+    for i, step in enumerate(steps):
+        for slot in step.slots():
+            last[slot.root()] = i
+    return last
+
+
+def _reuse_in_place(steps: Sequence[Step]) -> None:
+    """Let a step overwrite an input that nobody reads afterwards, where it says that it may."""
+    last = _last_use(steps)
+    for i, step in enumerate(steps):
+        taken: set[Slot] = set()
+        for out, into in step.inplace:
+            target, source = step.outputs[out], step.inputs[into]
+            if target is None or source is None or target.kind != "temp" or target.base is not None:
+                continue
+            root = source.root()
+            shared = sum(slot is not None and slot.root() is root for slot in step.inputs)
+            if (
+                root.kind == "temp"
+                and last[root] == i
+                and shared == 1
+                and root not in taken
+                and target not in taken
+                and root.nbytes == target.nbytes
+                and source.nbytes == target.nbytes
+            ):
+                taken.update((root, target))
+                end = last[target]
+                target.base = root
+                last[root] = end
+
+
+def _regions(
+    steps: Sequence[Step], inputs: Sequence[Slot], workspace: Callable[[Step], int]
+) -> list[Region]:
+    regions: dict[Slot, Region] = {slot: Region(slot.nbytes, -1, -1, slot) for slot in inputs}
+    work: list[Region] = []
+    for i, step in enumerate(steps):
+        for slot in step.slots():
+            root = slot.root()
+            if root.kind not in ("temp", "input"):
+                continue
+            known = regions.get(root)
+            if known is None:
+                regions[root] = Region(root.nbytes, i, i, root)
+            else:
+                known.last = i
+        size = workspace(step)
+        if size:
+            work.append(Region(size, i, i))
+    return [*regions.values(), *work]
+
+
+def assign_offsets(regions: Sequence[Region]) -> int:
+    """Give every region an offset such that no two live at once overlap; largest first, best fit.
+
+    Returns:
+        Bytes needed.
+    """
+    count = len(regions)
+    order = sorted(range(count), key=lambda i: (-regions[i].nbytes, regions[i].first))
+    first = np.array([regions[i].first for i in order], np.int64)
+    last = np.array([regions[i].last for i in order], np.int64)
+    begin = np.zeros(count, np.int64)
+    end = np.zeros(count, np.int64)
+    total = 0
+    for place, index in enumerate(order):
+        region = regions[index]
+        alive = (first[:place] <= region.last) & (last[:place] >= region.first)
+        size = align(region.nbytes)
+        region.offset = _best_gap(begin[:place][alive], end[:place][alive], size)
+        begin[place] = region.offset
+        end[place] = region.offset + size
+        total = max(total, region.offset + size)
+    return total
+
+
+def _best_gap(begin: np.ndarray, end: np.ndarray, size: int) -> int:
+    """Return the start of the smallest gap between the blocks that `size` bytes fit in."""
+    best, best_room = -1, -1
+    top = 0
+    for start, stop in sorted(zip(begin.tolist(), end.tolist(), strict=True)):
+        room = start - top
+        if room >= size and (best < 0 or room < best_room):
+            best, best_room = top, room
+        top = max(top, stop)
+    return top if best < 0 else best

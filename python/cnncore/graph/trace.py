@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tracing: running a Python function once on symbolic tensors to record its graph."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .op import Op
+from .protocols import ModuleLike
+from .tensor import Graph, Node, Tensor, constant_array, value_dtype
+
+
+class _Tracer(threading.local):
+    """What is being traced on this thread."""
+
+    def __init__(self) -> None:
+        self.graph: Graph | None = None
+        self.paths: list[str] = []
+        self.names: dict[int, str] = {}
+
+
+_tracer = _Tracer()
+
+
+def is_tracing() -> bool:
+    """Whether this thread is tracing: operations add nodes instead of running."""
+    return _tracer.graph is not None
+
+
+def current_graph() -> Graph:
+    """Return the graph being built on this thread."""
+    if _tracer.graph is None:
+        raise RuntimeError("symbolic tensors can only be used inside a traced function")
+    return _tracer.graph
+
+
+@contextmanager
+def building(graph: Graph) -> Iterator[Graph]:
+    """Add nodes to `graph` in this block."""
+    saved = _tracer.graph, _tracer.paths, _tracer.names
+    _tracer.graph, _tracer.paths, _tracer.names = graph, [], {}
+    try:
+        yield graph
+    finally:
+        _tracer.graph, _tracer.paths, _tracer.names = saved
+
+
+@contextmanager
+def at(path: str) -> Iterator[None]:
+    """Give nodes made in this block the path `path`."""
+    _tracer.paths.append(path)
+    try:
+        yield
+    finally:
+        _tracer.paths.pop()
+
+
+def where(op: str) -> str:
+    """Return the place to name in an error: the innermost module's path, or else the operation."""
+    return (_tracer.paths[-1] if _tracer.paths else "") or op
+
+
+def shape_error(op: str, message: str) -> ValueError:
+    """Return the ValueError for a shape or setting that `op` cannot take."""
+    return ValueError(f"[{where(op)}] {message}")
+
+
+def dtype_error(op: str, message: str) -> TypeError:
+    """Return the TypeError for an argument of the wrong kind."""
+    return TypeError(f"[{where(op)}] {message}")
+
+
+def call_traced(module: ModuleLike, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Run `module.forward` on symbolic tensors, recording the module and its path."""
+    graph = current_graph()
+    names = _tracer.names
+    if id(module) not in names:
+        names.update((id(below), path) for path, below in module.named_modules())
+    graph.modules[id(module)] = module
+    _tracer.paths.append(names[id(module)] or type(module).__name__)
+    try:
+        return module.forward(*args, **kwargs)
+    finally:
+        _tracer.paths.pop()
+
+
+def count_call(buffer: Any) -> None:
+    """Make every run of the program being traced add 1 to an int64 buffer."""
+    graph = current_graph()
+    if all(known is not buffer for known in graph.counted):
+        graph.counted.append(buffer)
+
+
+def is_stored(value: Any) -> bool:
+    """Whether `value` is a parameter or buffer."""
+    return hasattr(value, "version") and hasattr(value, "data")
+
+
+def as_tensor(value: Any, op: str = "tensor") -> Tensor:
+    """Return `value` as a tensor of the graph being built: parameters once each, arrays as constants."""
+    if isinstance(value, Tensor):
+        return value
+    graph = current_graph()
+    if is_stored(value):
+        known = graph.stored.get(id(value))
+        if known is None:
+            dtype = value_dtype(value.data.dtype)
+            known = graph.stored[id(value)] = Tensor(value.data.shape, dtype, "c", value)
+        return known
+    try:
+        array = constant_array(value)
+    except TypeError as error:
+        raise dtype_error(op, str(error)) from None
+    except ValueError:
+        raise dtype_error(op, f"expected an array, got {type(value).__name__}") from None
+    if array.size == 0:
+        raise shape_error(op, f"expected a non-empty array, got shape {array.shape}")
+    return Tensor(array.shape, array.dtype.name, "c", array)
+
+
+def emit(
+    op: Op, inputs: Sequence[Tensor | None], attrs: dict[str, Any] | None = None, path: str | None = None
+) -> Node:
+    """Add a node to the graph being built; its outputs are what `op.infer` says."""
+    attrs = {} if attrs is None else attrs
+    outputs = [spec and Tensor(*spec) for spec in op.infer(inputs, attrs)]
+    if path is None:
+        path = _tracer.paths[-1] if _tracer.paths else ""
+    node = Node(op, inputs, outputs, attrs, path)
+    current_graph().nodes.append(node)
+    return node
+
+
+# -- functions of arrays ------------------------------------------------------------------------
+
+
+def to_array(value: Any, op: str = "input") -> NDArray[Any]:
+    """Return an argument as a numpy array.
+
+    Accepts the buffer protocol, ``__array_interface__``, ``__array__`` and ``__dlpack__``.
+
+    Raises:
+        TypeError: complex, object or text arrays, ragged lists.
+        ValueError: an array without elements.
+    """
+    if type(value) is not np.ndarray:
+        if is_stored(value):
+            value = value.data
+        elif hasattr(value, "detach"):
+            value = np.asarray(value.detach())
+        elif hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+            value = np.from_dlpack(value)
+        else:
+            try:
+                value = np.asarray(value)
+            except ValueError:
+                raise TypeError(f"[{where(op)}] expected an array, got {type(value).__name__}") from None
+    if value.dtype.kind not in "fiub":
+        raise TypeError(f"[{where(op)}] expected an array of real numbers, got dtype {value.dtype}")
+    if value.size == 0:
+        raise ValueError(f"[{where(op)}] expected a non-empty array, got shape {value.shape}")
+    return value
+
+
+def trace(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any] | None = None) -> tuple[Graph, Any]:
+    """Record `fn(*args, **kwargs)` as a graph.
+
+    Arrays among the arguments (also inside lists, tuples and dicts) become the graph's inputs, in
+    order; anything else is passed as it is.
+
+    Returns:
+        The graph, without outputs yet, and what `fn` returned (tensors in any nesting).
+    """
+    graph = Graph()
+
+    def symbol(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            tensor = Tensor(value.shape, value_dtype(value.dtype))
+            graph.inputs.append(tensor)
+            return tensor
+        return value
+
+    with building(graph):
+        symbols = map_tree(symbol, list(args))
+        keywords = map_tree(symbol, dict(kwargs or {}))
+        return graph, fn(*symbols, **keywords)
+
+
+def map_tree(fn: Callable[[Any], Any], tree: Any) -> Any:
+    """Apply `fn` to the leaves of nested lists, tuples and dicts."""
+    if isinstance(tree, dict):
+        return {key: map_tree(fn, value) for key, value in tree.items()}
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*(map_tree(fn, value) for value in tree))
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(map_tree(fn, value) for value in tree)
+    return fn(tree)

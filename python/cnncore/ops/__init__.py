@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operations on numpy arrays and, inside traced functions, on symbolic tensors.
+
+Names, argument names and defaults are those of ``torch.nn.functional`` and ``torch``.
+"""
+
+from .activation import leaky_relu, relu, relu6, sigmoid, softplus, tanh
+from .conv import conv2d
+from .dropout import dropout
+from .elementwise import (
+    abs,
+    add,
+    div,
+    equal,
+    exp,
+    greater,
+    greater_equal,
+    log,
+    maximum,
+    minimum,
+    mul,
+    neg,
+    pow,
+    sqrt,
+    square,
+    sub,
+    where,
+)
+from .linear import linear, matmul
+from .loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss
+from .norm import batch_norm
+from .pool import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
+from .reduce import argmax, max, mean, min, sum
+from .shape import concat, flatten, pad, permute, reshape, slice, transpose
+from .softmax import log_softmax, softmax
+
+__all__ = [
+    "abs",
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
+    "add",
+    "argmax",
+    "avg_pool2d",
+    "batch_norm",
+    "binary_cross_entropy_with_logits",
+    "concat",
+    "conv2d",
+    "cross_entropy",
+    "div",
+    "dropout",
+    "equal",
+    "exp",
+    "flatten",
+    "greater",
+    "greater_equal",
+    "leaky_relu",
+    "linear",
+    "log",
+    "log_softmax",
+    "matmul",
+    "max",
+    "max_pool2d",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "mse_loss",
+    "mul",
+    "neg",
+    "pad",
+    "permute",
+    "pow",
+    "relu",
+    "relu6",
+    "reshape",
+    "sigmoid",
+    "slice",
+    "softmax",
+    "softplus",
+    "sqrt",
+    "square",
+    "sub",
+    "sum",
+    "tanh",
+    "transpose",
+    "where",
+]

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks and conversions of arguments that the operations share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..graph.tensor import Shape, Tensor
+from ..graph.trace import as_tensor, dtype_error, shape_error
+
+AXES = {3: "(batch, channels, length)", 4: "(batch, channels, height, width)", 2: "(batch, features)"}
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a plain number rather than a tensor."""
+    return isinstance(value, (int, float, np.number))
+
+
+def float_tensor(value: Any, op: str) -> Tensor:
+    """Return an argument as a float32 tensor; integers are converted."""
+    from .elementwise import cast
+
+    tensor = as_tensor(value, op)
+    if tensor.dtype == "float32":
+        return tensor
+    if isinstance(tensor.source, np.ndarray):
+        return Tensor(tensor.shape, "float32", tensor.layout, tensor.source.astype(np.float32))
+    return cast(tensor, "float32")
+
+
+def optional_float(value: Any, op: str) -> Tensor | None:
+    """Return an optional argument as a float32 tensor."""
+    return None if value is None else float_tensor(value, op)
+
+
+def integers(value: Any, count: int, name: str, op: str, least: int = 1) -> tuple[int, ...]:
+    """Return an int or a sequence of `count` ints, each at least `least`, as a tuple."""
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        values: tuple[Any, ...] = (value,) * count
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        values = tuple(value)
+    else:
+        raise dtype_error(op, f"expected {name} to be an int or {count} ints, got {value!r}")
+    if len(values) != count:
+        raise shape_error(op, f"expected {name} to be an int or {count} ints, got {value!r}")
+    for item in values:
+        if not isinstance(item, (int, np.integer)) or isinstance(item, bool):
+            raise dtype_error(op, f"expected {name} to be an int or {count} ints, got {value!r}")
+        if item < least:
+            raise shape_error(op, f"expected {name} of at least {least}, got {value!r}")
+    return tuple(int(item) for item in values)
+
+
+def one_dim(dim: Any, rank: int, op: str) -> int:
+    """Return an axis number as one from 0 to rank - 1."""
+    if not isinstance(dim, (int, np.integer)) or isinstance(dim, bool):
+        raise dtype_error(op, f"expected an axis number, got {dim!r}")
+    if not -rank <= dim < rank:
+        raise shape_error(op, f"expected an axis from {-rank} to {rank - 1}, got {dim}")
+    return int(dim) % rank
+
+
+def many_dims(dim: Any, rank: int, op: str) -> tuple[int, ...]:
+    """Return axis numbers (None means all) sorted and from 0 to rank - 1."""
+    if dim is None:
+        return tuple(range(rank))
+    dims = [one_dim(d, rank, op) for d in (dim if isinstance(dim, (tuple, list)) else (dim,))]
+    if len(set(dims)) != len(dims):
+        raise shape_error(op, f"expected different axes, got {dim!r}")
+    return tuple(sorted(dims))
+
+
+def require_rank(tensor: Tensor, rank: int, op: str, what: str = "input") -> None:
+    """Raise unless the tensor has `rank` axes."""
+    if tensor.ndim == rank:
+        return
+    hint = ""
+    if tensor.ndim == rank - 1 and rank >= 3:
+        hint = f" For one sample add a batch axis of 1: {what}[None]."
+    elif rank == 2 and tensor.ndim > 2:
+        hint = " Is a Flatten missing before this layer?"
+    raise shape_error(
+        op, f"expected {what} with {rank} axes {AXES.get(rank, '')}, got shape {tensor.shape}.{hint}"
+    )
+
+
+def channels_hint(shape: Shape, channels: int) -> str:
+    """Say so when an input's shape looks channels-last."""
+    if len(shape) >= 3 and shape[-1] == channels:
+        axes = AXES.get(len(shape), "(batch, channels, ...)")
+        return f" The last axis is {channels}: is the input channels-last? Axes mean {axes}."
+    return ""
+
+
+def broadcast_shape(shapes: Sequence[Shape], op: str) -> Shape:
+    """Return the shape that numpy's rules give; axes are matched from the last."""
+    rank = max(len(shape) for shape in shapes)
+    result = [1] * rank
+    for shape in shapes:
+        for axis in range(1, len(shape) + 1):
+            extent = shape[-axis]
+            if extent != 1:
+                if result[-axis] not in (1, extent):
+                    listed = " and ".join(str(s) for s in shapes)
+                    raise shape_error(
+                        op, f"shapes {listed} do not fit together: axis {-axis} is {result[-axis]} and {extent}"
+                    )
+                result[-axis] = extent
+    return tuple(result)

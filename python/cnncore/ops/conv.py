@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Convolution, its two gradients, and the linear layer, which is a convolution without spatial axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from ..graph.eager import operator
+from ..graph.lower import Builder
+from ..graph.op import OPS, Op, Spec
+from ..graph.tensor import Node, Shape, Tensor
+from ..graph.trace import dtype_error, emit, shape_error
+from .activation import activation_backward
+from .check import channels_hint, float_tensor, integers, optional_float, require_rank
+from .reduce import reduce
+from .shape import with_layout
+
+Grads = Sequence[Tensor | None]
+
+GEOMETRY = ("stride", "padding_begin", "padding_end", "dilation", "groups")
+"""Attributes that all three directions share."""
+
+
+class ConvForward(Op):
+    """[input, weight, bias?, residual?] -> [activation(conv + bias + residual), statistics?]."""
+
+    name = "conv_forward"
+
+    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
+        x, weight = _two(inputs)
+        shape = (x.shape[0], weight.shape[0], *output_extents(x.shape, weight.shape, attrs))
+        rows = attrs.get("statistics_rows", 0)
+        statistics: Spec | None = ((rows, 3, weight.shape[0]), "float32", "c") if rows else None
+        return [(shape, "float32", "channels_last"), statistics]
+
+    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
+        x, weight = _two(node.inputs)
+        needs_weight, needs_bias = needs[1], len(needs) > 2 and needs[2]
+        grad = with_layout(_first(grads), "channels_last")
+        grad_weight = grad_bias = grad_input = None
+        if node.attrs["activation"] != "none":
+            grad, grad_bias = activation_backward(grad, node.output, node.attrs, needs_bias)
+            needs_bias = False
+        if needs_weight:
+            grad_weight, sums = backward_weight(x, grad, weight.shape, node.attrs, needs_bias)
+            grad_bias = grad_bias if sums is None else sums
+        elif needs_bias:
+            grad_bias = reduce("sum", grad, (0, *range(2, grad.ndim)))
+        if needs[0]:
+            grad_input = backward_data(grad, weight, x.shape, node.attrs)
+        return [grad_input, grad_weight, grad_bias, grad if len(needs) > 3 and needs[3] else None]
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        x, weight = _two(node.inputs)
+        attrs = {**node.attrs, "weight_shape": list(weight.shape)}
+        attrs.pop("statistics_rows", None)
+        choice = choose("forward", x.shape, weight.shape, node.attrs)
+        attrs["algorithm"] = choice["algorithm"]
+        packed = pack(builder, "forward", weight, x.shape, node.attrs, choice)
+        inputs = [builder.slot(x), packed, *builder.slots(node.inputs[2:])]
+        builder.step("conv_forward", inputs, builder.slots(node.outputs), attrs, refused=choice["refused"])
+
+
+class ConvBackwardData(Op):
+    """[grad_output, weight, residual?] -> [grad_input + residual]. attrs: geometry, input_shape."""
+
+    name = "conv_backward_data"
+
+    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
+        return [(attrs["input_shape"], "float32", "channels_last")]
+
+    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
+        grad_output, weight = _two(node.inputs)
+        grad = with_layout(_first(grads), "channels_last")
+        again = convolve(grad, weight, None, node.attrs) if needs[0] else None
+        grad_weight = None
+        if needs[1]:
+            grad_weight, _ = backward_weight(grad, grad_output, weight.shape, node.attrs, False)
+        return [again, grad_weight, grad]
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        grad, weight = _two(node.inputs)
+        shape = node.attrs["input_shape"]
+        choice = choose("backward_data", shape, weight.shape, node.attrs)
+        attrs = geometry(node.attrs)
+        attrs.update(weight_shape=list(weight.shape), algorithm=choice["algorithm"])
+        packed = pack(builder, "backward_data", weight, shape, node.attrs, choice)
+        inputs = [builder.slot(grad), packed]
+        residual = node.input(2)
+        if residual is not None:
+            inputs += [None, builder.slot(residual)]
+        builder.step(node.op.name, inputs, builder.slots(node.outputs), attrs, refused=choice["refused"])
+
+
+class ConvBackwardWeight(Op):
+    """[input, grad_output] -> [grad_weight, grad_bias?]. attrs: geometry, weight_shape, with_bias."""
+
+    name = "conv_backward_weight"
+
+    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
+        shape = attrs["weight_shape"]
+        bias: Spec | None = ((shape[0],), "float32", "c") if attrs["with_bias"] else None
+        return [(shape, "float32", "c"), bias]
+
+    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
+        x, grad_output = _two(node.inputs)
+        if grads[1] is not None:
+            raise NotImplementedError("the gradient of a bias' gradient is not available")
+        weight = with_layout(_first(grads), "c")
+        return [
+            backward_data(grad_output, weight, x.shape, node.attrs) if needs[0] else None,
+            convolve(x, weight, None, node.attrs) if needs[1] else None,
+        ]
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        x, _ = _two(node.inputs)
+        shape = node.attrs["weight_shape"]
+        choice = choose("backward_weight", x.shape, shape, node.attrs)
+        attrs = geometry(node.attrs)
+        attrs.update(weight_shape=list(shape), algorithm=choice["algorithm"])
+        builder.step(
+            node.op.name, builder.slots(node.inputs), builder.slots(node.outputs), attrs, refused=choice["refused"]
+        )
+
+
+def _first(tensors: Grads) -> Tensor:
+    first = tensors[0]
+    assert first is not None
+    return first
+
+
+def _two(tensors: Grads) -> tuple[Tensor, Tensor]:
+    first, second = tensors[0], tensors[1]
+    assert first is not None and second is not None
+    return first, second
+
+
+# -- nodes -----------------------------------------------------------------------------------------
+
+
+def geometry(attrs: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes that all three directions share."""
+    return {name: attrs[name] for name in GEOMETRY}
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, attrs: dict[str, Any]) -> Tensor:
+    """Add a convolution without activation."""
+    attrs = {**geometry(attrs), "activation": "none", "alpha": 0.0}
+    inputs = [with_layout(x, "channels_last"), with_layout(weight, "c"), bias, None]
+    return emit(OPS["conv_forward"], inputs, attrs).output
+
+
+def backward_data(grad: Tensor, weight: Tensor, input_shape: Shape, attrs: dict[str, Any]) -> Tensor:
+    """Add the gradient of a convolution by its input."""
+    settings = {**geometry(attrs), "input_shape": input_shape}
+    return emit(OPS["conv_backward_data"], [with_layout(grad, "channels_last"), weight, None], settings).output
+
+
+def backward_weight(
+    x: Tensor, grad: Tensor, weight_shape: Shape, attrs: dict[str, Any], with_bias: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Add the gradient of a convolution by its weight, and by its bias on demand."""
+    settings = {**geometry(attrs), "weight_shape": weight_shape, "with_bias": with_bias}
+    node = emit(OPS["conv_backward_weight"], [x, grad], settings)
+    return node.output, node.outputs[1]
+
+
+# -- what the machine chooses ------------------------------------------------------------------------
+
+
+def choose(direction: str, input_shape: Shape, weight_shape: Shape, attrs: dict[str, Any]) -> dict[str, Any]:
+    """Return the algorithm for a problem, the size of its packed weight, and why others were refused."""
+    from ..runtime import get_accuracy
+
+    key = tuple(attrs[name] for name in GEOMETRY)
+    return _choose(direction, input_shape, weight_shape, key, get_accuracy())
+
+
+@lru_cache(maxsize=1024)
+def _choose(
+    direction: str, input_shape: Shape, weight_shape: Shape, values: tuple[Any, ...], accuracy: str
+) -> dict[str, Any]:
+    from .. import _core
+
+    attrs = dict(zip(GEOMETRY, values, strict=True))
+    choice: dict[str, Any] = _core.conv_choose(direction, list(input_shape), list(weight_shape), attrs, accuracy)
+    return choice
+
+
+def pack(
+    builder: Builder,
+    direction: str,
+    weight: Tensor,
+    input_shape: Shape,
+    attrs: dict[str, Any],
+    choice: dict[str, Any],
+) -> Any:
+    """Return the weight in the order the algorithm reads it."""
+    settings = geometry(attrs)
+    settings.update(direction=direction, input_shape=list(input_shape), algorithm=choice["algorithm"])
+    return builder.pack("conv_pack_weight", weight, choice["packed_floats"], settings)
+
+
+# -- shapes ------------------------------------------------------------------------------------------
+
+
+def output_extents(input_shape: Shape, weight_shape: Shape, attrs: dict[str, Any]) -> Shape:
+    """Return the output's spatial extents."""
+    return tuple(
+        (extent + begin + end - dilation * (kernel - 1) - 1) // stride + 1
+        for extent, kernel, stride, begin, end, dilation in zip(
+            input_shape[2:],
+            weight_shape[2:],
+            attrs["stride"],
+            attrs["padding_begin"],
+            attrs["padding_end"],
+            attrs["dilation"],
+            strict=True,
+        )
+    )
+
+
+def padding_sides(
+    padding: Any, kernel: Shape, stride: Shape, dilation: Shape, op: str
+) -> tuple[Shape, Shape]:
+    """Return paddings before and after each spatial axis."""
+    rank = len(kernel)
+    if isinstance(padding, str):
+        if padding == "valid":
+            return (0,) * rank, (0,) * rank
+        if padding != "same":
+            raise shape_error(op, f"expected padding as numbers, 'same' or 'valid', got {padding!r}")
+        if any(s != 1 for s in stride):
+            raise shape_error(op, f"padding='same' needs stride 1, got {stride}: give the padding in numbers")
+        totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+        return tuple(t // 2 for t in totals), tuple(t - t // 2 for t in totals)
+    if isinstance(padding, Sequence) and any(isinstance(side, Sequence) for side in padding):
+        if len(padding) != rank:
+            raise shape_error(op, f"expected {rank} pairs of padding, got {padding!r}")
+        sides = [integers(side, 2, "each side of padding", op, least=0) for side in padding]
+        return tuple(side[0] for side in sides), tuple(side[1] for side in sides)
+    both = integers(padding, rank, "padding", op, least=0)
+    return both, both
+
+
+def _groups(groups: Any, op: str) -> int:
+    if not isinstance(groups, (int, np.integer)) or isinstance(groups, bool):
+        raise dtype_error(op, f"expected groups to be an int, got {groups!r}")
+    if groups < 1:
+        raise shape_error(op, f"expected groups of at least 1, got {groups}")
+    return int(groups)
+
+
+def _check_channels(x: Tensor, weight: Tensor, bias: Tensor | None, groups: int, op: str) -> None:
+    channels = weight.shape[1] * groups
+    if weight.shape[0] % groups:
+        raise shape_error(op, f"expected output channels divisible by groups, got {weight.shape[0]} and {groups}")
+    if x.shape[1] != channels:
+        raise shape_error(
+            op,
+            f"expected input with {channels} channels (weight is {weight.shape}, groups={groups}), got {x.shape}."
+            + channels_hint(x.shape, channels),
+        )
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise shape_error(op, f"expected bias of shape {weight.shape[:1]} (weight is {weight.shape}), got {bias.shape}")
+
+
+def conv(
+    op: str,
+    rank: int,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Any,
+) -> Tensor:
+    """Check the arguments of a convolution over `rank` spatial axes and add it."""
+    x, w, b = float_tensor(input, op), float_tensor(weight, op), optional_float(bias, op)
+    require_rank(x, rank + 2, op)
+    if w.ndim != rank + 2:
+        raise shape_error(op, f"expected weight (out channels, in channels / groups, *kernel), got shape {w.shape}")
+    groups = _groups(groups, op)
+    _check_channels(x, w, b, groups, op)
+    stride, dilation = integers(stride, rank, "stride", op), integers(dilation, rank, "dilation", op)
+    begin, end = padding_sides(padding, w.shape[2:], stride, dilation, op)
+    attrs = {
+        "stride": stride,
+        "padding_begin": begin,
+        "padding_end": end,
+        "dilation": dilation,
+        "groups": groups,
+    }
+    if min(output_extents(x.shape, w.shape, attrs), default=1) < 1:
+        reach = tuple(d * (k - 1) + 1 for k, d in zip(w.shape[2:], dilation, strict=True))
+        padded = tuple(n + p + q for n, p, q in zip(x.shape[2:], begin, end, strict=True))
+        raise shape_error(
+            op,
+            f"expected an input at least as large as the kernel: the kernel covers {reach} "
+            f"(weight is {w.shape}, dilation={dilation}), the padded input is {padded} (input is {x.shape})."
+            + channels_hint(x.shape, x.shape[1]),
+        )
+    return convolve(x, w, b, attrs)
+
+
+@operator("input", "weight", "bias")
+def conv2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: int | tuple[int, int] = 1,
+    padding: Any = 0,
+    dilation: int | tuple[int, int] = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Convolve images with filters (cross-correlation, as in every network library).
+
+    Args:
+        input: (batch, channels, height, width).
+        weight: (out channels, channels / groups, kernel height, kernel width).
+        bias: (out channels,) or None.
+        stride: int or pair.
+        padding: int, pair (height, width), ((top, bottom), (left, right)), "same" or "valid".
+        dilation: int or pair: distance between the kernel's elements.
+        groups: number of blocks that channels are cut into; each output block sees one input block.
+
+    Returns:
+        (batch, out channels, out height, out width).
+
+    Raises:
+        ValueError: shapes and settings that do not fit; the message says which.
+
+    >>> import numpy as np
+    >>> from cnncore import ops
+    >>> ops.conv2d(np.ones((1, 1, 3, 3)), np.ones((2, 1, 3, 3)), padding=1).shape
+    (1, 2, 3, 3)
+    """
+    return conv("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..graph.eager import operator
+from ..graph.lower import Builder
+from ..graph.op import OPS, Op, Spec
+from ..graph.tensor import Node, Tensor
+from ..graph.trace import current_graph, emit, shape_error
+from .check import float_tensor
+from .shape import with_layout
+
+
+class Dropout(Op):
+    """[x] -> [x * mask / (1 - p)]; the mask follows from (seed, step, key, element), so the gradient is
+    the same operation with the same key."""
+
+    name = "dropout"
+    varies = True
+
+    def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
+        x = inputs[0]
+        assert x is not None
+        return [(x.shape, "float32", x.layout)]
+
+    def gradient(
+        self, node: Node, grads: Sequence[Tensor | None], needs: Sequence[bool]
+    ) -> Sequence[Tensor | None]:
+        assert grads[0] is not None
+        return [emit(OPS["dropout"], [with_layout(grads[0], node.output.layout)], node.attrs).output]
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        inputs = [*builder.slots(node.inputs), builder.bind_rng()]
+        builder.step(self.name, inputs, builder.slots(node.outputs), node.attrs, inplace=[(0, 0)])
+
+
+@operator("input")
+def dropout(input: Any, p: float = 0.5, training: bool = True) -> Tensor:
+    """Zero each element with probability `p` and scale the others by 1 / (1 - p), when training.
+
+    The choice follows from `manual_seed`, the number of the run and the element's position, not from
+    the number of threads.
+
+    >>> import numpy as np
+    >>> from cnncore import ops
+    >>> ops.dropout(np.ones(3), training=False).tolist()
+    [1.0, 1.0, 1.0]
+    """
+    x = float_tensor(input, "dropout")
+    if not 0.0 <= p <= 1.0:
+        raise shape_error("dropout", f"expected a probability p from 0 to 1, got {p}")
+    if not training or p == 0.0:
+        return x
+    graph = current_graph()
+    graph.dropouts += 1
+    return emit(OPS["dropout"], [x], {"p": float(p), "key": graph.dropouts}).output

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Linear layers and matrix products."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..graph.eager import operator
+from ..graph.lower import Builder
+from ..graph.op import OPS, Op, Spec
+from ..graph.tensor import Node, Tensor
+from ..graph.trace import emit, shape_error
+from .check import broadcast_shape, float_tensor, optional_float
+from .conv import convolve
+from .elementwise import sum_to
+from .shape import reshape_to
+
+_NO_GEOMETRY = {"stride": (), "padding_begin": (), "padding_end": (), "dilation": (), "groups": 1}
+
+
+class MatMul(Op):
+    """[a (..., M, K), b (..., K, N)] -> [(..., M, N)]; attrs transpose_a, transpose_b."""
+
+    name = "matmul"
+
+    def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
+        a, b = inputs
+        assert a is not None and b is not None
+        rows = a.shape[-1] if attrs["transpose_a"] else a.shape[-2]
+        columns = b.shape[-2] if attrs["transpose_b"] else b.shape[-1]
+        batch = broadcast_shape([a.shape[:-2], b.shape[:-2]], "matmul") if a.ndim > 2 or b.ndim > 2 else ()
+        return [((*batch, rows, columns), "float32", "c")]
+
+    def gradient(
+        self, node: Node, grads: Sequence[Tensor | None], needs: Sequence[bool]
+    ) -> Sequence[Tensor | None]:
+        a, b = node.inputs
+        grad = grads[0]
+        assert a is not None and b is not None and grad is not None
+        ta, tb = node.attrs["transpose_a"], node.attrs["transpose_b"]
+        grad_a = grad_b = None
+        if needs[0]:
+            grad_a = multiply(b, grad, tb, True) if ta else multiply(grad, b, False, not tb)
+            grad_a = sum_to(grad_a, a.shape)
+        if needs[1]:
+            grad_b = multiply(grad, a, True, ta) if tb else multiply(a, grad, not ta, False)
+            grad_b = sum_to(grad_b, b.shape)
+        return [grad_a, grad_b]
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        attrs = {name: int(node.attrs[name]) for name in ("transpose_a", "transpose_b")}
+        builder.step("matmul", builder.slots(node.inputs), builder.slots(node.outputs), attrs)
+
+
+def multiply(a: Tensor, b: Tensor, transpose_a: bool, transpose_b: bool) -> Tensor:
+    """Add a matrix product of the last two axes."""
+    return emit(OPS["matmul"], [a, b], {"transpose_a": transpose_a, "transpose_b": transpose_b}).output
+
+
+@operator("input", "other")
+def matmul(input: Any, other: Any) -> Tensor:
+    """Return the matrix product, with numpy's rules: batch axes broadcast, vectors get an axis for the product.
+
+    >>> from cnncore import ops
+    >>> ops.matmul([[1, 2], [3, 4]], [1, 1]).tolist()
+    [3.0, 7.0]
+    """
+    a, b = float_tensor(input, "matmul"), float_tensor(other, "matmul")
+    if a.ndim == 0 or b.ndim == 0:
+        raise shape_error("matmul", f"expected tensors with at least one axis, got {a.shape} and {b.shape}")
+    left = reshape_to(a, (1, *a.shape)) if a.ndim == 1 else a
+    right = reshape_to(b, (*b.shape, 1)) if b.ndim == 1 else b
+    if left.shape[-1] != right.shape[-2]:
+        raise shape_error(
+            "matmul",
+            f"expected the first's last axis to match the second's rows, got {a.shape} and {b.shape}",
+        )
+    y = multiply(left, right, False, False)
+    shape = list(y.shape)
+    if b.ndim == 1:
+        del shape[-1]
+    if a.ndim == 1:
+        del shape[-1 if b.ndim == 1 else -2]
+    return reshape_to(y, tuple(shape))
+
+
+@operator("input", "weight", "bias")
+def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
+    """Return input @ weight.T + bias.
+
+    Args:
+        input: (..., in features).
+        weight: (out features, in features).
+        bias: (out features,) or None.
+
+    Returns:
+        (..., out features).
+
+    >>> from cnncore import ops
+    >>> ops.linear([[1, 2]], [[1, 1], [0, 1]], [0, 10]).tolist()
+    [[3.0, 12.0]]
+    """
+    x, w, b = float_tensor(input, "linear"), float_tensor(weight, "linear"), optional_float(bias, "linear")
+    if w.ndim != 2:
+        raise shape_error("linear", f"expected weight (out features, in features), got shape {w.shape}")
+    if x.ndim == 0 or x.shape[-1] != w.shape[1]:
+        flat = 1
+        for extent in x.shape[1:]:
+            flat *= extent
+        hint = " Is a Flatten missing before this layer?" if x.ndim > 2 and flat == w.shape[1] else ""
+        raise shape_error(
+            "linear", f"expected input with {w.shape[1]} features (weight is {w.shape}), got {x.shape}.{hint}"
+        )
+    if b is not None and b.shape != w.shape[:1]:
+        raise shape_error(
+            "linear", f"expected bias of shape {w.shape[:1]} (weight is {w.shape}), got {b.shape}"
+        )
+    y = convolve(reshape_to(x, (x.size // w.shape[1], w.shape[1])), w, b, _NO_GEOMETRY)
+    return reshape_to(y, (*x.shape[:-1], w.shape[0]))

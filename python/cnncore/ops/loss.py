@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..graph.eager import operator
+from ..graph.lower import Builder
+from ..graph.op import OPS, Op, Spec
+from ..graph.tensor import Node, Tensor
+from ..graph.trace import as_tensor, current_graph, dtype_error, emit, shape_error, where
+from .check import float_tensor, optional_float
+from .elementwise import cast, elementwise
+from .reduce import reduce
+from .softmax import along
+
+REDUCTIONS = ("none", "mean", "sum")
+
+Grads = Sequence[Tensor | None]
+
+
+class CrossEntropy(Op):
+    """[logits, target int64, class_weight?] -> [loss, log_normaliser, bad_labels]."""
+
+    name = "cross_entropy"
+
+    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
+        target = inputs[1]
+        assert target is not None
+        shape = target.shape if attrs["reduction"] == "none" else ()
+        return [
+            (shape, "float32", "channels_last"),
+            (target.shape, "float32", "channels_last"),
+            ((), "int64", "c"),
+        ]
+
+    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
+        logits, target, weight = node.inputs
+        inputs = [grads[0], logits, target, node.outputs[1], weight]
+        return [emit(OPS["cross_entropy_backward"], inputs, node.attrs).output]
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        builder.node_step(node)
+
+
+class CrossEntropyBackward(Op):
+    """[grad_loss, logits, target, log_normaliser, class_weight?] -> [grad_logits]."""
+
+    name = "cross_entropy_backward"
+
+    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
+        logits = inputs[1]
+        assert logits is not None
+        return [(logits.shape, "float32", logits.layout)]
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        builder.node_step(node)
+
+
+def _reduction(reduction: Any, op: str) -> str:
+    if reduction not in REDUCTIONS:
+        raise shape_error(op, f"expected reduction 'none', 'mean' or 'sum', got {reduction!r}")
+    return str(reduction)
+
+
+def _reduce(values: Tensor, reduction: str) -> Tensor:
+    return values if reduction == "none" else reduce(reduction, values, tuple(range(values.ndim)))
+
+
+def _labels(target: Any, logits: Tensor, op: str) -> Tensor:
+    labels = as_tensor(target, op)
+    if labels.dtype == "float32":
+        raise dtype_error(
+            op,
+            f"expected integer class labels of shape {_label_shape(logits)} or class probabilities of shape "
+            f"{logits.shape}, got floats of shape {labels.shape}",
+        )
+    if labels.shape != _label_shape(logits):
+        raise shape_error(
+            op, f"expected labels of shape {_label_shape(logits)} for input {logits.shape}, got {labels.shape}"
+        )
+    return cast(labels, "int64")
+
+
+def _label_shape(logits: Tensor) -> tuple[int, ...]:
+    return logits.shape[:1] + logits.shape[2:]
+
+
+@operator("input", "target", "weight")
+def cross_entropy(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Return the negative log-likelihood of the labels under softmax(input).
+
+    Args:
+        input: logits (batch, classes, ...).
+        target: integer labels (batch, ...), or probabilities of input's shape (floats).
+        weight: (classes,) factors of the classes' losses, or None.
+        ignore_index: label of elements that do not count.
+        reduction: "mean" (weighted by `weight`), "sum" or "none".
+        label_smoothing: share of the target spread evenly over all classes, 0 to 1.
+
+    Raises:
+        ValueError: a label outside 0 .. classes - 1 that is not `ignore_index`.
+
+    >>> import numpy as np
+    >>> from cnncore import ops
+    >>> round(float(ops.cross_entropy(np.zeros((2, 10)), np.array([3, 7]))), 4)
+    2.3026
+    """
+    op = "cross_entropy"
+    logits, w = float_tensor(input, op), optional_float(weight, op)
+    if logits.ndim < 2:
+        raise shape_error(op, f"expected input (batch, classes, ...), got shape {logits.shape}")
+    if w is not None and w.shape != logits.shape[1:2]:
+        raise shape_error(op, f"expected weight of shape {logits.shape[1:2]}, got {w.shape}")
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise shape_error(op, f"expected label_smoothing from 0 to 1, got {label_smoothing}")
+    reduction = _reduction(reduction, op)
+    labels = as_tensor(target, op)
+    if labels.dtype == "float32" and labels.shape == logits.shape:
+        return _soft_cross_entropy(logits, labels, w, reduction, float(label_smoothing))
+    attrs = {
+        "reduction": reduction,
+        "ignore_index": int(ignore_index),
+        "label_smoothing": float(label_smoothing),
+    }
+    node = emit(OPS[op], [logits, _labels(labels, logits, op), w], attrs)
+    flag = node.outputs[2]
+    assert flag is not None
+    message = f"[{where(op)}] expected labels from 0 to {logits.shape[1] - 1} (or {int(ignore_index)} to ignore)"
+    current_graph().checks.append((flag, message + ", got {} outside"))
+    return node.output
+
+
+def _soft_cross_entropy(
+    logits: Tensor, target: Tensor, weight: Tensor | None, reduction: str, smoothing: float
+) -> Tensor:
+    """Cross-entropy with probabilities as targets."""
+    classes = logits.shape[1]
+    if smoothing:
+        target = elementwise("mul_scalar", target, alpha=1.0 - smoothing)
+        target = elementwise("add_scalar", target, alpha=smoothing / classes)
+    product = elementwise("mul", along("log_softmax", logits, 1), target)
+    if weight is not None:
+        from .shape import reshape_to
+
+        product = elementwise("mul", product, reshape_to(weight, (classes,) + (1,) * (logits.ndim - 2)))
+    losses = elementwise("neg", reduce("sum", product, (1,)))
+    return _reduce(losses, reduction)
+
+
+def _same_shape(input: Any, target: Any, op: str) -> tuple[Tensor, Tensor]:
+    x, t = float_tensor(input, op), float_tensor(target, op)
+    if x.shape != t.shape:
+        raise shape_error(op, f"expected input and target of one shape, got {x.shape} and {t.shape}")
+    return x, t
+
+
+@operator("input", "target")
+def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
+    """Return the squared difference of input and target, both of one shape.
+
+    >>> from cnncore import ops
+    >>> ops.mse_loss([1, 2], [1, 4]).item()
+    2.0
+    """
+    x, t = _same_shape(input, target, "mse_loss")
+    return _reduce(elementwise("square", elementwise("sub", x, t)), _reduction(reduction, "mse_loss"))
+
+
+@operator("input", "target", "weight", "pos_weight")
+def binary_cross_entropy_with_logits(
+    input: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
+) -> Tensor:
+    """Return the binary cross-entropy of sigmoid(input), computed without overflow.
+
+    Args:
+        input: logits of any shape.
+        target: probabilities of the same shape.
+        weight: factor of each element's loss, broadcast to input's shape, or None.
+        reduction: "mean" over all elements, "sum" or "none".
+        pos_weight: factor of the positive part of the loss, broadcast, or None.
+
+    >>> from cnncore import ops
+    >>> round(ops.binary_cross_entropy_with_logits([0.0, 1000.0], [1.0, 1.0]).item(), 4)
+    0.3466
+    """
+    op = "binary_cross_entropy_with_logits"
+    x, t = _same_shape(input, target, op)
+    positive, w = optional_float(pos_weight, op), optional_float(weight, op)
+    if positive is None:
+        losses = elementwise("sub", elementwise("softplus", x), elementwise("mul", x, t))
+    else:
+        # (1 - t) x + (1 + (pos_weight - 1) t) softplus(-x)
+        scale = elementwise("mul", elementwise("add_scalar", positive, alpha=-1.0), t)
+        scale = elementwise("add_scalar", scale, alpha=1.0)
+        tail = elementwise("softplus", elementwise("neg", x))
+        rest = elementwise("mul", elementwise("rsub_scalar", t, alpha=1.0), x)
+        losses = elementwise("add", rest, elementwise("mul", scale, tail))
+    if w is not None:
+        losses = elementwise("mul", losses, w)
+    return _reduce(losses, _reduction(reduction, op))

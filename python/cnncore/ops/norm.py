@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batch normalisation, cut into the pieces that fusion moves into neighbouring steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from ..graph.eager import operator
+from ..graph.lower import Builder
+from ..graph.op import OPS, Op, Spec
+from ..graph.tensor import Node, Tensor, layout_matters
+from ..graph.trace import current_graph, emit, is_stored, shape_error
+from .check import channels_hint, float_tensor, optional_float
+from .shape import with_layout
+
+Grads = Sequence[Tensor | None]
+
+
+def _first(tensors: Grads) -> Tensor:
+    first = tensors[0]
+    assert first is not None
+    return first
+
+
+class BatchNormStatistics(Op):
+    """[x] -> [statistics (rows, 3, channels)]: count, mean and squared deviations of a part of x a row."""
+
+    name = "batch_norm_statistics"
+    differentiable = False  # batch_norm_backward differentiates through the statistics
+
+    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
+        return [((attrs["rows"], 3, _first(inputs).shape[1]), "float32", "c")]
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        builder.step(self.name, builder.slots(node.inputs), builder.slots(node.outputs))
+
+
+class BatchNormFinalize(Op):
+    """[statistics, running_mean?, running_var?] -> [mean, invstd, new running_mean?, new running_var?]."""
+
+    name = "batch_norm_finalize"
+    differentiable = False
+    writes_updates = True
+
+    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
+        spec: Spec = (_first(inputs).shape[2:], "float32", "c")
+        running = spec if inputs[1] is not None else None
+        return [spec, spec, running, running]
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        builder.node_step(node, inplace=[(2, 1), (3, 2)])
+
+
+class BatchNormInvStd(Op):
+    """[running_var] -> [1 / sqrt(running_var + eps)]."""
+
+    name = "batch_norm_invstd"
+    differentiable = False
+
+    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
+        return [(_first(inputs).shape, "float32", "c")]
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        builder.node_step(node)
+
+
+class BatchNormApply(Op):
+    """[x, mean, invstd, weight?, bias?, residual?] -> [activation(normalised x + residual)].
+
+    attrs: activation, alpha; training tells the gradient whether mean and invstd depend on x.
+    """
+
+    name = "batch_norm_apply"
+
+    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
+        return [(_first(inputs).shape, "float32", "channels_last")]
+
+    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
+        x, mean, invstd, weight, bias, residual = node.inputs
+        active = node.attrs["activation"] != "none"
+        attrs = {**node.attrs, "wanted": (needs[3], needs[4], needs[5])}
+        inputs = [with_layout(_first(grads), "channels_last"), x, mean, invstd, weight]
+        inputs.append(node.output if active else None)
+        back = emit(OPS["batch_norm_backward"], inputs, attrs)
+        grad_residual = back.outputs[3] if active else _first(grads)
+        return [back.outputs[0], None, None, back.outputs[1], back.outputs[2], grad_residual if needs[5] else None]
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        attrs = {key: node.attrs[key] for key in ("activation", "alpha")}
+        builder.step(
+            self.name, builder.slots(node.inputs), builder.slots(node.outputs), attrs, inplace=[(0, 0), (0, 5)]
+        )
+
+
+class BatchNormBackward(Op):
+    """[grad_output, x, mean, invstd, weight?, y?] -> [grad_input, grad_weight?, grad_bias?, grad_residual?]."""
+
+    name = "batch_norm_backward"
+
+    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
+        x = inputs[1]
+        assert x is not None
+        channels: Spec = ((x.shape[1],), "float32", "c")
+        like: Spec = (x.shape, "float32", "channels_last")
+        weight, bias, residual = attrs["wanted"]
+        masked = residual and attrs["activation"] != "none"
+        return [like, channels if weight else None, channels if bias else None, like if masked else None]
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        attrs = {key: node.attrs[key] for key in ("activation", "alpha")}
+        attrs["training"] = int(node.attrs["training"])
+        inplace = [(0, 0)] if node.outputs[3] is None else [(3, 0)]
+        builder.step(self.name, builder.slots(node.inputs), builder.slots(node.outputs), attrs, inplace)
+
+
+def _statistics(x: Tensor) -> Tensor:
+    from .. import _core
+
+    rows = _core.statistics_rows(list(x.shape))
+    return emit(OPS["batch_norm_statistics"], [x], {"rows": rows}).output
+
+
+def _track(source: Any, new: Tensor | None) -> None:
+    """Make the program write a running statistic back into its buffer."""
+    if is_stored(source) and new is not None:
+        graph = current_graph()
+        graph.updates = [(target, value) for target, value in graph.updates if target is not source]
+        graph.updates.append((source, new))
+
+
+def _running(source: Any) -> Tensor | None:
+    """Return a running statistic as it is by now: a layer that is called twice updates it twice."""
+    for target, value in current_graph().updates:
+        if target is source:
+            return value
+    return optional_float(source, "batch_norm")
+
+
+@operator("input", "running_mean", "running_var", "weight", "bias")
+def batch_norm(
+    input: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalise each channel to mean 0 and variance 1, then scale by `weight` and shift by `bias`.
+
+    Args:
+        input: (batch, channels, ...).
+        running_mean, running_var: (channels,), used when not training. When training, buffers given
+            here are moved towards the batch's statistics; plain arrays are not changed.
+        weight, bias: (channels,) or None.
+        training: normalise with the statistics of this batch.
+        momentum: weight of this batch in the running statistics.
+        eps: added to the variance.
+
+    Raises:
+        ValueError: a batch with one value per channel while training has no variance.
+
+    >>> import numpy as np
+    >>> from cnncore import ops
+    >>> ops.batch_norm(np.array([[1.0], [3.0]]), None, None, training=True, eps=0.0).tolist()
+    [[-1.0], [1.0]]
+    """
+    op = "batch_norm"
+    x = float_tensor(input, op)
+    if x.ndim < 2:
+        raise shape_error(op, f"expected input (batch, channels, ...), got shape {x.shape}")
+    channels = x.shape[1]
+    mean, var = _running(running_mean), _running(running_var)
+    w, b = optional_float(weight, op), optional_float(bias, op)
+    named = {"running_mean": mean, "running_var": var, "weight": w, "bias": b}
+    for name, tensor in named.items():
+        if tensor is not None and tensor.shape != (channels,):
+            hint = channels_hint(x.shape, tensor.size)
+            raise shape_error(
+                op, f"expected input with {tensor.size} channels ({name} is {tensor.shape}), got {x.shape}.{hint}"
+            )
+    x = with_layout(x, "channels_last")
+    if training:
+        if x.shape[0] * prod(x.shape[2:]) == 1:
+            raise shape_error(
+                op,
+                f"expected more than one value per channel when training, got {x.shape}: one sample has no "
+                "variance; use a larger batch or eval()",
+            )
+        attrs = {"momentum": float(momentum), "eps": float(eps)}
+        final = emit(OPS["batch_norm_finalize"], [_statistics(x), mean, var], attrs)
+        _track(running_mean, final.outputs[2])
+        _track(running_var, final.outputs[3])
+        center, invstd = final.outputs[0], final.outputs[1]
+    else:
+        if mean is None or var is None:
+            raise shape_error(op, "expected running_mean and running_var when not training")
+        center, invstd = mean, emit(OPS["batch_norm_invstd"], [var], {"eps": float(eps)}).output
+    settings = {"activation": "none", "alpha": 0.0, "training": bool(training)}
+    return emit(OPS["batch_norm_apply"], [x, center, invstd, w, b, None], settings).output
+
+
+def same_layout(a: Tensor, b: Tensor) -> bool:
+    """Whether element k of one is element k of the other."""
+    return a.shape == b.shape and (a.layout == b.layout or not layout_matters(a.shape))

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pooling over windows, and adaptive pooling to a given output size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from ..graph.eager import operator
+from ..graph.lower import Builder
+from ..graph.op import OPS, Op, Spec
+from ..graph.tensor import Node, Shape, Tensor
+from ..graph.trace import emit, shape_error
+from .check import float_tensor, integers, require_rank
+from .shape import with_layout
+
+Grads = Sequence[Tensor | None]
+
+
+class _Pool(Op):
+    """[x] -> [y, index?]; attrs "output" (extents) and the window's; the index feeds the gradient."""
+
+    index_dtype: str | None = None
+
+    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
+        x = _first(inputs)
+        shape = (*x.shape[:2], *attrs["output"])
+        index: Spec | None = None
+        if self.index_dtype is not None and attrs.get("with_index"):
+            index = (shape, self._index_dtype(attrs), "channels_last")
+        return [(shape, "float32", "channels_last"), index]
+
+    def _index_dtype(self, attrs: dict[str, Any]) -> str:
+        assert self.index_dtype is not None
+        return self.index_dtype
+
+    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
+        x = _first(node.inputs)
+        attrs = {**node.attrs, "input_shape": x.shape}
+        inputs: list[Tensor] = [with_layout(_first(grads), "channels_last")]
+        if self.index_dtype is not None:
+            inputs.append(self._index(node))
+        return [emit(OPS[f"{self.name}_backward"], inputs, attrs).output]
+
+    def _index(self, node: Node) -> Tensor:
+        """Return the positions of the maxima; from now on the forward step writes them."""
+        if node.outputs[1] is None:
+            node.attrs["with_index"] = True
+            spec = self.infer(node.inputs, node.attrs)[1]
+            assert spec is not None
+            node.outputs[1] = Tensor(*spec)
+            node.outputs[1].node = node
+        index = node.outputs[1]
+        assert index is not None
+        return index
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        builder.step(self.name, builder.slots(node.inputs), builder.slots(node.outputs), _settings(node.attrs))
+
+
+class _PoolBackward(Op):
+    """[grad_output, index?] -> [grad_input]; attrs as the pooling's, and input_shape."""
+
+    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
+        return [(attrs["input_shape"], "float32", "channels_last")]
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        builder.step(self.name, builder.slots(node.inputs), builder.slots(node.outputs), _settings(node.attrs))
+
+
+def _settings(attrs: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in attrs.items() if k not in ("output", "with_index", "input_shape")}
+
+
+def _first(tensors: Grads) -> Tensor:
+    first = tensors[0]
+    assert first is not None
+    return first
+
+
+class MaxPool(_Pool):
+    name = "max_pool"
+    index_dtype = "uint8"
+
+    def _index_dtype(self, attrs: dict[str, Any]) -> str:
+        return "uint8" if prod(attrs["kernel"]) <= 256 else "int32"
+
+
+class MaxPoolBackward(_PoolBackward):
+    name = "max_pool_backward"
+
+
+class AvgPool(_Pool):
+    name = "avg_pool"
+
+
+class AvgPoolBackward(_PoolBackward):
+    """The gradient of average pooling; being linear, its own gradient is average pooling again."""
+
+    name = "avg_pool_backward"
+
+    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
+        attrs = {k: v for k, v in node.attrs.items() if k != "input_shape"}
+        return [emit(OPS["avg_pool"], [with_layout(_first(grads), "channels_last")], attrs).output]
+
+
+class AdaptiveAvgPool(_Pool):
+    name = "adaptive_avg_pool"
+
+
+class AdaptiveAvgPoolBackward(_PoolBackward):
+    name = "adaptive_avg_pool_backward"
+
+    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
+        attrs = {k: v for k, v in node.attrs.items() if k != "input_shape"}
+        return [emit(OPS["adaptive_avg_pool"], [with_layout(_first(grads), "channels_last")], attrs).output]
+
+
+class AdaptiveMaxPool(_Pool):
+    name = "adaptive_max_pool"
+    index_dtype = "int32"
+
+
+class AdaptiveMaxPoolBackward(_PoolBackward):
+    name = "adaptive_max_pool_backward"
+
+
+def _extents(
+    x: Tensor, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape, ceil_mode: bool, op: str
+) -> tuple[Shape, Shape]:
+    """Return output extents, and the padding at the end that the last windows reach into."""
+    for pad, extent in zip(padding, kernel, strict=True):
+        if 2 * pad > extent:
+            raise shape_error(op, f"expected padding of at most half the kernel, got {padding} and {kernel}")
+    output, ends = [], []
+    for n, k, s, p, d in zip(x.shape[2:], kernel, stride, padding, dilation, strict=True):
+        reach = d * (k - 1) + 1
+        room = n + 2 * p - reach
+        if room < 0:
+            raise shape_error(
+                op,
+                f"expected an input at least as large as the window: it covers {reach} (kernel {kernel}, "
+                f"dilation {dilation}), the padded input is {n + 2 * p} (input is {x.shape})",
+            )
+        count = (room + (s - 1 if ceil_mode else 0)) // s + 1
+        if ceil_mode and (count - 1) * s >= n + p:  # the last window must start inside the input
+            count -= 1
+        output.append(count)
+        overhang = (count - 1) * s + reach - n - p
+        ends.append(overhang if overhang > p else p)
+    return tuple(output), tuple(ends)
+
+
+def _pool(
+    op: str,
+    step: str,
+    input: Any,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: bool,
+    more: dict[str, Any],
+) -> Tensor:
+    x = float_tensor(input, op)
+    require_rank(x, 4, op)
+    rank = x.ndim - 2
+    kernel = integers(kernel_size, rank, "kernel_size", op)
+    strides = kernel if stride is None else integers(stride, rank, "stride", op)
+    pads = integers(padding, rank, "padding", op, least=0)
+    spread = integers(dilation, rank, "dilation", op)
+    output, ends = _extents(x, kernel, strides, pads, spread, ceil_mode, op)
+    attrs = {"kernel": kernel, "stride": strides, "padding_begin": pads, "padding_end": ends, "output": output}
+    attrs.update(more)
+    return emit(OPS[step], [with_layout(x, "channels_last")], attrs).output
+
+
+@operator("input")
+def max_pool2d(
+    input: Any,
+    kernel_size: int | tuple[int, int],
+    stride: int | tuple[int, int] | None = None,
+    padding: int | tuple[int, int] = 0,
+    dilation: int | tuple[int, int] = 1,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """Return the largest value of each window.
+
+    Args:
+        input: (batch, channels, height, width).
+        kernel_size: int or pair.
+        stride: int or pair; None means kernel_size.
+        padding: int or pair, at most half the kernel; padding never wins.
+        dilation: int or pair.
+        ceil_mode: also take windows that begin inside the input and reach beyond its end.
+
+    >>> import numpy as np
+    >>> from cnncore import ops
+    >>> ops.max_pool2d(np.arange(16).reshape(1, 1, 4, 4), 2).tolist()
+    [[[[5.0, 7.0], [13.0, 15.0]]]]
+    """
+    spread = integers(dilation, 2, "dilation", "max_pool2d")
+    more = {"dilation": spread}
+    return _pool("max_pool2d", "max_pool", input, kernel_size, stride, padding, spread, ceil_mode, more)
+
+
+@operator("input")
+def avg_pool2d(
+    input: Any,
+    kernel_size: int | tuple[int, int],
+    stride: int | tuple[int, int] | None = None,
+    padding: int | tuple[int, int] = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """Return the mean of each window.
+
+    Args:
+        input: (batch, channels, height, width).
+        kernel_size: int or pair.
+        stride: int or pair; None means kernel_size.
+        padding: int or pair of zeros, at most half the kernel.
+        ceil_mode: also take windows that begin inside the input and reach beyond its end.
+        count_include_pad: count padding in the divisor.
+        divisor_override: divide by this number instead.
+
+    >>> import numpy as np
+    >>> from cnncore import ops
+    >>> ops.avg_pool2d(np.arange(16).reshape(1, 1, 4, 4), 2).tolist()
+    [[[[2.5, 4.5], [10.5, 12.5]]]]
+    """
+    if divisor_override is not None and divisor_override == 0:
+        raise shape_error("avg_pool2d", "expected a divisor_override other than 0")
+    # Windows are clipped at the real padding: what ceil_mode adds beyond it never counts.
+    pads = integers(padding, 2, "padding", "avg_pool2d", least=0)
+    more = {
+        "count_include_pad": int(count_include_pad),
+        "divisor_override": divisor_override or 0,
+        "padding_end": pads,
+    }
+    return _pool("avg_pool2d", "avg_pool", input, kernel_size, stride, padding, 1, ceil_mode, more)
+
+
+def _adaptive(op: str, step: str, input: Any, output_size: Any) -> Tensor:
+    x = float_tensor(input, op)
+    require_rank(x, 4, op)
+    wanted = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * 2
+    if len(wanted) != 2:
+        raise shape_error(op, f"expected output_size as an int or a pair, got {output_size!r}")
+    output = tuple(
+        n if size is None else integers(size, 1, "output_size", op)[0]
+        for n, size in zip(x.shape[2:], wanted, strict=True)
+    )
+    return emit(OPS[step], [with_layout(x, "channels_last")], {"output": output}).output
+
+
+@operator("input")
+def adaptive_avg_pool2d(input: Any, output_size: Any) -> Tensor:
+    """Return means over windows chosen such that the output is `output_size`.
+
+    Args:
+        input: (batch, channels, height, width).
+        output_size: int or pair; None keeps the input's extent.
+
+    >>> import numpy as np
+    >>> from cnncore import ops
+    >>> ops.adaptive_avg_pool2d(np.arange(4).reshape(1, 1, 2, 2), 1).tolist()
+    [[[[1.5]]]]
+    """
+    return _adaptive("adaptive_avg_pool2d", "adaptive_avg_pool", input, output_size)
+
+
+@operator("input")
+def adaptive_max_pool2d(input: Any, output_size: Any) -> Tensor:
+    """Return maxima over windows chosen such that the output is `output_size`.
+
+    Args:
+        input: (batch, channels, height, width).
+        output_size: int or pair; None keeps the input's extent.
+
+    >>> import numpy as np
+    >>> from cnncore import ops
+    >>> ops.adaptive_max_pool2d(np.arange(4).reshape(1, 1, 2, 2), 1).tolist()
+    [[[[3.0]]]]
+    """
+    return _adaptive("adaptive_max_pool2d", "adaptive_max_pool", input, output_size)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reductions: sum, mean, maximum, minimum over axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from ..graph.eager import operator
+from ..graph.lower import Builder
+from ..graph.op import OPS, Op, Spec
+from ..graph.tensor import Node, Tensor
+from ..graph.trace import emit
+from .check import float_tensor, many_dims, one_dim
+from .elementwise import elementwise
+
+
+class Reduce(Op):
+    """Reduces `axes` (ascending) away: sum, mean, max, min, sum_squares, argmax."""
+
+    name = "reduce"
+
+    def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
+        x = inputs[0]
+        assert x is not None
+        shape = tuple(n for i, n in enumerate(x.shape) if i not in attrs["axes"])
+        return [(shape, "int64" if attrs["function"] == "argmax" else "float32", x.layout)]
+
+    def gradient(
+        self, node: Node, grads: Sequence[Tensor | None], needs: Sequence[bool]
+    ) -> Sequence[Tensor | None]:
+        from .shape import expand_to
+
+        x, grad = node.inputs[0], grads[0]
+        assert x is not None and grad is not None
+        function, axes = node.attrs["function"], node.attrs["axes"]
+        if function == "mean":
+            grad = elementwise("mul_scalar", grad, alpha=1.0 / prod(x.shape[i] for i in axes))
+        grad = _keep(grad, x, axes)
+        if function in ("sum", "mean"):
+            return [expand_to(grad, x.shape)]
+        if function == "sum_squares":
+            return [elementwise("square_backward", grad, x)]
+        # Elements that share the maximum share its gradient.
+        chosen = elementwise("equal", x, _keep(node.output, x, axes))
+        share = elementwise("div", grad, _keep(reduce("sum", chosen, axes), x, axes))
+        return [elementwise("mul", chosen, share)]
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        attrs = {"function": node.attrs["function"], "axes": list(node.attrs["axes"])}
+        builder.step("reduce", builder.slots(node.inputs), builder.slots(node.outputs), attrs)
+
+
+class ArgMax(Reduce):
+    """The index of the maximum along one axis; it has no gradient."""
+
+    name = "argmax"
+    differentiable = False
+
+
+def _keep(tensor: Tensor, x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    from .shape import reshape_to
+
+    return reshape_to(tensor, tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
+
+
+def reduce(function: str, x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Add a reduction over `axes`, which disappear from the shape."""
+    return emit(OPS["reduce"], [x], {"function": function, "axes": axes}).output
+
+
+def _reduction(function: str, op: str, input: Any, dim: Any, keepdim: bool) -> Tensor:
+    x = float_tensor(input, op)
+    axes = many_dims(dim, x.ndim, op)
+    if not axes:
+        return x
+    y = reduce(function, x, axes)
+    return _keep(y, x, axes) if keepdim else y
+
+
+@operator("input")
+def sum(input: Any, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Tensor:
+    """Return the sum over axes `dim` (None: all); `keepdim` keeps them with extent 1.
+
+    >>> from cnncore import ops
+    >>> ops.sum([[1, 2], [3, 4]], dim=1).tolist()
+    [3.0, 7.0]
+    """
+    return _reduction("sum", "sum", input, dim, keepdim)
+
+
+@operator("input")
+def mean(input: Any, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Tensor:
+    """Return the mean over axes `dim` (None: all); `keepdim` keeps them with extent 1.
+
+    >>> from cnncore import ops
+    >>> ops.mean([[1, 2], [3, 4]]).item()
+    2.5
+    """
+    return _reduction("mean", "mean", input, dim, keepdim)
+
+
+@operator("input")
+def max(input: Any, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Tensor:
+    """Return the maximum over axes `dim` (None: all), without the index (see `argmax`).
+
+    Elements that share the maximum share its gradient.
+
+    >>> from cnncore import ops
+    >>> ops.max([[1, 2], [3, 4]], dim=0).tolist()
+    [3.0, 4.0]
+    """
+    return _reduction("max", "max", input, dim, keepdim)
+
+
+@operator("input")
+def min(input: Any, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Tensor:
+    """Return the minimum over axes `dim` (None: all).
+
+    >>> from cnncore import ops
+    >>> ops.min([[1, 2], [3, 4]], dim=0).tolist()
+    [1.0, 2.0]
+    """
+    return _reduction("min", "min", input, dim, keepdim)
+
+
+@operator("input")
+def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Return the index (int64) of the first maximum along axis `dim` (None: of all elements in C order).
+
+    >>> from cnncore import ops
+    >>> ops.argmax([[1, 2], [4, 3]], dim=1).tolist()
+    [1, 0]
+    """
+    from .shape import reshape_to
+
+    x = float_tensor(input, "argmax")
+    flat = reshape_to(x, (x.size,)) if dim is None else x
+    axis = (0 if dim is None else one_dim(dim, x.ndim, "argmax"),)
+    y = emit(OPS["argmax"], [flat], {"function": "argmax", "axes": axis}).output
+    if not keepdim:
+        return y
+    return reshape_to(y, (1,) * x.ndim) if dim is None else _keep(y, x, axis)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Softmax and its logarithm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..graph.eager import operator
+from ..graph.lower import Builder
+from ..graph.op import OPS, Op, Spec
+from ..graph.tensor import Node, Tensor
+from ..graph.trace import emit
+from .check import float_tensor, one_dim
+from .shape import with_layout
+
+
+class Softmax(Op):
+    """exp(x) / sum(exp(x)) along an axis."""
+
+    name = "softmax"
+
+    def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
+        x = inputs[0]
+        assert x is not None
+        return [(x.shape, "float32", x.layout)]
+
+    def gradient(
+        self, node: Node, grads: Sequence[Tensor | None], needs: Sequence[bool]
+    ) -> Sequence[Tensor | None]:
+        assert grads[0] is not None
+        grad = with_layout(grads[0], node.output.layout)
+        return [emit(OPS[f"{self.name}_backward"], [grad, node.output], node.attrs).output]
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        builder.node_step(node)
+
+
+class LogSoftmax(Softmax):
+    """x - log(sum(exp(x))) along an axis."""
+
+    name = "log_softmax"
+
+
+class SoftmaxBackward(Op):
+    """[grad_output, y] -> [grad_input]."""
+
+    name = "softmax_backward"
+
+    def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
+        y = inputs[1]
+        assert y is not None
+        return [(y.shape, "float32", y.layout)]
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        builder.node_step(node)
+
+
+class LogSoftmaxBackward(SoftmaxBackward):
+    name = "log_softmax_backward"
+
+
+def along(function: str, x: Tensor, axis: int) -> Tensor:
+    """Add `function` ("softmax" or "log_softmax") along an axis."""
+    return emit(OPS[function], [x], {"axis": axis}).output
+
+
+@operator("input")
+def softmax(input: Any, dim: int = -1) -> Tensor:
+    """Return exp(input) / sum(exp(input)) along axis `dim`, without overflow.
+
+    >>> from cnncore import ops
+    >>> ops.softmax([[1000, 1000]]).tolist()
+    [[0.5, 0.5]]
+    """
+    x = float_tensor(input, "softmax")
+    return along("softmax", x, one_dim(dim, x.ndim, "softmax"))
+
+
+@operator("input")
+def log_softmax(input: Any, dim: int = -1) -> Tensor:
+    """Return the logarithm of `softmax(input, dim)`, without underflow.
+
+    >>> from cnncore import ops
+    >>> ops.log_softmax([[0, -1000]]).tolist()
+    [[0.0, -1000.0]]
+    """
+    x = float_tensor(input, "log_softmax")
+    return along("log_softmax", x, one_dim(dim, x.ndim, "log_softmax"))
