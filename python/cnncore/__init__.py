@@ -14,6 +14,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ._threads import load_core
 from ._version import __version__
 
 if TYPE_CHECKING:
@@ -64,6 +65,9 @@ _NAMES = {
 }
 
 __all__ = ["__version__", *_MODULES, *_NAMES]  # noqa: PLE0604
+
+
+load_core()
 
 
 def __getattr__(name: str) -> Any:

@@ -14,6 +14,8 @@ double fma_peak(int64_t rounds, float* sink) {
   Vec chain[kChains];
   const Vec factor = set1(sink[0]);
   const Vec addend = set1(sink[1]);
+  // All loops over the chains are unrolled: one that indexes the array would keep it in memory.
+#pragma GCC unroll 12
   for (int i = 0; i < kChains; ++i) chain[i] = set1(static_cast<float>(i) * 1e-3f);
   for (int64_t round = 0; round < rounds; ++round) {
 #pragma GCC unroll 12
@@ -22,6 +24,7 @@ double fma_peak(int64_t rounds, float* sink) {
     for (int i = 0; i < kChains; ++i) asm volatile("" : "+v"(chain[i]));
   }
   Vec sum = zero();
+#pragma GCC unroll 12
   for (int i = 0; i < kChains; ++i) sum = sum + chain[i];
   sink[2] = reduce_add(sum);
   return 2.0 * kChains * kWidth * static_cast<double>(rounds);
