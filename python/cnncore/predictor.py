@@ -93,9 +93,9 @@ class Predictor:
         return self._executable.memory
 
     def explain(self) -> Table:
-        """Return a row for each step: layer, step, algorithm, and why others were not taken."""
+        """Return a row for each step of a run: layer, step, algorithm, and why others were not taken."""
         rows = Table()
-        for step in self._executable.steps:
+        for step in self._executable.run_steps:
             info = self._executable.step_info(step)
             refused = "; ".join(f"{name}: {reason}" for name, reason in step.refused)
             function = step.attrs.get("function")
@@ -103,7 +103,6 @@ class Predictor:
                 {
                     "layer": step.label,
                     "step": f"{step.op} {function}" if function else step.op,
-                    "when": "setup" if step.setup else "run",
                     "algorithm": info["algorithm"],
                     "refused": refused,
                 }
@@ -117,9 +116,7 @@ class Predictor:
         seconds = np.min([self._executable.profile(arrays)[1] for _ in range(max(1, repeats))], axis=0)
         peak = _peak(get_num_threads())
         rows = Table()
-        for step in self._executable.steps:
-            if step.setup:
-                continue
+        for step in self._executable.run_steps:
             info = self._executable.step_info(step)
             time = max(float(seconds[step.index]), 1e-9)
             gflops = info["flops"] / time / 1e9
@@ -145,7 +142,7 @@ class Predictor:
         self.__init__(restore(state["graph"]), state["rebuild"])  # type: ignore[misc]
 
     def __repr__(self) -> str:
-        return f"Predictor(input_shape={self.input_shape}, steps={len(self._executable.steps)})"
+        return f"Predictor(input_shape={self.input_shape}, steps={len(self._executable.run_steps)})"
 
 
 def _shapes(input_shape: Any) -> list[tuple[int, ...]]:

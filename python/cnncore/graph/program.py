@@ -153,6 +153,11 @@ class Executable:
                 raise ValueError(message.format(int(flag)))
 
     @property
+    def run_steps(self) -> list[Step]:
+        """The steps of a run, in order."""
+        return [step for step in self.steps if not step.setup]
+
+    @property
     def memory(self) -> Memory:
         """What the plan booked, exact before anything runs."""
         scratch = self._machine.scratch_bytes_per_thread * _core.num_threads()

@@ -25,9 +25,7 @@ class Elementwise(Op):
         shape = tensors[0].shape
         if len(tensors) > 1:
             shape = broadcast_shape([tensor.shape for tensor in tensors], attrs["function"])
-        last = any(tensor.layout == "channels_last" and tensor.ndim >= 3 for tensor in tensors)
-        layout = "channels_last" if last or len(shape) < 3 else "c"
-        return [(shape, attrs.get("dtype", "float32"), layout)]
+        return [(shape, attrs.get("dtype", "float32"), common_layout(tensors))]
 
     def gradient(
         self, node: Node, grads: Sequence[Tensor | None], needs: Sequence[bool]
@@ -54,6 +52,12 @@ class Elementwise(Op):
         builder.step("elementwise", builder.slots(node.inputs), builder.slots(node.outputs), attrs, same)
 
 
+def common_layout(tensors: Sequence[Tensor]) -> str:
+    """Return the layout of what is computed from `tensors`: channels-last if it is that of any activation."""
+    deciding = [tensor for tensor in tensors if layout_matters(tensor.shape)] or tensors
+    return "channels_last" if any(tensor.layout == "channels_last" for tensor in deciding) else "c"
+
+
 def _inputs(node: Node) -> list[Tensor]:
     return [tensor for tensor in node.inputs if tensor is not None]
 
@@ -74,7 +78,7 @@ def _same_layout(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Rearrange parameters and constants, once and for all, to the layout of the activations."""
     from .shape import with_layout
 
-    if not any(x.layout == "channels_last" and x.ndim >= 3 for x in inputs):
+    if common_layout(inputs) == "c":
         return inputs
     return tuple(x if x.source is None else with_layout(x, "channels_last") for x in inputs)
 

@@ -157,8 +157,7 @@ class Concat(Op):
         x = _only(inputs)
         dim = attrs["dim"]
         total = sum(t.shape[dim] for t in inputs if t is not None)
-        last = any(t is not None and t.layout == "channels_last" for t in inputs)
-        return [((*x.shape[:dim], total, *x.shape[dim + 1 :]), x.dtype, "channels_last" if last else "c")]
+        return [((*x.shape[:dim], total, *x.shape[dim + 1 :]), x.dtype, attrs["layout"])]
 
     def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
         grad, dim = _only(grads), node.attrs["dim"]
@@ -311,6 +310,8 @@ def concat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     >>> ops.concat([np.zeros((1, 2)), np.ones((1, 2))], dim=1).tolist()
     [[0.0, 0.0, 1.0, 1.0]]
     """
+    from .elementwise import common_layout
+
     if isinstance(tensors, Tensor) or not isinstance(tensors, Sequence) or not tensors:
         raise dtype_error("concat", "expected a list of at least one tensor")
     parts = [as_tensor(tensor, "concat") for tensor in tensors]
@@ -324,9 +325,9 @@ def concat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
             raise shape_error("concat", f"expected shapes that differ along axis {axis} only, got {shapes}")
     if len(parts) == 1:
         return parts[0]
-    layout = "channels_last" if any(p.layout == "channels_last" for p in parts) else "c"
+    layout = common_layout(parts)
     parts = [with_layout(part, layout) for part in parts]
-    return emit(OPS["concat"], parts, {"dim": axis}).output
+    return emit(OPS["concat"], parts, {"dim": axis, "layout": layout}).output
 
 
 @operator("input")
