@@ -54,7 +54,7 @@ CNNCORE_INLINE Vec elu(Vec a, Params p) {
   return select(greater(a, zero()), a, p.alpha * (exp(min(zero(), a)) - set1(1.0f)));
 }
 CNNCORE_INLINE Vec sigmoid(Vec a, Params) { return sigmoid(a); }
-CNNCORE_INLINE Vec silu(Vec a, Params) { return a * sigmoid(a); }
+CNNCORE_INLINE Vec silu(Vec a, Params) { return a / (set1(1.0f) + exp(zero() - a)); }
 CNNCORE_INLINE Vec hard_sigmoid(Vec a, Params) { return hard_sigmoid(a); }
 CNNCORE_INLINE Vec hard_swish(Vec a, Params) { return a * hard_sigmoid(a); }
 CNNCORE_INLINE Vec softplus(Vec a, Params) { return softplus(a); }
