@@ -62,10 +62,10 @@ def test_text() -> None:
 
 
 def test_wrong_input_names_the_layer() -> None:
+    model = models.resnet20()
+    model.bn1 = nn.Identity()
+    model.conv1 = nn.Conv2d(3, 8, 3)
     with pytest.raises(ValueError, match=r"\[layer1.0.conv1\] expected input with 16 channels"):
-        model = models.resnet20()
-        model.bn1 = nn.Identity()
-        model.conv1 = nn.Conv2d(3, 8, 3)
         cc.summary(model, (1, 3, 32, 32))
     with pytest.raises(ValueError, match=r"an input_shape of sizes from 1, batch included, got \(0, 3\)"):
         cc.summary(nn.Linear(3, 2), (0, 3))

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..graph.train import train_step
 from ..nn.module import Module
 from ..nn.predict import check_batch_size, inference_mode
 from ..optim.optimizer import Optimizer
+from ..transforms import train_step
 from .batches import Batches, make_batches
 from .callbacks import Callback
 from .history import History
