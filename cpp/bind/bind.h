@@ -14,6 +14,7 @@ namespace py = pybind11;
 
 void bind_program(py::module_& module);
 __attribute__((weak)) void bind_conv(py::module_& module);
+void bind_norm(py::module_& module);
 void bind_runtime(py::module_& module);
 
 TensorDesc desc_from_python(const std::vector<std::int64_t>& shape, const std::string& dtype,

@@ -30,15 +30,13 @@ def run_step(
         One array for each output, None for the absent ones. The layout is "channels_last" unless given.
     """
     program = _core.Program()
-    arrays, input_ids, output_ids, offset = [], [], [], 0
+    arrays, input_ids, output_ids = [], [], []
     for item in inputs:
         if item is None:
             input_ids.append(-1)
             continue
         array, layout = item if isinstance(item, tuple) else (item, "channels_last")
         value = program.add_value(list(array.shape), str(array.dtype), layout)
-        program.place(value, "arena", offset)
-        offset += (array.nbytes + 127) // 64 * 64
         input_ids.append(value)
         arrays.append(array)
     for spec in outputs:
@@ -47,9 +45,13 @@ def run_step(
         else:
             output_ids.append(program.add_value(list(spec[0]), spec[1], spec[2] if len(spec) == 3 else "channels_last"))
     step = program.add_step(op, input_ids, output_ids, dict(attrs or {}))
-    program.place_workspace(step, offset)
     program.set_inputs([v for v in input_ids if v >= 0])
     program.set_outputs([v for v in output_ids if v >= 0])
+    offset = 0
+    for value, array in zip((v for v in input_ids if v >= 0), arrays, strict=True):
+        program.place(value, "arena", offset)
+        offset += (array.nbytes + 127) // 64 * 64
+    program.place_workspace(step, offset)
     program.finish(offset + program.step_info(step)["workspace"] + 64, 0)
     results = iter(program.run(arrays))
     return [next(results) if value >= 0 else None for value in output_ids]

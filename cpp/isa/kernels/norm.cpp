@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "isa/norm.h"
+
+#include "isa/kernels/lanes.h"
+#include "isa/vec.h"
+
+namespace cnncore {
+namespace CNNCORE_ISA {
+namespace {
+
+// Pixels added up in registers before the running sums in memory are touched; also the first level of
+// the summation tree.
+constexpr int kGroup = 8;
+
+typedef double Wide __attribute__((vector_size(kWidth * 8)));
+
+template <bool kFull>
+CNNCORE_INLINE Vec load_some(const float* p, int64_t lanes) {
+  return kFull ? load(p) : load_partial(p, lanes);
+}
+template <bool kFull>
+CNNCORE_INLINE void store_some(float* p, Vec v, int64_t lanes) {
+  if (kFull) {
+    store(p, v);
+  } else {
+    store_partial(p, v, lanes);
+  }
+}
+
+/// Calls body.run<kPixels, kFull>(first pixel, first channel, lanes) over the block, pixels in groups.
+template <int kPixels, class Body>
+CNNCORE_INLINE void for_group(const Body& body, int64_t pixel, int64_t channels) {
+  int64_t c = 0;
+  for (; c + kWidth <= channels; c += kWidth) body.template run<kPixels, true>(pixel, c, kWidth);
+  if (c < channels) body.template run<kPixels, false>(pixel, c, channels - c);
+}
+
+template <int kPixels, class Body>
+CNNCORE_INLINE void for_block(const Body& body, PixelBlock block) {
+  int64_t pixel = 0;
+  for (; pixel + kPixels <= block.pixels; pixel += kPixels) for_group<kPixels>(body, pixel, block.channels);
+  if (kPixels > 1) {
+    for (; pixel < block.pixels; ++pixel) for_group<1>(body, pixel, block.channels);
+  }
+}
+
+CNNCORE_INLINE void clear(float* p, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) p[i] = 0.0f;
+}
+
+/// Welford's update by whole groups: a group's mean and squares come from registers and join the running
+/// ones by Chan's formula.
+struct Statistics {
+  const float* x;
+  int64_t channels;
+  float* mean;
+  float* squares;
+
+  template <int kPixels, bool kFull>
+  CNNCORE_MEMBER void run(int64_t pixel, int64_t c, int64_t lanes) const {
+    const float* p = x + pixel * channels + c;
+    Vec value[kPixels];
+    Vec sum = zero();
+    for (int i = 0; i < kPixels; ++i) {
+      value[i] = load_some<kFull>(p + i * channels, lanes);
+      sum = sum + value[i];
+    }
+    const Vec group_mean = sum * set1(1.0f / kPixels);
+    Vec deviations = zero();
+    for (int i = 0; i < kPixels; ++i) {
+      const Vec d = value[i] - group_mean;
+      deviations = fmadd(d, d, deviations);
+    }
+    const float share = static_cast<float>(kPixels) / static_cast<float>(pixel + kPixels);
+    const Vec old_mean = load_some<kFull>(mean + c, lanes);
+    const Vec delta = group_mean - old_mean;
+    const Vec joined = fmadd(delta * delta, set1(share * static_cast<float>(pixel)), deviations);
+    store_some<kFull>(mean + c, fmadd(delta, set1(share), old_mean), lanes);
+    store_some<kFull>(squares + c, load_some<kFull>(squares + c, lanes) + joined, lanes);
+  }
+};
+
+void statistics(const float* x, PixelBlock block, float* out) {
+  const int64_t channels = block.channels;
+  for (int64_t c = 0; c < channels; ++c) out[c] = static_cast<float>(block.pixels);
+  clear(out + channels, 2 * channels);
+  for_block<kGroup>(Statistics{x, channels, out + channels, out + 2 * channels}, block);
+}
+
+template <bool kFull>
+CNNCORE_INLINE void store_wide(double* p, const Wide& v, int64_t lanes) {
+  if (kFull) {
+    __builtin_memcpy(p, &v, sizeof v);
+  } else {
+    for (int64_t i = 0; i < lanes; ++i) p[i] = v[i];
+  }
+}
+
+template <bool kFull>
+CNNCORE_INLINE void merge_channels(const float* rows, int64_t count, int64_t channels, int64_t lanes,
+                                   double* mean_out, double* squares_out) {
+  Wide mean = {}, squares = {};
+  double seen = 0.0;
+  for (int64_t row = 0; row < count; ++row, rows += 3 * channels) {
+    const double pixels = rows[0];
+    if (pixels == 0.0) continue;
+    const double share = pixels / (seen + pixels);
+    const Wide delta = __builtin_convertvector(load_some<kFull>(rows + channels, lanes), Wide) - mean;
+    mean += delta * share;
+    squares += __builtin_convertvector(load_some<kFull>(rows + 2 * channels, lanes), Wide) +
+               delta * delta * (share * seen);
+    seen += pixels;
+  }
+  store_wide<kFull>(mean_out, mean, lanes);
+  store_wide<kFull>(squares_out, squares, lanes);
+}
+
+void merge_statistics(const float* statistics_rows, int64_t rows, int64_t channels, int64_t begin,
+                      int64_t end, double* mean, double* squares) {
+  int64_t c = begin;
+  for (; c + kWidth <= end; c += kWidth) {
+    merge_channels<true>(statistics_rows + c, rows, channels, kWidth, mean + c, squares + c);
+  }
+  if (c < end) merge_channels<false>(statistics_rows + c, rows, channels, end - c, mean + c, squares + c);
+}
+
+template <bool kFull>
+CNNCORE_INLINE void sum_column(const float* matrix, int64_t rows, int64_t row_step, int64_t lanes,
+                               double* out) {
+  Wide sum = {};
+  for (int64_t row = 0; row < rows; ++row, matrix += row_step) {
+    sum += __builtin_convertvector(load_some<kFull>(matrix, lanes), Wide);
+  }
+  store_wide<kFull>(out, sum, lanes);
+}
+
+void sum_rows(const float* matrix, int64_t rows, int64_t row_step, int64_t begin, int64_t end, double* sum) {
+  int64_t c = begin;
+  for (; c + kWidth <= end; c += kWidth) sum_column<true>(matrix + c, rows, row_step, kWidth, sum + c);
+  if (c < end) sum_column<false>(matrix + c, rows, row_step, end - c, sum + c);
+}
+
+/// max/min hand on their second operand when an operand is NaN, so NaN passes.
+template <Activation kActivation>
+CNNCORE_INLINE Vec activate(Vec v, Vec alpha) {
+  switch (kActivation) {
+    case Activation::relu:
+      return max(zero(), v);
+    case Activation::leaky_relu:
+      return select(greater(v, zero()), v, v * alpha);
+    case Activation::relu6:
+      return min(set1(6.0f), max(zero(), v));
+    default:
+      return v;
+  }
+}
+
+/// As torch: NaN counts as passed by relu and relu6, as negative by leaky_relu.
+template <Activation kActivation>
+CNNCORE_INLINE Vec gated(Vec grad, Vec output, Vec alpha) {
+  switch (kActivation) {
+    case Activation::relu:
+      return select(greater_equal(zero(), output), zero(), grad);
+    case Activation::leaky_relu:
+      return select(greater(output, zero()), grad, grad * alpha);
+    case Activation::relu6:
+      return select(either(greater_equal(zero(), output), greater_equal(output, set1(6.0f))), zero(), grad);
+    default:
+      return grad;
+  }
+}
+
+template <Activation kActivation>
+struct Apply {
+  const float* x;
+  const float* scale;
+  const float* shift;
+  const float* residual;
+  int64_t channels;
+  Vec alpha;
+  float* output;
+
+  template <int kPixels, bool kFull>
+  CNNCORE_MEMBER void run(int64_t pixel, int64_t c, int64_t lanes) const {
+    const int64_t at = pixel * channels + c;
+    Vec v = fmadd(load_some<kFull>(x + at, lanes), load_some<kFull>(scale + c, lanes),
+                  load_some<kFull>(shift + c, lanes));
+    if (residual != nullptr) v = v + load_some<kFull>(residual + at, lanes);
+    store_some<kFull>(output + at, activate<kActivation>(v, alpha), lanes);
+  }
+};
+
+template <Activation kActivation>
+void apply_as(const float* x, const float* scale, const float* shift, const float* residual, PixelBlock block,
+              float alpha, float* output) {
+  for_block<1>(Apply<kActivation>{x, scale, shift, residual, block.channels, set1(alpha), output}, block);
+}
+
+void apply(const float* x, const float* scale, const float* shift, const float* residual, PixelBlock block,
+           Activation activation, float alpha, float* output) {
+  switch (activation) {
+    case Activation::none:
+      return apply_as<Activation::none>(x, scale, shift, residual, block, alpha, output);
+    case Activation::relu:
+      return apply_as<Activation::relu>(x, scale, shift, residual, block, alpha, output);
+    case Activation::leaky_relu:
+      return apply_as<Activation::leaky_relu>(x, scale, shift, residual, block, alpha, output);
+    case Activation::relu6:
+      return apply_as<Activation::relu6>(x, scale, shift, residual, block, alpha, output);
+  }
+}
+
+/// The gradient before the activation, from its output or from the input of the normalisation.
+template <Activation kActivation, bool kFromInput>
+struct Gate {
+  const ActivationGate& gate;
+  Vec alpha;
+
+  explicit CNNCORE_MEMBER Gate(const ActivationGate& g) : gate(g), alpha(set1(g.alpha)) {}
+
+  template <bool kFull>
+  CNNCORE_MEMBER Vec pass(Vec grad, Vec x, int64_t at, int64_t c, int64_t lanes) const {
+    if (kActivation == Activation::none) return grad;
+    const Vec output = kFromInput ? fmadd(x, load_some<kFull>(gate.scale + c, lanes),
+                                          load_some<kFull>(gate.shift + c, lanes))
+                                  : load_some<kFull>(gate.output + at, lanes);
+    return gated<kActivation>(grad, output, alpha);
+  }
+};
+
+/// Calls body(gate) with the gate's type fixed at compile time.
+template <class Body>
+CNNCORE_INLINE void with_gate(const ActivationGate& gate, const Body& body) {
+  const bool from_input = gate.output == nullptr;
+  switch (gate.activation) {
+    case Activation::none:
+      return body(Gate<Activation::none, false>(gate));
+    case Activation::relu:
+      return from_input ? body(Gate<Activation::relu, true>(gate))
+                        : body(Gate<Activation::relu, false>(gate));
+    case Activation::leaky_relu:
+      return from_input ? body(Gate<Activation::leaky_relu, true>(gate))
+                        : body(Gate<Activation::leaky_relu, false>(gate));
+    case Activation::relu6:
+      return from_input ? body(Gate<Activation::relu6, true>(gate))
+                        : body(Gate<Activation::relu6, false>(gate));
+  }
+}
+
+template <class GateType>
+struct BackwardSums {
+  const float* grad_output;
+  const float* x;
+  const float* mean;
+  const GateType& gate;
+  int64_t channels;
+  float* sums;
+
+  template <int kPixels, bool kFull>
+  CNNCORE_MEMBER void run(int64_t pixel, int64_t c, int64_t lanes) const {
+    const Vec centre = load_some<kFull>(mean + c, lanes);
+    Vec sum = zero(), product = zero();
+    for (int i = 0; i < kPixels; ++i) {
+      const int64_t at = (pixel + i) * channels + c;
+      const Vec input = load_some<kFull>(x + at, lanes);
+      const Vec grad =
+          gate.template pass<kFull>(load_some<kFull>(grad_output + at, lanes), input, at, c, lanes);
+      sum = sum + grad;
+      product = fmadd(grad, input - centre, product);
+    }
+    float* second = sums + channels;
+    store_some<kFull>(sums + c, load_some<kFull>(sums + c, lanes) + sum, lanes);
+    store_some<kFull>(second + c, load_some<kFull>(second + c, lanes) + product, lanes);
+  }
+};
+
+void backward_sums(const float* grad_output, const float* x, const float* mean, const ActivationGate& gate,
+                   PixelBlock block, float* sums) {
+  clear(sums, 2 * block.channels);
+  with_gate(gate, [&](const auto fixed) {
+    for_block<kGroup>(BackwardSums<decltype(fixed)>{grad_output, x, mean, fixed, block.channels, sums},
+                      block);
+  });
+}
+
+template <class GateType, bool kCentred>
+struct BackwardApply {
+  const float* grad_output;
+  const float* x;
+  const float* a;
+  const float* b;
+  const float* c;
+  const GateType& gate;
+  int64_t channels;
+  float* grad_input;
+  float* grad_residual;
+
+  template <int kPixels, bool kFull>
+  CNNCORE_MEMBER void run(int64_t pixel, int64_t channel, int64_t lanes) const {
+    const int64_t at = pixel * channels + channel;
+    const Vec input = load_some<kFull>(x + at, lanes);
+    const Vec grad =
+        gate.template pass<kFull>(load_some<kFull>(grad_output + at, lanes), input, at, channel, lanes);
+    if (grad_residual != nullptr) store_some<kFull>(grad_residual + at, grad, lanes);
+    const Vec factor = load_some<kFull>(a + channel, lanes);
+    const Vec result =
+        kCentred
+            ? fmadd(grad, factor,
+                    fmadd(input, load_some<kFull>(b + channel, lanes), load_some<kFull>(c + channel, lanes)))
+            : grad * factor;
+    store_some<kFull>(grad_input + at, result, lanes);
+  }
+};
+
+void backward_apply(const float* grad_output, const float* x, const float* a, const float* b, const float* c,
+                    const ActivationGate& gate, PixelBlock block, float* grad_input, float* grad_residual) {
+  with_gate(gate, [&](const auto fixed) {
+    using GateType = decltype(fixed);
+    if (b != nullptr) {
+      for_block<1>(BackwardApply<GateType, true>{grad_output, x, a, b, c, fixed, block.channels, grad_input,
+                                                 grad_residual},
+                   block);
+    } else {
+      for_block<1>(BackwardApply<GateType, false>{grad_output, x, a, b, c, fixed, block.channels, grad_input,
+                                                  grad_residual},
+                   block);
+    }
+  });
+}
+
+template <class GateType>
+struct GateSum {
+  const float* grad_output;
+  const GateType& gate;
+  int64_t channels;
+  float* grad_input;
+  float* sums;
+
+  template <int kPixels, bool kFull>
+  CNNCORE_MEMBER void run(int64_t pixel, int64_t c, int64_t lanes) const {
+    Vec sum = zero();
+    for (int i = 0; i < kPixels; ++i) {
+      const int64_t at = (pixel + i) * channels + c;
+      const Vec grad =
+          gate.template pass<kFull>(load_some<kFull>(grad_output + at, lanes), zero(), at, c, lanes);
+      if (grad_input != nullptr) store_some<kFull>(grad_input + at, grad, lanes);
+      sum = sum + grad;
+    }
+    if (sums != nullptr) store_some<kFull>(sums + c, load_some<kFull>(sums + c, lanes) + sum, lanes);
+  }
+};
+
+void gate(const float* grad_output, const ActivationGate& gate, PixelBlock block, float* grad_input,
+          float* sums) {
+  if (sums != nullptr) clear(sums, block.channels);
+  with_gate(gate, [&](const auto fixed) {
+    for_block<kGroup>(GateSum<decltype(fixed)>{grad_output, fixed, block.channels, grad_input, sums}, block);
+  });
+}
+
+}  // namespace
+
+NormKernels norm_kernels() {
+  return {statistics, merge_statistics, sum_rows, apply, backward_sums, backward_apply, gate};
+}
+
+}  // namespace CNNCORE_ISA
+}  // namespace cnncore

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+// Batch normalisation. Statistics travel as rows of (count, mean, sum of squared deviations), one row a
+// chunk of pixels, written either by batch_norm_statistics or by the convolution before; merging them
+// (Chan, Golub and LeVeque 1979) loses nothing to cancellation.
+#include "ops/norm.h"
+
+#include <array>
+#include <cmath>
+
+#include "core/error.h"
+#include "core/parallel.h"
+#include "isa/kernel_table.h"
+#include "ops/registry.h"
+
+namespace cnncore {
+namespace {
+
+void require_vector(const StepSpec& spec, const TensorDesc& desc, std::int64_t channels, const char* what) {
+  require(desc.dtype == DType::f32 && desc.numel() == channels && desc.is_contiguous(), spec.op,
+          ": expected ", what, " (", channels, ",) float32, got ", desc.shape_text());
+}
+
+void require_like(const StepSpec& spec, const TensorDesc& desc, const TensorDesc& x, const char* what) {
+  require(desc.dtype == DType::f32 && desc.same_layout(x), spec.op, ": expected ", what, " like x ",
+          x.shape_text(), ", got ", desc.shape_text());
+}
+
+float value_or(const float* values, std::int64_t i, float fallback) {
+  return values == nullptr ? fallback : values[i];
+}
+
+class BatchNormStatistics final : public Step {
+ public:
+  explicit BatchNormStatistics(const StepSpec& spec) : blocks_(spec.input(0)) {
+    const TensorDesc& rows = spec.output(0);
+    require(rows.dtype == DType::f32 && rows.rank == 3 && rows.is_contiguous() &&
+                rows.dim(0) == blocks_.chunks() && rows.dim(1) == 3 && rows.dim(2) == blocks_.channels,
+            "batch_norm_statistics: expected statistics (", blocks_.chunks(), ", 3, ", blocks_.channels,
+            ") in C order, got ", rows.shape_text());
+  }
+
+  void run(const StepArgs& args) const override {
+    parallel_for(blocks_.chunks(), blocks_.work(3.0), [&](std::int64_t chunk, int) {
+      kernels().norm.statistics(args.input(0) + blocks_.begin(chunk), blocks_.block(chunk),
+                                args.output(0) + chunk * 3 * blocks_.channels);
+    });
+  }
+  double flops() const override { return 4.0 * static_cast<double>(blocks_.floats()); }
+
+ private:
+  ChannelBlocks blocks_;
+};
+
+class BatchNormFinalize final : public Step {
+ public:
+  explicit BatchNormFinalize(const StepSpec& spec)
+      : given_(spec), momentum_(spec.attrs.real("momentum", 0.1)), eps_(spec.attrs.real("eps", 1e-5)) {
+    const TensorDesc& statistics = spec.input(0);
+    require(statistics.dtype == DType::f32 && statistics.rank == 3 && statistics.dim(1) == 3 &&
+                statistics.is_contiguous(),
+            "batch_norm_finalize: expected statistics (rows, 3, channels) in C order, got ",
+            statistics.shape_text());
+    rows_ = statistics.dim(0);
+    channels_ = statistics.dim(2);
+    require_input(spec, 1, channels_, "running_mean");
+    require_input(spec, 2, channels_, "running_var");
+    require_output(spec, 0, channels_, "mean");
+    require_output(spec, 1, channels_, "invstd");
+    require_output(spec, 2, channels_, "new_running_mean");
+    require_output(spec, 3, channels_, "new_running_var");
+    require(spec.has_input(1) == spec.has_output(2) && spec.has_input(2) == spec.has_output(3),
+            "batch_norm_finalize: expected each running statistic both as input and as output");
+  }
+
+  std::size_t workspace_bytes() const override {
+    return 2 * static_cast<std::size_t>(channels_) * sizeof(double);
+  }
+
+  void run(const StepArgs& args) const override {
+    auto* mean = reinterpret_cast<double*>(args.workspace);
+    double* squares = mean + channels_;
+    const float* statistics = args.input(0);
+    double count = 0.0;
+    for (std::int64_t row = 0; row < rows_; ++row) {
+      count += static_cast<double>(statistics[row * 3 * channels_]);
+    }
+    for_channel_blocks(channels_, rows_ + 8, [&](std::int64_t begin, std::int64_t end) {
+      kernels().norm.merge_statistics(statistics, rows_, channels_, begin, end, mean, squares);
+      for (std::int64_t c = begin; c < end; ++c) {
+        args.output(0)[c] = static_cast<float>(mean[c]);
+        args.output(1)[c] = static_cast<float>(1.0 / std::sqrt(squares[c] / count + eps_));
+      }
+      update_running(given_.input(args, 1), given_.output(args, 2), mean, 1.0, begin, end);
+      update_running(given_.input(args, 2), given_.output(args, 3), squares, 1.0 / (count - 1.0), begin, end);
+    });
+  }
+
+ private:
+  void update_running(const float* from, float* to, const double* batch, double factor, std::int64_t begin,
+                      std::int64_t end) const {
+    if (to == nullptr) return;
+    for (std::int64_t c = begin; c < end; ++c) {
+      to[c] = static_cast<float>((1.0 - momentum_) * static_cast<double>(from[c]) +
+                                 momentum_ * factor * batch[c]);
+    }
+  }
+
+  Given given_;
+  double momentum_;
+  double eps_;
+  std::int64_t rows_ = 0;
+  std::int64_t channels_ = 0;
+};
+
+class BatchNormInvstd final : public Step {
+ public:
+  explicit BatchNormInvstd(const StepSpec& spec)
+      : eps_(spec.attrs.real("eps", 1e-5)), channels_(spec.input(0).numel()) {
+    require_input(spec, 0, channels_, "running_var");
+    require_output(spec, 0, channels_, "invstd");
+  }
+  void run(const StepArgs& args) const override {
+    for (std::int64_t c = 0; c < channels_; ++c) {
+      args.output(0)[c] = static_cast<float>(1.0 / std::sqrt(static_cast<double>(args.input(0)[c]) + eps_));
+    }
+  }
+
+ private:
+  double eps_;
+  std::int64_t channels_;
+};
+
+class BatchNormApply final : public Step {
+ public:
+  explicit BatchNormApply(const StepSpec& spec)
+      : given_(spec), blocks_(spec.input(0)), gate_(activation_from_attrs(spec.attrs)) {
+    const TensorDesc& x = spec.input(0);
+    static constexpr std::array<const char*, 5> kNames = {"x", "mean", "invstd", "weight", "bias"};
+    for (std::size_t i = 1; i < kNames.size(); ++i) require_input(spec, i, blocks_.channels, kNames[i]);
+    require(spec.has_input(1) && spec.has_input(2), "batch_norm_apply: expected mean and invstd");
+    require_input_like(spec, 5, x, "residual");
+    require_output_like(spec, 0, x, "output");
+  }
+
+  std::size_t workspace_bytes() const override {
+    return 2 * static_cast<std::size_t>(blocks_.wide_channels()) * sizeof(float);
+  }
+
+  void run(const StepArgs& args) const override {
+    auto* scale = reinterpret_cast<float*>(args.workspace);
+    float* shift = scale + blocks_.wide_channels();
+    fill_scale_and_shift(blocks_, args.input(1), args.input(2), given_.input(args, 3), given_.input(args, 4),
+                         scale, shift);
+    const float* residual = given_.input(args, 5);
+    parallel_for(blocks_.chunks(), blocks_.work(2.0), [&](std::int64_t chunk, int) {
+      blocks_.for_wide(chunk, [&](std::int64_t offset, PixelBlock block) {
+        const std::int64_t at = blocks_.begin(chunk) + offset;
+        kernels().norm.apply(args.input(0) + at, scale, shift, residual == nullptr ? nullptr : residual + at,
+                             block, gate_.activation, gate_.alpha, args.output(0) + at);
+      });
+    });
+  }
+  double flops() const override { return 2.0 * static_cast<double>(blocks_.floats()); }
+
+ private:
+  Given given_;
+  ChannelBlocks blocks_;
+  ActivationGate gate_;
+};
+
+template <class StepType>
+std::unique_ptr<Step> make(const StepSpec& spec) {
+  return std::make_unique<StepType>(spec);
+}
+
+}  // namespace
+
+void require_input(const StepSpec& spec, std::size_t i, std::int64_t channels, const char* what) {
+  if (spec.has_input(i)) require_vector(spec, spec.input(i), channels, what);
+}
+
+void require_output(const StepSpec& spec, std::size_t i, std::int64_t channels, const char* what) {
+  if (spec.has_output(i)) require_vector(spec, spec.output(i), channels, what);
+}
+
+void require_input_like(const StepSpec& spec, std::size_t i, const TensorDesc& x, const char* what) {
+  if (spec.has_input(i)) require_like(spec, spec.input(i), x, what);
+}
+
+void require_output_like(const StepSpec& spec, std::size_t i, const TensorDesc& x, const char* what) {
+  if (spec.has_output(i)) require_like(spec, spec.output(i), x, what);
+}
+
+void fill_scale_and_shift(const ChannelBlocks& blocks, const float* mean, const float* invstd,
+                          const float* weight, const float* bias, float* scale, float* shift) {
+  for (std::int64_t c = 0; c < blocks.channels; ++c) {
+    scale[c] = invstd[c] * value_or(weight, c, 1.0f);
+    shift[c] = value_or(bias, c, 0.0f) - mean[c] * scale[c];
+  }
+  blocks.repeat_values(scale);
+  blocks.repeat_values(shift);
+}
+
+std::int64_t statistics_rows(const std::vector<std::int64_t>& shape) {
+  return ChannelBlocks(dense_desc(DType::f32, shape.data(), static_cast<int>(shape.size()), true)).chunks();
+}
+
+void register_norm(StepRegistry& registry) {
+  registry.add("batch_norm_statistics", make<BatchNormStatistics>);
+  registry.add("batch_norm_finalize", make<BatchNormFinalize>);
+  registry.add("batch_norm_invstd", make<BatchNormInvstd>);
+  registry.add("batch_norm_apply", make<BatchNormApply>);
+  registry.add("batch_norm_backward", make_batch_norm_backward);
+  registry.add("activation_backward", make_activation_backward);
+}
+
+}  // namespace cnncore
