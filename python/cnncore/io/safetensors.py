@@ -65,7 +65,7 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, Any], metadata: Map
         file.write(text)
         for array in contents:
             if array.nbytes:
-                file.write(memoryview(array.reshape(-1)).cast("B"))
+                file.write(_bytes_of(array))
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
@@ -88,7 +88,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[st
                 array = np.empty(shape, dtype=_DTYPES[kind])
             except ValueError as error:
                 raise _damaged(path, f"{name}: shape {_short(shape)}: {error}") from None
-            if end > begin and file.readinto(memoryview(array.reshape(-1)).cast("B")) != end - begin:
+            if end > begin and file.readinto(_bytes_of(array)) != end - begin:
                 raise _damaged(path, f"{name}: expected {end - begin} bytes, the file ends before")
             arrays[name] = _widen(array) if kind == "BF16" else _checked_bool(array, name, path)
     return arrays, metadata
@@ -187,6 +187,10 @@ def _check_places(entries: list[Entry], available: int, path: str | os.PathLike[
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _bytes_of(array: NDArray[Any]) -> memoryview:
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _widen(bits: NDArray[Any]) -> NDArray[Any]:

@@ -31,10 +31,10 @@ class Sequential(Module):
             for name, module in modules[0].items():
                 self.add_module(name, module)
             return
-        for index, module in enumerate(modules):
-            if not isinstance(module, Module):
-                raise TypeError(f"expected modules, got {type(module).__name__} at position {index}")
-            self.add_module(str(index), module)
+        for index, entry in enumerate(modules):
+            if not isinstance(entry, Module):
+                raise TypeError(f"expected modules, got {type(entry).__name__} at position {index}")
+            self.add_module(str(index), entry)
 
     def forward(self, input: Any) -> Any:
         for module in self._modules.values():

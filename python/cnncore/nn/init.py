@@ -134,7 +134,7 @@ def dirac_(tensor: Target, groups: int = 1) -> Target:
         raise ValueError(f"expected a weight of 3 to 5 dimensions, out a multiple of {groups}, got {shape}")
     values = np.zeros(shape)
     out_per_group = shape[0] // groups
-    centre = tuple(extent // 2 for extent in shape[2:])
+    centre: list[int] = [extent // 2 for extent in shape[2:]]
     for group in range(groups):
         for channel in range(min(out_per_group, shape[1])):
             place = (group * out_per_group + channel, channel, *centre)

@@ -91,7 +91,7 @@ class StoredArray(ArrayOperators):
 
     def numpy(self) -> NDArray[Any]:
         """Return a read-only view: it shows later changes; copy it to keep today's values."""
-        view = self.data.view()
+        view: NDArray[Any] = self.data.view()
         view.flags.writeable = False
         return view
 

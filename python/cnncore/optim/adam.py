@@ -26,6 +26,7 @@ class Adam(Optimizer):
 
     update_op = "adam_update"
     slot_names = ("exp_avg", "exp_avg_sq")
+    slot_count = 2
     hyper_size = 6
     decoupled = False
 

@@ -28,6 +28,8 @@ class Optimizer:
     update_op: str
     slot_names: tuple[str, ...]
     """Names of the state arrays, as in torch's state_dict."""
+    slot_count: int
+    """State arrays of a parameter that has any."""
     hyper_size: int
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
@@ -90,11 +92,6 @@ class Optimizer:
         raise NotImplementedError
 
     # -- what a compiled step uses --------------------------------------------------------------
-
-    @property
-    def slot_count(self) -> int:
-        """State arrays of a parameter that has any."""
-        return len(self.slot_names)
 
     def hyper(self, group: int) -> NDArray[Any]:
         """Return the group's numbers as the step reads them: always the same float64 array."""

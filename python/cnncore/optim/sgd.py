@@ -29,6 +29,7 @@ class SGD(Optimizer):
 
     update_op = "sgd_update"
     slot_names = ("momentum_buffer",)
+    slot_count = 1
     hyper_size = 5
 
     def __init__(

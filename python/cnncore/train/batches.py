@@ -102,12 +102,9 @@ class IterableBatches:
         self.iterable = iterable
 
     def rows(self) -> int | None:
-        dataset = getattr(self.iterable, "dataset", None)
-        return (
-            len(dataset)
-            if hasattr(dataset, "__len__") and not getattr(self.iterable, "drop_last", False)
-            else None
-        )
+        dataset: Any = getattr(self.iterable, "dataset", None)
+        known = hasattr(dataset, "__len__") and not getattr(self.iterable, "drop_last", False)
+        return len(dataset) if known else None
 
     def epoch(self, number: int) -> Iterator[Batch]:
         if hasattr(self.iterable, "epoch"):
