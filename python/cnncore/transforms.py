@@ -34,7 +34,7 @@ class _Program(Compiled):
 
 def _arrays(inputs: Sequence[Any]) -> tuple[list[Any], tuple[Any, ...]]:
     """Return the inputs as arrays, and their shapes and dtypes."""
-    arrays = [to_array(x, f"input {i}") for i, x in enumerate(inputs)]
+    arrays = [x if type(x) is np.ndarray else to_array(x) for x in inputs]
     return arrays, tuple([(a.shape, a.dtype.char) for a in arrays])
 
 
@@ -46,11 +46,12 @@ class _Function:
             raise TypeError(f"expected a function, got {type(fn).__name__}")
         self._fn = fn
         self._programs: LRU[_Program] = LRU(CAPACITY)
-        self._lock = threading.RLock()
 
     def _program(self, key: tuple[Any, ...], arrays: list[Any]) -> _Program:
         program = self._programs.get(key)
         if program is None or not program.validity.holds():
+            for i, array in enumerate(arrays):
+                to_array(array, f"input {i}")  # raises for arrays no program takes
             program = self._programs.put(key, self._compile(arrays))
         return program
 
@@ -231,6 +232,7 @@ class TrainStep(_Function):
         if not hasattr(optimizer, "update_op"):
             raise TypeError(f"expected an optimizer, got {type(optimizer).__name__}")
         self.optimizer = optimizer
+        self._lock = threading.RLock()
 
     def __call__(self, *inputs: Any) -> Any:
         arrays, key = _arrays(inputs)

@@ -47,11 +47,13 @@ def call_module(module: ModuleLike, args: Sequence[Any], kwargs: dict[str, Any])
     """Run a module: add its nodes when a function is being traced, compute otherwise."""
     if is_tracing():
         return call_traced(module, args, kwargs)
-    args = map_tree(_to_input, tuple(args))
-    kwargs = map_tree(_to_input, kwargs) if kwargs else kwargs
-    arrays = leaf_arrays([*args, *kwargs.values()])
-    key = (module.training, _signature(args), _signature(tuple(kwargs.items())))
-    programs: LRU[Compiled] | None = getattr(module, "_programs", None)
+    arrays: Sequence[Any] = args
+    if kwargs or any(type(arg) is not np.ndarray for arg in args):
+        args = map_tree(_to_input, tuple(args))
+        kwargs = map_tree(_to_input, kwargs)
+        arrays = leaf_arrays([*args, *kwargs.values()])
+    key = (module.training, _signature(args), _signature(kwargs) if kwargs else None)
+    programs: LRU[Compiled] | None = module.__dict__.get("_programs")
     if programs is None:
         programs = LRU(CAPACITY)
         module._programs = programs  # type: ignore[attr-defined]
@@ -62,6 +64,8 @@ def call_module(module: ModuleLike, args: Sequence[Any], kwargs: dict[str, Any])
 
 
 def _compile_module(module: ModuleLike, args: Sequence[Any], kwargs: dict[str, Any]) -> Compiled:
+    for array in leaf_arrays([*args, *kwargs.values()]):
+        to_array(array)  # raises for arrays no program takes
     graph, result = trace(lambda *a, **k: call_traced(module, a, k), args, kwargs)
     rebuild = set_outputs(graph, result)
     validity = Validity(graph)

@@ -19,10 +19,13 @@ class Rebuild:
     def __init__(self, tree: Any) -> None:
         self.tree = tree
         self.single = isinstance(tree, _Place)
+        self._flat = type(tree) is tuple and [getattr(v, "index", -1) for v in tree] == list(range(len(tree)))
 
     def __call__(self, arrays: Sequence[Any]) -> Any:
         if self.single:
             return arrays[0]
+        if self._flat:
+            return tuple(arrays)
         return map_tree(lambda v: arrays[v.index] if isinstance(v, _Place) else v, self.tree)
 
 

@@ -39,51 +39,50 @@ def operator(*tensors: str) -> Callable[[Callable[P, Tensor]], Callable[P, Any]]
         def call(*args: P.args, **kwargs: P.kwargs) -> Any:
             if is_tracing():
                 return fn(*args, **kwargs)
-            values = [_array(arg, op) if i in positions else arg for i, arg in enumerate(args)]
-            named = {k: _array(v, op) if k in keywords else v for k, v in kwargs.items()}
-            key = (
-                fn,
-                tuple([_key(value) for value in values]),
-                tuple([(name, _key(value)) for name, value in named.items()]),
-            )
-            program = _programs.get(key)
+            values: list[Any] = list(args)
+            named: dict[str, Any] = kwargs
+            arrays: list[Any] = []
+            key: list[Any] = [fn]
+            for i, value in enumerate(values):
+                if i in positions:
+                    value = values[i] = _array(value, op, arrays)
+                key.append((value.shape, value.dtype.char) if type(value) is np.ndarray else _key(value))
+            if named:
+                named = {k: _array(v, op, arrays) if k in keywords else v for k, v in named.items()}
+                key.append(tuple([(name, _key(value)) for name, value in named.items()]))
+            frozen = tuple(key)
+            program = _programs.get(frozen)
             if program is None:
-                program = _programs.put(key, compile_function(fn, values, named))
-            return program(_arrays([*values, *named.values()]))
+                program = _programs.put(frozen, compile_function(fn, values, named))
+            return program(arrays)
 
         return call
 
     return decorate
 
 
-def _array(value: Any, op: str) -> Any:
-    """Return a tensor argument as an array; numbers and None stay what they are."""
-    if type(value) is np.ndarray:
-        return to_array(value, op)
-    if isinstance(value, _STATIC):
-        return value
-    if isinstance(value, Tensor):
-        raise RuntimeError(f"[{op}] symbolic tensors can only be used inside a traced function")
-    if isinstance(value, (list, tuple)) and any(not isinstance(v, (int, float, list, tuple)) for v in value):
-        return [to_array(v, op) for v in value]
-    return to_array(value, op)
+def _array(value: Any, op: str, arrays: list[Any]) -> Any:
+    """Return a tensor argument as an array, which joins `arrays`; numbers and None stay what they are."""
+    if type(value) is not np.ndarray:
+        if isinstance(value, _STATIC):
+            return value
+        if isinstance(value, Tensor):
+            raise RuntimeError(f"[{op}] symbolic tensors can only be used inside a traced function")
+        if isinstance(value, (list, tuple)) and any(not isinstance(v, (int, float, list, tuple)) for v in value):
+            parts = [to_array(v, op) for v in value]
+            arrays.extend(parts)
+            return parts
+    value = to_array(value, op)
+    arrays.append(value)
+    return value
 
 
 def _key(value: Any) -> Any:
+    """Return something hashable that tells arguments apart."""
     if type(value) is np.ndarray:
         return value.shape, value.dtype.char
     if isinstance(value, (list, tuple)):
         return tuple([_key(v) for v in value])
     if isinstance(value, slice):
         return slice, value.start, value.stop, value.step
-    return value
-
-
-def _arrays(values: Any) -> list[Any]:
-    found = []
-    for value in values:
-        if type(value) is np.ndarray:
-            found.append(value)
-        elif isinstance(value, list):
-            found.extend(v for v in value if type(v) is np.ndarray)
-    return found
+    return type(value), value
