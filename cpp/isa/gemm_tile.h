@@ -31,6 +31,7 @@ struct GemmTileArgs {
   /// first call (statistics_begin) sets the shift to the mean of its first tile, so that nothing cancels.
   float* statistics = nullptr;
   bool statistics_begin = false;
+  bool prefetch = false;  // the rows are not in cache yet: fetch those of the next tile while this one runs
 };
 
 struct GemmTileKernels {

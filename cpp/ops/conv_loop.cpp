@@ -189,6 +189,7 @@ void ConvLoopPlan::run_task(std::int64_t task, const ConvLoopMemory& memory, con
                    (block.tap * depth_ + block.channel) * tile.panel_width(call.columns);
       call.output = memory.output + out_base + column;
       call.accumulate = !first;
+      call.prefetch = !view_.copies() && panel == first_panel;
       if (last) {
         call.bias = memory.bias != nullptr ? memory.bias + first_channel + column : nullptr;
         call.residual = memory.residual != nullptr ? memory.residual + out_base + column : nullptr;

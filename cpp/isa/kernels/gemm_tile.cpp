@@ -18,6 +18,7 @@ constexpr int kRows = 6;
 constexpr int kRows = 6;
 #endif
 constexpr int kVectors = 2;
+constexpr int64_t kLine = 16;  // floats of a cache line
 
 /// Sums of MR rows by NV vectors.
 template <class L, int MR, int NV>
@@ -27,7 +28,8 @@ struct Tile {
   // Few accumulators cannot hide the FMA's latency (4 cycles, 2 pipes): successive k get sums of their own.
   static constexpr int kSplit = MR * NV >= 8 ? 1 : MR * NV >= 4 ? 2 : 4;
 
-  static CNNCORE_MEMBER void multiply(const GemmTileArgs& args, const int64_t* row_offset, V (&sum)[MR][NV]) {
+  static CNNCORE_MEMBER void multiply(const GemmTileArgs& args, const int64_t* row_offset,
+                                      const int64_t* next_offset, V (&sum)[MR][NV]) {
     V part[kSplit][MR][NV];
 #pragma GCC unroll 4
     for (int s = 0; s < kSplit; ++s) {
@@ -43,14 +45,21 @@ struct Tile {
       const float* base = args.input + args.tap_offset[tap];
 #pragma GCC unroll 16
       for (int i = 0; i < MR; ++i) row[i] = base + row_offset[i];
-      int64_t k = 0;
-      for (; k + kSplit <= args.depth; k += kSplit) {
+      for (int64_t line = 0; line < args.depth; line += kLine) {
+        if (next_offset != nullptr) {
+#pragma GCC unroll 16
+          for (int i = 0; i < MR; ++i) __builtin_prefetch(base + next_offset[i] + line);
+        }
+        const int64_t end = min_of(line + kLine, args.depth);
+        int64_t k = line;
+        for (; k + kSplit <= end; k += kSplit) {
 #pragma GCC unroll 4
-        for (int s = 0; s < kSplit; ++s) step(row, k + s, panel + s * NV * kLanes, part[s]);
-        panel += kSplit * NV * kLanes;
-      }
-      if (kSplit > 1) {
-        for (; k < args.depth; ++k, panel += NV * kLanes) step(row, k, panel, part[0]);
+          for (int s = 0; s < kSplit; ++s) step(row, k + s, panel + s * NV * kLanes, part[s]);
+          panel += kSplit * NV * kLanes;
+        }
+        if (kSplit > 1) {
+          for (; k < end; ++k, panel += NV * kLanes) step(row, k, panel, part[0]);
+        }
       }
     }
 #pragma GCC unroll 16
@@ -82,9 +91,16 @@ struct Tile {
     return j + 1 < NV || tail == kLanes ? L::load(p + j * kLanes) : L::load_partial(p + j * kLanes, tail);
   }
 
-  static void run(const GemmTileArgs& args, const int64_t* row_offset, const int64_t* output_offset) {
+  static void run(const GemmTileArgs& args, const int64_t* row_offset, const int64_t* output_offset,
+                  const int64_t* next_offset) {
+    // The lines to be stored are fetched while the sums grow.
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; ++j) __builtin_prefetch(args.output + output_offset[i] + j * kLanes, 1);
+    }
     V sum[MR][NV];
-    multiply(args, row_offset, sum);
+    multiply(args, row_offset, next_offset, sum);
     const int64_t tail = args.columns - (NV - 1) * kLanes;
     if (args.accumulate) {
 #pragma GCC unroll 16
@@ -169,7 +185,7 @@ void activate_rows(const GemmTileArgs& args, const int64_t* output_offset, int64
   }
 }
 
-using TileFunction = void (*)(const GemmTileArgs&, const int64_t*, const int64_t*);
+using TileFunction = void (*)(const GemmTileArgs&, const int64_t*, const int64_t*, const int64_t*);
 
 template <class L, int NV, int MR>
 void fill_table(TileFunction* table) {
@@ -189,7 +205,9 @@ void run_tiles(const GemmTileArgs& args) {
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int64_t height = args.rows / tiles + (tile < args.rows % tiles ? 1 : 0);
     const int64_t* output_offset = args.output_offset + row;
-    table[height](args, args.row_offset + row, output_offset);
+    const int64_t* row_offset = args.row_offset + row;
+    const bool prefetch = args.prefetch && row + 2 * height <= args.rows;
+    table[height](args, row_offset, output_offset, prefetch ? row_offset + height : nullptr);
     if (args.statistics != nullptr) {
       add_statistics(args, output_offset, height, args.statistics_begin && tile == 0);
     }

@@ -15,6 +15,9 @@ constexpr int kRows = 6;
 constexpr int kRows = 6;
 #endif
 constexpr int kVectors = 2;
+// Pixels between the prefetch of a left operand and its use: its lines lie a pixel apart, too far for
+// hardware.
+constexpr int64_t kAhead = 12;
 
 template <class L, int MR, int NV>
 struct Tile {
@@ -41,6 +44,8 @@ struct Tile {
       const float* left = args.left + row + args.left_offset[segment];
       const float* right = args.right + args.right_offset[segment];
       for (int64_t i = 0; i < args.length; ++i) {
+        __builtin_prefetch(left + kAhead * args.left_step);
+        __builtin_prefetch(left + kAhead * args.left_step + MR - 1);
         pixel(left, right, tail, sum);
         left += args.left_step;
         right += args.right_step;
