@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A line of code knows its room; these tests read the sources of the repository."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CPP = sorted([*ROOT.glob("cpp/**/*.cpp"), *ROOT.glob("cpp/**/*.h")])
+PYTHON = sorted(ROOT.glob("python/cnncore/**/*.py"))
+C_HEADERS = {"cstddef", "cstdint"}
+LINES_AT_MOST = 600
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def places(pattern: str, files: list[Path]) -> set[str]:
+    return {relative(path) for path in files if re.search(pattern, path.read_text(), re.MULTILINE)}
+
+
+def test_there_are_sources() -> None:
+    assert len(CPP) > 20
+    assert len(PYTHON) > 20
+
+
+def test_vectors_only_in_kernels() -> None:
+    found = places(r"immintrin\.h|arm_neon\.h|\b_mm\d*_\w+|\"isa/vec\.h\"", CPP)
+    # parallel.cpp sets the mode for denormals, a register of the same headers.
+    allowed = {"cpp/isa/vec.h", "cpp/core/parallel.cpp"}
+    assert {name for name in found - allowed if not name.startswith("cpp/isa/kernels/")} == set()
+
+
+def test_openmp_in_one_file() -> None:
+    assert places(r"#pragma omp|omp\.h|\bomp_\w+\(", CPP) == {"cpp/core/parallel.cpp"}
+
+
+def test_pybind11_only_in_bindings() -> None:
+    assert all(name.startswith("cpp/bind/") for name in places(r"pybind11|Python\.h", CPP))
+
+
+def test_kernels_include_no_standard_library() -> None:
+    """An AVX-512 copy of a std template that the linker keeps would crash an older CPU."""
+    for path in [*ROOT.glob("cpp/isa/kernels/*"), ROOT / "cpp/isa/vec.h"]:
+        for angle, quoted in re.findall(r"#include (?:<([^>]+)>|\"([^\"]+)\")", path.read_text()):
+            if angle:
+                assert angle in C_HEADERS | {"immintrin.h", "arm_neon.h"}, f"{relative(path)}: <{angle}>"
+            else:
+                assert quoted.startswith("isa/"), f"{relative(path)}: {quoted}"
+
+
+def test_kernels_stay_in_the_namespace_of_their_instruction_set() -> None:
+    for path in ROOT.glob("cpp/isa/kernels/*.cpp"):
+        assert re.search(r"namespace CNNCORE_ISA \{", path.read_text()), relative(path)
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Yield (absolute name, whether it is imported when the module is) of every import."""
+    package = ["cnncore", *path.relative_to(ROOT / "python/cnncore").parts[:-1]]
+    tree = ast.parse(path.read_text())
+    lazy = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, id(node) not in lazy
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            name = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield f"{name}.{alias.name}", id(node) not in lazy
+
+
+ABOVE = {
+    "graph": ("nn", "optim", "train", "data", "models", "io", "cli", "bench"),
+    "ops": ("nn", "optim", "train", "data", "models", "io", "cli", "bench"),
+    "nn": ("train", "data", "models", "cli", "bench"),
+    "optim": ("train", "data", "models", "cli", "bench"),
+    "data": ("nn", "optim", "train", "models", "cli", "bench"),
+    "io": ("train", "data", "models", "cli", "bench"),
+    "train": ("models", "cli", "bench"),
+    "models": ("train", "data", "cli", "bench"),
+    "bench": ("cli",),
+}
+
+
+@pytest.mark.parametrize("package", ABOVE)
+def test_packages_do_not_import_those_above_them(package: str) -> None:
+    for path in PYTHON:
+        if path.relative_to(ROOT / "python/cnncore").parts[0] != package:
+            continue
+        for name, _ in imports(path):
+            assert not any(name.startswith(f"cnncore.{above}.") for above in ABOVE[package]), (
+                f"{relative(path)} imports {name}"
+            )
+
+
+def test_numpy_is_the_only_dependency() -> None:
+    import sys
+
+    for path in PYTHON:
+        for name, at_once in imports(path):
+            top = name.partition(".")[0]
+            if at_once:
+                assert top in {"cnncore", "numpy", "__future__"} | sys.stdlib_module_names, (
+                    f"{relative(path)}: {name}"
+                )
+
+
+def test_every_source_names_its_licence() -> None:
+    for path in [*CPP, *PYTHON, *ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/**/*.py")]:
+        assert "SPDX-License-Identifier: Apache-2.0" in path.read_text()[:200], relative(path)
+
+
+def test_files_stay_readable() -> None:
+    for path in [*CPP, *PYTHON, *ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/**/*.py")]:
+        lines = len(path.read_text().splitlines())
+        assert lines <= LINES_AT_MOST, f"{relative(path)} has {lines} lines"
+
+
+def test_no_path_of_one_machine() -> None:
+    pattern = re.compile(r"/(?:home|root|Users|work)/\w")
+    for path in [
+        *CPP,
+        *PYTHON,
+        *ROOT.glob("tests/**/*.py"),
+        *ROOT.glob("benchmarks/**/*.py"),
+        *ROOT.glob("*.*"),
+    ]:
+        if path.is_file():
+            assert not pattern.search(path.read_text()), relative(path)
