@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,10 @@ def test_wrong_usage_ends_with_2(capsys: Capture, arguments: list[str], message:
             ["summary", "lenet5", "--input", "1,1,28"],
             "expected an input of batch,channels,height,width, got (1, 1, 28)",
         ),
-        (["bench", "--networks", "absent"], "absent"),
+        (
+            ["bench", "--networks", "absent"],
+            "expected networks among lenet5, mnist_cnn, resnet20, got 'absent'",
+        ),
     ],
 )
 def test_failures_end_with_1_and_one_line(capsys: Capture, arguments: list[str], message: str) -> None:
@@ -174,7 +178,7 @@ def test_a_closed_pipe_is_no_error() -> None:
 def test_the_learning_rate_rises_and_falls() -> None:
     rates = [learning_rate(0.5, step, 100) for step in range(100)]
     assert max(rates) == rates[9] == 0.5
-    assert all(a < b for a, b in zip(rates[:9], rates[1:10], strict=True))
-    assert all(a > b for a, b in zip(rates[9:], rates[10:], strict=False))
+    assert all(a < b for a, b in pairwise(rates[:10]))
+    assert all(a > b for a, b in pairwise(rates[9:]))
     assert 0 < rates[-1] < 1e-3
     assert learning_rate(0.5, 0, 1) == 0.5

@@ -6,8 +6,7 @@ from __future__ import annotations
 import argparse
 import os
 
-import cnncore
-
+from ..model_summary import summary
 from . import model_file
 from .networks import USUAL_INPUT, build, names
 from .output import print_result
@@ -28,7 +27,7 @@ def run(options: argparse.Namespace) -> None:
         model, description = model_file.load(options.model)
         shape = options.input or (1, *description.image)
         _check(shape)
-    table = cnncore.summary(model, shape)
+    table = summary(model, shape)
     print_result(
         options,
         str(table),
