@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from . import bench, data, io, models, nn, ops, optim, train
     from .grad_check import grad_check
     from .io import load, load_into, save
+    from .model_summary import summary
     from .predictor import Predictor, compile
     from .runtime import (
         get_accuracy,
@@ -49,6 +50,7 @@ _NAMES = {
     "load": "io",
     "load_into": "io",
     "save": "io",
+    "summary": "model_summary",
     **dict.fromkeys(
         (
             "get_accuracy",
@@ -64,8 +66,37 @@ _NAMES = {
     ),
 }
 
-__all__ = ["__version__", *_MODULES, *_NAMES]  # noqa: PLE0604
-
+__all__ = [
+    "History",
+    "Predictor",
+    "Trainer",
+    "__version__",
+    "bench",
+    "compile",
+    "data",
+    "get_accuracy",
+    "get_num_threads",
+    "grad",
+    "grad_check",
+    "info",
+    "io",
+    "load",
+    "load_into",
+    "manual_seed",
+    "measure_peak",
+    "models",
+    "nn",
+    "ops",
+    "optim",
+    "save",
+    "set_accuracy",
+    "set_num_threads",
+    "summary",
+    "threads",
+    "train",
+    "train_step",
+    "value_and_grad",
+]
 
 load_core()
 

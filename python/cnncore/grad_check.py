@@ -23,8 +23,8 @@ def grad_check(
 ) -> float:
     """Compare the gradient of `fn` by each floating-point input with central differences.
 
-    A tensor result is weighted by fixed random numbers to make it a scalar. As kernels compute in float32, the
-    difference quotient itself is only good to about 1e-7 * |result| / step.
+    A tensor result is weighted by fixed random numbers to make it a scalar. As kernels compute in
+    float32, the difference quotient itself is only good to about 1e-7 * |result| / step.
 
     Args:
         fn: function of tensors that returns a tensor (or (tensor, ...)).
@@ -78,7 +78,9 @@ def grad_check(
             if not error <= worst:
                 worst = error
                 at = tuple(int(i) for i in index)
-                place = f"input {position} at {at}: gradient {float(gradient[index]):.6g}, differences {expected:.6g}"
+                place = (
+                    f"input {position} at {at}: {float(gradient[index]):.6g}, differences say {expected:.6g}"
+                )
     if not worst <= tolerance:
         raise AssertionError(f"relative error {worst:.3g} is above {tolerance}: {place}")
     return worst

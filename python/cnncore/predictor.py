@@ -46,8 +46,8 @@ def _peak(threads: int) -> dict[str, Any]:
 class Predictor:
     """A model compiled for inference: a snapshot of its weights, folded and packed for this machine.
 
-    Made by `compile`. Calls may come from several threads. Pickling keeps the graph and the weights; they are
-    packed anew for the machine that loads them, which does not need the model's class.
+    Made by `compile`. Calls may come from several threads. Pickling keeps the graph and the weights; they
+    are packed anew on the machine that loads them, which does not need the model's class.
     """
 
     def __init__(self, graph: Graph, rebuild: Rebuild) -> None:
@@ -110,7 +110,7 @@ class Predictor:
         return rows
 
     def profile(self, *inputs: Any, repeats: int = 5) -> Table:
-        """Return a row for each step of a run: ms (the least of `repeats`), GFLOP/s, GB/s, % of the peak."""
+        """Return a row for each step of a run: ms (the least of `repeats`), GFLOP/s, GB/s, % of peak."""
         arrays = [to_array(x) for x in inputs]
         self(*arrays)
         seconds = np.min([self._executable.profile(arrays)[1] for _ in range(max(1, repeats))], axis=0)
@@ -151,7 +151,9 @@ def _shapes(input_shape: Any) -> list[tuple[int, ...]]:
     shapes = []
     for shape in input_shape if several else [input_shape]:
         if not isinstance(shape, Sequence) or not all(hasattr(n, "__index__") for n in shape):
-            raise TypeError(f"expected input_shape as a tuple of ints (or a list of such), got {input_shape!r}")
+            raise TypeError(
+                f"expected input_shape as a tuple of ints (or a list of such), got {input_shape!r}"
+            )
         extents = tuple(n.__index__() for n in shape)
         if min(extents, default=1) < 1:
             raise ValueError(f"expected extents of at least 1, got input_shape {input_shape!r}")

@@ -142,11 +142,13 @@ def value_and_grad(fn: Callable[..., Any], params: Any) -> Callable[..., tuple[A
 
     Args:
         fn: function of tensors that returns a scalar loss, or (loss, anything else...).
-        params: Parameters as a list or another iterable, or a dict such as ``dict(model.named_parameters())``.
+        params: Parameters as a list or another iterable, or a dict such as
+            ``dict(model.named_parameters())``.
 
     Returns:
-        A function of fn's inputs (arrays) that returns (what fn returns, grads). grads is a list in the order of
-        `params`, or a dict with its keys; parameters that the loss does not depend on have gradient 0.
+        A function of fn's inputs (arrays) that returns (what fn returns, grads). grads is a list in the
+        order of `params`, or a dict with its keys; parameters that the loss does not depend on have
+        gradient 0.
 
     >>> import numpy as np
     >>> import cnncore as cc
@@ -205,8 +207,8 @@ def grad(fn: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[.
 class OptimizerUpdate(Op):
     """[hyper, gradient scale?, (p, g, slots...) of each parameter] -> [(p', slots'...) of each], in place.
 
-    attrs: step (the name of the machine's step), count (tensors per parameter, the gradient not counted), and
-    "settings" of the step.
+    attrs: step (the name of the machine's step), count (tensors per parameter, without the gradient),
+    settings (those of the machine's step).
     """
 
     name = "optimizer_update"
@@ -220,7 +222,10 @@ class OptimizerUpdate(Op):
 
     def lower(self, node: Node, builder: Any) -> None:
         builder.step(
-            node.attrs["step"], builder.slots(node.inputs), builder.slots(node.outputs), node.attrs["settings"]
+            node.attrs["step"],
+            builder.slots(node.inputs),
+            builder.slots(node.outputs),
+            node.attrs["settings"],
         )
 
 
@@ -263,7 +268,8 @@ class TrainStep(_Function):
             raise ValueError("the loss depends on none of the optimizer's parameters (or all are frozen)")
         grads = add_gradients(graph, loss, [tensor for _, _, tensor in wanted])
         for number in range(len(self.optimizer.param_groups)):
-            self._add_update(graph, number, [(p, t, g) for (n, p, t), g in zip(wanted, grads, strict=True) if n == number])
+            mine = [(p, t, g) for (n, p, t), g in zip(wanted, grads, strict=True) if n == number]
+            self._add_update(graph, number, mine)
         simplify(graph)
         fuse(graph, inference=False)
 
@@ -275,7 +281,9 @@ class TrainStep(_Function):
         program.settings = self._settings()
         return program
 
-    def _add_update(self, graph: Graph, number: int, triples: list[tuple[Any, Tensor, Tensor | None]]) -> None:
+    def _add_update(
+        self, graph: Graph, number: int, triples: list[tuple[Any, Tensor, Tensor | None]]
+    ) -> None:
         """Add the update of one parameter group, for the parameters that have a gradient."""
         optimizer = self.optimizer
         inputs: list[Tensor | None] = [_bound(optimizer.hyper(number).view(np.int64)), None]
@@ -316,8 +324,8 @@ def train_step(fn: Callable[..., Any], optimizer: OptimizerLike) -> TrainStep:
 
     Returns:
         A function of fn's inputs (arrays) that runs one step, without Python's global lock, and
-        returns the loss (a float) or (loss, aux...). It is compiled once for each combination of input shapes, and
-        anew when a module or `requires_grad` has changed. Several steps may share modules.
+        returns the loss (a float) or (loss, aux...). It is compiled once for each combination of input
+        shapes, and anew when a module or `requires_grad` has changed. Several steps may share modules.
 
     >>> import numpy as np
     >>> import cnncore as cc

@@ -23,7 +23,7 @@ def add_gradients(graph: Graph, loss: Tensor, wrt: Sequence[Tensor]) -> list[Ten
         wrt: tensors to differentiate by.
 
     Returns:
-        For each of `wrt` its gradient, of the same shape and layout, or None where `loss` does not depend on it.
+        For each of `wrt` its gradient, of the same shape and layout; None where `loss` does not depend on it.
     """
     if loss.size != 1 or loss.dtype != "float32":
         raise ValueError(
@@ -34,7 +34,7 @@ def add_gradients(graph: Graph, loss: Tensor, wrt: Sequence[Tensor]) -> list[Ten
     active = []
     for node in graph.nodes:
         if node.op.differentiable and any(tensor in needed for tensor in node.inputs):
-            needed.update(tensor for tensor in node.outputs if tensor is not None and tensor.dtype == "float32")
+            needed.update(t for t in node.outputs if t is not None and t.dtype == "float32")
             active.append(node)
     grads: dict[Tensor, Tensor] = {loss: Tensor(loss.shape, source=np.ones(loss.shape, np.float32))}
     with building(graph):

@@ -13,6 +13,7 @@ from .simplify import simplify
 from .tensor import Graph, Tensor
 from .trace import as_tensor, building, emit, is_stored, map_tree, trace
 
+
 class Rebuild:
     """Puts arrays where a function's result had tensors."""
 

@@ -26,7 +26,7 @@ def operator(*tensors: str) -> Callable[[Callable[P, Tensor]], Callable[P, Any]]
     """Make a function that adds nodes for symbolic tensors also take arrays, and return arrays then.
 
     Args:
-        tensors: names of the arguments that are tensors; they may also be numbers or None, or lists of tensors.
+        tensors: names of the arguments that are tensors (or numbers, None, lists of tensors).
     """
 
     def decorate(fn: Callable[P, Tensor]) -> Callable[P, Any]:
@@ -68,7 +68,9 @@ def _array(value: Any, op: str, arrays: list[Any]) -> Any:
             return value
         if isinstance(value, Tensor):
             raise RuntimeError(f"[{op}] symbolic tensors can only be used inside a traced function")
-        if isinstance(value, (list, tuple)) and any(not isinstance(v, (int, float, list, tuple)) for v in value):
+        if isinstance(value, (list, tuple)) and any(
+            not isinstance(v, (int, float, list, tuple)) for v in value
+        ):
             parts = [to_array(v, op) for v in value]
             arrays.extend(parts)
             return parts

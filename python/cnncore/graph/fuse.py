@@ -13,7 +13,7 @@ from typing import Any
 
 from .op import OPS
 from .simplify import remove_dead
-from .tensor import Graph, Node, Tensor, layout_matters
+from .tensor import Graph, Node, Tensor, layout_matters, present
 from .trace import at, building
 
 RESIDUAL = {"conv_forward": 3, "batch_norm_apply": 5, "conv_backward_data": 2}
@@ -106,12 +106,11 @@ def _statistics(fusion: _Fusion, node: Node) -> bool:
     if before.attrs["activation"] != "none" or before.inputs[3] is not None:
         return False
     source, weight = before.inputs[0], before.inputs[1]
-    assert source is not None and weight is not None
-    rows = choose("forward", source.shape, weight.shape, before.attrs)["statistics_rows"]
+    rows = choose("forward", present(source).shape, present(weight).shape, before.attrs)["statistics_rows"]
     if rows == 0:
         return False
     statistics = node.output
-    statistics.shape = (rows, 3, weight.shape[0])
+    statistics.shape = (rows, 3, present(weight).shape[0])
     statistics.node = before
     before.outputs[1] = statistics
     before.attrs["statistics_rows"] = rows
@@ -133,7 +132,7 @@ def _batch_norm(fusion: _Fusion, node: Node) -> bool:
     known = (weight, bias, mean, gamma, beta)
     if any(tensor is not None and tensor.source is None for tensor in known):
         return False
-    assert weight is not None and mean is not None and invstd is not None
+    weight, mean, invstd = present(weight), present(mean), present(invstd)
     with at(before.path):
         scale = invstd if gamma is None else elementwise("mul", gamma, invstd)
         column = reshape_to(scale, weight.shape[:1] + (1,) * (weight.ndim - 1))
@@ -176,9 +175,10 @@ def _flattened_linear(fusion: _Fusion, node: Node) -> bool:
     with at(node.path):
         filters = reshape_to(weight, (weight.shape[0], image.shape[1], *kernel))
         y = convolve(image, filters, bias, attrs)
-        assert y.node is not None
-        y.node.attrs.update(activation=node.attrs["activation"], alpha=node.attrs["alpha"])
-        fusion.graph.nodes.append(Node(OPS["reshape"], [y], [node.output], {"shape": node.output.shape}, node.path))
+        fusion.graph.nodes[-1].attrs.update(activation=node.attrs["activation"], alpha=node.attrs["alpha"])
+        fusion.graph.nodes.append(
+            Node(OPS["reshape"], [y], [node.output], {"shape": node.output.shape}, node.path)
+        )
     return True
 
 

@@ -114,9 +114,7 @@ def _reuse_in_place(steps: Sequence[Step]) -> None:
                 last[root] = end
 
 
-def _regions(
-    steps: Sequence[Step], inputs: Sequence[Slot], workspace: Callable[[Step], int]
-) -> list[Region]:
+def _regions(steps: Sequence[Step], inputs: Sequence[Slot], workspace: Callable[[Step], int]) -> list[Region]:
     regions: dict[Slot, Region] = {slot: Region(slot.nbytes, -1, -1, slot) for slot in inputs}
     work: list[Region] = []
     for i, step in enumerate(steps):

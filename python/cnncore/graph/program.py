@@ -22,8 +22,8 @@ from .trace import is_stored
 class Memory:
     """Bytes a program works with.
 
-    weights: parameters, buffers and constants, and what was packed or folded from them; activations: the
-    values between steps; workspace: what steps need while they run, on all threads.
+    weights: parameters, buffers and constants, and what was packed or folded from them; activations:
+    the values between steps; workspace: what steps need while they run, on all threads.
     """
 
     weights: int

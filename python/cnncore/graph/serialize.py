@@ -38,7 +38,13 @@ def describe(graph: Graph) -> dict[str, Any]:
         return numbers[tensor]
 
     nodes = [
-        (node.op.name, [number(t) for t in node.inputs], [number(t) for t in node.outputs], node.attrs, node.path)
+        (
+            node.op.name,
+            [number(t) for t in node.inputs],
+            [number(t) for t in node.outputs],
+            node.attrs,
+            node.path,
+        )
         for node in graph.nodes
     ]
     inputs = [number(t) for t in graph.inputs]

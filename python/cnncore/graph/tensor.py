@@ -70,8 +70,8 @@ class Tensor:
 
     def _no_value(self, *_: Any, **__: Any) -> Any:
         raise TypeError(
-            f"a symbolic tensor of shape {self.shape} has no value while the function is being traced: it cannot "
-            "decide a Python branch, become a number or a numpy array; use cnncore.ops on it"
+            f"a symbolic tensor of shape {self.shape} has no value while a function is being traced: it "
+            "cannot decide a Python branch, become a number or a numpy array; use cnncore.ops on it"
         )
 
     __bool__ = __float__ = __int__ = __index__ = __array__ = _no_value
@@ -146,7 +146,7 @@ class Tensor:
     # -- methods --------------------------------------------------------------------------------
 
     @property
-    def T(self) -> Any:
+    def T(self) -> Any:  # noqa: N802  (numpy's name)
         return _ops().permute(self, tuple(range(self.ndim))[::-1])
 
     def reshape(self, *shape: Any) -> Any:
@@ -268,6 +268,12 @@ class Graph:
     def results(self) -> list[Tensor]:
         """Return every tensor the graph is run for."""
         return self.outputs + [new for _, new in self.updates] + [flag for flag, _ in self.checks]
+
+
+def present(tensor: Tensor | None) -> Tensor:
+    """Return an input, output or gradient that cannot be absent."""
+    assert tensor is not None
+    return tensor
 
 
 def dense_strides(shape: Shape, layout: str) -> Shape:

@@ -165,10 +165,13 @@ def to_array(value: Any, op: str = "input") -> NDArray[Any]:
         raise TypeError(f"[{where(op)}] expected an array of real numbers, got dtype {value.dtype}")
     if value.size == 0:
         raise ValueError(f"[{where(op)}] expected a non-empty array, got shape {value.shape}")
-    return value
+    array: NDArray[Any] = value
+    return array
 
 
-def trace(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any] | None = None) -> tuple[Graph, Any]:
+def trace(
+    fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any] | None = None
+) -> tuple[Graph, Any]:
     """Record `fn(*args, **kwargs)` as a graph.
 
     Arrays among the arguments (also inside lists, tuples and dicts) become the graph's inputs, in

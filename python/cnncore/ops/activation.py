@@ -9,7 +9,7 @@ from typing import Any
 from ..graph.eager import operator
 from ..graph.lower import Builder
 from ..graph.op import OPS, Op, Spec
-from ..graph.tensor import Node, Tensor
+from ..graph.tensor import Node, Tensor, present
 from ..graph.trace import emit
 from .check import float_tensor
 from .elementwise import elementwise
@@ -24,8 +24,7 @@ class ActivationBackward(Op):
     name = "activation_backward"
 
     def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
-        grad, y = inputs
-        assert grad is not None and y is not None
+        y = present(inputs[1])
         bias: Spec | None = ((y.shape[1],), "float32", "c") if attrs["with_bias"] else None
         return [(y.shape, "float32", y.layout), bias]
 
@@ -34,14 +33,12 @@ class ActivationBackward(Op):
     ) -> Sequence[Tensor | None]:
         from .shape import expand_to, reshape_to
 
-        y = node.inputs[1]
-        assert y is not None
+        y = present(node.inputs[1])
         total = grads[0]
         if grads[1] is not None:
             spread = expand_to(reshape_to(grads[1], (1, y.shape[1]) + (1,) * (y.ndim - 2)), y.shape)
             total = spread if total is None else elementwise("add", total, spread)
-        assert total is not None
-        return [activation_backward(total, y, node.attrs, False)[0], None]
+        return [activation_backward(present(total), y, node.attrs, False)[0], None]
 
     def lower(self, node: Node, builder: Builder) -> None:
         attrs = {key: value for key, value in node.attrs.items() if key != "with_bias"}

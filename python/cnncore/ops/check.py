@@ -106,7 +106,8 @@ def broadcast_shape(shapes: Sequence[Shape], op: str) -> Shape:
                 if result[-axis] not in (1, extent):
                     listed = " and ".join(str(s) for s in shapes)
                     raise shape_error(
-                        op, f"shapes {listed} do not fit together: axis {-axis} is {result[-axis]} and {extent}"
+                        op,
+                        f"shapes {listed} do not fit together: axis {-axis} is {result[-axis]} and {extent}",
                     )
                 result[-axis] = extent
     return tuple(result)

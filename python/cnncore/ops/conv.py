@@ -12,7 +12,7 @@ import numpy as np
 from ..graph.eager import operator
 from ..graph.lower import Builder
 from ..graph.op import OPS, Op, Spec
-from ..graph.tensor import Node, Shape, Tensor
+from ..graph.tensor import Node, Shape, Tensor, present
 from ..graph.trace import dtype_error, emit, shape_error
 from .activation import activation_backward
 from .check import channels_hint, float_tensor, integers, optional_float, require_rank
@@ -40,7 +40,7 @@ class ConvForward(Op):
     def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
         x, weight = _two(node.inputs)
         needs_weight, needs_bias = needs[1], len(needs) > 2 and needs[2]
-        grad = with_layout(_first(grads), "channels_last")
+        grad = with_layout(present(grads[0]), "channels_last")
         grad_weight = grad_bias = grad_input = None
         if node.attrs["activation"] != "none":
             grad, grad_bias = activation_backward(grad, node.output, node.attrs, needs_bias)
@@ -75,7 +75,7 @@ class ConvBackwardData(Op):
 
     def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
         grad_output, weight = _two(node.inputs)
-        grad = with_layout(_first(grads), "channels_last")
+        grad = with_layout(present(grads[0]), "channels_last")
         again = convolve(grad, weight, None, node.attrs) if needs[0] else None
         grad_weight = None
         if needs[1]:
@@ -110,7 +110,7 @@ class ConvBackwardWeight(Op):
         x, grad_output = _two(node.inputs)
         if grads[1] is not None:
             raise NotImplementedError("the gradient of a bias' gradient is not available")
-        weight = with_layout(_first(grads), "c")
+        weight = with_layout(present(grads[0]), "c")
         return [
             backward_data(grad_output, weight, x.shape, node.attrs) if needs[0] else None,
             convolve(x, weight, None, node.attrs) if needs[1] else None,
@@ -123,20 +123,16 @@ class ConvBackwardWeight(Op):
         attrs = geometry(node.attrs)
         attrs.update(weight_shape=list(shape), algorithm=choice["algorithm"])
         builder.step(
-            node.op.name, builder.slots(node.inputs), builder.slots(node.outputs), attrs, refused=choice["refused"]
+            node.op.name,
+            builder.slots(node.inputs),
+            builder.slots(node.outputs),
+            attrs,
+            refused=choice["refused"],
         )
 
 
-def _first(tensors: Grads) -> Tensor:
-    first = tensors[0]
-    assert first is not None
-    return first
-
-
 def _two(tensors: Grads) -> tuple[Tensor, Tensor]:
-    first, second = tensors[0], tensors[1]
-    assert first is not None and second is not None
-    return first, second
+    return present(tensors[0]), present(tensors[1])
 
 
 # -- nodes -----------------------------------------------------------------------------------------
@@ -157,7 +153,9 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, attrs: dict[str, An
 def backward_data(grad: Tensor, weight: Tensor, input_shape: Shape, attrs: dict[str, Any]) -> Tensor:
     """Add the gradient of a convolution by its input."""
     settings = {**geometry(attrs), "input_shape": input_shape}
-    return emit(OPS["conv_backward_data"], [with_layout(grad, "channels_last"), weight, None], settings).output
+    return emit(
+        OPS["conv_backward_data"], [with_layout(grad, "channels_last"), weight, None], settings
+    ).output
 
 
 def backward_weight(
@@ -187,7 +185,9 @@ def _choose(
     from .. import _core
 
     attrs = dict(zip(GEOMETRY, values, strict=True))
-    choice: dict[str, Any] = _core.conv_choose(direction, list(input_shape), list(weight_shape), attrs, accuracy)
+    choice: dict[str, Any] = _core.conv_choose(
+        direction, list(input_shape), list(weight_shape), attrs, accuracy
+    )
     return choice
 
 
@@ -258,15 +258,19 @@ def _groups(groups: Any, op: str) -> int:
 def _check_channels(x: Tensor, weight: Tensor, bias: Tensor | None, groups: int, op: str) -> None:
     channels = weight.shape[1] * groups
     if weight.shape[0] % groups:
-        raise shape_error(op, f"expected output channels divisible by groups, got {weight.shape[0]} and {groups}")
+        raise shape_error(
+            op, f"expected output channels divisible by groups, got {weight.shape[0]} and {groups}"
+        )
     if x.shape[1] != channels:
         raise shape_error(
             op,
-            f"expected input with {channels} channels (weight is {weight.shape}, groups={groups}), got {x.shape}."
-            + channels_hint(x.shape, channels),
+            f"expected input with {channels} channels (weight is {weight.shape}, groups={groups}), "
+            f"got {x.shape}." + channels_hint(x.shape, channels),
         )
     if bias is not None and bias.shape != weight.shape[:1]:
-        raise shape_error(op, f"expected bias of shape {weight.shape[:1]} (weight is {weight.shape}), got {bias.shape}")
+        raise shape_error(
+            op, f"expected bias of shape {weight.shape[:1]} (weight is {weight.shape}), got {bias.shape}"
+        )
 
 
 def conv(
@@ -284,7 +288,9 @@ def conv(
     x, w, b = float_tensor(input, op), float_tensor(weight, op), optional_float(bias, op)
     require_rank(x, rank + 2, op)
     if w.ndim != rank + 2:
-        raise shape_error(op, f"expected weight (out channels, in channels / groups, *kernel), got shape {w.shape}")
+        raise shape_error(
+            op, f"expected weight (out channels, in channels / groups, *kernel), got shape {w.shape}"
+        )
     groups = _groups(groups, op)
     _check_channels(x, w, b, groups, op)
     stride, dilation = integers(stride, rank, "stride", op), integers(dilation, rank, "dilation", op)

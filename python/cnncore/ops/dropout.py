@@ -9,7 +9,7 @@ from typing import Any
 from ..graph.eager import operator
 from ..graph.lower import Builder
 from ..graph.op import OPS, Op, Spec
-from ..graph.tensor import Node, Tensor
+from ..graph.tensor import Node, Tensor, present
 from ..graph.trace import current_graph, emit, shape_error
 from .check import float_tensor
 from .shape import with_layout
@@ -23,15 +23,14 @@ class Dropout(Op):
     varies = True
 
     def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
-        x = inputs[0]
-        assert x is not None
+        x = present(inputs[0])
         return [(x.shape, "float32", x.layout)]
 
     def gradient(
         self, node: Node, grads: Sequence[Tensor | None], needs: Sequence[bool]
     ) -> Sequence[Tensor | None]:
-        assert grads[0] is not None
-        return [emit(OPS["dropout"], [with_layout(grads[0], node.output.layout)], node.attrs).output]
+        grad = with_layout(present(grads[0]), node.output.layout)
+        return [emit(OPS["dropout"], [grad], node.attrs).output]
 
     def lower(self, node: Node, builder: Builder) -> None:
         inputs = [*builder.slots(node.inputs), builder.bind_rng()]

@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from math import log as log_of
 from typing import Any
 
+import numpy as np
+
 from ..graph.eager import operator
 from ..graph.lower import Builder
 from ..graph.op import OPS, Op, Spec
-from ..graph.tensor import Node, Tensor, layout_matters
+from ..graph.tensor import Node, Tensor, layout_matters, present
 from ..graph.trace import dtype_error, emit
 from .check import broadcast_shape, float_tensor, is_number
 
@@ -30,8 +32,7 @@ class Elementwise(Op):
     def gradient(
         self, node: Node, grads: Sequence[Tensor | None], needs: Sequence[bool]
     ) -> Sequence[Tensor | None]:
-        grad = grads[0]
-        assert grad is not None
+        grad = present(grads[0])
         function = node.attrs["function"]
         rules = GRADIENTS.get(function)
         if rules is None:
@@ -46,7 +47,9 @@ class Elementwise(Op):
         same = [
             (0, i)
             for i, x in enumerate(_inputs(node))
-            if x.shape == y.shape and x.dtype == y.dtype and (x.layout == y.layout or not layout_matters(x.shape))
+            if x.shape == y.shape
+            and x.dtype == y.dtype
+            and (x.layout == y.layout or not layout_matters(x.shape))
         ]
         attrs = {key: value for key, value in node.attrs.items() if key != "dtype"}
         builder.step("elementwise", builder.slots(node.inputs), builder.slots(node.outputs), attrs, same)
@@ -111,8 +114,7 @@ def _backward(function: str, saved: str) -> tuple[Rule]:
     """The rule of a unary function whose kernel `<function>_backward` takes the result or the argument."""
 
     def rule(grad: Tensor, node: Node) -> Tensor:
-        other = node.output if saved == "result" else node.inputs[0]
-        assert other is not None
+        other = node.output if saved == "result" else present(node.inputs[0])
         alpha, beta = node.attrs.get("alpha", 0.0), node.attrs.get("beta", 0.0)
         return elementwise(f"{function}_backward", grad, other, alpha=alpha, beta=beta)
 
@@ -120,9 +122,7 @@ def _backward(function: str, saved: str) -> tuple[Rule]:
 
 
 def _x(node: Node, i: int) -> Tensor:
-    tensor = node.inputs[i]
-    assert tensor is not None
-    return tensor
+    return present(node.inputs[i])
 
 
 def _neg(grad: Tensor) -> Tensor:
@@ -187,8 +187,6 @@ GRADIENTS: dict[str, tuple[Rule | None, ...]] = {
 
 
 def _zero() -> Tensor:
-    import numpy as np
-
     return Tensor((), "float32", "c", np.zeros((), np.float32))
 
 

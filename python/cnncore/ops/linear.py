@@ -9,7 +9,7 @@ from typing import Any
 from ..graph.eager import operator
 from ..graph.lower import Builder
 from ..graph.op import OPS, Op, Spec
-from ..graph.tensor import Node, Tensor
+from ..graph.tensor import Node, Tensor, present
 from ..graph.trace import emit, shape_error
 from .check import broadcast_shape, float_tensor, optional_float
 from .conv import convolve
@@ -25,8 +25,7 @@ class MatMul(Op):
     name = "matmul"
 
     def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
-        a, b = inputs
-        assert a is not None and b is not None
+        a, b = present(inputs[0]), present(inputs[1])
         rows = a.shape[-1] if attrs["transpose_a"] else a.shape[-2]
         columns = b.shape[-2] if attrs["transpose_b"] else b.shape[-1]
         batch = broadcast_shape([a.shape[:-2], b.shape[:-2]], "matmul") if a.ndim > 2 or b.ndim > 2 else ()
@@ -35,9 +34,7 @@ class MatMul(Op):
     def gradient(
         self, node: Node, grads: Sequence[Tensor | None], needs: Sequence[bool]
     ) -> Sequence[Tensor | None]:
-        a, b = node.inputs
-        grad = grads[0]
-        assert a is not None and b is not None and grad is not None
+        a, b, grad = present(node.inputs[0]), present(node.inputs[1]), present(grads[0])
         ta, tb = node.attrs["transpose_a"], node.attrs["transpose_b"]
         grad_a = grad_b = None
         if needs[0]:
@@ -60,7 +57,7 @@ def multiply(a: Tensor, b: Tensor, transpose_a: bool, transpose_b: bool) -> Tens
 
 @operator("input", "other")
 def matmul(input: Any, other: Any) -> Tensor:
-    """Return the matrix product, with numpy's rules: batch axes broadcast, vectors get an axis for the product.
+    """Return the matrix product by numpy's rules: batch axes broadcast, vectors get an axis for it.
 
     >>> from cnncore import ops
     >>> ops.matmul([[1, 2], [3, 4]], [1, 1]).tolist()

@@ -9,7 +9,7 @@ from typing import Any
 from ..graph.eager import operator
 from ..graph.lower import Builder
 from ..graph.op import OPS, Op, Spec
-from ..graph.tensor import Node, Tensor
+from ..graph.tensor import Node, Tensor, present
 from ..graph.trace import as_tensor, current_graph, dtype_error, emit, shape_error, where
 from .check import float_tensor, optional_float
 from .elementwise import cast, elementwise
@@ -27,8 +27,7 @@ class CrossEntropy(Op):
     name = "cross_entropy"
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        target = inputs[1]
-        assert target is not None
+        target = present(inputs[1])
         shape = target.shape if attrs["reduction"] == "none" else ()
         return [
             (shape, "float32", "channels_last"),
@@ -51,8 +50,7 @@ class CrossEntropyBackward(Op):
     name = "cross_entropy_backward"
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        logits = inputs[1]
-        assert logits is not None
+        logits = present(inputs[1])
         return [(logits.shape, "float32", logits.layout)]
 
     def lower(self, node: Node, builder: Builder) -> None:
@@ -79,7 +77,8 @@ def _labels(target: Any, logits: Tensor, op: str) -> Tensor:
         )
     if labels.shape != _label_shape(logits):
         raise shape_error(
-            op, f"expected labels of shape {_label_shape(logits)} for input {logits.shape}, got {labels.shape}"
+            op,
+            f"expected labels of shape {_label_shape(logits)} for input {logits.shape}, got {labels.shape}",
         )
     return cast(labels, "int64")
 
@@ -133,10 +132,9 @@ def cross_entropy(
         "label_smoothing": float(label_smoothing),
     }
     node = emit(OPS[op], [logits, _labels(labels, logits, op), w], attrs)
-    flag = node.outputs[2]
-    assert flag is not None
-    message = f"[{where(op)}] expected labels from 0 to {logits.shape[1] - 1} (or {int(ignore_index)} to ignore)"
-    current_graph().checks.append((flag, message + ", got {} outside"))
+    known = f"0 to {logits.shape[1] - 1} (or {int(ignore_index)} to ignore)"
+    message = f"[{where(op)}] expected labels from {known}, got {{}} outside"
+    current_graph().checks.append((present(node.outputs[2]), message))
     return node.output
 
 

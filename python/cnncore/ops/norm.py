@@ -10,18 +10,12 @@ from typing import Any
 from ..graph.eager import operator
 from ..graph.lower import Builder
 from ..graph.op import OPS, Op, Spec
-from ..graph.tensor import Node, Tensor, layout_matters
+from ..graph.tensor import Node, Tensor, present
 from ..graph.trace import current_graph, emit, is_stored, shape_error
 from .check import channels_hint, float_tensor, optional_float
 from .shape import with_layout
 
 Grads = Sequence[Tensor | None]
-
-
-def _first(tensors: Grads) -> Tensor:
-    first = tensors[0]
-    assert first is not None
-    return first
 
 
 class BatchNormStatistics(Op):
@@ -31,7 +25,7 @@ class BatchNormStatistics(Op):
     differentiable = False  # batch_norm_backward differentiates through the statistics
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        return [((attrs["rows"], 3, _first(inputs).shape[1]), "float32", "c")]
+        return [((attrs["rows"], 3, present(inputs[0]).shape[1]), "float32", "c")]
 
     def lower(self, node: Node, builder: Builder) -> None:
         builder.step(self.name, builder.slots(node.inputs), builder.slots(node.outputs))
@@ -45,7 +39,7 @@ class BatchNormFinalize(Op):
     writes_updates = True
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        spec: Spec = (_first(inputs).shape[2:], "float32", "c")
+        spec: Spec = (present(inputs[0]).shape[2:], "float32", "c")
         running = spec if inputs[1] is not None else None
         return [spec, spec, running, running]
 
@@ -60,7 +54,7 @@ class BatchNormInvStd(Op):
     differentiable = False
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        return [(_first(inputs).shape, "float32", "c")]
+        return [(present(inputs[0]).shape, "float32", "c")]
 
     def lower(self, node: Node, builder: Builder) -> None:
         builder.node_step(node)
@@ -75,33 +69,36 @@ class BatchNormApply(Op):
     name = "batch_norm_apply"
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        return [(_first(inputs).shape, "float32", "channels_last")]
+        return [(present(inputs[0]).shape, "float32", "channels_last")]
 
     def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
-        x, mean, invstd, weight, bias, residual = node.inputs
+        x, mean, invstd, weight = node.inputs[:4]
         active = node.attrs["activation"] != "none"
         attrs = {**node.attrs, "wanted": (needs[3], needs[4], needs[5])}
-        inputs = [with_layout(_first(grads), "channels_last"), x, mean, invstd, weight]
+        inputs = [with_layout(present(grads[0]), "channels_last"), x, mean, invstd, weight]
         inputs.append(node.output if active else None)
         back = emit(OPS["batch_norm_backward"], inputs, attrs)
-        grad_residual = back.outputs[3] if active else _first(grads)
-        return [back.outputs[0], None, None, back.outputs[1], back.outputs[2], grad_residual if needs[5] else None]
+        grad_residual = back.outputs[3] if active else grads[0]
+        return [back.outputs[0], None, None, *back.outputs[1:3], grad_residual if needs[5] else None]
 
     def lower(self, node: Node, builder: Builder) -> None:
         attrs = {key: node.attrs[key] for key in ("activation", "alpha")}
         builder.step(
-            self.name, builder.slots(node.inputs), builder.slots(node.outputs), attrs, inplace=[(0, 0), (0, 5)]
+            self.name,
+            builder.slots(node.inputs),
+            builder.slots(node.outputs),
+            attrs,
+            inplace=[(0, 0), (0, 5)],
         )
 
 
 class BatchNormBackward(Op):
-    """[grad_output, x, mean, invstd, weight?, y?] -> [grad_input, grad_weight?, grad_bias?, grad_residual?]."""
+    """[grad, x, mean, invstd, weight?, y?] -> [grad_input, grad_weight?, grad_bias?, grad_residual?]."""
 
     name = "batch_norm_backward"
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        x = inputs[1]
-        assert x is not None
+        x = present(inputs[1])
         channels: Spec = ((x.shape[1],), "float32", "c")
         like: Spec = (x.shape, "float32", "channels_last")
         weight, bias, residual = attrs["wanted"]
@@ -180,7 +177,9 @@ def batch_norm(
         if tensor is not None and tensor.shape != (channels,):
             hint = channels_hint(x.shape, tensor.size)
             raise shape_error(
-                op, f"expected input with {tensor.size} channels ({name} is {tensor.shape}), got {x.shape}.{hint}"
+                op,
+                f"expected input with {tensor.size} channels ({name} is {tensor.shape}), "
+                f"got {x.shape}.{hint}",
             )
     x = with_layout(x, "channels_last")
     if training:
@@ -201,8 +200,3 @@ def batch_norm(
         center, invstd = mean, emit(OPS["batch_norm_invstd"], [var], {"eps": float(eps)}).output
     settings = {"activation": "none", "alpha": 0.0, "training": bool(training)}
     return emit(OPS["batch_norm_apply"], [x, center, invstd, w, b, None], settings).output
-
-
-def same_layout(a: Tensor, b: Tensor) -> bool:
-    """Whether element k of one is element k of the other."""
-    return a.shape == b.shape and (a.layout == b.layout or not layout_matters(a.shape))

@@ -10,7 +10,7 @@ from typing import Any
 from ..graph.eager import operator
 from ..graph.lower import Builder
 from ..graph.op import OPS, Op, Spec
-from ..graph.tensor import Node, Shape, Tensor
+from ..graph.tensor import Node, Shape, Tensor, present
 from ..graph.trace import emit, shape_error
 from .check import float_tensor, integers, require_rank
 from .shape import with_layout
@@ -24,7 +24,7 @@ class _Pool(Op):
     index_dtype: str | None = None
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        x = _first(inputs)
+        x = present(inputs[0])
         shape = (*x.shape[:2], *attrs["output"])
         index: Spec | None = None
         if self.index_dtype is not None and attrs.get("with_index"):
@@ -36,9 +36,9 @@ class _Pool(Op):
         return self.index_dtype
 
     def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
-        x = _first(node.inputs)
+        x = present(node.inputs[0])
         attrs = {**node.attrs, "input_shape": x.shape}
-        inputs: list[Tensor] = [with_layout(_first(grads), "channels_last")]
+        inputs: list[Tensor] = [with_layout(present(grads[0]), "channels_last")]
         if self.index_dtype is not None:
             inputs.append(self._index(node))
         return [emit(OPS[f"{self.name}_backward"], inputs, attrs).output]
@@ -47,16 +47,15 @@ class _Pool(Op):
         """Return the positions of the maxima; from now on the forward step writes them."""
         if node.outputs[1] is None:
             node.attrs["with_index"] = True
-            spec = self.infer(node.inputs, node.attrs)[1]
-            assert spec is not None
-            node.outputs[1] = Tensor(*spec)
-            node.outputs[1].node = node
-        index = node.outputs[1]
-        assert index is not None
-        return index
+            index = Tensor(node.output.shape, self._index_dtype(node.attrs))
+            index.node = node
+            node.outputs[1] = index
+        return present(node.outputs[1])
 
     def lower(self, node: Node, builder: Builder) -> None:
-        builder.step(self.name, builder.slots(node.inputs), builder.slots(node.outputs), _settings(node.attrs))
+        builder.step(
+            self.name, builder.slots(node.inputs), builder.slots(node.outputs), _settings(node.attrs)
+        )
 
 
 class _PoolBackward(Op):
@@ -66,17 +65,13 @@ class _PoolBackward(Op):
         return [(attrs["input_shape"], "float32", "channels_last")]
 
     def lower(self, node: Node, builder: Builder) -> None:
-        builder.step(self.name, builder.slots(node.inputs), builder.slots(node.outputs), _settings(node.attrs))
+        builder.step(
+            self.name, builder.slots(node.inputs), builder.slots(node.outputs), _settings(node.attrs)
+        )
 
 
 def _settings(attrs: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in attrs.items() if k not in ("output", "with_index", "input_shape")}
-
-
-def _first(tensors: Grads) -> Tensor:
-    first = tensors[0]
-    assert first is not None
-    return first
 
 
 class MaxPool(_Pool):
@@ -102,7 +97,7 @@ class AvgPoolBackward(_PoolBackward):
 
     def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
         attrs = {k: v for k, v in node.attrs.items() if k != "input_shape"}
-        return [emit(OPS["avg_pool"], [with_layout(_first(grads), "channels_last")], attrs).output]
+        return [emit(OPS["avg_pool"], [with_layout(present(grads[0]), "channels_last")], attrs).output]
 
 
 class AdaptiveAvgPool(_Pool):
@@ -114,7 +109,9 @@ class AdaptiveAvgPoolBackward(_PoolBackward):
 
     def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
         attrs = {k: v for k, v in node.attrs.items() if k != "input_shape"}
-        return [emit(OPS["adaptive_avg_pool"], [with_layout(_first(grads), "channels_last")], attrs).output]
+        return [
+            emit(OPS["adaptive_avg_pool"], [with_layout(present(grads[0]), "channels_last")], attrs).output
+        ]
 
 
 class AdaptiveMaxPool(_Pool):
@@ -171,7 +168,13 @@ def _pool(
     pads = integers(padding, rank, "padding", op, least=0)
     spread = integers(dilation, rank, "dilation", op)
     output, ends = _extents(x, kernel, strides, pads, spread, ceil_mode, op)
-    attrs = {"kernel": kernel, "stride": strides, "padding_begin": pads, "padding_end": ends, "output": output}
+    attrs = {
+        "kernel": kernel,
+        "stride": strides,
+        "padding_begin": pads,
+        "padding_end": ends,
+        "output": output,
+    }
     attrs.update(more)
     return emit(OPS[step], [with_layout(x, "channels_last")], attrs).output
 

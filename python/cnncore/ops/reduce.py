@@ -10,7 +10,7 @@ from typing import Any
 from ..graph.eager import operator
 from ..graph.lower import Builder
 from ..graph.op import OPS, Op, Spec
-from ..graph.tensor import Node, Tensor
+from ..graph.tensor import Node, Tensor, present
 from ..graph.trace import emit
 from .check import float_tensor, many_dims, one_dim
 from .elementwise import elementwise
@@ -22,8 +22,7 @@ class Reduce(Op):
     name = "reduce"
 
     def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
-        x = inputs[0]
-        assert x is not None
+        x = present(inputs[0])
         shape = tuple(n for i, n in enumerate(x.shape) if i not in attrs["axes"])
         return [(shape, "int64" if attrs["function"] == "argmax" else "float32", x.layout)]
 
@@ -32,8 +31,7 @@ class Reduce(Op):
     ) -> Sequence[Tensor | None]:
         from .shape import expand_to
 
-        x, grad = node.inputs[0], grads[0]
-        assert x is not None and grad is not None
+        x, grad = present(node.inputs[0]), present(grads[0])
         function, axes = node.attrs["function"], node.attrs["axes"]
         if function == "mean":
             grad = elementwise("mul_scalar", grad, alpha=1.0 / prod(x.shape[i] for i in axes))

@@ -12,17 +12,11 @@ from typing import Any
 from ..graph.eager import operator
 from ..graph.lower import Builder, copy_attrs, lower_reshape
 from ..graph.op import OPS, Op, Spec
-from ..graph.tensor import Node, Shape, Tensor, layout_matters, same_memory
+from ..graph.tensor import Node, Shape, Tensor, layout_matters, present, same_memory
 from ..graph.trace import as_tensor, dtype_error, emit, shape_error
 from .check import float_tensor, one_dim
 
 Grads = Sequence[Tensor | None]
-
-
-def _only(tensors: Sequence[Tensor | None]) -> Tensor:
-    first = tensors[0]
-    assert first is not None
-    return first
 
 
 class Reshape(Op):
@@ -32,15 +26,15 @@ class Reshape(Op):
     may_alias = True
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        x = _only(inputs)
+        x = present(inputs[0])
         layout = x.layout if x.ndim >= 3 else attrs.get("layout", "channels_last")
         return [(attrs["shape"], x.dtype, layout)]
 
     def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
-        return [reshape_to(_only(grads), _only(node.inputs).shape)]
+        return [reshape_to(present(grads[0]), present(node.inputs[0]).shape)]
 
     def lower(self, node: Node, builder: Builder) -> None:
-        lower_reshape(builder, builder.slot(_only(node.inputs)), node.output)
+        lower_reshape(builder, builder.slot(present(node.inputs[0])), node.output)
 
 
 class Relayout(Op):
@@ -49,11 +43,11 @@ class Relayout(Op):
     name = "relayout"
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        x = _only(inputs)
+        x = present(inputs[0])
         return [(x.shape, x.dtype, attrs["layout"])]
 
     def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
-        return [with_layout(_only(grads), _only(node.inputs).layout)]
+        return [with_layout(present(grads[0]), present(node.inputs[0]).layout)]
 
     def lower(self, node: Node, builder: Builder) -> None:
         builder.step("copy", builder.slots(node.inputs), builder.slots(node.outputs))
@@ -65,15 +59,15 @@ class Permute(Op):
     name = "permute"
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        x = _only(inputs)
+        x = present(inputs[0])
         return [(tuple(x.shape[i] for i in attrs["dims"]), x.dtype, x.layout)]
 
     def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
         dims = node.attrs["dims"]
-        return [permute_to(_only(grads), tuple(dims.index(i) for i in range(len(dims))))]
+        return [permute_to(present(grads[0]), tuple(dims.index(i) for i in range(len(dims))))]
 
     def lower(self, node: Node, builder: Builder) -> None:
-        x, y = _only(node.inputs), node.output
+        x, y = present(node.inputs[0]), node.output
         strides = x.strides()
         moved = tuple(strides[i] for i in node.attrs["dims"])
         if same_memory(y.shape, moved, y.strides()):
@@ -90,16 +84,16 @@ class Expand(Op):
     name = "expand"
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        x = _only(inputs)
+        x = present(inputs[0])
         return [(attrs["shape"], x.dtype, x.layout if x.ndim >= 3 else "channels_last")]
 
     def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
         from .elementwise import sum_to
 
-        return [sum_to(_only(grads), _only(node.inputs).shape)]
+        return [sum_to(present(grads[0]), present(node.inputs[0]).shape)]
 
     def lower(self, node: Node, builder: Builder) -> None:
-        x, y = _only(node.inputs), node.output
+        x, y = present(node.inputs[0]), node.output
         extra = y.ndim - x.ndim
         strides = [0] * extra + [s if n != 1 else 0 for n, s in zip(x.shape, x.strides(), strict=True)]
         attrs = copy_attrs(y.shape, strides, 0, y.strides(), 0)
@@ -112,15 +106,15 @@ class Window(Op):
     name = "slice"
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        x = _only(inputs)
+        x = present(inputs[0])
         return [(attrs["shape"], x.dtype, x.layout)]
 
     def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
-        x = _only(node.inputs)
-        return [embed(_only(grads), x.shape, node.attrs["starts"], node.attrs["steps"], 0.0)]
+        x = present(node.inputs[0])
+        return [embed(present(grads[0]), x.shape, node.attrs["starts"], node.attrs["steps"], 0.0)]
 
     def lower(self, node: Node, builder: Builder) -> None:
-        x, y = _only(node.inputs), node.output
+        x, y = present(node.inputs[0]), node.output
         offset, strides = _window(x, node.attrs)
         attrs = copy_attrs(y.shape, strides, offset, y.strides(), 0)
         builder.step("copy", [builder.slot(x)], [builder.slot(y)], attrs)
@@ -133,15 +127,15 @@ class Embed(Op):
     name = "pad"
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        x = _only(inputs)
+        x = present(inputs[0])
         return [(attrs["shape"], x.dtype, x.layout)]
 
     def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
-        x = _only(node.inputs)
-        return [window(_only(grads), node.attrs["starts"], node.attrs["steps"], x.shape)]
+        x = present(node.inputs[0])
+        return [window(present(grads[0]), node.attrs["starts"], node.attrs["steps"], x.shape)]
 
     def lower(self, node: Node, builder: Builder) -> None:
-        x, y = _only(node.inputs), node.output
+        x, y = present(node.inputs[0]), node.output
         offset, strides = _window(y, node.attrs)
         builder.step("fill", [], [builder.slot(y)], {"value": node.attrs["value"]})
         attrs = copy_attrs(x.shape, x.strides(), 0, strides, offset)
@@ -154,13 +148,13 @@ class Concat(Op):
     name = "concat"
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        x = _only(inputs)
+        x = present(inputs[0])
         dim = attrs["dim"]
         total = sum(t.shape[dim] for t in inputs if t is not None)
         return [((*x.shape[:dim], total, *x.shape[dim + 1 :]), x.dtype, attrs["layout"])]
 
     def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
-        grad, dim = _only(grads), node.attrs["dim"]
+        grad, dim = present(grads[0]), node.attrs["dim"]
         parts: list[Tensor | None] = []
         begin = 0
         for tensor, need in zip(node.inputs, needs, strict=True):
@@ -247,7 +241,8 @@ def reshape(input: Any, shape: Sequence[int]) -> Tensor:
     if prod(wanted) != x.size or min(wanted, default=1) < 1:
         raise shape_error(
             "reshape",
-            f"expected a shape of {x.size} elements (one extent may be -1) for input {x.shape}, got {tuple(shape)}",
+            f"expected a shape of {x.size} elements (one extent may be -1) for input {x.shape}, "
+            f"got {tuple(wanted)}",
         )
     return reshape_to(x, tuple(wanted))
 
@@ -356,9 +351,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float = 0
         before[-1 - i], after[-1 - i] = amounts[2 * i], amounts[2 * i + 1]
     if any(b < 0 or a < 0 for b, a in zip(before, after, strict=True)):
         starts = tuple(-b if b < 0 else 0 for b in before)
-        inner = tuple(
-            n - s + (a if a < 0 else 0) for n, s, a in zip(x.shape, starts, after, strict=True)
-        )
+        inner = tuple(n - s + (a if a < 0 else 0) for n, s, a in zip(x.shape, starts, after, strict=True))
         if min(inner, default=1) < 1:
             raise shape_error("pad", f"padding {tuple(pad)} leaves nothing of {x.shape}")
         x = window(x, starts, (1,) * x.ndim, inner)

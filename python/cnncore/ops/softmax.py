@@ -9,7 +9,7 @@ from typing import Any
 from ..graph.eager import operator
 from ..graph.lower import Builder
 from ..graph.op import OPS, Op, Spec
-from ..graph.tensor import Node, Tensor
+from ..graph.tensor import Node, Tensor, present
 from ..graph.trace import emit
 from .check import float_tensor, one_dim
 from .shape import with_layout
@@ -21,15 +21,13 @@ class Softmax(Op):
     name = "softmax"
 
     def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
-        x = inputs[0]
-        assert x is not None
+        x = present(inputs[0])
         return [(x.shape, "float32", x.layout)]
 
     def gradient(
         self, node: Node, grads: Sequence[Tensor | None], needs: Sequence[bool]
     ) -> Sequence[Tensor | None]:
-        assert grads[0] is not None
-        grad = with_layout(grads[0], node.output.layout)
+        grad = with_layout(present(grads[0]), node.output.layout)
         return [emit(OPS[f"{self.name}_backward"], [grad, node.output], node.attrs).output]
 
     def lower(self, node: Node, builder: Builder) -> None:
@@ -48,8 +46,7 @@ class SoftmaxBackward(Op):
     name = "softmax_backward"
 
     def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
-        y = inputs[1]
-        assert y is not None
+        y = present(inputs[1])
         return [(y.shape, "float32", y.layout)]
 
     def lower(self, node: Node, builder: Builder) -> None:
