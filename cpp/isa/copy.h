@@ -38,8 +38,8 @@ struct CopyKernels {
   void (*transpose)(const Transposition& run, std::size_t size);
   /// Writes n elements of `size` bytes, each equal to *value.
   void (*fill)(std::int64_t n, std::size_t size, const void* value, void* dst);
-  /// Converts n elements `src_step` bytes apart into n consecutive ones.
-  using Convert = void (*)(std::int64_t n, const std::byte* src, std::int64_t src_step, void* dst);
+  /// Copies elements of one type as elements of another.
+  using Convert = void (*)(const StridedRows& run);
   Convert convert[kSources][kTargets];
 };
 

@@ -71,6 +71,7 @@ void for_each_stretch(const LoopNest& nest, std::int64_t begin, std::int64_t end
 struct RowTasks {
   static constexpr std::int64_t kTaskElements = 16384;
 
+  RowTasks() = default;
   explicit RowTasks(const LoopNest& nest, std::int64_t task_elements = kTaskElements);
 
   std::int64_t count = 0;

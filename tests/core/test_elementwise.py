@@ -1,4 +1,4 @@
-"""Step `elementwise`: every function against float64, broadcasting and layouts exactly, threads bit for bit."""
+"""Step `elementwise`: functions against float64, broadcasting and layouts exactly, threads bit for bit."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from core.helpers import run_step
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnncore import _core
+from core.helpers import run_step
 
 Array = np.ndarray
 Function = Callable[..., Array]
@@ -108,17 +108,38 @@ TERNARY: dict[str, tuple[Function, float]] = {
 }
 
 SPECIAL = np.array(
-    [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 3e38, -3e38, 1e-37, -1e-37, 0.3, 2.5, 6.0, 1e30, 88.5, -88.5, 1e-6],
+    [
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        np.inf,
+        -np.inf,
+        np.nan,
+        3e38,
+        -3e38,
+        1e-37,
+        -1e-37,
+        0.3,
+        2.5,
+        6.0,
+        1e30,
+        88.5,
+        -88.5,
+        1e-6,
+    ],
     np.float32,
 )
 
 
 def ordinary(rng: np.random.Generator, size: int) -> Array:
-    return np.concatenate([rng.normal(0, 3, size - size // 4), rng.uniform(-80, 80, size // 4)]).astype(np.float32)
+    return np.concatenate([rng.normal(0, 3, size - size // 4), rng.uniform(-80, 80, size // 4)]).astype(
+        np.float32
+    )
 
 
 def assert_ulps(actual: Array, reference: Array, ulps: float, scale: Array | None = None) -> None:
-    """Equal NaN and infinities, the rest within `ulps` units of float32's last place; denormals may flush to zero."""
+    """Equal NaN and infinities, the rest within `ulps` float32 ulps; denormals may flush to zero."""
     with np.errstate(over="ignore", invalid="ignore"):
         rounded = reference.astype(np.float32)
     np.testing.assert_array_equal(np.isnan(actual), np.isnan(rounded))
@@ -132,13 +153,23 @@ def assert_ulps(actual: Array, reference: Array, ulps: float, scale: Array | Non
     error = np.abs(actual[finite].astype(np.float64) - reference[finite])
     bound = bound if ulps else np.where(np.abs(reference[finite]) < np.finfo(np.float32).tiny, bound, 0)
     worst = np.argmax(error - bound) if error.size else 0
-    assert (error <= bound).all(), (actual[finite][worst], reference[finite][worst], error[worst], bound[worst])
+    assert (error <= bound).all(), (
+        actual[finite][worst],
+        reference[finite][worst],
+        error[worst],
+        bound[worst],
+    )
 
 
-def apply(function: str, *inputs: Array, shape: tuple[int, ...] | None = None, layout: str = "channels_last") -> Array:
+def apply(
+    function: str, *inputs: Array, shape: tuple[int, ...] | None = None, layout: str = "channels_last"
+) -> Array:
     shape = np.broadcast_shapes(*(x.shape for x in inputs)) if shape is None else shape
     (y,) = run_step(
-        "elementwise", list(inputs), [(shape, "float32", layout)], {"function": function, "alpha": ALPHA, "beta": BETA}
+        "elementwise",
+        list(inputs),
+        [(shape, "float32", layout)],
+        {"function": function, "alpha": ALPHA, "beta": BETA},
     )
     assert y is not None
     return y
@@ -176,7 +207,13 @@ def test_binary_functions_against_float64(name: str) -> None:
 def test_gradients_against_float64(name: str) -> None:
     rng = np.random.default_rng(2)
     g = rng.normal(size=3000).astype(np.float32)
-    positive = name in ("log_backward", "log1p_backward", "sqrt_backward", "rsqrt_backward", "pow_scalar_backward")
+    positive = name in (
+        "log_backward",
+        "log1p_backward",
+        "sqrt_backward",
+        "rsqrt_backward",
+        "pow_scalar_backward",
+    )
     x = rng.uniform(0.1, 4, 3000) if positive else rng.uniform(-4, 4, 3000)
     if name in ("sigmoid_backward", "tanh_backward"):
         x = rng.uniform(0, 0.95, 3000)

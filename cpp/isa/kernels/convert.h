@@ -42,17 +42,40 @@ struct Element<Boolean> {
   CNNCORE_INLINE std::uint8_t value(Stored stored) { return stored != 0; }
 };
 
+// Rows of fewer elements than this are not worth a loop of their own.
+constexpr int64_t kShortRow = 16;
+
+/// `run` with rows and positions within rows exchanged when there are more of the former.
+CNNCORE_INLINE StridedRows longer_inside(const StridedRows& run) {
+  if (run.n >= run.rows) return run;
+  return {run.n, run.rows, run.src, run.src_step, run.src_row, run.dst, run.dst_step, run.dst_row};
+}
+
 template <class From, class To>
-void convert(int64_t n, const std::byte* src, int64_t src_step, void* dst) {
+CNNCORE_INLINE void convert_row(int64_t n, const std::byte* src, int64_t src_step, std::byte* dst,
+                                int64_t dst_step) {
   using Source = typename Element<From>::Stored;
   using Target = typename Element<To>::Stored;
-  Target* out = static_cast<Target*>(dst);
-  if (src_step == static_cast<int64_t>(sizeof(Source))) {
-    const Source* in = reinterpret_cast<const Source*>(src);
-    for (int64_t i = 0; i < n; ++i) out[i] = static_cast<To>(Element<From>::value(in[i]));
-  } else {
-    for (int64_t i = 0; i < n; ++i) {
-      out[i] = static_cast<To>(Element<From>::value(*reinterpret_cast<const Source*>(src + i * src_step)));
+  for (int64_t i = 0; i < n; ++i) {
+    const Source* in = reinterpret_cast<const Source*>(src + i * src_step);
+    *reinterpret_cast<Target*>(dst + i * dst_step) = static_cast<To>(Element<From>::value(*in));
+  }
+}
+
+template <class From, class To>
+void convert(const StridedRows& original) {
+  constexpr auto from_size = static_cast<int64_t>(sizeof(typename Element<From>::Stored));
+  constexpr auto to_size = static_cast<int64_t>(sizeof(typename Element<To>::Stored));
+  const bool dense = original.src_step == from_size && original.dst_step == to_size;
+  const StridedRows run = dense && original.n >= kShortRow ? original : longer_inside(original);
+  for (int64_t row = 0; row < run.rows; ++row) {
+    const std::byte* src = run.src + row * run.src_row;
+    std::byte* dst = run.dst + row * run.dst_row;
+    if (run.src_step == from_size && run.dst_step == to_size) {
+      // Constant steps let the compiler use vectors.
+      convert_row<From, To>(run.n, src, from_size, dst, to_size);
+    } else {
+      convert_row<From, To>(run.n, src, run.src_step, dst, run.dst_step);
     }
   }
 }

@@ -30,31 +30,19 @@ void copy_bytes(const std::byte* src, std::byte* dst, int64_t bytes) {
   for (; i < bytes; ++i) dst[i] = src[i];
 }
 
-template <class T>
-void copy_elements(const StridedRows& run) {
-  using Stored = typename Element<T>::Stored;
-  for (int64_t row = 0; row < run.rows; ++row) {
-    const std::byte* src = run.src + row * run.src_row;
-    std::byte* dst = run.dst + row * run.dst_row;
-    for (int64_t i = 0; i < run.n; ++i) {
-      *reinterpret_cast<Stored*>(dst + i * run.dst_step) =
-          *reinterpret_cast<const Stored*>(src + i * run.src_step);
-    }
-  }
-}
-
 void copy_rows(const StridedRows& run, size_t size) {
   const auto step = static_cast<int64_t>(size);
-  if (run.src_step == step && run.dst_step == step) {
+  const bool dense = run.src_step == step && run.dst_step == step;
+  if (dense && run.n * step >= kShortRow) {
     for (int64_t row = 0; row < run.rows; ++row) {
       copy_bytes(run.src + row * run.src_row, run.dst + row * run.dst_row, run.n * step);
     }
   } else if (size == 4) {
-    copy_elements<std::uint32_t>(run);
+    convert<std::uint32_t, std::uint32_t>(run);
   } else if (size == 8) {
-    copy_elements<std::uint64_t>(run);
+    convert<std::uint64_t, std::uint64_t>(run);
   } else {
-    copy_elements<std::uint8_t>(run);
+    convert<std::uint8_t, std::uint8_t>(run);
   }
 }
 
