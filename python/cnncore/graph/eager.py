@@ -68,6 +68,8 @@ def _array(value: Any, op: str, arrays: list[Any]) -> Any:
             return value
         if isinstance(value, Tensor):
             raise RuntimeError(f"[{op}] symbolic tensors can only be used inside a traced function")
+        if isinstance(value, (list, tuple)) and not value:
+            return value
         if isinstance(value, (list, tuple)) and any(
             not isinstance(v, (int, float, list, tuple)) for v in value
         ):

@@ -96,6 +96,7 @@ class Builder:
         self._static_node = False
         self._written = {id(target) for target, _ in graph.updates}
         self._static: set[Tensor] = set()
+        self._made_at_setup: set[Slot] = set()
         self.inputs = [self._declare(tensor, "input") for tensor in graph.inputs]
         self._outputs = set(graph.outputs) | {flag for flag, _ in graph.checks}
         self._place_updates()
@@ -157,7 +158,13 @@ class Builder:
         root = base.root()
         if slot.kind == "temp":
             slot.base, slot.offset = base, offset
-        elif slot.kind == "output" and root.kind == "temp" and base is root and root.nbytes == slot.nbytes:
+        elif (
+            slot.kind == "output"
+            and root.kind == "temp"
+            and base is root
+            and root.nbytes == slot.nbytes
+            and root not in self._made_at_setup
+        ):
             root.base = slot
         else:
             view = Slot(tensor.shape, tensor.dtype, tensor.layout)
@@ -188,6 +195,8 @@ class Builder:
         inplace: Sequence[tuple[int, int]],
         refused: Sequence[tuple[str, str]],
     ) -> None:
+        if setup:
+            self._made_at_setup.update(slot for slot in outputs if slot is not None)
         label = self._node.path if self._node is not None else ""
         self.steps.append(Step(op, inputs, outputs, attrs, label, setup, inplace, refused))
 
