@@ -313,8 +313,8 @@ def test_nan_and_infinite_data_run_through() -> None:
         (lambda t: t.fit((X, Y[:-1]), 1), ValueError, "as many rows in x as in y"),
         (lambda t: t.fit((X, Y), 1, validation=3), TypeError, "got int"),
         (lambda t: t.fit((X[:, 0], Y), 1, verbose=0), ValueError, r"\[0\] expected input with 4 axes"),
-        (lambda t: t.fit((X, Y + 5), 1, verbose=0), ValueError, "labels"),
         (lambda t: t.evaluate((X, Y - 1)), ValueError, "labels"),
+        (lambda t: t.evaluate((X[:, 0], Y)), ValueError, r"\[0\] expected input with 4 axes"),
         (lambda t: t.evaluate((X, Y[:3])), ValueError, "as many rows"),
         (lambda t: t.predict(X[0, 0, 0]), ValueError, r"x of shape \(rows, ...\)"),
     ],
@@ -325,6 +325,15 @@ def test_bad_input(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call(trainer)
     assert weights(trainer) == before
+
+
+def test_a_label_out_of_range_does_not_spoil_the_weights() -> None:
+    trainer = make()
+    labels = Y.copy()
+    labels[7] = 2
+    with pytest.raises(ValueError, match=r"expected labels from 0 to 1 .*, got 1 outside"):
+        trainer.fit((X, labels), 3, 16, verbose=0)
+    assert all(np.isfinite(array).all() for array in trainer.model.state_dict().values())
 
 
 @pytest.mark.parametrize(

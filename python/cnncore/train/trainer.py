@@ -140,12 +140,13 @@ class _Objective(Module):
 
     def __init__(self, model: Module, loss: Callable[[Any, Any], Any]) -> None:
         super().__init__()
-        self.model = model
-        self.loss = loss
+        # In a tuple they are not registered, so that errors name layers by their path in the model.
+        self.parts = model, loss
 
     def forward(self, x: Any, y: Any) -> Any:
-        output = self.model(x)
-        return self.loss(output, y), output
+        model, loss = self.parts
+        output = model(x)
+        return loss(output, y), output
 
 
 class _Run:
