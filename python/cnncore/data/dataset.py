@@ -26,8 +26,8 @@ class Dataset:
         ValueError: arrays of different lengths, or without a first axis.
 
     >>> samples = Dataset(np.arange(6).reshape(3, 2), np.array([0, 1, 0]))
-    >>> len(samples), samples[1]
-    (3, (array([2, 3]), 1))
+    >>> len(samples), samples[1][0].tolist()
+    (3, [2, 3])
     >>> x, y = samples.batch([2, 0])
     >>> x.tolist(), y.tolist()
     ([[4, 5], [0, 1]], [0, 0])
