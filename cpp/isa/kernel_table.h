@@ -6,6 +6,7 @@
 
 #include "isa/copy.h"
 #include "isa/depthwise.h"
+#include "isa/dropout.h"
 #include "isa/elementwise.h"
 #include "isa/gemm_tile.h"
 #include "isa/norm.h"
@@ -32,6 +33,7 @@ struct KernelTable {
   ElementwiseKernels elementwise;
   ReduceKernels reduce;
   SoftmaxKernels softmax;
+  DropoutKernels dropout;
   OptimizerKernels optimizer;
   CopyKernels copy;
   PeakKernels peak;

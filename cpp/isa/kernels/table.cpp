@@ -16,6 +16,7 @@ NormKernels norm_kernels();
 ElementwiseKernels elementwise_kernels();
 ReduceKernels reduce_kernels();
 SoftmaxKernels softmax_kernels();
+DropoutKernels dropout_kernels();
 OptimizerKernels optimizer_kernels();
 CopyKernels copy_kernels();
 PeakKernels peak_kernels();
@@ -31,6 +32,7 @@ KernelTable kernel_table() {
           elementwise_kernels(),
           reduce_kernels(),
           softmax_kernels(),
+          dropout_kernels(),
           optimizer_kernels(),
           copy_kernels(),
           peak_kernels()};

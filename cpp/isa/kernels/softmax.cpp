@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "isa/softmax.h"
+
+#include "isa/kernels/vec_math.h"
+#include "isa/vec.h"
+
+namespace cnncore {
+namespace CNNCORE_ISA {
+namespace {
+
+#if defined(__AVX512F__)
+CNNCORE_INLINE float sum_lanes(Vec v) { return _mm512_reduce_add_ps(v); }
+CNNCORE_INLINE float max_lane(Vec v) { return _mm512_reduce_max_ps(v); }
+CNNCORE_INLINE Mask first_lanes(int64_t n) { return tail_mask(n); }
+#elif defined(__AVX2__)
+CNNCORE_INLINE float sum_lanes(Vec v) {
+  __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+  return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+}
+CNNCORE_INLINE float max_lane(Vec v) {
+  __m128 half = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  half = _mm_max_ps(half, _mm_movehl_ps(half, half));
+  return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
+}
+CNNCORE_INLINE Mask first_lanes(int64_t n) { return _mm256_castsi256_ps(tail_mask(n)); }
+#else
+CNNCORE_INLINE float sum_lanes(Vec v) { return reduce_add(v); }
+CNNCORE_INLINE float max_lane(Vec v) { return reduce_max(v); }
+CNNCORE_INLINE Mask first_lanes(int64_t n) { return IVec{0, 1, 2, 3} < iset1(static_cast<int>(n)); }
+#endif
+
+CNNCORE_INLINE Vec lowest() { return set1(-__builtin_inff()); }
+
+/// Partial load whose missing lanes are -inf: exp() of them is 0.
+CNNCORE_INLINE Vec load_logits(const float* p, int64_t n) {
+  return n >= kWidth ? load(p) : select(first_lanes(n), load_partial(p, n), lowest());
+}
+
+CNNCORE_INLINE float largest_of(const float* x, int64_t classes) {
+  Vec top = lowest();
+  for (int64_t c = 0; c < classes; c += kWidth) top = max(top, load_logits(x + c, classes - c));
+  return max_lane(top);
+}
+
+CNNCORE_INLINE float exp_sum(const float* x, int64_t classes, float largest) {
+  const Vec top = set1(largest);
+  Vec sum = zero();
+  for (int64_t c = 0; c < classes; c += kWidth) sum = sum + exp(load_logits(x + c, classes - c) - top);
+  return sum_lanes(sum);
+}
+
+void softmax_row(const float* x, int64_t classes, float* y) {
+  const Vec top = set1(largest_of(x, classes));
+  if (classes <= kWidth) {
+    const Vec e = exp(load_logits(x, classes) - top);
+    store_upto(y, e / set1(sum_lanes(e)), classes);
+    return;
+  }
+  Vec sum = zero();
+  for (int64_t c = 0; c < classes; c += kWidth) {
+    const Vec e = exp(load_logits(x + c, classes - c) - top);
+    sum = sum + e;
+    store_upto(y + c, e, classes - c);
+  }
+  const Vec total = set1(sum_lanes(sum));
+  for (int64_t c = 0; c < classes; c += kWidth) {
+    store_upto(y + c, load_upto(y + c, classes - c) / total, classes - c);
+  }
+}
+
+void log_softmax_row(const float* x, int64_t classes, float* y) {
+  const float largest = largest_of(x, classes);
+  const Vec top = set1(largest);
+  const Vec log_sum = log(set1(exp_sum(x, classes, largest)));
+  for (int64_t c = 0; c < classes; c += kWidth) {
+    store_upto(y + c, load_upto(x + c, classes - c) - top - log_sum, classes - c);
+  }
+}
+
+void rows(const float* x, int64_t count, int64_t classes, bool logarithm, float* y) {
+  for (int64_t r = 0; r < count; ++r) {
+    (logarithm ? log_softmax_row : softmax_row)(x + r * classes, classes, y + r * classes);
+  }
+}
+
+void columns(const float* x, int64_t classes, int64_t step, int64_t count, bool logarithm, float* y) {
+  for (int64_t i = 0; i < count; i += kWidth) {
+    const int64_t lanes = count - i;
+    Vec top = lowest();
+    for (int64_t c = 0; c < classes; ++c) top = max(top, load_upto(x + c * step + i, lanes));
+    Vec sum = zero();
+    for (int64_t c = 0; c < classes; ++c) {
+      const Vec e = exp(load_upto(x + c * step + i, lanes) - top);
+      sum = sum + e;
+      if (!logarithm) store_upto(y + c * step + i, e, lanes);
+    }
+    const Vec offset = logarithm ? log(sum) : zero();
+    for (int64_t c = 0; c < classes; ++c) {
+      const int64_t at = c * step + i;
+      const Vec value = logarithm ? load_upto(x + at, lanes) - top - offset : load_upto(y + at, lanes) / sum;
+      store_upto(y + at, value, lanes);
+    }
+  }
+}
+
+/// softmax: y (g - sum of g y). log_softmax: g - e^y times the sum of g.
+template <bool kLogarithm>
+CNNCORE_INLINE Vec share(Vec grad, Vec y) {
+  return kLogarithm ? grad : grad * y;
+}
+template <bool kLogarithm>
+CNNCORE_INLINE Vec gradient(Vec grad, Vec y, Vec sum) {
+  return kLogarithm ? fnmadd(exp(y), sum, grad) : y * (grad - sum);
+}
+
+template <bool kLogarithm>
+void rows_backward_as(const float* grad_output, const float* y, int64_t count, int64_t classes,
+                      float* grad_input) {
+  for (int64_t r = 0; r < count; ++r, grad_output += classes, y += classes, grad_input += classes) {
+    Vec sum = zero();
+    for (int64_t c = 0; c < classes; c += kWidth) {
+      const int64_t lanes = classes - c;
+      sum = sum + share<kLogarithm>(load_upto(grad_output + c, lanes), load_upto(y + c, lanes));
+    }
+    const Vec total = set1(sum_lanes(sum));
+    for (int64_t c = 0; c < classes; c += kWidth) {
+      const int64_t lanes = classes - c;
+      const Vec g = gradient<kLogarithm>(load_upto(grad_output + c, lanes), load_upto(y + c, lanes), total);
+      store_upto(grad_input + c, g, lanes);
+    }
+  }
+}
+
+void rows_backward(const float* grad_output, const float* y, int64_t count, int64_t classes, bool logarithm,
+                   float* grad_input) {
+  (logarithm ? rows_backward_as<true> : rows_backward_as<false>)(grad_output, y, count, classes, grad_input);
+}
+
+template <bool kLogarithm>
+void columns_backward_as(const float* grad_output, const float* y, int64_t classes, int64_t step,
+                         int64_t count, float* grad_input) {
+  for (int64_t i = 0; i < count; i += kWidth) {
+    const int64_t lanes = count - i;
+    Vec sum = zero();
+    for (int64_t c = 0; c < classes; ++c) {
+      const int64_t at = c * step + i;
+      sum = sum + share<kLogarithm>(load_upto(grad_output + at, lanes), load_upto(y + at, lanes));
+    }
+    for (int64_t c = 0; c < classes; ++c) {
+      const int64_t at = c * step + i;
+      const Vec g = gradient<kLogarithm>(load_upto(grad_output + at, lanes), load_upto(y + at, lanes), sum);
+      store_upto(grad_input + at, g, lanes);
+    }
+  }
+}
+
+void columns_backward(const float* grad_output, const float* y, int64_t classes, int64_t step, int64_t count,
+                      bool logarithm, float* grad_input) {
+  (logarithm ? columns_backward_as<true> : columns_backward_as<false>)(grad_output, y, classes, step, count,
+                                                                       grad_input);
+}
+
+void normalisers(const float* x, int64_t count, int64_t classes, float* largest, float* log_sum) {
+  for (int64_t r = 0; r < count; ++r) {
+    largest[r] = largest_of(x + r * classes, classes);
+    log_sum[r] = exp_sum(x + r * classes, classes, largest[r]);
+  }
+  for (int64_t r = 0; r < count; r += kWidth) {
+    store_upto(log_sum + r, log(load_upto(log_sum + r, count - r)), count - r);
+  }
+}
+
+CNNCORE_INLINE Vec weights_at(const float* weight, int64_t c, int64_t lanes) {
+  return weight == nullptr ? set1(1.0f) : load_upto(weight + c, lanes);
+}
+
+float gap(const float* x, float largest, const float* weight, int64_t classes) {
+  const Vec top = set1(largest);
+  Vec sum = zero();
+  for (int64_t c = 0; c < classes; c += kWidth) {
+    const int64_t lanes = classes - c;
+    const Vec terms = weights_at(weight, c, lanes) * (top - load_upto(x + c, lanes));
+    sum = sum + (lanes >= kWidth ? terms : select(first_lanes(lanes), terms, zero()));
+  }
+  return sum_lanes(sum);
+}
+
+void cross_entropy_gradient(const float* x, float log_normaliser, float factor, float smoothing,
+                            const float* weight, int64_t classes, float* y) {
+  const Vec normaliser = set1(log_normaliser), scale = set1(factor), share_of_all = set1(smoothing);
+  for (int64_t c = 0; c < classes; c += kWidth) {
+    const int64_t lanes = classes - c;
+    Vec g = scale * exp(load_upto(x + c, lanes) - normaliser);
+    if (smoothing != 0.0f) g = fnmadd(share_of_all, weights_at(weight, c, lanes), g);
+    store_upto(y + c, g, lanes);
+  }
+}
+
+}  // namespace
+
+SoftmaxKernels softmax_kernels() {
+  return {rows, columns, rows_backward, columns_backward, normalisers, gap, cross_entropy_gradient};
+}
+
+}  // namespace CNNCORE_ISA
+}  // namespace cnncore

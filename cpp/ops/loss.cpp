@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+// Cross entropy of logits (N, C, spatial...) and labels (N, spatial...), with torch's meaning of class
+// weights, ignored labels, label smoothing and reductions. Rows are cut into chunks by shape alone and
+// summed in double in chunk order.
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <string>
+
+#include "core/error.h"
+#include "core/parallel.h"
+#include "isa/kernel_table.h"
+#include "ops/registry.h"
+
+namespace cnncore {
+namespace {
+
+constexpr std::int64_t kChunkRows = 512;
+
+enum class Reduction { none, mean, sum };
+
+Reduction reduction_from_name(const std::string& name) {
+  if (name == "none") return Reduction::none;
+  if (name == "mean") return Reduction::mean;
+  require(name == "sum", "reduction: expected none, mean or sum, got '", name, "'");
+  return Reduction::sum;
+}
+
+/// Where the value of row r = (n, spatial...) lies in a tensor of any strides.
+class RowOffsets {
+ public:
+  RowOffsets() = default;
+  explicit RowOffsets(const TensorDesc& desc) : desc_(desc), linear_(desc.is_contiguous()) {}
+
+  std::int64_t at(std::int64_t row) const {
+    if (linear_) return row;
+    std::int64_t offset = 0;
+    for (int axis = desc_.rank - 1; axis >= 0; --axis) {
+      offset += row % desc_.dim(axis) * desc_.step(axis);
+      row /= desc_.dim(axis);
+    }
+    return offset;
+  }
+
+ private:
+  TensorDesc desc_;
+  bool linear_ = true;
+};
+
+struct CrossEntropyProblem {
+  std::int64_t rows = 0;
+  std::int64_t classes = 0;
+  Reduction reduction = Reduction::mean;
+  std::int64_t ignore_index = 0;
+  double smoothing = 0.0;
+  bool has_weight = false;
+  RowOffsets target, log_normaliser, loss;
+
+  std::int64_t chunks() const { return (rows + kChunkRows - 1) / kChunkRows; }
+  double work() const { return 20.0 * static_cast<double>(rows * (classes / kernels().width + 1)); }
+  bool counts(std::int64_t label) const { return label != ignore_index && label >= 0 && label < classes; }
+};
+
+void require_rows(const StepSpec& spec, const TensorDesc& desc, DType dtype, const char* what) {
+  const TensorDesc& logits = spec.op == "cross_entropy" ? spec.input(0) : spec.input(1);
+  bool fits = desc.dtype == dtype && desc.rank == logits.rank - 1 && desc.dim(0) == logits.dim(0);
+  for (int axis = 1; fits && axis < desc.rank; ++axis) fits = desc.dim(axis) == logits.dim(axis + 1);
+  require(fits, spec.op, ": expected ", what, " of ", name_of(dtype), " with the shape of logits ",
+          logits.shape_text(), " without axis 1, got ", desc.shape_text(), " of ", name_of(desc.dtype));
+}
+
+CrossEntropyProblem cross_entropy_problem(const StepSpec& spec, const TensorDesc& logits,
+                                          const TensorDesc& loss, const TensorDesc& target,
+                                          std::size_t weight_index) {
+  CrossEntropyProblem problem;
+  require(logits.dtype == DType::f32 && logits.rank >= 2 && logits.is_channels_last(), spec.op,
+          ": expected channels-last float32 logits (N, C, ...), got ", logits.shape_text());
+  problem.classes = logits.dim(1);
+  require(problem.classes >= 1, spec.op, ": expected at least one class, got logits ", logits.shape_text());
+  problem.rows = logits.numel() / problem.classes;
+  problem.reduction = reduction_from_name(spec.attrs.text("reduction", "mean"));
+  problem.ignore_index = spec.attrs.integer("ignore_index", -100);
+  problem.smoothing = spec.attrs.real("label_smoothing", 0.0);
+  require(problem.smoothing >= 0.0 && problem.smoothing <= 1.0, spec.op,
+          ": expected label_smoothing in [0, 1], got ", problem.smoothing);
+  require_rows(spec, target, DType::i64, "target");
+  problem.target = RowOffsets(target);
+  if (problem.reduction == Reduction::none) {
+    require_rows(spec, loss, DType::f32, "loss");
+    problem.loss = RowOffsets(loss);
+  } else {
+    require(loss.dtype == DType::f32 && loss.numel() == 1, spec.op, ": expected a scalar loss, got ",
+            loss.shape_text());
+  }
+  problem.has_weight = spec.has_input(weight_index);
+  if (problem.has_weight) {
+    const TensorDesc& weight = spec.input(weight_index);
+    require(weight.dtype == DType::f32 && weight.numel() == problem.classes && weight.is_contiguous(),
+            spec.op, ": expected class_weight (", problem.classes, ",), got ", weight.shape_text());
+  }
+  return problem;
+}
+
+double weight_of(const float* weight, std::int64_t label) {
+  return weight == nullptr ? 1.0 : static_cast<double>(weight[label]);
+}
+
+double weight_sum(const float* weight, std::int64_t classes) {
+  double sum = 0.0;
+  for (std::int64_t c = 0; c < classes; ++c) sum += weight_of(weight, c);
+  return sum;
+}
+
+class CrossEntropy final : public Step {
+ public:
+  explicit CrossEntropy(const StepSpec& spec)
+      : problem_(cross_entropy_problem(spec, spec.input(0), spec.output(0), spec.input(1), 2)),
+        has_normaliser_(spec.has_output(1)),
+        has_bad_labels_(spec.has_output(2)) {
+    if (has_normaliser_) {
+      require_rows(spec, spec.output(1), DType::f32, "log_normaliser");
+      problem_.log_normaliser = RowOffsets(spec.output(1));
+    }
+    if (has_bad_labels_) {
+      require(spec.output(2).dtype == DType::i64 && spec.output(2).numel() == 1,
+              "cross_entropy: expected bad_labels as an int64 scalar, got ", spec.output(2).shape_text());
+    }
+  }
+
+  std::size_t workspace_bytes() const override {
+    return static_cast<std::size_t>(problem_.chunks()) * sizeof(Partial);
+  }
+  std::size_t scratch_bytes() const override { return 2 * kChunkRows * sizeof(float); }
+
+  void run(const StepArgs& args) const override {
+    auto* partials = reinterpret_cast<Partial*>(args.workspace);
+    const float* weight = problem_.has_weight ? args.input(2) : nullptr;
+    const double all_weights = problem_.smoothing > 0.0 ? weight_sum(weight, problem_.classes) : 0.0;
+    parallel_for(problem_.chunks(), problem_.work(), [&](std::int64_t chunk, int thread) {
+      partials[chunk] = sum_chunk(args, weight, all_weights, chunk, args.scratch_of(thread));
+    });
+    Partial total;
+    for (std::int64_t chunk = 0; chunk < problem_.chunks(); ++chunk) {
+      total.loss += partials[chunk].loss;
+      total.weight += partials[chunk].weight;
+      total.bad_labels += partials[chunk].bad_labels;
+    }
+    if (problem_.reduction != Reduction::none) {
+      double loss = problem_.reduction == Reduction::mean ? total.loss / total.weight : total.loss;
+      if (total.bad_labels != 0) loss = std::numeric_limits<double>::quiet_NaN();
+      *args.output(0) = static_cast<float>(loss);
+    }
+    if (has_bad_labels_) *args.output<std::int64_t>(2) = total.bad_labels;
+  }
+  double flops() const override { return problem_.work() * kernels().width; }
+
+ private:
+  struct Partial {
+    double loss = 0.0;
+    double weight = 0.0;
+    std::int64_t bad_labels = 0;
+  };
+
+  Partial sum_chunk(const StepArgs& args, const float* weight, double all_weights, std::int64_t chunk,
+                    float* scratch) const {
+    const std::int64_t begin = chunk * kChunkRows;
+    const std::int64_t count = std::min(kChunkRows, problem_.rows - begin);
+    const float* logits = args.input(0) + begin * problem_.classes;
+    float* largest = scratch;
+    float* log_sum = scratch + kChunkRows;
+    kernels().softmax.normalisers(logits, count, problem_.classes, largest, log_sum);
+    Partial partial;
+    for (std::int64_t r = 0; r < count; ++r, logits += problem_.classes) {
+      const std::int64_t row = begin + r;
+      if (has_normaliser_) args.output(1)[problem_.log_normaliser.at(row)] = largest[r] + log_sum[r];
+      const std::int64_t label = args.input<std::int64_t>(1)[problem_.target.at(row)];
+      double loss = 0.0;
+      if (problem_.counts(label)) {
+        loss = row_loss(logits, label, weight, all_weights, largest[r], static_cast<double>(log_sum[r]));
+        partial.weight += weight_of(weight, label);
+      } else if (label != problem_.ignore_index) {
+        loss = std::numeric_limits<double>::quiet_NaN();
+        ++partial.bad_labels;
+      }
+      partial.loss += loss;
+      if (problem_.reduction == Reduction::none) {
+        args.output(0)[problem_.loss.at(row)] = static_cast<float>(loss);
+      }
+    }
+    return partial;
+  }
+
+  /// (largest - x) + log_sum rather than log_normaliser - x: exact for a well classified row.
+  double row_loss(const float* logits, std::int64_t label, const float* weight, double all_weights,
+                  float largest, double log_sum) const {
+    const double distance = static_cast<double>(largest) - static_cast<double>(logits[label]) + log_sum;
+    const double loss = weight_of(weight, label) * distance;
+    if (problem_.smoothing <= 0.0) return loss;
+    const double gap = static_cast<double>(kernels().softmax.gap(logits, largest, weight, problem_.classes));
+    return (1.0 - problem_.smoothing) * loss +
+           problem_.smoothing / static_cast<double>(problem_.classes) * (gap + all_weights * log_sum);
+  }
+
+  CrossEntropyProblem problem_;
+  bool has_normaliser_;
+  bool has_bad_labels_;
+};
+
+/// Rows whose label is ignored or out of range get a zero gradient.
+class CrossEntropyBackward final : public Step {
+ public:
+  explicit CrossEntropyBackward(const StepSpec& spec)
+      : problem_(cross_entropy_problem(spec, spec.input(1), spec.input(0), spec.input(2), 4)) {
+    const TensorDesc& logits = spec.input(1);
+    require_rows(spec, spec.input(3), DType::f32, "log_normaliser");
+    problem_.log_normaliser = RowOffsets(spec.input(3));
+    require(spec.output(0).dtype == DType::f32 && spec.output(0).same_layout(logits),
+            "cross_entropy_backward: expected grad_logits like logits ", logits.shape_text(), ", got ",
+            spec.output(0).shape_text());
+  }
+
+  std::size_t workspace_bytes() const override {
+    return static_cast<std::size_t>(problem_.chunks()) * sizeof(double);
+  }
+
+  void run(const StepArgs& args) const override {
+    const float* weight = problem_.has_weight ? args.input(4) : nullptr;
+    const double divisor = problem_.reduction == Reduction::mean ? label_weights(args, weight) : 1.0;
+    const double all_weights = problem_.smoothing > 0.0 ? weight_sum(weight, problem_.classes) : 0.0;
+    parallel_for(problem_.chunks(), problem_.work(), [&](std::int64_t chunk, int) {
+      const std::int64_t end = std::min(problem_.rows, (chunk + 1) * kChunkRows);
+      for (std::int64_t row = chunk * kChunkRows; row < end; ++row) {
+        run_row(args, weight, divisor, all_weights, row);
+      }
+    });
+  }
+  double flops() const override { return problem_.work() * kernels().width; }
+
+ private:
+  /// Sum of the weights of all labels that count.
+  double label_weights(const StepArgs& args, const float* weight) const {
+    auto* partials = reinterpret_cast<double*>(args.workspace);
+    parallel_for(problem_.chunks(), static_cast<double>(problem_.rows), [&](std::int64_t chunk, int) {
+      const std::int64_t end = std::min(problem_.rows, (chunk + 1) * kChunkRows);
+      double sum = 0.0;
+      for (std::int64_t row = chunk * kChunkRows; row < end; ++row) {
+        const std::int64_t label = args.input<std::int64_t>(2)[problem_.target.at(row)];
+        if (problem_.counts(label)) sum += weight_of(weight, label);
+      }
+      partials[chunk] = sum;
+    });
+    double total = 0.0;
+    for (std::int64_t chunk = 0; chunk < problem_.chunks(); ++chunk) total += partials[chunk];
+    return total;
+  }
+
+  void run_row(const StepArgs& args, const float* weight, double divisor, double all_weights,
+               std::int64_t row) const {
+    const std::int64_t classes = problem_.classes;
+    const std::int64_t label = args.input<std::int64_t>(2)[problem_.target.at(row)];
+    float* grad_logits = args.output(0) + row * classes;
+    if (!problem_.counts(label)) {
+      std::fill_n(grad_logits, classes, 0.0f);
+      return;
+    }
+    const std::int64_t loss = problem_.reduction == Reduction::none ? problem_.loss.at(row) : 0;
+    const double grad_loss = static_cast<double>(args.input(0)[loss]) / divisor;
+    const double hard = grad_loss * (1.0 - problem_.smoothing) * weight_of(weight, label);
+    const double soft = grad_loss * problem_.smoothing / static_cast<double>(classes);
+    kernels().softmax.cross_entropy_gradient(args.input(1) + row * classes,
+                                             args.input(3)[problem_.log_normaliser.at(row)],
+                                             static_cast<float>(hard + soft * all_weights),
+                                             static_cast<float>(soft), weight, classes, grad_logits);
+    grad_logits[label] -= static_cast<float>(hard);
+  }
+
+  CrossEntropyProblem problem_;
+};
+
+template <class StepType>
+std::unique_ptr<Step> make(const StepSpec& spec) {
+  return std::make_unique<StepType>(spec);
+}
+
+}  // namespace
+
+void register_loss(StepRegistry& registry) {
+  registry.add("cross_entropy", make<CrossEntropy>);
+  registry.add("cross_entropy_backward", make<CrossEntropyBackward>);
+}
+
+}  // namespace cnncore
