@@ -14,6 +14,7 @@ from ..graph.trace import as_tensor, current_graph, dtype_error, emit, shape_err
 from .check import float_tensor, optional_float
 from .elementwise import cast, elementwise
 from .reduce import reduce
+from .shape import reshape_to, with_layout
 from .softmax import along
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -131,6 +132,7 @@ def cross_entropy(
         "ignore_index": int(ignore_index),
         "label_smoothing": float(label_smoothing),
     }
+    logits = with_layout(logits, "channels_last")
     node = emit(OPS[op], [logits, _labels(labels, logits, op), w], attrs)
     known = f"0 to {logits.shape[1] - 1} (or {int(ignore_index)} to ignore)"
     message = f"[{where(op)}] expected labels from {known}, got {{}} outside"
@@ -148,8 +150,6 @@ def _soft_cross_entropy(
         target = elementwise("add_scalar", target, alpha=smoothing / classes)
     product = elementwise("mul", along("log_softmax", logits, 1), target)
     if weight is not None:
-        from .shape import reshape_to
-
         product = elementwise("mul", product, reshape_to(weight, (classes,) + (1,) * (logits.ndim - 2)))
     losses = elementwise("neg", reduce("sum", product, (1,)))
     return _reduce(losses, reduction)
