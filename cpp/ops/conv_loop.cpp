@@ -18,8 +18,10 @@ constexpr std::int64_t kMaxPixels = 2048;
 constexpr std::int64_t kMinPixels = 96;
 // Enough tasks that a few threads end at nearly the same time.
 constexpr std::int64_t kTasks = 16;
-// Pixels this many bytes apart share one set of the first cache; a tile of them would evict itself.
-constexpr std::int64_t kAliasBytes = 4096;
+
+std::int64_t reduction_pieces(std::int64_t depth) {
+  return std::max<std::int64_t>(1, ceil_div(depth * kernels().gemm_tile.nr, kBlockFloats));
+}
 
 /// Turns the tile's shift, sum and sum of squares into count, mean and squared deviations from the mean.
 void finish_statistics(const float* sums, std::int64_t rows, std::int64_t columns, std::int64_t nr,
@@ -48,60 +50,37 @@ ConvLoopPlan::ConvLoopPlan(const ConvLoop& loop) : loop_(flatten_pointwise(loop)
   plan_tasks();
 }
 
-/// Decides on the copy of the input, and with it the size of a chunk.
+/// Decides whether chunks work on a padded copy of the input, and their size.
 void ConvLoopPlan::plan_view() {
   bool padded = false;
   for (const auto& axis : loop_.axis) padded |= axis.needs_padding();
-  // The innermost axis with more than one pixel sets the distance between a tile's rows.
-  std::int64_t distance = in_pitch_;
-  for (std::size_t a = 3; a-- > 0;) {
-    distance *= loop_.axis[a].in_step;
-    if (loop_.axis[a].count > 1) break;
-    distance = distance / loop_.axis[a].in_step * loop_.axis[a].in_size;
-  }
-  const std::int64_t tile_rows = std::min<std::int64_t>(loop_.pixels(), kernels().gemm_tile.mr);
-  const bool aliases = tile_rows > 8 && loop_.in_channels >= 32 &&
-                       distance * static_cast<std::int64_t>(sizeof(float)) % kAliasBytes == 0;
-  const bool copy = padded || aliases;
-
-  std::int64_t channels = loop_.in_channels;  // that a chunk keeps in cache at a time
-  const std::int64_t nr = kernels().gemm_tile.nr;
-  if (loop_.taps() == 1) {
-    const std::int64_t pieces = ceil_div(channels * nr, kBlockFloats);
-    channels = ceil_div(channels, pieces);
-    slices_ = copy && pieces > 1;
-  }
-  std::int64_t pixel_floats = channels;
+  // A single tap reads the channels of a pixel block by block, so only one block has to stay in cache.
+  std::int64_t pixel_floats = loop_.in_channels;
+  if (loop_.taps() == 1) pixel_floats = ceil_div(pixel_floats, reduction_pieces(pixel_floats));
   for (const auto& axis : loop_.axis) {
     if (axis.taps > 1) pixel_floats *= axis.in_step;
   }
   const std::int64_t fit = std::clamp<std::int64_t>(kChunkFloats / pixel_floats, kMinPixels, kMaxPixels);
   const std::int64_t share = std::max(kMinPixels, ceil_div(loop_.pixels() * loop_.groups, kTasks));
   grid_ = ChunkGrid(loop_, std::min(fit, share));
-  std::int64_t pitch = channels;
-  if (copy && channels >= 32) {
-    const bool own_alias = channels * loop_.axis[2].in_step * 4 % kAliasBytes == 0;
-    if (own_alias) pitch += 16;
-  }
-  view_ = InputView(loop_, grid_, in_pitch_, copy, pitch);
-  depth_ = channels;
+  view_ = InputView(loop_, grid_, in_pitch_, padded, loop_.in_channels);
+  depth_ = loop_.in_channels;
   tap_offset_ = merge_taps(loop_, view_, depth_);
 }
 
+/// Cuts the reduction into blocks whose part of a panel stays in the second cache: taps, or, when there is
+/// one only, its channels.
 void ConvLoopPlan::plan_blocks() {
   const auto taps = static_cast<std::int64_t>(tap_offset_.size());
-  const std::int64_t nr = kernels().gemm_tile.nr;
-  if (loop_.taps() == 1) {
-    for (std::int64_t c = 0; c < loop_.in_channels; c += depth_)
-      blocks_.push_back({0, 1, c, std::min(depth_, loop_.in_channels - c)});
-    return;
+  const std::int64_t pieces = reduction_pieces(taps * depth_);
+  if (taps == 1) {
+    const std::int64_t step = ceil_div(depth_, pieces);
+    for (std::int64_t c = 0; c < depth_; c += step) blocks_.push_back({0, 1, c, std::min(step, depth_ - c)});
+  } else {
+    const std::int64_t step = std::max<std::int64_t>(1, ceil_div(taps, pieces));
+    for (std::int64_t t = 0; t < taps; t += step) blocks_.push_back({t, std::min(step, taps - t), 0, depth_});
   }
-  const std::int64_t pieces = std::clamp<std::int64_t>(ceil_div(taps * depth_ * nr, kBlockFloats), 1,
-                                                       std::max<std::int64_t>(1, taps));
-  const std::int64_t step = std::max<std::int64_t>(1, ceil_div(taps, pieces));
-  for (std::int64_t t = 0; t < taps; t += step) blocks_.push_back({t, std::min(step, taps - t), 0, depth_});
-  if (blocks_.empty())
-    blocks_.push_back({0, 0, 0, 0});  // no tap reaches these pixels: they get the epilogue of 0
+  if (blocks_.empty()) blocks_.push_back({0, 0, 0, 0});  // no tap reaches these pixels: an empty sum
 }
 
 void ConvLoopPlan::plan_offsets() {
@@ -166,22 +145,17 @@ void ConvLoopPlan::run_task(std::int64_t task, const ConvLoopMemory& memory, con
   call.alpha = epilogue.alpha;
   const std::int64_t out_base = output_base(chunk) + first_channel;
   const std::int64_t panel_rows = loop_.taps() * loop_.in_channels;
+  const float* input =
+      view_.prepare(loop_, chunk, memory.input, group * loop_.in_channels, loop_.in_channels, scratch);
   float statistics[3 * kMaxPanelColumns];
 
   for (const Block& block : blocks_) {
     const bool first = &block == &blocks_.front();
     const bool last = &block == &blocks_.back();
-    if (first || slices_) {
-      const std::int64_t channels = slices_ ? block.channels : loop_.in_channels;
-      call.input =
-          view_.prepare(loop_, chunk, memory.input, group * loop_.in_channels + (slices_ ? block.channel : 0),
-                        channels, scratch);
-    }
     call.tap_offset = tap_offset_.data() + block.tap;
     call.taps = block.taps;
     call.depth = block.channels;
-    const std::int64_t skipped = slices_ ? 0 : block.channel;
-    call.input += skipped;
+    call.input = input + block.channel;
     for (std::int64_t panel = first_panel; panel < end_panel; ++panel) {
       const std::int64_t column = panel * tile.nr;
       call.columns = std::min<std::int64_t>(tile.nr, loop_.out_channels - column);
@@ -203,7 +177,6 @@ void ConvLoopPlan::run_task(std::int64_t task, const ConvLoopMemory& memory, con
         finish_statistics(statistics, call.rows, call.columns, tile.nr, rows, out_pitch_);
       }
     }
-    call.input -= skipped;
   }
 }
 

@@ -34,7 +34,7 @@ class ConvLoopPlan {
   void run(const ConvLoopMemory& memory, const ConvEpilogue& epilogue, const StepArgs& args) const;
 
  private:
-  struct Block {  // part of the reduction: taps or channels of the single tap
+  struct Block {  // part of the reduction: taps, or floats of the single tap
     std::int64_t tap, taps, channel, channels;
   };
   void plan_blocks();
@@ -52,7 +52,6 @@ class ConvLoopPlan {
   std::int64_t out_pitch_ = 0;
   std::int64_t panels_ = 0;
   std::int64_t panels_per_task_ = 0;
-  bool slices_ = false;  // the input copy holds one reduction block at a time
   ChunkGrid grid_;
   InputView view_;
   std::vector<Block> blocks_;

@@ -11,8 +11,12 @@
 namespace cnncore {
 namespace {
 
-constexpr std::int64_t kBlock = 128;        // channels of either side that a task keeps at a time
+// A task's rows and columns: each operand is read from far away once for every block of the other.
+constexpr std::int64_t kColumnBlock = 128;
+constexpr std::int64_t kRowBlock = 128;
+constexpr std::int64_t kPointwiseRowBlock = 256;
 constexpr std::int64_t kChunkPixels = 256;  // 128 + 128 channels of these are 256 KiB
+constexpr std::int64_t kReduceRows = 16;    // rows of a task that adds up the splits
 constexpr std::int64_t kTasks = 16;
 
 /// Runs of pixels of a chunk: offsets in both operands, and the length and steps inside a run.
@@ -93,7 +97,9 @@ class DirectWeightGradient : public Step {
   std::int64_t blocks_total() const { return problem_.groups * row_blocks_ * column_blocks_; }
   void run_block(std::int64_t split, std::int64_t block, const float* input, const float* grad_output,
                  float* sums, float* scratch) const;
-  void scatter(std::int64_t block, const float* sums, float* grad_weight) const;
+  void scatter(std::int64_t block, std::int64_t begin, std::int64_t end, const float* sums,
+               float* grad_weight) const;
+  void add_splits(std::int64_t begin, std::int64_t end, float* sums) const;
 
   ConvProblem problem_;
   bool has_bias_;
@@ -136,7 +142,7 @@ void DirectWeightGradient::plan() {
 
   bool padded = false;
   for (const auto& axis : input.axis) padded |= axis.needs_padding();
-  column_blocks_ = ceil_div(columns_, kBlock);
+  column_blocks_ = ceil_div(columns_, kColumnBlock);
   column_block_ = round_up(ceil_div(columns_, column_blocks_), tile.nr);
   column_blocks_ = ceil_div(columns_, column_block_);
 
@@ -165,7 +171,7 @@ void DirectWeightGradient::plan() {
   }
   tap_offset_ = merge_taps(input, in.view, run);
   if (!input_right_) rows_ = run;
-  row_blocks_ = ceil_div(rows_, kBlock);
+  row_blocks_ = ceil_div(rows_, p.taps() == 1 ? kPointwiseRowBlock : kRowBlock);
   row_block_ = ceil_div(rows_, row_blocks_);
   row_blocks_ = ceil_div(rows_, row_block_);
 
@@ -243,14 +249,25 @@ void DirectWeightGradient::run_block(std::int64_t split, std::int64_t block, con
   }
 }
 
-void DirectWeightGradient::scatter(std::int64_t block, const float* sums, float* grad_weight) const {
+/// Adds the sums of all splits for rows [begin, end) of a block, in order, to those of the first.
+void DirectWeightGradient::add_splits(std::int64_t begin, std::int64_t end, float* sums) const {
+  const std::int64_t stride = blocks_total() * sum_floats_;
+  for (std::size_t tap = 0; tap < tap_target_.size(); ++tap) {
+    float* first = sums + (static_cast<std::int64_t>(tap) * row_block_ + begin) * column_block_;
+    kernels().outer_tile.column_sums(first + stride, splits_ - 1, (end - begin) * column_block_, stride,
+                                     first);
+  }
+}
+
+/// Writes rows [begin, end) of a block to their places in the weight.
+void DirectWeightGradient::scatter(std::int64_t block, std::int64_t begin, std::int64_t end,
+                                   const float* sums, float* grad_weight) const {
   const std::int64_t column_begin = block % column_blocks_ * column_block_;
   const std::int64_t columns = std::min(column_block_, columns_ - column_begin);
   const std::int64_t row_begin = block / column_blocks_ % row_blocks_ * row_block_;
-  const std::int64_t rows = std::min(row_block_, rows_ - row_begin);
   const std::int64_t group = block / column_blocks_ / row_blocks_;
   float* base = grad_weight + group * group_target_ + column_begin * column_target_;
-  for (std::int64_t r = 0; r < rows; ++r) {
+  for (std::int64_t r = begin; r < std::min(end, rows_ - row_begin); ++r) {
     for (std::size_t tap = 0; tap < tap_target_.size(); ++tap) {
       const float* from = sums + (static_cast<std::int64_t>(tap) * row_block_ + r) * column_block_;
       float* to = base + row_target_[static_cast<std::size_t>(row_begin + r)] + tap_target_[tap];
@@ -279,21 +296,19 @@ void DirectWeightGradient::run(const StepArgs& args) const {
       run_block(task / blocks, block, input, grad_output, workspace + task * sum_floats_, scratch);
     } else {
       run_block(0, block, input, grad_output, scratch + sums_offset, scratch);
-      scatter(block, scratch + sums_offset, grad_weight);
+      scatter(block, 0, row_block_, scratch + sums_offset, grad_weight);
     }
   });
   if (splits_ > 1) {
-    const std::int64_t pieces = ceil_div(sum_floats_, 4096);
-    parallel_for(blocks * pieces, static_cast<double>(blocks * splits_ * sum_floats_) / kernels().width,
-                 [&](std::int64_t task, int) {
-                   const std::int64_t begin = task % pieces * 4096;
-                   float* sum = workspace + task / pieces * sum_floats_ + begin;
-                   const std::int64_t floats = std::min<std::int64_t>(4096, sum_floats_ - begin);
-                   kernels().outer_tile.column_sums(sum + blocks * sum_floats_, splits_ - 1, floats,
-                                                    blocks * sum_floats_, sum);
-                 });
-    for (std::int64_t block = 0; block < blocks; ++block)
-      scatter(block, workspace + block * sum_floats_, grad_weight);
+    const std::int64_t pieces = ceil_div(row_block_, kReduceRows);
+    const double adds = static_cast<double>(blocks * splits_ * sum_floats_) / kernels().width;
+    parallel_for(blocks * pieces, adds, [&](std::int64_t task, int) {
+      const std::int64_t begin = task % pieces * kReduceRows;
+      const std::int64_t end = std::min(begin + kReduceRows, row_block_);
+      float* sums = workspace + task / pieces * sum_floats_;
+      add_splits(begin, end, sums);
+      scatter(task / pieces, begin, end, sums, grad_weight);
+    });
     workspace += blocks * splits_ * sum_floats_;
   }
   if (has_bias_) conv_bias_gradient(problem_, grad_output, workspace, args.output(1));

@@ -4,9 +4,9 @@
 // axes with extent 1 or drops them. argmax counts in C order over the reduced axes. A NaN makes sums, max and
 // min NaN, and is what argmax finds first.
 
+#include "ops/reduce.h"
+
 #include <algorithm>
-#include <array>
-#include <limits>
 #include <string>
 
 #include "core/error.h"
@@ -23,50 +23,6 @@ using Offsets = LoopNest::Offsets;
 constexpr std::int64_t kTaskElements = RowTasks::kTaskElements;
 constexpr std::int64_t kRowBlock = 256;
 constexpr std::int64_t kColumnTile = 512;
-
-/// The axes of a reduction, split into those that stay and those that go.
-struct ReduceAxes {
-  int kept = 0;
-  int reduced = 0;
-  std::array<std::int64_t, kMaxRank> kept_shape{}, kept_x{}, kept_y{};
-  std::array<std::int64_t, kMaxRank> reduced_shape{}, reduced_x{};
-};
-
-ReduceAxes split_axes(const StepSpec& spec) {
-  const TensorDesc& x = spec.input(0);
-  const TensorDesc& y = spec.output(0);
-  std::array<bool, kMaxRank> goes{};
-  if (!spec.attrs.has("axes")) goes.fill(true);
-  const int listed = spec.attrs.has("axes") ? static_cast<int>(spec.attrs.integers("axes").size()) : x.rank;
-  for (int i = 0; spec.attrs.has("axes") && i < listed; ++i) {
-    std::int64_t axis = spec.attrs.integers("axes")[static_cast<std::size_t>(i)];
-    if (axis < 0) axis += x.rank;
-    require(axis >= 0 && axis < x.rank, "reduce: axis ", axis, " does not exist in ", x.shape_text());
-    require(!goes[static_cast<std::size_t>(axis)], "reduce: axis ", axis, " is listed twice");
-    goes[static_cast<std::size_t>(axis)] = true;
-  }
-  const bool keeps_rank = y.rank == x.rank;
-  require(keeps_rank || y.rank == x.rank - listed, "reduce: ", x.shape_text(), " over ", listed,
-          " axes does not give ", y.shape_text());
-  ReduceAxes axes;
-  int y_axis = 0;
-  for (int i = 0; i < x.rank; ++i) {
-    if (goes[static_cast<std::size_t>(i)]) {
-      const auto position = static_cast<std::size_t>(axes.reduced++);
-      axes.reduced_shape[position] = x.dim(i);
-      axes.reduced_x[position] = x.step(i);
-      require(!keeps_rank || y.dim(i) == 1, "reduce: axis ", i, " of the result should have extent 1");
-      y_axis += keeps_rank ? 1 : 0;
-    } else {
-      const auto position = static_cast<std::size_t>(axes.kept++);
-      require(y.dim(y_axis) == x.dim(i), "reduce: ", x.shape_text(), " does not reduce to ", y.shape_text());
-      axes.kept_shape[position] = x.dim(i);
-      axes.kept_x[position] = x.step(i);
-      axes.kept_y[position] = y.step(y_axis++);
-    }
-  }
-  return axes;
-}
 
 /// What all ways of reducing share. Operands of the kept nest: x, y; of the reduced nest: x.
 class ReduceStep : public Step {
@@ -266,60 +222,6 @@ class ReduceColumns final : public ReduceStep {
   std::int64_t group_ = 1;  // items in a task
 };
 
-class Argmax final : public Step {
- public:
-  explicit Argmax(const ReduceAxes& axes)
-      : kept_(loop_nest(axes.kept_shape.data(), axes.kept, {axes.kept_x.data(), axes.kept_y.data()})),
-        outputs_(kept_.numel()) {
-    // Not sorted by strides: indices count in logical order.
-    reduced_.operands = 1;
-    for (int i = 0; i < axes.reduced; ++i) {
-      const auto axis = static_cast<std::size_t>(i);
-      reduced_.extent[axis] = axes.reduced_shape[axis];
-      reduced_.stride[axis][0] = axes.reduced_x[axis];
-    }
-    reduced_.rank = axes.reduced;
-    rows_ = reduced_.numel() / std::max<std::int64_t>(1, reduced_.inner_extent());
-    group_ = std::max<std::int64_t>(1, kTaskElements / std::max<std::int64_t>(1, reduced_.numel()));
-  }
-
-  void run(const StepArgs& args) const override {
-    const double work = static_cast<double>(outputs_ * reduced_.numel());
-    parallel_for((outputs_ + group_ - 1) / group_, work, [&](std::int64_t task, int) {
-      const std::int64_t last = std::min((task + 1) * group_, outputs_);
-      for (std::int64_t i = task * group_; i < last; ++i) {
-        const Offsets offsets = kept_.offsets_of(i, kept_.rank);
-        args.output<std::int64_t>(0)[offsets[1]] = index_of_largest(args.input(0) + offsets[0]);
-      }
-    });
-  }
-
- private:
-  std::int64_t index_of_largest(const float* x) const {
-    const std::int64_t n = reduced_.inner_extent();
-    std::int64_t best = 0;
-    float top = -std::numeric_limits<float>::infinity();
-    for (std::int64_t row = 0; row < rows_; ++row) {
-      const Offsets offsets = reduced_.rank > 1 ? reduced_.offsets_of(row, reduced_.rank - 1) : Offsets{};
-      float largest = 0.0f;
-      const std::int64_t index =
-          kernels().reduce.argmax(n, x + offsets[0], reduced_.inner_stride(0), &largest);
-      if (row == 0 || largest > top || largest != largest) {
-        best = row * n + index;
-        top = largest;
-      }
-      if (top != top) break;
-    }
-    return best;
-  }
-
-  LoopNest kept_;
-  LoopNest reduced_;
-  std::int64_t outputs_;
-  std::int64_t rows_ = 0;
-  std::int64_t group_ = 1;
-};
-
 const Reduction& reduction_named(const std::string& name) {
   const ReduceKernels& table = kernels().reduce;
   if (name == "sum" || name == "mean") return table.sum;
@@ -329,32 +231,19 @@ const Reduction& reduction_named(const std::string& name) {
   fail("reduce: expected function sum, mean, max, min, sum_squares or argmax, got '", name, "'");
 }
 
-/// Whether the outputs lie closer together in x than the elements of one output do.
-bool columns_are_nearer(const ReduceAxes& axes) {
-  const auto nearest = [](const auto& shape, const auto& strides, int count) {
-    std::int64_t best = std::numeric_limits<std::int64_t>::max();
-    for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
-      if (shape[i] != 1) best = std::min(best, std::abs(strides[i]));
-    }
-    return best;
-  };
-  return nearest(axes.kept_shape, axes.kept_x, axes.kept) <
-         nearest(axes.reduced_shape, axes.reduced_x, axes.reduced);
-}
-
 std::unique_ptr<Step> make_reduce(const StepSpec& spec) {
   const std::string function = spec.attrs.text("function");
   const bool argmax = function == "argmax";
   const DType result = argmax ? DType::i64 : DType::f32;
   require(spec.input(0).dtype == DType::f32 && spec.output(0).dtype == result, "reduce ", function,
           ": expected a float32 input and a result of ", name_of(result));
-  const ReduceAxes axes = split_axes(spec);
+  const ReduceAxes axes(spec);
   require(spec.input(0).numel() > 0 || spec.output(0).numel() == 0 || function == "sum" ||
               function == "mean" || function == "sum_squares",
           "reduce ", function, ": nothing to choose from in shape ", spec.input(0).shape_text());
-  if (argmax) return std::make_unique<Argmax>(axes);
+  if (argmax) return make_argmax(axes);
   const Reduction& reduction = reduction_named(function);
-  if (columns_are_nearer(axes)) return std::make_unique<ReduceColumns>(axes, reduction, function == "mean");
+  if (axes.columns_are_nearer()) return std::make_unique<ReduceColumns>(axes, reduction, function == "mean");
   return std::make_unique<ReduceRows>(axes, reduction, function == "mean");
 }
 
