@@ -62,6 +62,17 @@ CNNCORE_INLINE void convert_row(int64_t n, const std::byte* src, int64_t src_ste
   }
 }
 
+/// Whether a conversion deserves a loop that the compiler turns into vectors: inputs on their way to float32,
+/// and copies.
+template <class From, class To>
+constexpr bool kInVectors = false;
+template <class From>
+constexpr bool kInVectors<From, float> = true;
+template <class T>
+constexpr bool kInVectors<T, T> = true;
+template <>
+constexpr bool kInVectors<float, float> = true;
+
 template <class From, class To>
 void convert(const StridedRows& original) {
   constexpr auto from_size = static_cast<int64_t>(sizeof(typename Element<From>::Stored));
@@ -71,8 +82,8 @@ void convert(const StridedRows& original) {
   for (int64_t row = 0; row < run.rows; ++row) {
     const std::byte* src = run.src + row * run.src_row;
     std::byte* dst = run.dst + row * run.dst_row;
-    if (run.src_step == from_size && run.dst_step == to_size) {
-      // Constant steps let the compiler use vectors.
+    if (kInVectors<From, To> && run.src_step == from_size && run.dst_step == to_size) {
+      // Constant steps are what allows vectors.
       convert_row<From, To>(run.n, src, from_size, dst, to_size);
     } else {
       convert_row<From, To>(run.n, src, run.src_step, dst, run.dst_step);

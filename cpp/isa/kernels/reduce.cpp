@@ -72,7 +72,7 @@ CNNCORE_INLINE Vec reduce_block(const float* p, int64_t n) {
 
 /// total[lane] = total[lane] combined with v[lane], for the first `n` lanes.
 template <class Op>
-CNNCORE_INLINE void combine_lanes(double* total, Vec v, int64_t n = kWidth) {
+__attribute__((noinline)) void combine_lanes(double* total, Vec v, int64_t n = kWidth) {
   float lanes[kWidth];
   store(lanes, v);
   for (int64_t i = 0; i < n; ++i) total[i] = Op::combine(total[i], static_cast<double>(lanes[i]));
@@ -189,9 +189,6 @@ void reduce_last_columns(const float* src, int64_t rows, int64_t row_step, int64
 template <class Op>
 void reduce_unit_columns(const ReduceRun& run, double* result) {
   int64_t i = 0;
-  for (; i + 8 * kWidth <= run.n; i += 8 * kWidth) {
-    reduce_columns<Op, 8, 1>(run.src + i, run.rows, run.row_step, result + i);
-  }
   for (; i + 4 * kWidth <= run.n; i += 4 * kWidth) {
     reduce_columns<Op, 4, 2>(run.src + i, run.rows, run.row_step, result + i);
   }
