@@ -7,11 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .lower import Slot, Step
 
 ALIGNMENT = 64
 """Bytes: a cache line and the widest vector register."""
+
+
+_NO_ROOM = np.iinfo(np.int64).max
 
 
 def align(size: int) -> int:
@@ -157,13 +161,16 @@ def assign_offsets(regions: Sequence[Region]) -> int:
     return total
 
 
-def _best_gap(begin: np.ndarray, end: np.ndarray, size: int) -> int:
+def _best_gap(begin: NDArray[np.int64], end: NDArray[np.int64], size: int) -> int:
     """Return the start of the smallest gap between the blocks that `size` bytes fit in."""
-    best, best_room = -1, -1
-    top = 0
-    for start, stop in sorted(zip(begin.tolist(), end.tolist(), strict=True)):
-        room = start - top
-        if room >= size and (best < 0 or room < best_room):
-            best, best_room = top, room
-        top = max(top, stop)
-    return top if best < 0 else best
+    if not begin.size:
+        return 0
+    order = np.argsort(begin, kind="stable")
+    tops = np.maximum.accumulate(end[order])  # where the memory before the next block begins to be free
+    room = begin[order]
+    room[1:] -= tops[:-1]
+    room[room < size] = _NO_ROOM
+    best = int(np.argmin(room))
+    if room[best] == _NO_ROOM:
+        return int(tops[-1])
+    return int(tops[best - 1]) if best else 0
