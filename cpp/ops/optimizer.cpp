@@ -36,8 +36,8 @@ class Group {
             op, ": expected input 0 to be ", hyper_count, " float64 bit patterns in an int64 value");
     require(!spec.has_input(1) || (spec.input(1).dtype == DType::f32 && spec.input(1).numel() == 1), op,
             ": expected gradient_scale to be a float32 scalar");
-    require(spec.inputs.size() >= kLeadingInputs && (spec.inputs.size() - kLeadingInputs) % inputs == 0, op, ": expected ", inputs,
-            " inputs for each tensor");
+    require(spec.inputs.size() >= kLeadingInputs && (spec.inputs.size() - kLeadingInputs) % inputs == 0, op,
+            ": expected ", inputs, " inputs for each tensor");
     tensors_ = (spec.inputs.size() - kLeadingInputs) / inputs;
     require(spec.outputs.size() == tensors_ * outputs, op, ": expected ", outputs,
             " outputs for each tensor");
