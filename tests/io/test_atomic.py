@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import stat
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,21 @@ def test_full_disk_keeps_the_old_file(target: Path, call: str, monkeypatch: pyte
     with pytest.raises(OSError, match=rf"No space left on device: '{target}'"):
         io.save(NEW, target)
     monkeypatch.undo()
+    unchanged(target)
+
+
+def test_file_size_limit_keeps_the_old_file(target: Path) -> None:
+    """The system itself refuses, in the middle of the data."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=rf"File too large: '{target}'"):
+            io.save({"x": np.zeros(1_000_000)}, target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
     unchanged(target)
 
 

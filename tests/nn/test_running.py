@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -168,6 +169,20 @@ def test_predict_takes_any_number_of_rows(rows: int) -> None:
     assert [module.training for module in (net, net.dropout1, net.dropout2)] == [True, False, True]
     assert y.shape == (rows, 10)
     np.testing.assert_allclose(y, net.eval()(x), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_several_threads_may_predict(training: bool) -> None:
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Flatten(), nn.Linear(144, 3)
+    )
+    net.train(training)
+    x = image(40, 1, 8, 8)
+    expected = net.predict(x, 8)
+    with ThreadPoolExecutor(4) as pool:
+        for y in pool.map(lambda _: net.predict(x, 8), range(40)):
+            np.testing.assert_array_equal(y, expected)
+    assert all(module.training is training for module in net.modules())
 
 
 def test_predict_of_several_outputs() -> None:

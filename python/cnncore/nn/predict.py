@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,19 +17,40 @@ if TYPE_CHECKING:
     from .module import Module
 
 
+_lock = threading.Lock()
+_users: dict[int, int] = {}
+_training: dict[int, list[Module]] = {}
+
+
 @contextmanager
 def inference_mode(module: Module) -> Iterator[None]:
-    """Put `module` into eval mode inside a ``with`` block; afterwards each part has its own mode again."""
-    training = [part for part in module.modules() if part.training]
-    if training:
-        module.eval()
+    """Put `module` into eval mode inside a ``with`` block; afterwards each part has its own mode again.
+
+    Several threads may be inside at once: the last one to leave restores the modes.
+    """
+    key = id(module)
+    with _lock:
+        if key not in _users:
+            _users[key] = 0
+            _training[key] = [part for part in module.modules() if part.training]
+            if _training[key]:
+                module.eval()
+        _users[key] += 1
     try:
         yield
     finally:
-        if training:
-            for part in training:
-                part.__dict__["training"] = True
-            changes.structure += 1
+        with _lock:
+            _users[key] -= 1
+            if _users[key] == 0:
+                del _users[key]
+                _restore(_training.pop(key))
+
+
+def _restore(training: list[Module]) -> None:
+    for part in training:
+        part.__dict__["training"] = True
+    if training:
+        changes.structure += 1
 
 
 def check_batch_size(batch_size: Any) -> int:
