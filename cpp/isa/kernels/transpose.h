@@ -102,12 +102,13 @@ struct Rearrangement {
   template <class Place>
   explicit Rearrangement(Place place) {
     for (int k = 0; k < kCount; ++k) {
-      float lane[kWidth], source[kWidth];
+      int lane[kWidth];
+      float source[kWidth];
       for (int l = 0; l < kWidth; ++l) {
-        lane[l] = static_cast<float>(place(k, l) % kWidth);
+        lane[l] = place(k, l) % kWidth;
         source[l] = static_cast<float>(place(k, l) / kWidth);
       }
-      index[k] = to_int(load(lane));
+      __builtin_memcpy(&index[k], lane, sizeof lane);
       for (int v = 0; v < kCount; ++v) chosen[k][v] = equal(load(source), set1(static_cast<float>(v)));
     }
   }
