@@ -23,20 +23,25 @@ std::vector<ConvLoop> loops_of(const ConvProblem& p, ConvDirection direction) {
 
 class DirectPack : public Step {
  public:
-  DirectPack(const ConvProblem& p, ConvDirection direction)
-      : layout_(weight_layout(p, direction)), loops_(loops_of(p, direction)) {}
+  DirectPack(const ConvProblem& p, ConvDirection direction) {
+    for (const auto& loop : loops_of(p, direction)) packs_.emplace_back(loop, weight_layout(p, direction));
+  }
 
   void run(const StepArgs& args) const override {
     float* packed = args.output(0);
-    for (const auto& loop : loops_) {
-      pack_weight(loop, layout_, args.input(0), packed);
-      packed += loop.groups * packed_group_floats(loop);
+    for (const auto& pack : packs_) {
+      pack.run(args.input(0), packed, args);
+      packed += pack.packed_floats();
     }
+  }
+  std::size_t scratch_bytes() const override {
+    std::int64_t floats = 0;
+    for (const auto& pack : packs_) floats = std::max(floats, pack.scratch_floats());
+    return static_cast<std::size_t>(floats) * sizeof(float);
   }
 
  private:
-  WeightLayout layout_;
-  std::vector<ConvLoop> loops_;
+  std::vector<WeightPack> packs_;
 };
 
 class DirectConv : public Step {

@@ -2,16 +2,20 @@
 #include "ops/conv_pack.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
+#include "ops/transpose.h"
 
 namespace cnncore {
 namespace {
 
 constexpr std::int64_t kTaskRows = 64;  // input channels of a task
 
-/// Offset in the tensor of every tap of the loop.
+/// Input channels whose taps are transposed together in the scratch of a thread.
+std::int64_t rows_at_once(std::int64_t taps) { return std::clamp<std::int64_t>(128 / taps, 1, kTaskRows); }
+
 std::int64_t tap_source(const ConvLoop& loop, const Spatial& kernel, std::int64_t tap) {
   const auto& [depth, height, width] = loop.axis;
   const std::int64_t w = tap % width.taps;
@@ -31,33 +35,95 @@ std::int64_t packed_group_floats(const ConvLoop& loop) {
   return loop.taps() * loop.in_channels * (full + tile.panel_width(loop.out_channels - full));
 }
 
-void pack_weight(const ConvLoop& loop, const WeightLayout& layout, const float* weight, float* packed) {
-  const auto& tile = kernels().gemm_tile;
-  const std::int64_t taps = loop.taps();
-  const std::int64_t panels = ceil_div(loop.out_channels, tile.nr);
-  const std::int64_t pieces = ceil_div(loop.in_channels, kTaskRows);
-  const std::int64_t group_floats = packed_group_floats(loop);
-  const double work = static_cast<double>(loop.groups * group_floats);
-  parallel_for(loop.groups * panels * pieces, work, [&](std::int64_t task, int) {
-    const std::int64_t piece = task % pieces;
-    const std::int64_t panel = task / pieces % panels;
-    const std::int64_t group = task / pieces / panels;
-    const std::int64_t column = panel * tile.nr;
-    const std::int64_t columns = std::min<std::int64_t>(tile.nr, loop.out_channels - column);
-    const std::int64_t width = tile.panel_width(columns);
-    const std::int64_t row_begin = piece * kTaskRows;
-    const std::int64_t row_end = std::min(row_begin + kTaskRows, loop.in_channels);
-    const float* source = weight + group * layout.group + column * layout.column;
-    float* target = packed + group * group_floats + column * taps * loop.in_channels;
-    for (std::int64_t tap = 0; tap < taps; ++tap) {
-      const float* from = source + tap_source(loop, layout.kernel, tap);
-      float* to = target + (tap * loop.in_channels + row_begin) * width;
-      for (std::int64_t row = row_begin; row < row_end; ++row, to += width) {
-        const float* element = from + row * layout.reduction;
-        for (std::int64_t c = 0; c < columns; ++c) to[c] = element[c * layout.column];
-        for (std::int64_t c = columns; c < width; ++c) to[c] = 0.0f;
+struct WeightPack::Panel {
+  float* target;
+  std::int64_t rows, columns, width;
+  std::int64_t tap_step;  // from tap to tap
+};
+
+WeightPack::WeightPack(const ConvLoop& loop, const WeightLayout& layout) : loop_(loop), layout_(layout) {
+  for (std::int64_t tap = 0; tap < loop.taps(); ++tap)
+    tap_source_.push_back(tap_source(loop, layout.kernel, tap));
+}
+
+std::int64_t WeightPack::scratch_floats() const {
+  const std::int64_t taps = layout_.reduction;
+  if (layout_.column < layout_.reduction || taps == 1) return 0;
+  return rows_at_once(taps) * taps * kernels().gemm_tile.nr;
+}
+
+void WeightPack::clear_padding(const Panel& panel) const {
+  if (panel.columns == panel.width) return;
+  for (std::int64_t tap = 0; tap < loop_.taps(); ++tap) {
+    float* row = panel.target + tap * panel.tap_step;
+    for (std::int64_t r = 0; r < panel.rows; ++r, row += panel.width)
+      std::fill(row + panel.columns, row + panel.width, 0.0f);
+  }
+}
+
+/// Columns are the nearer axis of the tensor (backward-data): each row is read once, in order.
+void WeightPack::pack_rows(const Panel& panel, const float* source) const {
+  for (std::int64_t row = 0; row < panel.rows; ++row, source += layout_.reduction) {
+    float* to = panel.target + row * panel.width;
+    for (const auto tap : tap_source_) {
+      const float* from = source + tap;
+      if (layout_.column == 1) {
+        std::memcpy(to, from, static_cast<std::size_t>(panel.columns) * sizeof(float));
+      } else {
+        for (std::int64_t c = 0; c < panel.columns; ++c) to[c] = from[c * layout_.column];
       }
+      to += panel.tap_step;
     }
+  }
+}
+
+/// Rows of a column are contiguous with their taps (forward): transposed as a whole, then dealt out by tap.
+void WeightPack::pack_columns(const Panel& panel, const float* source, float* scratch) const {
+  const std::int64_t taps = layout_.reduction;
+  if (taps == 1) {
+    transpose(source, layout_.column, panel.rows, panel.columns, panel.target, panel.width);
+    return;
+  }
+  const std::int64_t step = rows_at_once(taps);
+  for (std::int64_t row = 0; row < panel.rows; row += step) {
+    const std::int64_t rows = std::min(step, panel.rows - row);
+    transpose(source + row * taps, layout_.column, rows * taps, panel.columns, scratch, panel.width);
+    float* to = panel.target + row * panel.width;
+    for (const auto tap : tap_source_) {
+      for (std::int64_t r = 0; r < rows; ++r) {
+        std::memcpy(to + r * panel.width, scratch + (r * taps + tap) * panel.width,
+                    static_cast<std::size_t>(panel.columns) * sizeof(float));
+      }
+      to += panel.tap_step;
+    }
+  }
+}
+
+void WeightPack::run(const float* weight, float* packed, const StepArgs& args) const {
+  const auto& tile = kernels().gemm_tile;
+  const std::int64_t panels = ceil_div(loop_.out_channels, tile.nr);
+  const std::int64_t pieces = ceil_div(loop_.in_channels, kTaskRows);
+  const std::int64_t group_floats = packed_group_floats(loop_);
+  const double work = static_cast<double>(packed_floats()) / 4.0;
+  if (group_floats == 0) return;  // no tap reaches this phase
+  parallel_for(loop_.groups * panels * pieces, work, [&](std::int64_t task, int thread) {
+    const std::int64_t row = task % pieces * kTaskRows;
+    const std::int64_t column = task / pieces % panels * tile.nr;
+    const std::int64_t group = task / pieces / panels;
+    Panel panel;
+    panel.columns = std::min<std::int64_t>(tile.nr, loop_.out_channels - column);
+    panel.width = tile.panel_width(panel.columns);
+    panel.tap_step = loop_.in_channels * panel.width;
+    panel.rows = std::min(kTaskRows, loop_.in_channels - row);
+    panel.target =
+        packed + group * group_floats + column * loop_.taps() * loop_.in_channels + row * panel.width;
+    const float* source = weight + group * layout_.group + column * layout_.column + row * layout_.reduction;
+    if (layout_.column < layout_.reduction) {
+      pack_rows(panel, source);
+    } else {
+      pack_columns(panel, source, args.scratch_of(thread));
+    }
+    clear_padding(panel);
   });
 }
 

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "ops/conv_geometry.h"
+#include "program/step.h"
 
 namespace cnncore {
 
@@ -18,7 +20,24 @@ struct WeightLayout {
 /// Floats of the packed weight of one group.
 std::int64_t packed_group_floats(const ConvLoop& loop);
 
-/// Writes [group][panel][tap][input channel][column of the panel]; columns past the last are zero.
-void pack_weight(const ConvLoop& loop, const WeightLayout& layout, const float* weight, float* packed);
+/// Packs the weight of a loop as [group][panel][tap][input channel][column of the panel]; columns past the
+/// last are zero.
+class WeightPack {
+ public:
+  WeightPack(const ConvLoop& loop, const WeightLayout& layout);
+  void run(const float* weight, float* packed, const StepArgs& args) const;
+  std::int64_t packed_floats() const { return loop_.groups * packed_group_floats(loop_); }
+  std::int64_t scratch_floats() const;
+
+ private:
+  struct Panel;  // the part of a panel that a task writes
+  void pack_rows(const Panel& panel, const float* source) const;
+  void pack_columns(const Panel& panel, const float* source, float* scratch) const;
+  void clear_padding(const Panel& panel) const;
+
+  ConvLoop loop_;
+  WeightLayout layout_;
+  std::vector<std::int64_t> tap_source_;  // offset in the tensor of each tap
+};
 
 }  // namespace cnncore

@@ -7,6 +7,7 @@
 #include "isa/kernel_table.h"
 #include "ops/conv_algorithm.h"
 #include "ops/conv_geometry.h"
+#include "ops/transpose.h"
 
 namespace cnncore {
 namespace {
@@ -16,7 +17,8 @@ constexpr std::int64_t kColumnBlock = 128;
 constexpr std::int64_t kRowBlock = 128;
 constexpr std::int64_t kPointwiseRowBlock = 256;
 constexpr std::int64_t kChunkPixels = 256;  // 128 + 128 channels of these are 256 KiB
-constexpr std::int64_t kReduceRows = 16;    // rows of a task that adds up the splits
+constexpr std::int64_t kManyPixels = 512;
+constexpr std::int64_t kReduceRows = 16;  // rows of a task that adds up the splits
 constexpr std::int64_t kTasks = 16;
 
 /// Runs of pixels of a chunk: offsets in both operands, and the length and steps inside a run.
@@ -136,7 +138,10 @@ void DirectWeightGradient::plan() {
     output = flatten_pointwise(output);
   }
   // Few input channels would leave vectors mostly empty: then a kernel row of them becomes the rows.
+  // For a single tap the smaller side goes right: each of its panels is packed for all rows. Only over few
+  // pixels does it pay more to get sums in the weight's own order.
   input_right_ = p.group_in() >= kernels().width || p.group_in() >= p.group_out();
+  if (p.taps() == 1 && p.group_out() < p.group_in() && p.output_pixels() >= kManyPixels) input_right_ = false;
   rows_ = input_right_ ? p.group_out() : p.group_in();
   columns_ = input_right_ ? p.group_in() : p.group_out();
 
@@ -267,7 +272,13 @@ void DirectWeightGradient::scatter(std::int64_t block, std::int64_t begin, std::
   const std::int64_t row_begin = block / column_blocks_ % row_blocks_ * row_block_;
   const std::int64_t group = block / column_blocks_ / row_blocks_;
   float* base = grad_weight + group * group_target_ + column_begin * column_target_;
-  for (std::int64_t r = begin; r < std::min(end, rows_ - row_begin); ++r) {
+  end = std::min(end, rows_ - row_begin);
+  if (tap_target_.size() == 1 && problem_.taps() == 1 && !input_right_) {
+    transpose(sums + begin * column_block_, column_block_, columns, end - begin, base + row_begin + begin,
+              column_target_);
+    return;
+  }
+  for (std::int64_t r = begin; r < end; ++r) {
     for (std::size_t tap = 0; tap < tap_target_.size(); ++tap) {
       const float* from = sums + (static_cast<std::int64_t>(tap) * row_block_ + r) * column_block_;
       float* to = base + row_target_[static_cast<std::size_t>(row_begin + r)] + tap_target_[tap];
