@@ -19,7 +19,7 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from . import bench, data, io, models, nn, ops, optim, train
-    from .grad_check import grad_check
+    from .gradient_check import grad_check
     from .io import load, load_into, save
     from .model_summary import summary
     from .predictor import Predictor, compile
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _MODULES = ("bench", "data", "io", "models", "nn", "ops", "optim", "train")
 
 _NAMES = {
-    "grad_check": "grad_check",
+    "grad_check": "gradient_check",
     "compile": "predictor",
     "Predictor": "predictor",
     "grad": "transforms",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,8 +52,10 @@ class Executable:
         self._checks = [message for _, message in graph.checks]
         self._outputs = len(graph.outputs)
         self.counted = list(graph.counted)
-        self.written = [target for target, _ in graph.updates if is_stored(target)]
+        self._changed = [target for target, _ in graph.updates if is_stored(target)] + self.counted
         self.rng = builder.rng
+        self._stateful = self.rng is not None or bool(self._changed)
+        self._lock = threading.Lock()
         self._build(builder)
         packed_from = {
             id(slot.root().source): slot.root().source
@@ -132,19 +135,27 @@ class Executable:
             if source.version != version:
                 self.refresh()
                 break
+        if self._stateful:
+            with self._lock:
+                outputs = self._run_and_count(arrays)
+        else:
+            outputs = self.run_machine(arrays)
+        if self._checks:
+            self._check(outputs)
+        return outputs
+
+    def _run_and_count(self, arrays: Sequence[NDArray[Any]]) -> list[Any]:
+        """Run what draws random numbers or writes buffers, and say so."""
         if self.rng is not None:
             self.rng[:] = next_step()
         outputs: list[Any] = self.run_machine(arrays)
-        for target in self.written:
-            target.version += 1
         for target in self.counted:
             target.data += 1
+        for target in self._changed:
             target.version += 1
-        if self._checks:
-            self.check(outputs)
         return outputs
 
-    def check(self, outputs: list[Any]) -> None:
+    def _check(self, outputs: list[Any]) -> None:
         """Remove the outputs that must be 0 and raise if one is not."""
         flags = outputs[self._outputs :]
         del outputs[self._outputs :]
