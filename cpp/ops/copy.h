@@ -17,7 +17,8 @@ std::size_t item_size(SourceType type);
 
 /// Writes the array `src` (any type, any byte strides, negative and zero ones included) into the
 /// memory `dst`, which is laid out as `dst_desc` says (same rank and extents; float32, int32, int64 or
-/// uint8). Floats are rounded to the nearest float32, floats become integers by truncation,
+/// uint8). Floats are rounded to the nearest float32, floats become integers by truncation (numbers
+/// outside the integers' range become anything),
 /// boolean becomes 0 or 1. Runs in parallel. Whether a conversion should be allowed is the caller's question.
 void convert_strided(const void* src, SourceType type, const std::int64_t* shape,
                      const std::int64_t* byte_strides, int rank, const TensorDesc& dst_desc, void* dst);
