@@ -17,10 +17,11 @@ class Recipe:
     lr: float
     """The highest learning rate of the schedule."""
     weight_decay: float
+    label_smoothing: float = 0.0
 
 
 RECIPES = {
-    "digits": Recipe("digits_cnn", epochs=20, batch_size=64, lr=3e-3, weight_decay=1e-2),
+    "digits": Recipe("digits_cnn", epochs=15, batch_size=64, lr=3e-3, weight_decay=1e-2, label_smoothing=0.1),
     "mnist": Recipe("mnist_cnn", epochs=8, batch_size=64, lr=1e-3, weight_decay=1e-2),
     "cifar10": Recipe("resnet20", epochs=8, batch_size=128, lr=3e-3, weight_decay=5e-2),
 }

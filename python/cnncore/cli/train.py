@@ -74,7 +74,8 @@ class _Job:
         optimizer = optim.AdamW(
             self.model.parameters(), lr=self.recipe.lr, weight_decay=self.recipe.weight_decay
         )
-        self.trainer = Trainer(self.model, nn.CrossEntropyLoss(), optimizer)
+        loss = nn.CrossEntropyLoss(label_smoothing=self.recipe.label_smoothing)
+        self.trainer = Trainer(self.model, loss, optimizer)
         self.test = data.DataLoader(
             self.images.test, _EVALUATION_BATCH, transform=self.description.normalise, workers=_WORKERS
         )
