@@ -123,18 +123,21 @@ class Report(dict[str, Any]):
     """A dict that prints as a table of its entries."""
 
     def __repr__(self) -> str:
-        width = max((len(key) for key in self), default=0)
-        return "\n".join(f"{key.replace('_', ' '):<{width}}  {_text(value)}" for key, value in self.items())
+        rows = [_row(key, value) for key, value in self.items()]
+        width = max((len(label) for label, _ in rows), default=0)
+        return "\n".join(f"{label:<{width}}  {text}" for label, text in rows)
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.1f}"
+def _row(key: str, value: Any) -> tuple[str, str]:
+    label = key.replace("_", " ")
+    if key.endswith("_bytes"):
+        text = f"{value >> 20} MB" if value >= 1 << 20 else f"{value >> 10} KB"
+        return label.removesuffix(" bytes"), text if value else "unknown"
+    if key == "cgroup_quota":
+        return label, f"{value:g} cores" if value else "none"
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(_text, value))
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_text(entry)}" for key, entry in value.items())
-    return str(value)
+        return label, ", ".join(map(str, value))
+    return label, f"{value:.1f}" if isinstance(value, float) else str(value)
 
 
 def info() -> Report:
