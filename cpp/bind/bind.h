@@ -13,7 +13,7 @@ namespace cnncore {
 namespace py = pybind11;
 
 void bind_program(py::module_& module);
-__attribute__((weak)) void bind_conv(py::module_& module);
+void bind_conv(py::module_& module);
 void bind_norm(py::module_& module);
 void bind_runtime(py::module_& module);
 

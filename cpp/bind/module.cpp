@@ -4,7 +4,7 @@
 PYBIND11_MODULE(_core, module) {
   module.doc() = "The C++ core of cnncore: kernels, steps and the Program that runs them.";
   cnncore::bind_program(module);
-  if (cnncore::bind_conv) cnncore::bind_conv(module);
+  cnncore::bind_conv(module);
   cnncore::bind_norm(module);
   cnncore::bind_runtime(module);
 }

@@ -120,8 +120,12 @@ void Program::set_inputs(const std::vector<int>& ids) {
   inputs_ = ids;
   staging_.assign(ids.size(), 0);
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    value(ids[i]).storage = Storage::input;
-    value(ids[i]).slot = i;
+    ValueEntry& entry = value(ids[i]);
+    require(entry.storage == Storage::none || entry.storage == Storage::arena, "input ", i,
+            " already has a place outside the arena");
+    if (entry.storage == Storage::arena) staging_[i] = entry.offset;  // placed before
+    entry.storage = Storage::input;
+    entry.slot = i;
   }
 }
 

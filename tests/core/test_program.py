@@ -33,7 +33,9 @@ def test_run_accepts_any_dtype_and_strides(dtype: str, order: str) -> None:
     array = {
         "C": lambda: np.ascontiguousarray(base[:, :, :5]),
         "F": lambda: np.asfortranarray(base[:, :, :5]),
-        "channels_last": lambda: np.ascontiguousarray(base[:, :, :5].transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2),
+        "channels_last": lambda: np.ascontiguousarray(base[:, :, :5].transpose(0, 2, 3, 1)).transpose(
+            0, 3, 1, 2
+        ),
         "sliced": lambda: base[:, :, ::2],
         "reversed": lambda: base[:, ::-1, 4::-1],
     }[order]()
