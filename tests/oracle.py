@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import cnncore as cc
 import numpy as np
 import pytest
+
+import cnncore as cc
 
 EPS = float(np.finfo(np.float32).eps)
 

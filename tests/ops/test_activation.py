@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+
 from cnncore import ops
 from oracle import assert_close, check_gradients
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Dropout: share and scale of what is kept, the same mask in both directions, repeatability."""
 
-import cnncore as cc
 import numpy as np
 import pytest
+
+import cnncore as cc
 from cnncore import nn, ops
 
 

@@ -3,10 +3,11 @@
 
 import numpy as np
 import pytest
-from cnncore import ops
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
+
+from cnncore import ops
 from oracle import assert_close, check_gradients
 
 BINARY = {

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Losses: values and gradients against torch, bad labels."""
 
-import cnncore as cc
 import numpy as np
 import pytest
+
+import cnncore as cc
 from cnncore import nn, ops, optim
 from oracle import assert_close, check_gradients
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Batch norm: training and inference against the float64 reference and torch, running statistics, errors."""
 
-import cnncore as cc
 import numpy as np
 import pytest
+
+import cnncore as cc
 from cnncore import nn, ops
 from oracle import assert_close, check_gradients
 

@@ -3,9 +3,10 @@
 
 import numpy as np
 import pytest
-from cnncore import ops
 from hypothesis import given
 from hypothesis import strategies as st
+
+from cnncore import ops
 from oracle import assert_close, check_gradients
 
 NUMPY = {"sum": np.sum, "mean": np.mean, "max": np.max, "min": np.min}

@@ -3,10 +3,11 @@
 
 import numpy as np
 import pytest
-from cnncore import ops
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, basic_indices
+
+from cnncore import ops
 from oracle import check_gradients
 
 
@@ -17,7 +18,7 @@ def numbered(*shape: int) -> np.ndarray:
 @given(data=st.data())
 def test_reshape_keeps_the_order_of_elements(data):
     shape = data.draw(array_shapes(max_dims=5, max_side=6))
-    extents = sorted(data.draw(st.permutations([n for n in _factors(int(np.prod(shape)))])))
+    extents = sorted(data.draw(st.permutations(list(_factors(int(np.prod(shape)))))))
     cut = data.draw(st.integers(0, len(extents)))
     new = (int(np.prod(extents[:cut])), *extents[cut:])[:7]
     new = (*new[:-1], int(np.prod(shape)) // int(np.prod(new[:-1])))

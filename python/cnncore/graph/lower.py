@@ -43,6 +43,14 @@ class Slot:
             slot = slot.base
         return slot
 
+    def offset_in_root(self) -> int:
+        """Return where this slot begins in its root, in bytes."""
+        slot, offset = self, 0
+        while slot.base is not None:
+            offset += slot.offset
+            slot = slot.base
+        return offset
+
     def strides(self) -> Shape:
         return dense_strides(self.shape, self.layout)
 

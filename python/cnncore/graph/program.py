@@ -71,58 +71,39 @@ class Executable:
 
     def _build(self, builder: Builder) -> None:
         machine = self._machine
-        slots: dict[Slot, int] = {}
-
-        def declare(slot: Slot) -> int:
-            number = slots.get(slot)
-            if number is None:
-                number = slots[slot] = machine.add_value(slot.shape, slot.dtype, slot.layout)
-            return number
-
-        for slot in (*builder.inputs, *builder.outputs, *builder.bound_slots()):
-            declare(slot)
+        values = _Values(machine)
+        bound = builder.bound_slots()
         for step in self.steps:
-            inputs = [-1 if slot is None else declare(slot) for slot in step.inputs]
-            outputs = [-1 if slot is None else declare(slot) for slot in step.outputs]
-            label = step.label
-            step.index = machine.add_step(step.op, inputs, outputs, step.attrs, step.setup, label)
+            inputs = [-1 if slot is None else values[slot] for slot in step.inputs]
+            outputs = [-1 if slot is None else values[slot] for slot in step.outputs]
+            step.index = machine.add_step(step.op, inputs, outputs, step.attrs, step.setup, step.label)
         workspace = {step: machine.step_info(step.index)["workspace"] for step in self.steps}
         self.plan: Plan = plan_memory(self.steps, builder.inputs, workspace.__getitem__)
-        machine.set_inputs([slots[slot] for slot in builder.inputs])
-        machine.set_outputs([slots[slot] for slot in builder.outputs])
-        self._place(slots, builder)
+        machine.set_inputs([values[slot] for slot in builder.inputs])
+        machine.set_outputs([values[slot] for slot in builder.outputs])
+        self._place(values, bound)
         machine.finish(self.plan.arena_bytes, self.plan.persistent_bytes)
-        self._bound_bytes = sum(slot.nbytes for slot in builder.bound_slots())
+        self._bound_bytes = sum(slot.nbytes for slot in bound)
 
-    def _place(self, slots: dict[Slot, int], builder: Builder) -> None:
+    def _place(self, values: _Values, bound: Sequence[Slot]) -> None:
+        """Tell the machine where every value and workspace lies."""
         machine = self._machine
-        setup = [step for step in self.steps if step.setup]
-        run = [step for step in self.steps if not step.setup]
-        for regions, steps in ((self.plan.setup_regions, setup), (self.plan.regions, run)):
+        for regions, setup in ((self.plan.setup_regions, True), (self.plan.regions, False)):
+            steps = [step for step in self.steps if step.setup == setup]
             for region in regions:
                 if region.slot is None:
                     machine.place_workspace(steps[region.first].index, region.offset)
                 else:
-                    number = slots.get(region.slot)
-                    if number is None:
-                        number = slots[region.slot] = machine.add_value(
-                            region.slot.shape, region.slot.dtype, region.slot.layout
-                        )
-                    machine.place(number, "arena", region.offset)
+                    machine.place(values[region.slot], "arena", region.offset)
         for slot, offset in self.plan.persistent:
-            machine.place(slots[slot], "persistent", offset)
-        written = {id(target) for step in self.steps for target in _bound_targets(step)}
-        for slot in builder.bound_slots():
-            source = slot.source
-            array = source if isinstance(source, np.ndarray) else source.data
-            machine.bind(slots[slot], array, id(slot) in written)
-        for slot in list(slots):
-            base = slot.base
-            if base is None:
-                continue
-            if base not in slots:
-                raise AssertionError("a slot's base has no place")
-            machine.alias(slots[slot], slots[base], slot.offset)
+            machine.place(values[slot], "persistent", offset)
+        written = {slot.root() for step in self.steps for slot in step.outputs if slot is not None}
+        for slot in bound:
+            array = slot.source if isinstance(slot.source, np.ndarray) else slot.source.data
+            machine.bind(values[slot], array, slot in written)
+        for slot, number in list(values.items()):
+            if slot.base is not None:
+                machine.alias(number, values[slot.root()], slot.offset_in_root())
 
     def refresh(self) -> None:
         """Run the setup steps on the parameters as they are now."""
@@ -190,6 +171,14 @@ class Executable:
         return outputs, seconds
 
 
-def _bound_targets(step: Step) -> list[Slot]:
-    roots = [slot.root() for slot in step.outputs if slot is not None]
-    return [root for root in roots if root.kind == "bound"]
+class _Values(dict[Slot, int]):
+    """The machine's number of each slot, which becomes known to it on first use."""
+
+    def __init__(self, machine: Any) -> None:
+        super().__init__()
+        self._machine = machine
+
+    def __missing__(self, slot: Slot) -> int:
+        number: int = self._machine.add_value(slot.shape, slot.dtype, slot.layout)
+        self[slot] = number
+        return number

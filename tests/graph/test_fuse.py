@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fusion: which steps a network becomes, and that results and gradients stay what they were."""
+
+import numpy as np
+import pytest
+
+import cnncore as cc
+from cnncore import nn, ops
+from cnncore.graph import compiler
+from cnncore.graph import fuse as fuse_module
+from oracle import assert_close
+
+RNG = np.random.default_rng(0)
+
+
+def image(*shape):
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+class Block(nn.Module):
+    """A residual block, with what may be fused and what may not."""
+
+    def __init__(self, channels=8, activation=None, bias=True):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=bias)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=bias)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.act = activation or nn.ReLU()
+
+    def forward(self, x):
+        y = self.act(self.bn1(self.conv1(x)))
+        return self.act(self.bn2(self.conv2(y)) + x)
+
+
+def randomise(model):
+    for buffer in model.buffers():
+        if buffer.dtype == np.float32:
+            buffer.assign(RNG.uniform(0.5, 1.5, buffer.shape))
+    for parameter in model.parameters():
+        parameter.assign(RNG.normal(0, 0.3, parameter.shape))
+    return model
+
+
+def steps(model, *shape):
+    return [row["step"] for row in cc.compile(model, shape).explain()]
+
+
+@pytest.fixture
+def unfused(monkeypatch):
+    """Leaves fusion out of what is compiled from here on."""
+
+    def leave_out():
+        monkeypatch.setattr(compiler, "fuse", lambda graph, inference: None)
+        monkeypatch.setattr(cc.transforms, "fuse", lambda graph, inference: None)
+        monkeypatch.setattr("cnncore.predictor.fuse", lambda graph, inference: None)
+
+    return leave_out
+
+
+ACTIVATIONS = [nn.ReLU(), nn.LeakyReLU(0.2), nn.ReLU6()]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_residual_block_is_two_steps_in_inference(activation):
+    assert steps(Block(activation=activation), 2, 8, 6, 6) == ["conv_forward", "conv_forward"]
+
+
+def test_other_activations_stay_steps_of_their_own():
+    assert steps(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Tanh()), 1, 3, 6, 6) == [
+        "conv_forward",
+        "elementwise tanh",
+    ]
+    assert steps(nn.Sequential(nn.Conv2d(3, 4, 3), nn.LeakyReLU(-0.5)), 1, 3, 6, 6)[0] == "conv_forward"
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("bias", [True, False])
+def test_fused_inference_equals_unfused(activation, bias, unfused):
+    model = randomise(Block(activation=activation, bias=bias)).eval()
+    x = image(2, 8, 9, 7)
+    fused = cc.compile(model, x.shape)(x)
+    assert np.array_equal(model(x), fused)
+    unfused()
+    plain = cc.compile(model, x.shape)
+    assert len(plain.explain()) > 5
+    # Folding rounds each weight once more; outputs are sums of 72 products.
+    assert_close(fused, plain(x), ulps=72.0, magnitude=np.abs(fused).max())
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("training", [True, False])
+def test_fused_gradients_equal_unfused(activation, training, unfused):
+    model = randomise(Block(activation=activation)).train(training)
+    x = image(4, 8, 6, 5)
+    params = dict(model.named_parameters())
+
+    def loss(x):
+        return ops.mean(model(x) * weights)
+
+    weights = image(4, 8, 6, 5)
+    value, grads = cc.value_and_grad(loss, params)(x)
+    by_input = cc.grad(loss)(x)
+    unfused()
+    plain_value, plain = cc.value_and_grad(loss, params)(x)
+    assert_close(value, plain_value, ulps=64.0, magnitude=1.0)
+    plain_by_input = cc.grad(loss)(x)
+    assert_close(by_input, plain_by_input, ulps=512.0, magnitude=np.abs(plain_by_input).max())
+    for name, gradient in grads.items():
+        assert_close(gradient, plain[name], ulps=512.0, magnitude=max(np.abs(plain[name]).max(), 1e-3))
+
+
+def training_steps(fn, params, *arrays):
+    function = cc.value_and_grad(fn, params)
+    function(*arrays)
+    (program,) = function._programs._entries.values()
+    return [step.op for step in program.executable.run_steps if step.op != "conv_pack_weight"]
+
+
+def test_training_takes_statistics_from_the_convolution():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
+    found = training_steps(lambda x: ops.sum(model(x)), list(model.parameters()), image(4, 3, 8, 8))
+    assert "batch_norm_statistics" not in found
+    assert "elementwise" not in found
+    assert found.count("batch_norm_apply") == 1
+    assert found.count("batch_norm_backward") == 1
+    assert "conv_backward_data" not in found  # nobody asked for the gradient by the input
+
+
+def test_a_bias_gets_its_gradient_with_the_activation():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
+    found = training_steps(
+        lambda x: ops.sum(model(x) * model(x)), list(model.parameters()), image(4, 3, 8, 8)
+    )
+    assert found.count("activation_backward") == 1
+    assert found.count("conv_forward") == 1  # the two calls are the same computation
+
+
+def test_gradients_that_meet_are_added_by_the_convolution():
+    model = Block()
+    first = nn.Conv2d(8, 8, 1)
+    params = [*first.parameters(), *model.parameters()]
+    found = training_steps(lambda x: ops.sum(model(first(x))), params, image(2, 8, 6, 6))
+    assert "elementwise" not in found
+
+
+def test_results_used_twice_are_not_fused_away():
+    conv = nn.Conv2d(3, 4, 3)
+
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = conv
+
+        def forward(self, x):
+            y = self.conv(x)
+            return ops.relu(y), y
+
+    x = image(1, 3, 6, 6)
+    positive, plain = Both()(x)
+    assert_close(plain, ops.conv2d(x, conv.weight, conv.bias), ulps=0.0)
+    assert np.array_equal(positive, np.maximum(plain, 0))
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 4, 6), (2, 7, 1, 5), (1, 1, 3, 3), (3, 16, 1, 1)])
+@pytest.mark.parametrize("activation", [None, nn.ReLU()])
+def test_a_linear_layer_reads_images_as_they_lie(shape, activation, unfused):
+    features = int(np.prod(shape[1:]))
+    layers = [nn.Flatten(), nn.Linear(features, 11)] + ([activation] if activation else [])
+    model = nn.Sequential(*layers)
+    x = image(*shape)
+    weights = image(shape[0], 11)
+    expected = x.reshape(shape[0], -1).astype(np.float64) @ np.float64(model[1].weight).T + np.float64(
+        model[1].bias
+    )
+    expected = np.maximum(expected, 0) if activation else expected
+
+    def loss(a):
+        y = model(a)
+        return (y * weights).sum(), y
+
+    params = list(model.parameters())
+    (_, y), grads = cc.value_and_grad(loss, params)(x)
+    by_input = cc.grad(loss)(x)
+    assert_close(y, expected, ulps=features, magnitude=np.abs(expected).max())
+    assert "copy" not in steps(model, *shape)
+    unfused()
+    _, plain = cc.value_and_grad(loss, params)(x)
+    for ours, theirs in zip(grads, plain, strict=True):
+        assert_close(ours, theirs, ulps=16.0, magnitude=np.abs(theirs).max())
+    assert_close(by_input, cc.grad(loss)(x), ulps=16.0, magnitude=np.abs(by_input).max())
+
+
+def test_folded_weights_follow_the_parameters():
+    model = randomise(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))).eval()
+    x = image(1, 3, 5, 5)
+    before = model(x)
+    predictor = cc.compile(model, x.shape)
+    for name in ("0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var"):
+        array = dict([*model.named_parameters(), *model.named_buffers()])[name]
+        array.assign(np.asarray(array) * 1.5)
+        after = model(x)
+        assert not np.array_equal(after, before), name
+        assert_close(after, cc.compile(model, x.shape)(x), ulps=0.0)
+        before = after
+    assert not np.array_equal(predictor(x), before)  # a snapshot
+
+
+def test_every_rule_names_an_operation():
+    from cnncore.graph.op import OPS
+
+    rules = {**fuse_module.INFERENCE_RULES, **fuse_module.LATE_RULES}
+    assert set(rules) | set(fuse_module.RESIDUAL) <= set(OPS)

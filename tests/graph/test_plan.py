@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory planning: nothing alive is overwritten, memory is reused, the sizes reported are those booked."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import cnncore as cc
+from cnncore import models, nn, ops, optim
+from cnncore.graph.lower import Slot, Step
+from cnncore.graph.plan import Region, align, assign_offsets, plan_memory
+
+
+def overlaps(a: Region, b: Region) -> bool:
+    alive = a.first <= b.last and b.first <= a.last
+    return alive and a.offset < b.offset + align(b.nbytes) and b.offset < a.offset + align(a.nbytes)
+
+
+def assert_disjoint(regions: list[Region]) -> None:
+    for i, a in enumerate(regions):
+        assert a.offset >= 0
+        assert a.offset % 64 == 0
+        for b in regions[:i]:
+            assert not overlaps(a, b), (a, b)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 5000), st.integers(0, 30), st.integers(0, 12)), min_size=1, max_size=60)
+)
+def test_no_two_live_regions_overlap(entries):
+    regions = [Region(nbytes, first, first + length) for nbytes, first, length in entries]
+    total = assign_offsets(regions)
+    assert_disjoint(regions)
+    assert total == max(region.offset + align(region.nbytes) for region in regions)
+    peak = max(sum(align(r.nbytes) for r in regions if r.first <= step <= r.last) for step in range(43))
+    assert peak <= total <= sum(align(r.nbytes) for r in regions)
+
+
+def executable(name: str, batch: int = 4):
+    model = getattr(models, name)()
+    shape = (3, 32, 32) if name == "resnet20" else (1, 28, 28)
+    x, y = np.zeros((batch, *shape), np.float32), np.zeros(batch, np.int64)
+    step = cc.train_step(
+        lambda x, y: ops.cross_entropy(model(x), y), optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    )
+    return step._compile([x, y]).executable
+
+
+@pytest.mark.parametrize("name", ["lenet5", "mnist_cnn", "resnet20"])
+def test_training_programs_keep_every_live_value(name):
+    program = executable(name)
+    assert_disjoint(program.plan.regions)
+    assert_disjoint(program.plan.setup_regions)
+    steps = program.run_steps
+    regions = {region.slot: region for region in program.plan.regions if region.slot is not None}
+    for i, step in enumerate(steps):
+        for slot in step.slots():
+            root = slot.root()
+            if root.kind in ("temp", "input"):
+                assert regions[root].first <= i <= regions[root].last
+                assert slot.offset + slot.nbytes <= regions[root].nbytes
+
+
+@pytest.mark.parametrize("name", ["lenet5", "mnist_cnn", "resnet20"])
+def test_inputs_written_over_are_not_read_afterwards(name):
+    steps = executable(name).run_steps
+    for i, step in enumerate(steps):
+        for source in step.inputs:
+            for target in step.outputs:
+                if source is None or target is None or source.root() is not target.root():
+                    continue
+                if source.root().kind == "bound":
+                    continue
+                later = [s for other in steps[i + 1 :] for s in other.inputs if s is source]
+                assert not later, step.op
+
+
+def test_memory_is_reused():
+    program = executable("resnet20")
+    values = {id(slot.root()): slot.root() for step in program.run_steps for slot in step.slots()}
+    everything = sum(slot.nbytes for slot in values.values() if slot.kind == "temp")
+    assert program.plan.arena_bytes < 0.8 * everything
+
+
+def test_memory_reported_is_what_is_booked():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
+    predictor = cc.compile(model, (2, 3, 10, 12))
+    memory = predictor.memory
+    packed_and_bound = sum(p.nbytes for p in model.parameters())
+    assert memory.weights >= packed_and_bound
+    hidden = 2 * 8 * 8 * 10 * 4
+    staged = 2 * 3 * 10 * 12 * 4
+    assert memory.activations == align(hidden) + align(staged)
+    assert memory.total == memory.weights + memory.activations + memory.workspace
+
+
+def chain(count: int) -> tuple[list[Step], Slot]:
+    """A chain of unary steps, each of which may work in place."""
+    source = Slot((16,), "float32", "c", "input")
+    steps, last = [], source
+    for _ in range(count):
+        result = Slot((16,), "float32", "c")
+        steps.append(Step("relu", [last], [result], {}, "", False, [(0, 0)], ()))
+        last = result
+    return steps, source
+
+
+def test_a_chain_works_in_place_but_never_on_the_input():
+    steps, source = chain(5)
+    plan = plan_memory(steps, [source], lambda step: 0)
+    assert len({id(slot.root()) for step in steps for slot in step.outputs}) == 1
+    assert steps[0].outputs[0].root() is not source
+    assert plan.arena_bytes == 128
+
+
+def test_workspaces_are_planned_like_values():
+    steps, source = chain(3)
+    plan = plan_memory(steps, [source], lambda step: 1000 if step is steps[1] else 0)
+    assert_disjoint(plan.regions)
+    assert plan.arena_bytes == align(1000) + 64
+    assert plan.value_bytes < plan.arena_bytes or plan.value_bytes == plan.arena_bytes

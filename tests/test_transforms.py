@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training steps: what they compute, return and change; several steps, threads, changing settings."""
+
+import threading
+
+import numpy as np
+import pytest
+
+import cnncore as cc
+from cnncore import nn, ops, optim
+from oracle import assert_close
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(8, 1, 6, 6)).astype(np.float32)
+Y = RNG.integers(0, 3, 8)
+
+
+def network():
+    cc.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)
+    )
+
+
+def objective(model):
+    loss = nn.CrossEntropyLoss()
+    return lambda x, y: loss(model(x), y)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: optim.SGD(p, lr=0.1),
+        lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-2),
+        lambda p: optim.Adam(p, lr=1e-2),
+        lambda p: optim.AdamW(p, lr=1e-2),
+    ],
+)
+def test_a_step_is_gradient_then_update(make):
+    """One call does what torch does in forward, backward and step."""
+    torch = pytest.importorskip("torch")
+    model = network()
+    peer = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 4, 3, bias=False),
+        torch.nn.BatchNorm2d(4),
+        torch.nn.ReLU(),
+        torch.nn.Flatten(),
+        torch.nn.Linear(64, 3),
+    )
+    peer.load_state_dict({k: torch.tensor(v) for k, v in model.state_dict().items()})
+    optimizer = make(model.parameters())
+    settings = {k: v for k, v in optimizer.param_groups[0].items() if k != "params"}
+    theirs = getattr(torch.optim, type(optimizer).__name__)(peer.parameters(), **settings)
+    step = cc.train_step(objective(model), optimizer)
+    for _ in range(3):
+        theirs.zero_grad()
+        loss = torch.nn.functional.cross_entropy(peer(torch.tensor(X)), torch.tensor(Y))
+        loss.backward()
+        theirs.step()
+        assert step(X, Y) == pytest.approx(loss.item(), rel=1e-4)
+    for name, value in peer.state_dict().items():
+        ours = model.state_dict()[name]
+        np.testing.assert_allclose(ours, value.numpy(), rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+def test_the_loss_is_a_float_and_aux_are_arrays():
+    model = network()
+
+    def fn(x, y):
+        logits = model(x)
+        return ops.cross_entropy(logits, y), logits, {"twice": logits * 2.0}
+
+    step = cc.train_step(fn, optim.SGD(model.parameters(), lr=0.0))
+    loss, logits, more = step(X, Y)
+    assert type(loss) is float
+    assert_close(logits, model(X), ulps=64.0, magnitude=np.abs(logits).max())
+    assert np.array_equal(more["twice"], logits * 2)
+
+
+def test_learning_rate_and_other_settings_may_change_at_any_time():
+    model = nn.Linear(2, 1, bias=False)
+    optimizer = optim.SGD(model.parameters(), lr=0.5)
+    step = cc.train_step(lambda x: model(x).sum(), optimizer)
+    x = np.ones((1, 2), np.float32)
+    start = np.array(model.weight)
+    step(x)
+    assert np.array_equal(model.weight, start - 0.5)
+    optimizer.lr = 0.25
+    step(x)
+    assert np.array_equal(model.weight, start - 0.75)
+    optimizer.lr = 0.0
+    step(x)
+    assert np.array_equal(model.weight, start - 0.75)
+
+
+def test_groups_have_their_own_settings():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    optimizer = optim.SGD(
+        [{"params": list(model[0].parameters())}, {"params": list(model[1].parameters()), "lr": 0.0}], lr=0.1
+    )
+    before = model.state_dict()
+    cc.train_step(lambda x: model(x).sum(), optimizer)(np.ones((1, 2)))
+    after = model.state_dict()
+    assert not np.array_equal(before["0.weight"], after["0.weight"])
+    assert np.array_equal(before["1.weight"], after["1.weight"])
+
+
+def test_two_steps_share_modules():
+    """As in a GAN: each step changes its own half and sees what the other has done."""
+    first, second = nn.Linear(2, 2), nn.Linear(2, 1)
+
+    def loss(x):
+        return (second(first(x)) ** 2).mean()
+
+    step_first = cc.train_step(loss, optim.SGD(first.parameters(), lr=0.1))
+    step_second = cc.train_step(loss, optim.SGD(second.parameters(), lr=0.1))
+    x = RNG.normal(size=(16, 2)).astype(np.float32)
+    plain = cc.value_and_grad(loss, [*first.parameters(), *second.parameters()])
+    for _ in range(3):
+        for step, own, other in ((step_first, first, second), (step_second, second, first)):
+            kept, expected = other.state_dict(), plain(x)[0]
+            changed = own.state_dict()
+            assert step(x) == pytest.approx(float(expected), rel=1e-5)
+            for name, value in other.state_dict().items():
+                assert np.array_equal(value, kept[name])
+            assert any(not np.array_equal(value, changed[name]) for name, value in own.state_dict().items())
+
+
+def test_inference_sees_what_training_changed():
+    model = network()
+    step = cc.train_step(objective(model), optim.SGD(model.parameters(), lr=0.1))
+    model.eval()
+    before = model(X)
+    model.train()
+    step(X, Y)
+    model.eval()
+    after = model(X)
+    assert not np.array_equal(before, after)
+    assert_close(after, cc.compile(model, X.shape)(X), ulps=0.0)
+
+
+def test_running_statistics_and_counters_advance_with_each_step():
+    model = network()
+    step = cc.train_step(objective(model), optim.SGD(model.parameters(), lr=0.0))
+    for _ in range(3):
+        step(X, Y)
+    assert int(model[1].num_batches_tracked) == 3
+    assert np.asarray(model[1].running_mean).any()
+
+
+def test_batches_of_several_sizes():
+    model = network()
+    step = cc.train_step(objective(model), optim.SGD(model.parameters(), lr=0.01))
+    losses = [step(X[:n], Y[:n]) for n in (8, 5, 8, 3, 5)]
+    assert np.isfinite(losses).all()
+    assert len(step._programs) == 3
+
+
+def test_a_step_repeats_bit_for_bit():
+    states = []
+    for _ in range(2):
+        model = network()
+        step = cc.train_step(objective(model), optim.Adam(model.parameters()))
+        for _ in range(5):
+            step(X, Y)
+        states.append(model.state_dict())
+    for name, value in states[0].items():
+        assert np.array_equal(value, states[1][name]), name
+
+
+def test_steps_called_from_threads_take_turns():
+    model = network()
+    optimizer = optim.SGD(model.parameters(), lr=0.01)
+    step = cc.train_step(objective(model), optimizer)
+    step(X, Y)
+    threads = [threading.Thread(target=lambda: [step(X, Y) for _ in range(20)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert optimizer.step_count == 81
+    assert int(model[1].num_batches_tracked) == 81
+    assert all(np.isfinite(value).all() for value in model.state_dict().values())
+
+
+def test_mistakes_are_named():
+    model = network()
+    with pytest.raises(TypeError, match="expected an optimizer, got list"):
+        cc.train_step(objective(model), [])
+    with pytest.raises(TypeError, match="expected a function, got int"):
+        cc.train_step(3, optim.SGD(model.parameters(), lr=0.1))
+    other = cc.train_step(objective(model), optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1))
+    with pytest.raises(ValueError, match="depends on none of the optimizer's parameters"):
+        other(X, Y)
+    step = cc.train_step(objective(model), optim.SGD(model.parameters(), lr=0.1))
+    with pytest.raises(ValueError, match=r"\[input 0\] expected a non-empty array, got shape \(0, 1, 6, 6\)"):
+        step(X[:0], Y[:0])
+    with pytest.raises(
+        TypeError, match=r"\[input 0\] expected an array of real numbers, got dtype complex64"
+    ):
+        step(X.astype(np.complex64), Y)
+    with pytest.raises(ValueError, match=r"expected labels of shape \(8,\) for input \(8, 3\), got \(7,\)"):
+        step(X, Y[:7])
