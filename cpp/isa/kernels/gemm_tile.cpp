@@ -14,6 +14,8 @@ namespace {
 #if defined(__AVX512F__)
 constexpr int kVectors = 4;
 constexpr int kRows[kVectors + 1] = {0, 12, 12, 8, 6};
+// Half vectors issue twice a cycle, so loads decide: with 10 rows no row pointer has to be reloaded.
+constexpr int kHalfRows = 10;
 #else
 constexpr int kVectors = 2;
 constexpr int kRows[kVectors + 1] = {0, 6, 6};
@@ -40,25 +42,25 @@ struct Tile {
       }
     }
     const float* panel = args.panel;
-    for (int64_t tap = 0; tap < args.taps; ++tap) {
-      const float* row[MR];
-      const float* base = args.input + args.tap_offset[tap];
+    const float* row[MR];
 #pragma GCC unroll 16
-      for (int i = 0; i < MR; ++i) row[i] = base + row_offset[i];
-      for (int64_t line = 0; line < args.depth; line += kLine) {
+    for (int i = 0; i < MR; ++i) row[i] = args.input + row_offset[i];
+    for (int64_t tap = 0; tap < args.taps; ++tap) {
+      int64_t k = args.tap_offset[tap];
+      const int64_t end = k + args.depth;
+      while (k < end) {
         if (next_offset != nullptr) {
 #pragma GCC unroll 16
-          for (int i = 0; i < MR; ++i) __builtin_prefetch(base + next_offset[i] + line);
+          for (int i = 0; i < MR; ++i) __builtin_prefetch(args.input + next_offset[i] + k);
         }
-        const int64_t end = min_of(line + kLine, args.depth);
-        int64_t k = line;
-        for (; k + kSplit <= end; k += kSplit) {
+        const int64_t line_end = min_of(k + kLine, end);
+        for (; k + kSplit <= line_end; k += kSplit) {
 #pragma GCC unroll 4
           for (int s = 0; s < kSplit; ++s) step(row, k + s, panel + s * NV * kLanes, part[s]);
           panel += kSplit * NV * kLanes;
         }
         if (kSplit > 1) {
-          for (; k < end; ++k, panel += NV * kLanes) step(row, k, panel, part[0]);
+          for (; k < line_end; ++k, panel += NV * kLanes) step(row, k, panel, part[0]);
         }
       }
     }
@@ -194,11 +196,11 @@ void fill_table(TileFunction* table) {
 }
 
 /// Splits the rows into tiles of nearly equal height.
-template <class L, int NV>
+template <class L, int NV, int MR>
 void run_tiles(const GemmTileArgs& args) {
-  TileFunction table[kRows[NV] + 1];
-  fill_table<L, NV, kRows[NV]>(table);
-  const int64_t tiles = (args.rows + kRows[NV] - 1) / kRows[NV];
+  TileFunction table[MR + 1];
+  fill_table<L, NV, MR>(table);
+  const int64_t tiles = (args.rows + MR - 1) / MR;
   const bool post_activation = args.activation != Activation::none &&
                                (args.activation != Activation::relu || args.statistics != nullptr);
   int64_t row = 0;
@@ -222,7 +224,7 @@ void run_width(const GemmTileArgs& args) {
   if constexpr (NV < kVectors) {
     if (args.columns > NV * kWidth) return run_width<NV + 1>(args);
   }
-  run_tiles<FullLanes, NV>(args);
+  run_tiles<FullLanes, NV, kRows[NV]>(args);
 }
 
 int64_t panel_width(int64_t columns) {
@@ -234,7 +236,7 @@ int64_t panel_width(int64_t columns) {
 
 void gemm_tile(const GemmTileArgs& args) {
 #if defined(__AVX512F__)
-  if (args.columns <= 8) return run_tiles<HalfLanes, 1>(args);
+  if (args.columns <= 8) return run_tiles<HalfLanes, 1, kHalfRows>(args);
 #endif
   run_width<1>(args);
 }
