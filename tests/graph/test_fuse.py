@@ -144,6 +144,23 @@ def test_gradients_that_meet_are_added_by_the_convolution():
     assert "elementwise" not in found
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activations_move_behind_max_pooling_in_training(activation, unfused):
+    model = randomise(nn.Sequential(nn.Conv2d(3, 8, 3), activation, nn.MaxPool2d(2), nn.BatchNorm2d(8)))
+    x, weights = image(2, 3, 10, 10), image(2, 8, 4, 4)
+
+    def loss(x):
+        return (model(x) * weights).sum()
+
+    params = list(model.parameters())
+    assert "activation_backward" not in training_steps(loss, params, x)
+    _, grads = cc.value_and_grad(loss, params)(x)
+    unfused()
+    _, plain = cc.value_and_grad(loss, params)(x)
+    for ours, theirs in zip(grads, plain, strict=True):
+        assert_close(ours, theirs, ulps=256.0, magnitude=np.abs(theirs).max())
+
+
 def test_results_used_twice_are_not_fused_away():
     conv = nn.Conv2d(3, 4, 3)
 
@@ -209,5 +226,5 @@ def test_folded_weights_follow_the_parameters():
 def test_every_rule_names_an_operation():
     from cnncore.graph.op import OPS
 
-    rules = {**fuse_module.INFERENCE_RULES, **fuse_module.LATE_RULES}
+    rules = {**fuse_module.INFERENCE_RULES, **fuse_module.TRAINING_RULES, **fuse_module.LATE_RULES}
     assert set(rules) | set(fuse_module.RESIDUAL) <= set(OPS)

@@ -14,7 +14,7 @@ from typing import Any
 from .op import OPS
 from .simplify import remove_dead
 from .tensor import Graph, Node, Tensor, layout_matters, present
-from .trace import at, building
+from .trace import at, building, emit
 
 RESIDUAL = {"conv_forward": 3, "batch_norm_apply": 5, "conv_backward_data": 2}
 """Operations that can add a tensor to their result, and the position of that input."""
@@ -60,7 +60,7 @@ class _Fusion:
 
 def fuse(graph: Graph, inference: bool) -> None:
     """Fuse a graph. With `inference` it will not be differentiated: batch norm is folded into weights."""
-    _Fusion(graph, INFERENCE_RULES if inference else RULES).run()
+    _Fusion(graph, INFERENCE_RULES if inference else TRAINING_RULES).run()
     _Fusion(graph, LATE_RULES).run()
 
 
@@ -144,6 +144,25 @@ def _batch_norm(fusion: _Fusion, node: Node) -> bool:
     return fusion.replace(node, before, [source, scaled, shift, None])
 
 
+def _max_pool(fusion: _Fusion, node: Node) -> bool:
+    """In training, max_pool(activation(x)) -> activation(max_pool(x)), the same for a growing function.
+
+    The gradient then passes the activation at the size of the pooled image.
+    """
+    before = fusion.producer(node.inputs[0], ACTIVATING)
+    if before is None or before.attrs["activation"] == "none" or node.outputs[1] is not None:
+        return False
+    attrs: dict[str, Any] = {"function": before.attrs["activation"]}
+    if before.attrs["alpha"]:
+        attrs["alpha"] = before.attrs["alpha"]
+    before.attrs.update(activation="none", alpha=0.0)
+    with at(node.path):
+        pooled = emit(node.op, node.inputs, node.attrs).output
+    fusion.users[pooled] = 1
+    fusion.graph.nodes.append(Node(OPS["elementwise"], [pooled], [node.output], attrs, before.path))
+    return True
+
+
 def _flattened_linear(fusion: _Fusion, node: Node) -> bool:
     """A linear layer on flattened images is a convolution whose kernel is as large as the image.
 
@@ -182,6 +201,7 @@ def _flattened_linear(fusion: _Fusion, node: Node) -> bool:
     return True
 
 
-RULES: dict[str, Rule] = {"elementwise": _elementwise, "batch_norm_statistics": _statistics}
-INFERENCE_RULES: dict[str, Rule] = {**RULES, "batch_norm_apply": _batch_norm}
+COMMON_RULES: dict[str, Rule] = {"elementwise": _elementwise, "batch_norm_statistics": _statistics}
+INFERENCE_RULES: dict[str, Rule] = {**COMMON_RULES, "batch_norm_apply": _batch_norm}
+TRAINING_RULES: dict[str, Rule] = {**COMMON_RULES, "max_pool": _max_pool}
 LATE_RULES: dict[str, Rule] = {"conv_forward": _flattened_linear}
