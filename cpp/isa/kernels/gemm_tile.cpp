@@ -13,7 +13,7 @@ namespace {
 // more row pointers than general registers.
 #if defined(__AVX512F__)
 constexpr int kVectors = 4;
-constexpr int kRows[kVectors + 1] = {0, 12, 12, 8, 6};
+constexpr int kRows[kVectors + 1] = {0, 8, 12, 8, 6};
 // Half vectors issue twice a cycle, so loads decide: with 10 rows no row pointer has to be reloaded.
 constexpr int kHalfRows = 10;
 #else
@@ -103,6 +103,9 @@ struct Tile {
     }
     V sum[MR][NV];
     multiply(args, row_offset, next_offset, sum);
+    // Addresses of results are worked out anew: kept from the prefetch, they would cost the loop its
+    // registers.
+    asm volatile("" ::: "memory");
     const int64_t tail = args.columns - (NV - 1) * kLanes;
     if (args.accumulate) {
 #pragma GCC unroll 16
