@@ -45,7 +45,7 @@ class _Function:
         if not callable(fn):
             raise TypeError(f"expected a function, got {type(fn).__name__}")
         self._fn = fn
-        self._programs: LRU[_Program] = LRU(CAPACITY)
+        self._programs: LRU[_Program] = LRU(CAPACITY, _Program.nbytes)
 
     def _program(self, key: tuple[Any, ...], arrays: list[Any]) -> _Program:
         program = self._programs.get(key)

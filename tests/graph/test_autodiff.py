@@ -117,7 +117,7 @@ def test_frozen_parameters_cost_nothing():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 3))
     function = cc.value_and_grad(lambda x: model(x).sum(), list(model[1].parameters()))
     function(draw(1, 3, 8, 8))
-    (program,) = function._programs._entries.values()
+    (program,) = function._programs.values()
     found = [step.op for step in program.executable.run_steps]
     assert found.count("conv_backward_weight") == 1
     assert "conv_backward_data" not in found

@@ -18,10 +18,28 @@ def test_the_least_recently_used_goes_first():
     cache.put("c", 3)
     assert cache.get("b") is None
     assert (cache.get("a"), cache.get("c"), len(cache)) == (1, 3, 2)
-    assert cache.find("d", lambda: 4) == 4
-    assert cache.find("d", lambda: 5) == 4
+    assert cache.values() == [1, 3]
     cache.clear()
     assert len(cache) == 0
+
+
+def test_large_entries_are_not_kept_beside_each_other():
+    cache: LRU[int] = LRU(10, cost=lambda entry: entry, budget=100)
+    for size in (40, 50, 10):
+        cache.put(size, size)
+    assert cache.values() == [40, 50, 10]
+    cache.put("big", 60)
+    assert cache.values() == [10, 60]
+    cache.put("huge", 1000)
+    assert cache.values() == [1000]
+
+
+def test_programs_of_large_inputs_do_not_pile_up():
+    layer = nn.Sequential(nn.Identity(), nn.ReLU())
+    for n in range(5):
+        layer(np.ones((2000, 10_000 + n), np.float32))  # 80 MB each
+    held = sum(program.nbytes() for program in layer._programs.values())
+    assert held <= layer._programs.budget
 
 
 def test_modules_and_operations_keep_a_bounded_number_of_programs():
@@ -37,9 +55,9 @@ def test_a_program_is_used_again():
     layer = nn.ReLU()
     x = np.ones((2, 3), np.float32)
     layer(x)
-    (first,) = layer._programs._entries.values()
+    (first,) = layer._programs.values()
     layer(x + 1)
-    (second,) = layer._programs._entries.values()
+    (second,) = layer._programs.values()
     assert first is second
 
 

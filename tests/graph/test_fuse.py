@@ -113,7 +113,7 @@ def test_fused_gradients_equal_unfused(activation, training, unfused):
 def training_steps(fn, params, *arrays):
     function = cc.value_and_grad(fn, params)
     function(*arrays)
-    (program,) = function._programs._entries.values()
+    (program,) = function._programs.values()
     return [step.op for step in program.executable.run_steps if step.op != "conv_pack_weight"]
 
 

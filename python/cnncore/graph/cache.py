@@ -10,20 +10,39 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+BUDGET = 1 << 28
+"""Bytes that the programs of one cache may hold together (256 MB); a single program may need more."""
+
+
+def _free(entry: object) -> int:
+    return 0
+
 
 class LRU(Generic[T]):
-    """A dictionary that drops the entry not used for longest once it holds `capacity` entries.
+    """A dictionary that drops what has not been used for longest.
+
+    Args:
+        capacity: entries kept at most.
+        cost: bytes an entry holds; entries go until the sum is below `budget` or one is left.
+        budget: see `cost`. Compiling again takes milliseconds, memory held for nothing is gone for long.
 
     Safe to use from several threads; two threads that miss at once may both make the value.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, cost: Callable[[T], int] = _free, budget: int = BUDGET) -> None:
         self.capacity = capacity
+        self.budget = budget
+        self._cost = cost
         self._entries: OrderedDict[Hashable, T] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def values(self) -> list[T]:
+        """Return the entries, the least recently used first."""
+        with self._lock:
+            return list(self._entries.values())
 
     def get(self, key: Hashable) -> T | None:
         """Return the entry for `key` and mark it as used, or None."""
@@ -38,14 +57,11 @@ class LRU(Generic[T]):
         with self._lock:
             self._entries[key] = value
             self._entries.move_to_end(key)
-            while len(self._entries) > self.capacity:
-                self._entries.popitem(last=False)
+            held = sum(map(self._cost, self._entries.values()))
+            while len(self._entries) > self.capacity or (held > self.budget and len(self._entries) > 1):
+                _, dropped = self._entries.popitem(last=False)
+                held -= self._cost(dropped)
         return value
-
-    def find(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return the entry for `key`, made first where there is none."""
-        entry = self.get(key)
-        return self.put(key, make()) if entry is None else entry
 
     def clear(self) -> None:
         """Drop every entry."""

@@ -55,7 +55,7 @@ def call_module(module: ModuleLike, args: Sequence[Any], kwargs: dict[str, Any])
     key = (module.training, _signature(args), _signature(kwargs) if kwargs else None)
     programs: LRU[Compiled] | None = module.__dict__.get("_programs")
     if programs is None:
-        programs = LRU(CAPACITY)
+        programs = LRU(CAPACITY, Compiled.nbytes)
         module._programs = programs  # type: ignore[attr-defined]
     program = programs.get(key)
     if program is None or not program.validity.holds():

@@ -68,6 +68,11 @@ class Compiled:
     def __call__(self, arrays: Sequence[Any]) -> Any:
         return self.rebuild(self.executable(arrays))
 
+    def nbytes(self) -> int:
+        """Return the memory that the program holds for itself."""
+        plan = self.executable.plan
+        return plan.arena_bytes + plan.persistent_bytes
+
 
 def separate_outputs(graph: Graph) -> None:
     """Give every output memory of its own: inputs, parameters and repeated outputs are copied."""

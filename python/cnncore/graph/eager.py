@@ -17,7 +17,7 @@ from .trace import is_tracing, to_array
 
 P = ParamSpec("P")
 
-_programs: LRU[Compiled] = LRU(256)
+_programs: LRU[Compiled] = LRU(256, Compiled.nbytes)
 
 _STATIC = (int, float, bool, str, type(None), np.number)
 
