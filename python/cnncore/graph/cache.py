@@ -10,8 +10,8 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-BUDGET = 1 << 28
-"""Bytes that the programs of one cache may hold together (256 MB); a single program may need more."""
+BUDGET = 1 << 27
+"""Bytes that the programs of one cache may hold together (128 MB); a single program may need more."""
 
 
 def _free(entry: object) -> int:
@@ -34,6 +34,7 @@ class LRU(Generic[T]):
         self.budget = budget
         self._cost = cost
         self._entries: OrderedDict[Hashable, T] = OrderedDict()
+        self._last: tuple[Hashable, T] | None = None  # what is asked for again and again
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -46,10 +47,14 @@ class LRU(Generic[T]):
 
     def get(self, key: Hashable) -> T | None:
         """Return the entry for `key` and mark it as used, or None."""
+        last = self._last
+        if last is not None and last[0] == key:
+            return last[1]
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None:
                 self._entries.move_to_end(key)
+                self._last = key, entry
             return entry
 
     def put(self, key: Hashable, value: T) -> T:
@@ -57,6 +62,7 @@ class LRU(Generic[T]):
         with self._lock:
             self._entries[key] = value
             self._entries.move_to_end(key)
+            self._last = key, value
             held = sum(map(self._cost, self._entries.values()))
             while len(self._entries) > self.capacity or (held > self.budget and len(self._entries) > 1):
                 _, dropped = self._entries.popitem(last=False)
@@ -67,3 +73,4 @@ class LRU(Generic[T]):
         """Drop every entry."""
         with self._lock:
             self._entries.clear()
+            self._last = None
