@@ -22,7 +22,7 @@ class Recipe:
 
 RECIPES = {
     "digits": Recipe("digits_cnn", epochs=15, batch_size=64, lr=3e-3, weight_decay=1e-2, label_smoothing=0.1),
-    "mnist": Recipe("mnist_cnn", epochs=8, batch_size=64, lr=1e-3, weight_decay=1e-2),
+    "mnist": Recipe("mnist_cnn", epochs=8, batch_size=64, lr=3e-3, weight_decay=1e-2),
     "cifar10": Recipe("resnet20", epochs=8, batch_size=128, lr=3e-3, weight_decay=5e-2),
 }
 
