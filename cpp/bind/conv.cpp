@@ -9,8 +9,10 @@ namespace {
 py::dict choose(const std::string& direction, const std::vector<std::int64_t>& input_shape,
                 const std::vector<std::int64_t>& weight_shape, std::map<std::string, AttrValue> attrs,
                 const std::string& accuracy) {
-  const ConvProblem problem = conv_problem(input_shape, weight_shape, Attrs(std::move(attrs)));
-  const ConvChoice choice = conv_choose(conv_direction_from_name(direction), problem, accuracy);
+  const Attrs values(std::move(attrs));
+  const ConvProblem problem = conv_problem(input_shape, weight_shape, values);
+  const ConvChoice choice =
+      conv_choose(conv_direction_from_name(direction), problem, accuracy, values.text("algorithm", ""));
   py::dict result;
   result["algorithm"] = choice.algorithm;
   result["packed_floats"] = choice.packed_floats;

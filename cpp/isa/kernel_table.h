@@ -16,6 +16,7 @@
 #include "isa/pool.h"
 #include "isa/reduce.h"
 #include "isa/softmax.h"
+#include "isa/winograd.h"
 
 namespace cnncore {
 
@@ -27,6 +28,7 @@ struct KernelTable {
   int width;  // floats in a vector
   GemmTileKernels gemm_tile;
   OuterTileKernels outer_tile;
+  WinogradKernels winograd;
   DepthwiseKernels depthwise;
   PoolKernels pool;
   NormKernels norm;

@@ -13,8 +13,10 @@ namespace {
 /// Every algorithm, in order of preference within its direction; the last of each takes every problem.
 const std::vector<ConvAlgorithm>& algorithms() {
   static const std::vector<ConvAlgorithm> list = {
-      depthwise_forward(),         direct_forward(),          //
-      depthwise_backward_data(),   direct_backward_data(),    //
+      depthwise_forward(),         winograd_f4_forward(),
+      winograd_f2_forward(),       direct_forward(),
+      depthwise_backward_data(),   winograd_f4_backward_data(),
+      winograd_f2_backward_data(), direct_backward_data(),
       depthwise_backward_weight(), direct_backward_weight(),  //
   };
   return list;
@@ -24,7 +26,7 @@ const ConvAlgorithm& find_algorithm(ConvDirection direction, const ConvProblem& 
                                     const std::string& name) {
   for (const auto& algorithm : algorithms()) {
     if (algorithm.direction != direction || name != algorithm.name) continue;
-    const std::string reason = algorithm.refuse(problem, "fast");
+    const std::string reason = algorithm.refuse(problem, "");
     require(reason.empty(), "convolution algorithm '", name, "' does not take this problem: ", reason);
     return algorithm;
   }
@@ -150,13 +152,14 @@ std::unique_ptr<Step> make_backward_weight(const StepSpec& spec) {
 
 }  // namespace
 
-ConvChoice conv_choose(ConvDirection direction, const ConvProblem& problem, const std::string& accuracy) {
+ConvChoice conv_choose(ConvDirection direction, const ConvProblem& problem, const std::string& accuracy,
+                       const std::string& name) {
   require(accuracy == "exact" || accuracy == "fast", "expected accuracy 'exact' or 'fast', got '", accuracy,
           "'");
   ConvChoice choice;
   for (const auto& algorithm : algorithms()) {
-    if (algorithm.direction != direction) continue;
-    const std::string reason = algorithm.refuse(problem, accuracy);
+    if (algorithm.direction != direction || (!name.empty() && name != algorithm.name)) continue;
+    const std::string reason = algorithm.refuse(problem, name.empty() ? accuracy : "");
     if (!reason.empty()) {
       choice.refused.emplace_back(algorithm.name, reason);
       continue;
@@ -166,6 +169,7 @@ ConvChoice conv_choose(ConvDirection direction, const ConvProblem& problem, cons
     choice.statistics_rows = algorithm.statistics_rows(problem);
     return choice;
   }
+  if (!name.empty()) find_algorithm(direction, problem, name);  // says what is wrong with the name
   fail("no convolution algorithm takes ", problem.text());
 }
 

@@ -10,6 +10,7 @@ namespace CNNCORE_ISA {
 
 GemmTileKernels gemm_tile_kernels();
 OuterTileKernels outer_tile_kernels();
+WinogradKernels winograd_kernels();
 DepthwiseKernels depthwise_kernels();
 PoolKernels pool_kernels();
 NormKernels norm_kernels();
@@ -26,6 +27,7 @@ KernelTable kernel_table() {
           kWidth,
           gemm_tile_kernels(),
           outer_tile_kernels(),
+          winograd_kernels(),
           depthwise_kernels(),
           pool_kernels(),
           norm_kernels(),

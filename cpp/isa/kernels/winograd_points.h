@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// One-dimensional Winograd transforms of vectors, as groups of results that share terms: points come in pairs
+// of both signs, whose even and odd parts are computed once. A group reads its operands through a function of
+// the index.
+#pragma once
+
+#include "isa/kernels/lanes.h"
+
+/// Of a lambda: inlined wherever it is called.
+#define CNNCORE_FLATTEN __attribute__((always_inline))
+
+namespace cnncore {
+namespace CNNCORE_ISA {
+
+/// F(4,3) at the points 0, +-5/8, +-3/2 and infinity. The textbook's 0, +-1, +-2 have twice the error.
+struct F4 {
+  static constexpr int kTile = 4;
+  static constexpr int kPoints = 6;
+  static constexpr float kA = 0.625f, kA2 = kA * kA, kA3 = kA2 * kA;
+  static constexpr float kB = 1.5f, kB2 = kB * kB, kB3 = kB2 * kB;
+  // Reciprocals of the product of a point's distances to the other finite points.
+  static constexpr float kScale0 = static_cast<float>(1.0 / (0.390625 * 2.25));
+  static constexpr float kScaleA = static_cast<float>(1.0 / (2.0 * 0.390625 * (0.390625 - 2.25)));
+  static constexpr float kScaleB = static_cast<float>(1.0 / (2.0 * 2.25 * (2.25 - 0.390625)));
+
+  static constexpr int kGroups = 4;
+  static constexpr int kFirst[kGroups + 1] = {0, 1, 3, 5, 6};  // first result of a group
+
+  struct Input {
+    static constexpr int kRead = 6;
+    template <int G, class Load>
+    static CNNCORE_MEMBER void group(const Load& d, Vec* o) {
+      if constexpr (G == 0) o[0] = fmadd(set1(kA2 * kB2), d(0), fnmadd(set1(kA2 + kB2), d(2), d(4)));
+      if constexpr (G == 1) pair(kA, kB2, d, o);
+      if constexpr (G == 2) pair(kB, kA2, d, o);
+      if constexpr (G == 3) o[0] = fmadd(set1(kA2 * kB2), d(1), fnmadd(set1(kA2 + kB2), d(3), d(5)));
+    }
+    template <class Load>
+    static CNNCORE_MEMBER void pair(float point, float other, const Load& d, Vec* o) {
+      const Vec even = fnmadd(set1(other), d(2), d(4));
+      const Vec odd = fnmadd(set1(point * other), d(1), set1(point) * d(3));
+      o[0] = even + odd;
+      o[1] = even - odd;
+    }
+  };
+
+  struct Gradient {  // of the output: the transposed output transform
+    static constexpr int kRead = 4;
+    template <int G, class Load>
+    static CNNCORE_MEMBER void group(const Load& y, Vec* o) {
+      if constexpr (G == 0) o[0] = y(0);
+      if constexpr (G == 1) pair(kA, y, o);
+      if constexpr (G == 2) pair(kB, y, o);
+      if constexpr (G == 3) o[0] = y(3);
+    }
+    template <class Load>
+    static CNNCORE_MEMBER void pair(float point, const Load& y, Vec* o) {
+      const Vec even = fmadd(set1(point * point), y(2), y(0));
+      const Vec odd = fmadd(set1(point * point * point), y(3), set1(point) * y(1));
+      o[0] = even + odd;
+      o[1] = even - odd;
+    }
+  };
+
+  /// Group G makes the results G and G + 2.
+  template <int G, class Load>
+  static CNNCORE_MEMBER void output(const Load& m, Vec* o) {
+    if constexpr (G == 0) {
+      const Vec a = m(1) + m(2);
+      const Vec b = m(3) + m(4);
+      o[0] = (m(0) + a) + b;
+      o[1] = fmadd(set1(kA2), a, set1(kB2) * b);
+    } else {
+      const Vec a = m(1) - m(2);
+      const Vec b = m(3) - m(4);
+      o[0] = fmadd(set1(kA), a, set1(kB) * b);
+      o[1] = fmadd(set1(kA3), a, fmadd(set1(kB3), b, m(5)));
+    }
+  }
+
+  template <class Load>
+  static CNNCORE_MEMBER void weight(const Load& g, Vec* o) {
+    o[0] = set1(kScale0) * g(0);
+    weight_pair(kA, kScaleA, g, o + 1);
+    weight_pair(kB, kScaleB, g, o + 3);
+    o[5] = g(2);
+  }
+  template <class Load>
+  static CNNCORE_MEMBER void weight_pair(float point, float scale, const Load& g, Vec* o) {
+    const Vec even = set1(scale) * fmadd(set1(point * point), g(2), g(0));
+    const Vec odd = set1(scale * point) * g(1);
+    o[0] = even + odd;
+    o[1] = even - odd;
+  }
+
+  template <class Load>
+  static CNNCORE_MEMBER void grad_weight(const Load& u, Vec* o) {
+    const Vec a = set1(kScaleA) * (u(1) + u(2));
+    const Vec b = set1(kScaleB) * (u(3) + u(4));
+    o[0] = fmadd(set1(kScale0), u(0), a + b);
+    o[1] = fmadd(set1(kScaleA * kA), u(1) - u(2), set1(kScaleB * kB) * (u(3) - u(4)));
+    o[2] = fmadd(set1(kA2), a, fmadd(set1(kB2), b, u(5)));
+  }
+};
+
+/// F(2,3) at the points 0, +-1 and infinity: exact on integers.
+struct F2 {
+  static constexpr int kTile = 2;
+  static constexpr int kPoints = 4;
+  static constexpr int kGroups = 3;
+  static constexpr int kFirst[kGroups + 1] = {0, 1, 3, 4};
+
+  struct Input {
+    static constexpr int kRead = 4;
+    template <int G, class Load>
+    static CNNCORE_MEMBER void group(const Load& d, Vec* o) {
+      if constexpr (G == 0) o[0] = d(0) - d(2);
+      if constexpr (G == 1) {
+        const Vec a = d(1), b = d(2);
+        o[0] = b + a;
+        o[1] = b - a;
+      }
+      if constexpr (G == 2) o[0] = d(3) - d(1);
+    }
+  };
+
+  struct Gradient {
+    static constexpr int kRead = 2;
+    template <int G, class Load>
+    static CNNCORE_MEMBER void group(const Load& y, Vec* o) {
+      if constexpr (G == 0) o[0] = y(0);
+      if constexpr (G == 1) {
+        const Vec a = y(0), b = y(1);
+        o[0] = a + b;
+        o[1] = a - b;
+      }
+      if constexpr (G == 2) o[0] = y(1);
+    }
+  };
+
+  template <int G, class Load>
+  static CNNCORE_MEMBER void output(const Load& m, Vec* o) {
+    if constexpr (G == 0) o[0] = m(0) + (m(1) + m(2));
+    if constexpr (G == 1) o[0] = (m(1) - m(2)) + m(3);
+  }
+
+  template <class Load>
+  static CNNCORE_MEMBER void weight(const Load& g, Vec* o) {
+    const Vec half = set1(0.5f);
+    const Vec even = half * (g(0) + g(2));
+    const Vec odd = half * g(1);
+    o[0] = g(0);
+    o[1] = even + odd;
+    o[2] = even - odd;
+    o[3] = g(2);
+  }
+
+  template <class Load>
+  static CNNCORE_MEMBER void grad_weight(const Load& u, Vec* o) {
+    const Vec half = set1(0.5f);
+    const Vec even = half * (u(1) + u(2));
+    o[0] = u(0) + even;
+    o[1] = half * (u(1) - u(2));
+    o[2] = even + u(3);
+  }
+};
+
+}  // namespace CNNCORE_ISA
+}  // namespace cnncore

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// Matrix products at Winograd's points. A tile's 16 channels and the next tile lie at constant offsets, so a
+// register block needs one pointer instead of one a row.
+#include "isa/kernels/winograd_points.h"
+#include "isa/winograd.h"
+
+namespace cnncore {
+namespace CNNCORE_ISA {
+
+WinogradTransforms winograd_f4();
+WinogradTransforms winograd_f2();
+
+namespace {
+
+constexpr int kBlock = kWinogradBlock;
+// Tiles of a register block of each width in vectors; and rows of one in the outer product.
+#if defined(__AVX512F__)
+constexpr int kVectors = 4;
+constexpr int kTiles[kVectors + 1] = {0, 14, 14, 9, 7};
+constexpr int kTileUnit = 14;
+constexpr int kOuterVectors = 2;
+constexpr int kOuterRows[kOuterVectors + 1] = {0, 16, 8};
+#else
+constexpr int kVectors = 2;
+constexpr int kTiles[kVectors + 1] = {0, 12, 6};
+constexpr int kTileUnit = 12;
+constexpr int kOuterVectors = 2;
+constexpr int kOuterRows[kOuterVectors + 1] = {0, 8, 4};
+#endif
+
+template <int MR, int NV>
+void multiply_block(const WinogradProduct& args, const float* left, const float* panel, float* result) {
+  Vec sum[MR][NV];
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) sum[i][j] = zero();
+  }
+  const auto step = [&](const float* a) CNNCORE_FLATTEN {
+    Vec b[NV];
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) b[j] = load(panel + j * kWidth);
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+      const Vec x = set1(a[i * kBlock]);
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; ++j) sum[i][j] = fmadd(x, b[j], sum[i][j]);
+    }
+    panel += NV * kWidth;
+  };
+  int64_t depth = args.depth;
+  for (; depth >= kBlock; depth -= kBlock, left += args.left_block_step) {
+    for (int k = 0; k < kBlock; k += 4) {
+      step(left + k);
+      step(left + k + 1);
+      step(left + k + 2);
+      step(left + k + 3);
+    }
+  }
+  for (int64_t k = 0; k < depth; ++k) step(left + k);
+#pragma GCC unroll 4
+  for (int j = 0; j < NV; ++j) {
+    float* out = result + j * kWidth / kBlock * args.result_block_step + j * kWidth % kBlock;
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) store(out + i * kBlock, sum[i][j]);
+  }
+}
+
+/// Register blocks of MR tiles and, for what is left, of about half as many and so on; the last may run over
+/// into the spare tiles.
+template <int MR, int NV>
+CNNCORE_MEMBER void multiply_tiles(const WinogradProduct& args, int64_t tiles, const float* left,
+                                   const float* panel, float* result) {
+  const bool last_level = MR <= 2;
+  while (tiles >= MR || (tiles > 0 && (last_level || 4 * tiles > 3 * MR))) {
+    multiply_block<MR, NV>(args, left, panel, result);
+    left += MR * kBlock;
+    result += MR * kBlock;
+    tiles -= MR;
+  }
+  if constexpr (MR > 2) {
+    if (tiles > 0) multiply_tiles<(MR + 1) / 2, NV>(args, tiles, left, panel, result);
+  }
+}
+
+template <int NV>
+void multiply_width(const WinogradProduct& args) {
+  if constexpr (NV < kVectors) {
+    if (args.columns > NV * kWidth) return multiply_width<NV + 1>(args);
+  }
+  for (int64_t point = 0; point < args.points; ++point) {
+    multiply_tiles<kTiles[NV], NV>(args, args.tiles, args.left + point * args.left_point_step,
+                                   args.panel + point * args.depth * NV * kWidth,
+                                   args.result + point * args.result_point_step);
+  }
+}
+
+void multiply(const WinogradProduct& args) { multiply_width<1>(args); }
+
+template <int MR, int NV>
+void outer_block(const WinogradOuter& args, const float* left, const float* right, float* sum_at) {
+  Vec sum[MR][NV];
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) {
+      sum[i][j] = args.accumulate ? load(sum_at + i * args.sum_row_step + j * kWidth) : zero();
+    }
+  }
+  const float* b_at[NV];
+#pragma GCC unroll 4
+  for (int j = 0; j < NV; ++j) {
+    b_at[j] = right + j * kWidth / kBlock * args.right_block_step + j * kWidth % kBlock;
+  }
+  for (int64_t tile = 0; tile < args.tiles; ++tile, left += kBlock) {
+    Vec b[NV];
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) b[j] = load(b_at[j] + tile * kBlock);
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+      const Vec a = set1(left[i]);
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; ++j) sum[i][j] = fmadd(a, b[j], sum[i][j]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) store(sum_at + i * args.sum_row_step + j * kWidth, sum[i][j]);
+  }
+}
+
+template <int NV>
+CNNCORE_MEMBER void outer_rows(const WinogradOuter& args, const float* left, const float* right, float* sum) {
+  constexpr int kRows = kOuterRows[NV];
+  for (int64_t row = 0; row < args.rows; row += kRows) {
+    outer_block<kRows, NV>(args, left + row / kBlock * args.left_block_step + row % kBlock, right,
+                           sum + row * args.sum_row_step);
+  }
+}
+
+void outer(const WinogradOuter& args) {
+  for (int64_t point = 0; point < args.points; ++point) {
+    const float* left = args.left + point * args.left_point_step;
+    const float* right = args.right + point * args.right_point_step;
+    float* sum = args.sum + point * args.sum_point_step;
+    for (int64_t column = 0; column < args.columns;) {
+      const float* at = right + column / kBlock * args.right_block_step + column % kBlock;
+      if (args.columns - column > kWidth) {
+        outer_rows<2>(args, left, at, sum + column);
+        column += 2 * kWidth;
+      } else {
+        outer_rows<1>(args, left, at, sum + column);
+        column += kWidth;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+WinogradKernels winograd_kernels() {
+  return {winograd_f4(), winograd_f2(), kVectors * kWidth, kTileUnit, multiply, outer};
+}
+
+}  // namespace CNNCORE_ISA
+}  // namespace cnncore

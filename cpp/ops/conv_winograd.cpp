@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+// Winograd convolution, forward and backward-data. A task takes a block of tiles through all three stages
+// while it stays in the second cache: pixels to points, a product at each point, points to pixels.
+#include "ops/conv_winograd.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/parallel.h"
+#include "ops/conv_algorithm.h"
+#include "ops/conv_geometry.h"
+
+namespace cnncore {
+namespace {
+
+// Transformed input and products of a block of tiles: with them, the weights of a point pass through a second
+// cache of 1 MiB.
+constexpr std::int64_t kBlockFloats = 128 * 1024;
+// Transformed weights beyond this come from the third cache or from memory once for each block of tiles,
+// which is then made at least so large that the products take longer.
+constexpr std::int64_t kNearWeightFloats = 128 * 1024;
+constexpr std::int64_t kFarWeightFloats = 4 * 1024 * 1024;
+constexpr std::int64_t kMaxUnits = 4;
+constexpr std::int64_t kTasks = 16;
+constexpr std::int64_t kPackRows = 16;
+
+class WinogradPlan {
+ public:
+  WinogradPlan(const ConvProblem& p, ConvDirection direction, int tile)
+      : geometry(p, direction, tile), transforms(winograd_transforms(tile)) {
+    const auto& kernel = kernels().winograd;
+    panels = ceil_div(geometry.out_channels, kernel.nr);
+    in_blocks = ceil_div(geometry.in_channels, kWinogradBlock);
+    const std::int64_t panel_columns = std::min<std::int64_t>(geometry.out_channels, kernel.nr);
+    out_blocks = ceil_div(panel_columns, kWinogradBlock);
+    in_place = panels == 1 && out_blocks <= in_blocks;
+    plan_tiles();
+    point_step = winograd_point_step(in_blocks, block_tiles);
+    product_step = in_place ? point_step : winograd_point_step(out_blocks, block_tiles);
+    panel_groups = std::clamp<std::int64_t>(kTasks / (tile_blocks * geometry.groups), 1, panels);
+    panels_per_task = ceil_div(panels, panel_groups);
+    panel_groups = ceil_div(panels, panels_per_task);
+  }
+
+  std::int64_t width(std::int64_t panel) const {
+    const auto& kernel = kernels().winograd;
+    return round_up(std::min<std::int64_t>(kernel.nr, geometry.out_channels - panel * kernel.nr),
+                    kernels().width);
+  }
+  std::int64_t group_floats() const {
+    const std::int64_t columns = (panels - 1) * kernels().winograd.nr + width(panels - 1);
+    return transforms.points * geometry.in_channels * columns;
+  }
+  std::int64_t panel_offset(std::int64_t panel) const {
+    return transforms.points * geometry.in_channels * panel * kernels().winograd.nr;
+  }
+  std::int64_t zero_floats() const { return round_up(6 * geometry.input.pitch, kWinogradBlock); }
+  std::int64_t scratch_floats() const {
+    return zero_floats() + transforms.points * (point_step + (in_place ? 0 : product_step));
+  }
+
+  WinogradGeometry geometry;
+  const WinogradTransforms& transforms;
+  std::int64_t panels, in_blocks, out_blocks;
+  bool in_place;                          // products replace the transformed input
+  std::int64_t block_tiles, tile_blocks;  // tiles of a task; tasks along the tiles
+  std::int64_t point_step, product_step;  // floats from point to point
+  std::int64_t panels_per_task, panel_groups;
+
+ private:
+  void plan_tiles() {
+    const std::int64_t unit = kernels().winograd.mr;
+    const std::int64_t blocks = in_blocks + (in_place ? 0 : out_blocks);
+    const std::int64_t weight_floats = transforms.points * geometry.in_channels * geometry.out_channels;
+    std::int64_t units = kBlockFloats / (transforms.points * blocks * kWinogradBlock * unit);
+    if (weight_floats > kNearWeightFloats) units = std::max<std::int64_t>(units, 2);
+    if (weight_floats > kFarWeightFloats) units = kMaxUnits;
+    const std::int64_t share = ceil_div(geometry.tiles * geometry.groups * panels, kTasks * unit);
+    units = std::clamp<std::int64_t>(std::min(units, share), 1, kMaxUnits);
+    tile_blocks = ceil_div(geometry.tiles, units * unit);
+    block_tiles = ceil_div(geometry.tiles, tile_blocks);
+    tile_blocks = ceil_div(geometry.tiles, block_tiles);
+  }
+};
+
+class WinogradPack : public Step {
+ public:
+  WinogradPack(const ConvProblem& p, ConvDirection direction, int tile)
+      : plan_(p, direction, tile), direction_(direction) {}
+
+  void run(const StepArgs& args) const override {
+    const auto& g = plan_.geometry;
+    const std::int64_t pieces = ceil_div(g.in_channels, kPackRows);
+    const double work = static_cast<double>(g.groups * plan_.group_floats()) / 4.0;
+    parallel_for(g.groups * plan_.panels * pieces, work, [&](std::int64_t task, int) {
+      const std::int64_t first_row = task % pieces * kPackRows;
+      const std::int64_t panel = task / pieces % plan_.panels;
+      const std::int64_t group = task / pieces / plan_.panels;
+      const std::int64_t nr = kernels().winograd.nr;
+      WinogradWeight call;
+      if (direction_ == ConvDirection::backward_data) {
+        call.row_step = 9 * g.out_channels;
+        call.column_step = 9;
+        call.rotate = true;
+      } else {
+        call.row_step = 9;
+        call.column_step = 9 * g.in_channels;
+      }
+      call.weight = args.input(0) + group * g.in_channels * g.out_channels * 9 + first_row * call.row_step +
+                    panel * nr * call.column_step;
+      call.rows = std::min(kPackRows, g.in_channels - first_row);
+      call.columns = std::min<std::int64_t>(nr, g.out_channels - panel * nr);
+      call.width = plan_.width(panel);
+      call.values =
+          args.output(0) + group * plan_.group_floats() + plan_.panel_offset(panel) + first_row * call.width;
+      call.point_step = g.in_channels * call.width;
+      plan_.transforms.weight(call);
+    });
+  }
+
+ private:
+  WinogradPlan plan_;
+  ConvDirection direction_;
+};
+
+class WinogradConv : public Step {
+ public:
+  WinogradConv(const ConvProblem& p, ConvDirection direction, const ConvEpilogue& epilogue, int tile)
+      : plan_(p, direction, tile), epilogue_(epilogue), flops_(p.flops()), tile_(tile) {}
+
+  void run(const StepArgs& args) const override {
+    const auto& g = plan_.geometry;
+    const std::int64_t tasks = plan_.tile_blocks * g.groups * plan_.panel_groups;
+    const double work = static_cast<double>(g.tiles * g.groups * plan_.transforms.points) *
+                        static_cast<double>(g.in_channels * g.out_channels + 8) / kernels().width;
+    parallel_for(tasks, work,
+                 [&](std::int64_t task, int thread) { run_task(task, args, args.scratch_of(thread)); });
+  }
+
+  std::size_t scratch_bytes() const override {
+    return static_cast<std::size_t>(plan_.scratch_floats()) * sizeof(float);
+  }
+  std::string algorithm() const override { return tile_ == 4 ? "winograd_f4" : "winograd_f2"; }
+  double flops() const override { return flops_; }
+
+ private:
+  void run_task(std::int64_t task, const StepArgs& args, float* scratch) const {
+    const auto& g = plan_.geometry;
+    const auto& kernel = kernels().winograd;
+    const std::int64_t first_panel = task % plan_.panel_groups * plan_.panels_per_task;
+    const std::int64_t end_panel = std::min(first_panel + plan_.panels_per_task, plan_.panels);
+    const std::int64_t group = task / plan_.panel_groups % g.groups;
+    const std::int64_t block = task / plan_.panel_groups / g.groups;
+
+    float* zeros = scratch;
+    std::memset(zeros, 0, static_cast<std::size_t>(plan_.zero_floats()) * sizeof(float));
+    float* values = scratch + plan_.zero_floats();
+    float* products = plan_.in_place ? values : values + plan_.transforms.points * plan_.point_step;
+
+    WinogradGather gather;
+    gather.images = g.input;
+    gather.pixels = args.input(0) + group * g.in_channels;
+    gather.zeros = zeros;
+    gather.channels = g.in_channels;
+    gather.first_tile = block * plan_.block_tiles;
+    gather.tiles = std::min(plan_.block_tiles, g.tiles - gather.first_tile);
+    gather.values = values;
+    gather.point_step = plan_.point_step;
+    gather.block_step = winograd_block_step(plan_.block_tiles);
+    plan_.transforms.input(gather);
+
+    WinogradProduct product;
+    product.points = plan_.transforms.points;
+    product.tiles = gather.tiles;
+    product.depth = g.in_channels;
+    product.left = values;
+    product.left_point_step = gather.point_step;
+    product.left_block_step = gather.block_step;
+    product.result = products;
+    product.result_point_step = plan_.product_step;
+    product.result_block_step = gather.block_step;
+    const float* packed = args.input(1) + group * plan_.group_floats();
+
+    WinogradScatter scatter;
+    scatter.images = g.output;
+    scatter.values = products;
+    scatter.point_step = plan_.product_step;
+    scatter.block_step = gather.block_step;
+    scatter.first_tile = gather.first_tile;
+    scatter.tiles = gather.tiles;
+    scatter.activation = epilogue_.activation;
+    scatter.alpha = epilogue_.alpha;
+    scatter.statistics_step = g.output.pitch;
+    for (std::int64_t panel = first_panel; panel < end_panel; ++panel) {
+      product.columns = std::min<std::int64_t>(kernel.nr, g.out_channels - panel * kernel.nr);
+      product.panel = packed + plan_.panel_offset(panel);
+      kernel.multiply(product);
+      const std::int64_t channel = group * g.out_channels + panel * kernel.nr;
+      scatter.channels = product.columns;
+      scatter.output = args.output(0) + channel;
+      if (epilogue_.residual) scatter.residual = args.input(3) + channel;
+      if (epilogue_.bias) scatter.bias = args.input(2) + channel;
+      if (epilogue_.statistics) scatter.statistics = args.output(1) + block * 3 * g.output.pitch + channel;
+      plan_.transforms.output(scatter);
+    }
+  }
+
+  WinogradPlan plan_;
+  ConvEpilogue epilogue_;
+  double flops_;
+  int tile_;
+};
+
+template <ConvDirection kDirection, int kTile>
+ConvAlgorithm algorithm() {
+  ConvAlgorithm a{};
+  a.name = kTile == 4 ? "winograd_f4" : "winograd_f2";
+  a.direction = kDirection;
+  a.refuse = [](const ConvProblem& p, const std::string& accuracy) {
+    return winograd_refuse(p, kDirection, kTile, accuracy);
+  };
+  a.packed_floats = [](const ConvProblem& p) {
+    const WinogradPlan plan(p, kDirection, kTile);
+    return p.groups * plan.group_floats();
+  };
+  a.statistics_rows = [](const ConvProblem& p) {
+    return kDirection == ConvDirection::forward ? WinogradPlan(p, kDirection, kTile).tile_blocks : 0;
+  };
+  a.make_pack = [](const ConvProblem& p) -> std::unique_ptr<Step> {
+    return std::make_unique<WinogradPack>(p, kDirection, kTile);
+  };
+  a.make = [](const ConvProblem& p, const ConvEpilogue& epilogue) -> std::unique_ptr<Step> {
+    return std::make_unique<WinogradConv>(p, kDirection, epilogue, kTile);
+  };
+  return a;
+}
+
+}  // namespace
+
+ConvAlgorithm winograd_f4_forward() { return algorithm<ConvDirection::forward, 4>(); }
+ConvAlgorithm winograd_f2_forward() { return algorithm<ConvDirection::forward, 2>(); }
+ConvAlgorithm winograd_f4_backward_data() { return algorithm<ConvDirection::backward_data, 4>(); }
+ConvAlgorithm winograd_f2_backward_data() { return algorithm<ConvDirection::backward_data, 2>(); }
+
+}  // namespace cnncore

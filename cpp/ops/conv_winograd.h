@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the directions of Winograd convolution share: the geometry of tiles and the rule of when it pays.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "isa/kernel_table.h"
+#include "ops/conv.h"
+
+namespace cnncore {
+
+/// A 3x3 convolution of stride 1 as tiles. Backward-data is one too: of grad_output, with rotated weights and
+/// input and output channels exchanged.
+struct WinogradGeometry {
+  WinogradGeometry(const ConvProblem& problem, ConvDirection direction, int tile);
+
+  std::int64_t in_channels;  // of a group, as are out_channels
+  std::int64_t out_channels;
+  std::int64_t groups;
+  std::int64_t tiles;
+  WinogradImages input;
+  WinogradImages output;
+};
+
+const WinogradTransforms& winograd_transforms(int tile);
+
+/// Why F(tile x tile, 3x3) does not take the problem; empty when it does.
+std::string winograd_refuse(const ConvProblem& problem, ConvDirection direction, int tile,
+                            const std::string& accuracy);
+
+/// Floats from point to point of `blocks` blocks of channels and `tiles` tiles: an odd number of cache lines,
+/// so that the points of a tile do not share one set of the first cache.
+std::int64_t winograd_point_step(std::int64_t blocks, std::int64_t tiles);
+
+inline constexpr std::int64_t winograd_block_step(std::int64_t tiles) {
+  return (tiles + kWinogradSpareTiles) * kWinogradBlock;
+}
+
+}  // namespace cnncore
