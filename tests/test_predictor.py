@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Predictors: snapshots, several inputs and outputs, pickling, threads, tables, errors."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -83,8 +84,8 @@ def test_pickles_work_without_the_models_class(tmp_path: Path):
         "import pickle, numpy as np; from pathlib import Path; "
         "p = pickle.loads(Path('predictor.pickle').read_bytes()); np.save('y.npy', p(np.load('x.npy'))[1])"
     )
-    path = {"PYTHONPATH": str(Path(cc.__file__).parents[1])}
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env=path)
+    environment = {**os.environ, "PYTHONPATH": str(Path(cc.__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env=environment)
     assert np.array_equal(np.load(tmp_path / "y.npy"), means)
 
 
