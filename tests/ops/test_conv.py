@@ -1,0 +1,531 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Single convolution steps in all directions against the float64 reference.
+
+Whole numbers make float32 sums exact whatever their order, so there the tolerance is 0. Every tensor lies in
+a larger buffer, one float off its alignment, results filled with NaN and guards on both sides.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import reference as ref
+from cnncore import _core
+
+Array = NDArray[Any]
+GUARD = 37
+ACTIVATIONS = ("none", "relu", "leaky_relu", "relu6")
+SLOPE = 0.25
+
+
+@dataclass(frozen=True)
+class Case:
+    """A convolution; channels are those of one group."""
+
+    batch: int
+    inputs: int
+    outputs: int
+    size: tuple[int, ...] = ()
+    kernel: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+    begin: tuple[int, ...] = ()
+    end: tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
+    groups: int = 1
+    attrs: Mapping[str, Any] = field(init=False, hash=False, compare=False)
+
+    def __post_init__(self) -> None:
+        rank = len(self.size)
+        for name, fill in (("stride", 1), ("begin", 0), ("end", 0), ("dilation", 1)):
+            object.__setattr__(self, name, tuple(getattr(self, name)) or (fill,) * rank)
+        attrs = {
+            "stride": list(self.stride),
+            "padding_begin": list(self.begin),
+            "padding_end": list(self.end),
+            "dilation": list(self.dilation),
+            "groups": self.groups,
+        }
+        object.__setattr__(self, "attrs", attrs)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return (self.batch, self.groups * self.inputs, *self.size)
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        return (self.groups * self.outputs, self.inputs, *self.kernel)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        extents = ref.output_extents(self.size, self.kernel, self.stride, self.begin, self.end, self.dilation)
+        return (self.batch, self.groups * self.outputs, *extents)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {
+            "stride": self.stride,
+            "begin": self.begin,
+            "end": self.end,
+            "dilation": self.dilation,
+            "groups": self.groups,
+        }
+
+    def choose(self, direction: str, accuracy: str = "exact") -> dict[str, Any]:
+        return _core.conv_choose(direction, self.input_shape, self.weight_shape, self.attrs, accuracy)
+
+
+class Tensor:
+    """Memory of one value between two guards, starting one float past a multiple of 64 bytes."""
+
+    def __init__(self, shape: Sequence[int], layout: str, content: Array | None = None) -> None:
+        count = int(np.prod(shape))
+        self.layout = layout
+        whole = np.full(count + 2 * GUARD + 16, np.nan, np.float32)
+        skip = (-(whole.ctypes.data // 4) % 16 + 1) % 16 + 16
+        self.whole, self.begin, self.end = whole, skip, skip + count
+        memory = whole[self.begin : self.end]
+        if layout == "channels_last" and len(shape) > 2:
+            order = (0, *range(2, len(shape)), 1)
+            view = memory.reshape([shape[a] for a in order])
+            self.array = np.moveaxis(view, -1, 1)
+        else:
+            self.array = memory.reshape(shape)
+        if content is not None:
+            self.array[...] = content
+
+    def check_guards(self) -> None:
+        assert np.isnan(self.whole[: self.begin]).all(), "written before the start"
+        assert np.isnan(self.whole[self.end :]).all(), "written past the end"
+
+
+def run(
+    op: str, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor | None], attrs: Mapping[str, Any]
+) -> None:
+    """One step on bound memory."""
+    program = _core.Program()
+    ids = []
+    for writable, tensors in ((False, inputs), (True, outputs)):
+        ids.append([])
+        for tensor in tensors:
+            if tensor is None:
+                ids[-1].append(-1)
+                continue
+            value = program.add_value(tensor.array.shape, "float32", tensor.layout)
+            program.bind(value, tensor.array, writable)
+            ids[-1].append(value)
+    step = program.add_step(op, *ids, dict(attrs))
+    program.place_workspace(step, 0)
+    program.set_inputs([])
+    program.set_outputs([])
+    program.finish(program.step_info(step)["workspace"])
+    program.run([])
+    for tensor in outputs:
+        if tensor is not None:
+            tensor.check_guards()
+
+
+def whole(rng: np.random.Generator, shape: Sequence[int]) -> Array:
+    return rng.integers(-4, 5, shape).astype(np.float32)
+
+
+def packed(case: Case, direction: str, weight: Array) -> Tensor:
+    choice = case.choose(direction)
+    result = Tensor((choice["packed_floats"],), "c")
+    attrs = {
+        **case.attrs,
+        "direction": direction,
+        "input_shape": list(case.input_shape),
+        "algorithm": choice["algorithm"],
+    }
+    run("conv_pack_weight", [Tensor(weight.shape, "c", weight)], [result], attrs)
+    assert not np.isnan(result.array).any()
+    return result
+
+
+def forward(
+    case: Case,
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    residual: Array | None = None,
+    activation: str = "none",
+    statistics: bool = False,
+) -> tuple[Array, Array | None]:
+    """Output and statistics."""
+    choice = case.choose("forward")
+    output = Tensor(case.output_shape, "channels_last")
+    rows = Tensor((choice["statistics_rows"], 3, case.output_shape[1]), "c") if statistics else None
+    attrs = {
+        **case.attrs,
+        "weight_shape": list(case.weight_shape),
+        "algorithm": choice["algorithm"],
+        "activation": activation,
+        "alpha": SLOPE,
+    }
+    inputs = [
+        Tensor(x.shape, "channels_last", x),
+        packed(case, "forward", weight),
+        None if bias is None else Tensor(bias.shape, "c", bias),
+        None if residual is None else Tensor(residual.shape, "channels_last", residual),
+    ]
+    run("conv_forward", inputs, [output, rows], attrs)
+    return output.array, None if rows is None else rows.array
+
+
+def backward_data(case: Case, grad: Array, weight: Array) -> Array:
+    result = Tensor(case.input_shape, "channels_last")
+    algorithm = case.choose("backward_data")["algorithm"]
+    attrs = {**case.attrs, "weight_shape": list(case.weight_shape), "algorithm": algorithm}
+    inputs = [Tensor(grad.shape, "channels_last", grad), packed(case, "backward_data", weight)]
+    run("conv_backward_data", inputs, [result], attrs)
+    return result.array
+
+
+def backward_weight(case: Case, x: Array, grad: Array, with_bias: bool = True) -> tuple[Array, Array | None]:
+    result = Tensor(case.weight_shape, "c")
+    bias = Tensor((case.weight_shape[0],), "c") if with_bias else None
+    inputs = [Tensor(x.shape, "channels_last", x), Tensor(grad.shape, "channels_last", grad)]
+    attrs = {**case.attrs, "algorithm": case.choose("backward_weight")["algorithm"]}
+    run("conv_backward_weight", inputs, [result, bias], attrs)
+    return result.array, None if bias is None else bias.array
+
+
+def along_channels(vector: Array, rank: int) -> Array:
+    return vector.reshape(1, -1, *(1,) * (rank - 2))
+
+
+def activated(x: Array, activation: str) -> Array:
+    if activation == "relu":
+        return np.maximum(x, 0)
+    if activation == "leaky_relu":
+        return np.where(x < 0, SLOPE * x, x)
+    if activation == "relu6":
+        return np.clip(x, 0, 6)
+    return x
+
+
+def check_statistics(rows: Array, values: Array) -> None:
+    """Rows of (count, mean, squared deviations) add up to those of all values."""
+    axes = (0, *range(2, values.ndim))
+    rows = rows.astype(np.float64)
+    count = rows[:, 0].sum(0)
+    mean = (rows[:, 0] * rows[:, 1]).sum(0) / count
+    deviations = (rows[:, 2] + rows[:, 0] * (rows[:, 1] - mean) ** 2).sum(0)
+    scale = np.abs(values).max(axes)
+    np.testing.assert_array_equal(count, values.size // values.shape[1])
+    assert (np.abs(mean - values.mean(axes)) <= 4 * ref.EPS * scale + 1e-6 * values.std(axes)).all()
+    expected = values.var(axes) * count
+    assert (np.abs(deviations - expected) <= 1e-5 * expected + count * (8 * ref.EPS * scale) ** 2).all()
+
+
+def check(case: Case, seed: int = 0) -> None:
+    """All directions are exact on whole numbers, with every part of the epilogue."""
+    rng = np.random.default_rng(seed)
+    x, weight = whole(rng, case.input_shape), whole(rng, case.weight_shape)
+    grad, residual = whole(rng, case.output_shape), whole(rng, case.output_shape)
+    bias = whole(rng, (case.weight_shape[0],))
+    activation = ACTIVATIONS[seed % 4]
+
+    plain = ref.conv(x, weight, **case.settings)
+    np.testing.assert_array_equal(forward(case, x, weight)[0], plain)
+    full = plain + along_channels(bias, plain.ndim) + residual
+    output, rows = forward(case, x, weight, bias, residual, activation, statistics=activation == "none")
+    np.testing.assert_array_equal(output, activated(full, activation))
+    if rows is not None:
+        check_statistics(rows, full)
+
+    expected = ref.conv_backward_data(grad, weight, case.size, **case.settings)
+    np.testing.assert_array_equal(backward_data(case, grad, weight), expected)
+
+    grad_weight, grad_bias = backward_weight(case, x, grad)
+    expected = ref.conv_backward_weight(x, grad, case.kernel, **case.settings)
+    np.testing.assert_array_equal(grad_weight, expected)
+    np.testing.assert_array_equal(grad_bias, ref.conv_backward_bias(grad))
+    np.testing.assert_array_equal(backward_weight(case, x, grad, with_bias=False)[0], expected)
+
+
+CASES = {
+    "pointwise": Case(2, 19, 70, (5, 7), (1, 1)),
+    "pointwise with stride": Case(2, 16, 33, (9, 8), (1, 1), (2, 3)),
+    "pointwise with padding": Case(1, 5, 17, (4, 4), (1, 1), begin=(1, 0), end=(0, 2)),
+    "3x3": Case(2, 32, 64, (12, 12), (3, 3), begin=(1, 1), end=(1, 1)),
+    "3x3 with stride": Case(3, 17, 31, (11, 14), (3, 3), (2, 2), (1, 1), (1, 1)),
+    "stride beyond kernel": Case(2, 8, 9, (13, 10), (2, 1), (3, 4)),
+    "dilated": Case(2, 7, 40, (15, 13), (3, 2), (1, 1), (2, 3), (2, 1), (2, 3)),
+    "dilated with stride": Case(1, 6, 12, (17, 16), (3, 3), (2, 3), (3, 1), (0, 2), (2, 3)),
+    "stride equal to dilation": Case(2, 4, 5, (12, 11), (3, 3), (2, 3), (2, 3), (2, 3), (2, 3)),
+    "asymmetric padding": Case(2, 6, 18, (6, 9), (4, 5), (1, 2), (3, 0), (0, 4)),
+    "padding beyond kernel": Case(1, 3, 8, (4, 4), (2, 2), begin=(3, 2), end=(2, 4)),
+    "kernel as large as input": Case(3, 6, 16, (5, 5), (5, 5)),
+    "first layer, 1 channel": Case(2, 1, 6, (28, 28), (5, 5), begin=(2, 2), end=(2, 2)),
+    "first layer, 3 channels": Case(1, 3, 64, (24, 22), (7, 7), (2, 2), (3, 3), (3, 3)),
+    "one pixel": Case(1, 13, 21, (1, 1), (3, 3), begin=(1, 1), end=(1, 1)),
+    "depthwise": Case(2, 1, 1, (9, 11), (3, 3), begin=(1, 1), end=(1, 1), groups=35),
+    "depthwise with stride": Case(2, 1, 1, (10, 13), (5, 5), (2, 2), (2, 1), (2, 3), groups=48),
+    "depthwise, dilated": Case(1, 1, 1, (12, 9), (3, 2), (1, 1), (2, 0), (1, 1), (3, 2), groups=16),
+    "depthwise, wide kernel": Case(1, 1, 1, (8, 16), (2, 9), (1, 3), (0, 8), (0, 8), groups=7),
+    "channel multiplier": Case(2, 1, 3, (7, 7), (3, 3), begin=(1, 1), end=(1, 1), groups=10),
+    "groups": Case(2, 4, 6, (8, 9), (3, 3), (1, 2), (1, 1), (1, 1), groups=3),
+    "wide groups": Case(1, 20, 68, (6, 5), (1, 1), groups=2),
+    "1-D": Case(2, 9, 20, (31,), (4,), (2,), (1,), (3,), (2,)),
+    "3-D": Case(2, 5, 18, (5, 4, 6), (3, 2, 3), (2, 1, 1), (1, 0, 1), (1, 1, 2), (1, 2, 1)),
+    "3-D depthwise": Case(1, 1, 1, (4, 5, 6), (3, 3, 3), (1, 2, 1), (1, 1, 1), (1, 1, 1), groups=17),
+    "long reduction": Case(3, 1100, 66, (2, 3), (1, 1)),
+    "long reduction over taps": Case(1, 300, 40, (4, 4), (3, 3), begin=(1, 1), end=(1, 1)),
+    "many chunks": Case(6, 8, 24, (40, 40), (3, 3), begin=(1, 1), end=(1, 1)),
+    "linear": Case(5, 37, 75),
+    "linear, one row": Case(1, 400, 120),
+    "linear, long": Case(33, 2100, 10),
+}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+@pytest.mark.parametrize("name", CASES)
+def test_whole_numbers_are_exact(name: str, seed: int) -> None:
+    check(CASES[name], seed)
+
+
+@pytest.mark.parametrize("outputs", [1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 100])
+def test_every_panel_width_is_exact(outputs: int) -> None:
+    check(Case(2, 5, outputs, (5, 5), (3, 3), begin=(1, 1), end=(1, 1)), outputs)
+
+
+@pytest.mark.parametrize("pixels", [*range(1, 30), 47, 48, 49, 97])
+def test_every_tile_height_is_exact(pixels: int) -> None:
+    for outputs in (6, 12, 24, 40, 64):
+        check(Case(1, 9, outputs, (pixels,), (1,)), pixels)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """Any convolution that the reference does in milliseconds."""
+    rank = draw(st.sampled_from([0, 1, 2, 2, 2, 3]))
+    longest = {0: 1, 1: 40, 2: 12, 3: 6}[rank]
+
+    def extents(low: int, high: int) -> tuple[int, ...]:
+        return tuple(draw(st.integers(low, high)) for _ in range(rank))
+
+    groups = draw(st.sampled_from([1, 1, 1, 2, 5, 16, 19])) if rank else 1
+    channels = st.integers(1, 40 if groups == 1 else 5)
+    depthwise = groups > 1 and draw(st.booleans())
+    case = Case(
+        draw(st.integers(1, 4)),
+        1 if depthwise else draw(channels),
+        1 if depthwise else draw(channels),
+        extents(1, longest),
+        extents(1, 5 if rank < 3 else 3),
+        extents(1, 4),
+        extents(0, 4),
+        extents(0, 4),
+        extents(1, 3),
+        groups,
+    )
+    axes = zip(case.size, case.kernel, case.begin, case.end, case.dilation, strict=True)
+    assume(all(size + begin + end > dilation * (kernel - 1) for size, kernel, begin, end, dilation in axes))
+    return case
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@given(cases(), st.integers(0, 1000))
+def test_any_convolution_is_exact(case: Case, seed: int) -> None:
+    check(case, seed)
+
+
+@pytest.mark.parametrize("name", ["3x3", "depthwise", "groups", "first layer, 3 channels", "long reduction"])
+def test_random_numbers_stay_within_the_bound_of_a_plain_sum(name: str) -> None:
+    case = CASES[name]
+    rng = np.random.default_rng(1)
+    x, weight, grad = (
+        rng.standard_normal(shape, np.float32)
+        for shape in (case.input_shape, case.weight_shape, case.output_shape)
+    )
+    taps = int(np.prod(case.kernel))
+    pixels = case.batch * int(np.prod(case.output_shape[2:]))
+    found = forward(case, x, weight)[0]
+    magnitude = ref.conv(np.abs(x), np.abs(weight), **case.settings)
+    bound = ref.dot_bound(taps * case.inputs, magnitude)
+    assert (np.abs(found - ref.conv(x, weight, **case.settings)) <= bound).all()
+
+    found = backward_data(case, grad, weight)
+    magnitude = ref.conv_backward_data(np.abs(grad), np.abs(weight), case.size, **case.settings)
+    expected = ref.conv_backward_data(grad, weight, case.size, **case.settings)
+    assert (np.abs(found - expected) <= ref.dot_bound(taps * case.outputs, magnitude)).all()
+
+    found = backward_weight(case, x, grad)[0]
+    magnitude = ref.conv_backward_weight(np.abs(x), np.abs(grad), case.kernel, **case.settings)
+    expected = ref.conv_backward_weight(x, grad, case.kernel, **case.settings)
+    assert (np.abs(found - expected) <= ref.dot_bound(pixels, magnitude)).all()
+
+
+@pytest.mark.parametrize("name", ["3x3", "depthwise"])
+def test_statistics_survive_a_mean_far_above_the_deviation(name: str) -> None:
+    case = CASES[name]
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal(case.input_shape, np.float32)
+    weight = rng.standard_normal(case.weight_shape, np.float32)
+    bias = np.full(case.weight_shape[0], 3e4, np.float32)
+    output, rows = forward(case, x, weight, bias, statistics=True)
+    check_statistics(rows, output.astype(np.float64))
+
+
+def test_statistics_describe_the_values_before_the_activation() -> None:
+    case = CASES["3x3"]
+    rng = np.random.default_rng(3)
+    x, weight = whole(rng, case.input_shape), whole(rng, case.weight_shape)
+    for activation in ACTIVATIONS:
+        output, rows = forward(case, x, weight, activation=activation, statistics=True)
+        plain = ref.conv(x, weight, **case.settings)
+        np.testing.assert_array_equal(output, activated(plain, activation))
+        check_statistics(rows, plain)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("name", ["3x3", "depthwise", "linear"])
+def test_nan_and_infinity_reach_the_output(name: str, activation: str) -> None:
+    case = CASES[name]
+    weight = np.ones(case.weight_shape, np.float32)
+    for value in (np.nan, np.inf, -np.inf):
+        x = np.zeros(case.input_shape, np.float32)
+        x[0, 0] = value
+        with np.errstate(invalid="ignore"):
+            expected = activated(ref.conv(x, weight, **case.settings), activation)
+        expected = np.where(np.isnan(ref.conv(x, weight, **case.settings)), np.nan, expected)
+        np.testing.assert_array_equal(forward(case, x, weight, activation=activation)[0], expected)
+
+
+def test_a_nan_stays_where_the_kernel_sees_it() -> None:
+    """Padding and the columns past the last channel are zeros, never memory of neighbours."""
+    case = Case(2, 5, 11, (9, 8), (3, 3), begin=(1, 1), end=(1, 1))
+    rng = np.random.default_rng(4)
+    x, weight = whole(rng, case.input_shape), whole(rng, case.weight_shape)
+    x[0, :, 4, 4] = np.nan
+    found = np.isnan(forward(case, x, weight)[0])
+    expected = np.zeros_like(found)
+    expected[0, :, 3:6, 3:6] = True
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(4, 24, 70, (20, 21), (3, 3), begin=(1, 1), end=(1, 1)),
+        Case(4, 130, 40, (14, 14), (1, 1)),
+        Case(8, 3, 32, (32, 32), (5, 5), (2, 2), (2, 2), (2, 2)),
+        Case(4, 1, 1, (30, 30), (3, 3), begin=(1, 1), end=(1, 1), groups=96),
+        Case(3, 16, 16, (20, 20), (3, 3), (2, 2), (1, 1), (1, 1), groups=4),
+        Case(64, 1300, 96),
+    ],
+    ids=["3x3", "pointwise", "first", "depthwise", "groups", "linear"],
+)
+def test_threads_do_not_change_a_bit(case: Case) -> None:
+    rng = np.random.default_rng(5)
+    x, weight, grad, residual = (
+        rng.standard_normal(shape, np.float32)
+        for shape in (case.input_shape, case.weight_shape, case.output_shape, case.output_shape)
+    )
+    bias = rng.standard_normal(case.weight_shape[0], np.float32)
+    before = _core.num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 3):
+            _core.set_num_threads(threads)
+            results.append(
+                [
+                    *forward(case, x, weight, bias, residual, statistics=True),
+                    backward_data(case, grad, weight),
+                    *backward_weight(case, x, grad),
+                ]
+            )
+    finally:
+        _core.set_num_threads(before)
+    for first, other in itertools.product(results[:1], results[1:]):
+        for a, b in zip(first, other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_an_image_does_not_depend_on_the_rest_of_its_batch() -> None:
+    case = CASES["3x3"]
+    rng = np.random.default_rng(6)
+    x = rng.standard_normal(case.input_shape, np.float32)
+    weight = rng.standard_normal(case.weight_shape, np.float32)
+    both = forward(case, x, weight)[0]
+    for i in range(case.batch):
+        alone = Case(1, case.inputs, case.outputs, case.size, case.kernel, case.stride, case.begin, case.end)
+        np.testing.assert_array_equal(forward(alone, x[i : i + 1], weight)[0], both[i : i + 1])
+
+
+def test_the_choice_names_every_refusal() -> None:
+    for direction in ("forward", "backward_data", "backward_weight"):
+        dense = CASES["3x3"].choose(direction)
+        assert dense["algorithm"] == "direct"
+        assert ("depthwise", "groups 1 != input channels 32") in dense["refused"]
+        assert CASES["depthwise"].choose(direction)["algorithm"] == "depthwise"
+        multiplied = CASES["channel multiplier"].choose(direction)
+        assert ("depthwise", "groups 10 != output channels 30") in multiplied["refused"]
+    assert CASES["3x3"].choose("forward")["problem"].startswith("batch=2 in_channels=32 out_channels=64")
+
+
+@pytest.mark.parametrize(
+    ("input_shape", "weight_shape", "attrs", "message"),
+    [
+        (
+            (1, 3, 8, 8),
+            (4, 2, 3, 3),
+            {},
+            r"expected input with 2 channels \(weight is \(4, 2, 3, 3\), groups=1\)",
+        ),
+        (
+            (1, 4, 8, 8),
+            (6, 1, 3, 3),
+            {"groups": 4},
+            "expected groups to divide 4 input and 6 output channels",
+        ),
+        ((1, 4, 8), (6, 4, 3, 3), {}, "expected a weight of 3 axes"),
+        ((1, 4, 2, 8), (6, 4, 3, 3), {}, "the kernel reaches over 3 pixels"),
+        ((0, 4, 8, 8), (6, 4, 3, 3), {}, "expected a non-empty input"),
+        ((1, 4, 8, 8), (6, 4, 3, 3), {"stride": [0, 1]}, "stride: expected numbers of at least 1"),
+        (
+            (1, 4, 8, 8),
+            (6, 4, 3, 3),
+            {"padding_begin": [-1, 0]},
+            "padding_begin: expected numbers of at least 0",
+        ),
+        ((1, 4, 8, 8), (6, 4, 3, 3), {"dilation": [1]}, "dilation: expected 2 numbers, got 1"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    input_shape: tuple[int, ...], weight_shape: tuple[int, ...], attrs: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        _core.conv_choose("forward", input_shape, weight_shape, attrs, "exact")
+
+
+def test_a_step_checks_its_tensors() -> None:
+    case = CASES["3x3"]
+    attrs = {**case.attrs, "weight_shape": list(case.weight_shape), "algorithm": "direct"}
+    program = _core.Program()
+    x = program.add_value(case.input_shape, "float32", "channels_last")
+    weight = program.add_value((case.choose("forward")["packed_floats"],), "float32", "c")
+    short = program.add_value((7,), "float32", "c")
+    y = program.add_value(case.output_shape, "float32", "channels_last")
+    wrong_order = program.add_value(case.output_shape, "float32", "c")
+    for inputs, outputs, extra, message in (
+        ([x, short], [y], {}, "packed weight: expected"),
+        ([x, weight, short], [y], {}, "bias: expected 64"),
+        ([x, weight], [wrong_order], {}, "output: expected channels-last"),
+        ([x, weight], [x], {}, "output: expected shape"),
+        ([x, weight], [y], {"activation": "gelu"}, "expected activation none"),
+        ([x, weight], [y], {"algorithm": "fft"}, "unknown convolution algorithm 'fft'"),
+        ([x, weight], [y], {"algorithm": "depthwise"}, "does not take this problem: groups 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            program.add_step("conv_forward", inputs, outputs, {**attrs, **extra})
