@@ -63,6 +63,10 @@ struct PoolKernels {
   void (*max_gather_i32)(const PoolGather& row, const float* grad_output, const std::int32_t* index,
                          float* grad_input);
   void (*average_gather)(const PoolGather& row, const float* grad_output, float* grad_input);
+  /// The other way round, for windows that do not overlap: one row of windows of one plane writes the input
+  /// pixels it covers. `row.input` is not used; grad_input is where it would point to.
+  void (*max_scatter_u8)(const PoolRow& row, const float* grad_output, const std::uint8_t* index,
+                         float* grad_input);
 };
 
 }  // namespace cnncore

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "isa/kernel_table.h"
 
 namespace cnncore {
 namespace {
@@ -124,18 +125,39 @@ PoolGeometry adaptive_pool_geometry(const TensorDesc& input, const TensorDesc& o
   return geometry;
 }
 
-PoolTasks::PoolTasks(std::int64_t rows_in, std::int64_t channels, double row_work)
-    : rows(rows_in), channels_per_block(channels), work(row_work * static_cast<double>(rows_in)) {
+void require_float(const TensorDesc& desc, const char* what) {
+  require(desc.dtype == DType::f32, what, ": expected float32, got ", name_of(desc.dtype));
+}
+
+void require_pool_index(const TensorDesc& index, const TensorDesc& output, std::int64_t largest) {
+  require(index.same_layout(output), "index: expected the shape and layout of the pooled tensor ",
+          output.shape_text(), ", got ", index.shape_text());
+  require(index.dtype == DType::u8 || index.dtype == DType::i32, "index: expected uint8 or int32, got ",
+          name_of(index.dtype));
+  require(index.dtype == DType::i32 || largest <= 255, "index: numbers up to ", largest, " need int32");
+}
+
+double pool_vectors(std::int64_t floats) {
+  return static_cast<double>(floats) / static_cast<double>(kernels().width) + 1.0;
+}
+
+PoolTasks::PoolTasks(std::int64_t batch, std::int64_t planes, std::int64_t lines, std::int64_t channels,
+                     double row_work)
+    : rows_(batch * planes * lines),
+      planes_(planes),
+      lines_(lines),
+      channels_(channels),
+      channels_per_block_(channels),
+      work_(row_work * static_cast<double>(rows_)) {
   // A task of a few microseconds pays for its dispatch and still leaves many to share out.
   constexpr double kTaskWork = 4096.0;
   constexpr std::int64_t kFewRows = 16;
   constexpr std::int64_t kBlockChannels = 64;
-  rows_per_task = std::max<std::int64_t>(1, static_cast<std::int64_t>(kTaskWork / std::max(row_work, 1.0)));
-  if (rows < kFewRows && row_work > kTaskWork && channels >= 2 * kBlockChannels) {
-    const std::int64_t wanted = (kFewRows + rows - 1) / std::max<std::int64_t>(rows, 1);
-    const std::int64_t blocks = std::min(wanted, channels / kBlockChannels);
-    channels_per_block = (channels / blocks + kBlockChannels - 1) / kBlockChannels * kBlockChannels;
-    channel_blocks = (channels + channels_per_block - 1) / channels_per_block;
+  rows_per_task_ = std::max<std::int64_t>(1, static_cast<std::int64_t>(kTaskWork / std::max(row_work, 1.0)));
+  if (rows_ > 0 && rows_ < kFewRows && row_work > kTaskWork && channels >= 2 * kBlockChannels) {
+    const std::int64_t blocks = std::min((kFewRows + rows_ - 1) / rows_, channels / kBlockChannels);
+    channels_per_block_ = (channels / blocks + kBlockChannels - 1) / kBlockChannels * kBlockChannels;
+    channel_blocks_ = (channels + channels_per_block_ - 1) / channels_per_block_;
   }
 }
 

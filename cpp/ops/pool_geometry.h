@@ -2,10 +2,13 @@
 // Windows of pooling: which input coordinates each output coordinate looks at, and the other way round.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
+#include "core/parallel.h"
 #include "isa/pool.h"
 #include "program/step.h"
 
@@ -42,18 +45,67 @@ struct PoolGeometry {
 PoolGeometry pool_geometry(const TensorDesc& input, const TensorDesc& output, const Attrs& attrs);
 PoolGeometry adaptive_pool_geometry(const TensorDesc& input, const TensorDesc& output);
 
-/// Division of rows (and, when they are few, of channels) into tasks by shape alone.
-struct PoolTasks {
-  std::int64_t rows = 0;
-  std::int64_t rows_per_task = 1;
-  std::int64_t channel_blocks = 1;
-  std::int64_t channels_per_block = 0;
-  double work = 0.0;
+void require_float(const TensorDesc& desc, const char* what);
+/// Numbers of taps in the layout of `output`, of a type that holds `largest`.
+void require_pool_index(const TensorDesc& index, const TensorDesc& output, std::int64_t largest);
 
-  /// `row_work` is one row's cost in vector operations.
+/// Vectors that `floats` floats fill.
+double pool_vectors(std::int64_t floats);
+
+/// Division of rows (and, when they are few, of channels) into tasks by shape alone.
+class PoolTasks {
+ public:
+  struct Row {
+    std::int64_t index, image, plane, line;
+    std::int64_t channel;   // first
+    std::int64_t channels;  // count
+  };
+
   PoolTasks() = default;
-  PoolTasks(std::int64_t rows, std::int64_t channels, double row_work);
-  std::int64_t count() const { return (rows + rows_per_task - 1) / rows_per_task * channel_blocks; }
+  /// Rows of images with planes x lines rows each; `row_work` is one row's cost in vector operations.
+  PoolTasks(std::int64_t batch, std::int64_t planes, std::int64_t lines, std::int64_t channels,
+            double row_work);
+
+  double work() const { return work_; }
+
+  /// Calls body(row) for all rows of all tasks, in parallel.
+  template <class Body>
+  void for_rows(const Body& body) const {
+    const std::int64_t tasks = (rows_ + rows_per_task_ - 1) / rows_per_task_ * channel_blocks_;
+    parallel_for(tasks, work_, [&](std::int64_t task, int) {
+      const std::int64_t first = task / channel_blocks_ * rows_per_task_;
+      const std::int64_t channel = task % channel_blocks_ * channels_per_block_;
+      Row row = {first,
+                 first / (planes_ * lines_),
+                 first / lines_ % planes_,
+                 first % lines_,
+                 channel,
+                 std::min(channels_per_block_, channels_ - channel)};
+      const std::int64_t end = std::min(rows_, first + rows_per_task_);
+      while (row.index < end) {
+        body(row);
+        ++row.index;
+        if (++row.line < lines_) continue;
+        row.line = 0;
+        if (++row.plane < planes_) continue;
+        row.plane = 0;
+        ++row.image;
+      }
+    });
+  }
+
+ private:
+  std::int64_t rows_ = 0;
+  std::int64_t planes_ = 1;
+  std::int64_t lines_ = 1;
+  std::int64_t channels_ = 0;
+  std::int64_t rows_per_task_ = 1;
+  std::int64_t channel_blocks_ = 1;
+  std::int64_t channels_per_block_ = 0;
+  double work_ = 0.0;
 };
+
+std::unique_ptr<Step> make_max_pool_backward(const StepSpec& spec, PoolGeometry geometry);
+std::unique_ptr<Step> make_average_pool_backward(const StepSpec& spec, PoolGeometry geometry);
 
 }  // namespace cnncore

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "isa/norm.h"
 
-#include "isa/kernels/lanes.h"
+#include "isa/kernels/channel_runs.h"
 #include "isa/vec.h"
 
 namespace cnncore {
@@ -13,19 +13,6 @@ namespace {
 constexpr int kGroup = 8;
 
 typedef double Wide __attribute__((vector_size(kWidth * 8)));
-
-template <bool kFull>
-CNNCORE_INLINE Vec load_some(const float* p, int64_t lanes) {
-  return kFull ? load(p) : load_partial(p, lanes);
-}
-template <bool kFull>
-CNNCORE_INLINE void store_some(float* p, Vec v, int64_t lanes) {
-  if (kFull) {
-    store(p, v);
-  } else {
-    store_partial(p, v, lanes);
-  }
-}
 
 /// Calls body.run<kPixels, kFull>(first pixel, first channel, lanes) over the block, pixels in groups.
 template <int kPixels, class Body>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "isa/pool.h"
 
-#include "isa/kernels/lanes.h"
+#include "isa/kernels/channel_runs.h"
 #include "isa/kernels/small_ints.h"
 #include "isa/vec.h"
 
@@ -9,195 +9,235 @@ namespace cnncore {
 namespace CNNCORE_ISA {
 namespace {
 
-/// A run of 1 to V vectors of channels; only a run of one vector may be partial.
-template <int V>
-CNNCORE_INLINE Vec load_lane(const float* p, int v, int64_t lanes) {
-  return V == 1 ? load_upto(p, lanes) : load(p + v * kWidth);
+template <bool kFull, class T>
+CNNCORE_INLINE IVec load_some_ints(const T* p, int64_t lanes) {
+  return kFull ? load_ints(p) : load_ints_partial(p, lanes);
 }
-template <int V>
-CNNCORE_INLINE void store_lane(float* p, int v, Vec value, int64_t lanes) {
-  if (V == 1) {
-    store_upto(p, value, lanes);
+template <bool kFull, class T>
+CNNCORE_INLINE void store_some_ints(T* p, IVec v, int64_t lanes) {
+  if (kFull) {
+    store_ints(p, v);
   } else {
-    store(p + v * kWidth, value);
+    store_ints_partial(p, v, lanes);
   }
 }
 
-/// Calls body.run<V>(first channel, lanes) over all channels: four vectors at a time, then one.
-template <class Body>
-CNNCORE_INLINE void for_channels(int64_t channels, const Body& body) {
-  int64_t c = 0;
-  for (; c + 4 * kWidth <= channels; c += 4 * kWidth) body.template run<4>(c, kWidth);
-  for (; c < channels; c += kWidth) body.template run<1>(c, channels - c);
-}
+/// The running maximum of V vectors of channels with the number of the tap that holds it.
+template <class Index, int V>
+struct Top {
+  Vec value[V];
+  Vec number[V];
 
-struct NoIndex {};
-template <int V>
-CNNCORE_INLINE void store_index(NoIndex, int64_t, int, IVec, int64_t) {}
-template <int V, class T>
-CNNCORE_INLINE void store_index(T* index, int64_t c, int v, IVec value, int64_t lanes) {
-  if (V == 1) {
-    store_ints_upto(index + c, value, lanes);
-  } else {
-    store_ints(index + c + v * kWidth, value);
+  explicit CNNCORE_MEMBER Top(int32_t first) {
+    for (int v = 0; v < V; ++v) {
+      value[v] = set1(-__builtin_inff());
+      number[v] = as_float(iset1(first));
+    }
   }
-}
-CNNCORE_INLINE NoIndex advance(NoIndex none, int64_t) { return none; }
-template <class T>
-CNNCORE_INLINE T* advance(T* index, int64_t elements) {
-  return index + elements;
-}
+  CNNCORE_MEMBER void add(int v, Vec candidate, int32_t tap) {
+    const Mask better = either(greater(candidate, value[v]), is_nan(candidate));
+    value[v] = select(better, candidate, value[v]);
+    number[v] = select(better, as_float(iset1(tap)), number[v]);
+  }
+  CNNCORE_MEMBER void end_line() {}
+};
 
-/// The largest value of one window for a run of channels. kRows x kColumns is the window's size when it is
-/// known (then it has one plane), 0 x 0 otherwise.
-template <int kRows, int kColumns, class Index>
-struct MaxWindow {
-  const PoolRow& row;
-  const float* input;
-  int64_t columns;
-  int32_t number;
+/// Without numbers. max() forgets a NaN when the next value comes, so NaN is noted apart.
+template <int V>
+struct Top<void, V> {
+  Vec value[V];
+  Vec nan[V];
+
+  explicit CNNCORE_MEMBER Top(int32_t) {
+    for (int v = 0; v < V; ++v) {
+      value[v] = set1(-__builtin_inff());
+      nan[v] = zero();
+    }
+  }
+  CNNCORE_MEMBER void add(int v, Vec candidate, int32_t) {
+    value[v] = max(value[v], candidate);
+    nan[v] = select(is_nan(candidate), candidate, nan[v]);
+  }
+  CNNCORE_MEMBER void end_line() {}
+};
+
+struct MaxOutput {
   float* output;
-  Index index;
 
   template <int V>
-  CNNCORE_MEMBER void run(int64_t c, int64_t lanes) const {
-    Vec top[V], at[V];
+  using Accumulator = Top<void, V>;
+  template <int V, bool kFull>
+  CNNCORE_MEMBER void put(const Top<void, V>& top, int64_t at, int64_t lanes, float) const {
     for (int v = 0; v < V; ++v) {
-      top[v] = set1(-__builtin_inff());
-      at[v] = as_float(iset1(number));
-    }
-    const int64_t planes = kRows != 0 ? 1 : row.planes;
-    const int64_t rows = kRows != 0 ? kRows : row.rows;
-    const int64_t taps = kRows != 0 ? kColumns : columns;
-    for (int64_t i = 0; i < planes; ++i) {
-#pragma GCC unroll 3
-      for (int64_t j = 0; j < rows; ++j) {
-        const float* p = input + i * row.plane_step + j * row.row_step + c;
-        const int32_t first =
-            number + static_cast<int32_t>(i) * row.plane_number + static_cast<int32_t>(j) * row.row_number;
-#pragma GCC unroll 3
-        for (int64_t k = 0; k < taps; ++k) {
-          const Vec here = as_float(iset1(first + static_cast<int32_t>(k)));
-          for (int v = 0; v < V; ++v) {
-            const Vec value = load_lane<V>(p + k * row.column_step, v, lanes);
-            const Mask better = either(greater(value, top[v]), is_nan(value));
-            top[v] = select(better, value, top[v]);
-            at[v] = select(better, here, at[v]);
-          }
-        }
-      }
-    }
-    for (int v = 0; v < V; ++v) {
-      store_lane<V>(output + c, v, top[v], lanes);
-      store_index<V>(index, c, v, as_int(at[v]), lanes);
+      const Vec value = select(is_nan(top.nan[v]), top.nan[v], top.value[v]);
+      store_some<kFull>(output + at + v * kWidth, value, lanes);
     }
   }
 };
-
-template <int kRows, int kColumns, class Index>
-CNNCORE_INLINE void max_window(const PoolRow& row, const PoolWindow& window, float* output, Index index) {
-  const MaxWindow<kRows, kColumns, Index> body = {row,         row.input + window.start * row.pixel,
-                                                  window.taps, row.first_number + window.number,
-                                                  output,      index};
-  for_channels(row.channels, body);
-}
 
 template <class Index>
-CNNCORE_INLINE void max_row(const PoolRow& row, float* output, Index index) {
-  const bool flat = row.planes == 1;
-  for (int64_t x = 0; x < row.width; ++x) {
-    const PoolWindow& window = row.columns[x];
-    float* y = output + x * row.pixel;
-    const Index at = advance(index, x * row.pixel);
-    if (flat && row.rows == 2 && window.taps == 2) {
-      max_window<2, 2>(row, window, y, at);
-    } else if (flat && row.rows == 3 && window.taps == 3) {
-      max_window<3, 3>(row, window, y, at);
-    } else {
-      max_window<0, 0>(row, window, y, at);
-    }
-  }
-}
-
-void max_values(const PoolRow& row, float* output) { max_row(row, output, NoIndex{}); }
-void max_index_u8(const PoolRow& row, float* output, uint8_t* index) { max_row(row, output, index); }
-void max_index_i32(const PoolRow& row, float* output, int32_t* index) { max_row(row, output, index); }
-
-struct AverageWindow {
-  const PoolRow& row;
-  const float* input;
-  int64_t columns;
-  float divisor;
+struct MaxIndexOutput {
   float* output;
+  Index* index;
 
-  /// Rows are summed one by one before they are added up, so the error grows with height plus width.
   template <int V>
-  CNNCORE_MEMBER void run(int64_t c, int64_t lanes) const {
-    Vec total[V];
-    for (int v = 0; v < V; ++v) total[v] = zero();
-    for (int64_t i = 0; i < row.planes; ++i) {
-      for (int64_t j = 0; j < row.rows; ++j) {
-        const float* p = input + i * row.plane_step + j * row.row_step + c;
-        Vec line[V];
-        for (int v = 0; v < V; ++v) line[v] = load_lane<V>(p, v, lanes);
-        for (int64_t k = 1; k < columns; ++k) {
-          for (int v = 0; v < V; ++v) line[v] = line[v] + load_lane<V>(p + k * row.column_step, v, lanes);
-        }
-        for (int v = 0; v < V; ++v) total[v] = total[v] + line[v];
-      }
+  using Accumulator = Top<Index, V>;
+  template <int V, bool kFull>
+  CNNCORE_MEMBER void put(const Top<Index, V>& top, int64_t at, int64_t lanes, float) const {
+    for (int v = 0; v < V; ++v) {
+      store_some<kFull>(output + at + v * kWidth, top.value[v], lanes);
+      store_some_ints<kFull>(index + at + v * kWidth, as_int(top.number[v]), lanes);
     }
-    for (int v = 0; v < V; ++v) store_lane<V>(output + c, v, total[v] / set1(divisor), lanes);
   }
 };
 
-void average(const PoolRow& row, float* output) {
-  for (int64_t x = 0; x < row.width; ++x) {
-    const PoolWindow& window = row.columns[x];
-    const AverageWindow body = {row, row.input + window.start * row.pixel, window.taps,
-                                row.divisor * static_cast<float>(window.divisor), output + x * row.pixel};
-    for_channels(row.channels, body);
+/// Lines are summed one by one before they are added up, so the error grows with height plus width.
+template <int V>
+struct Sum {
+  Vec total[V];
+  Vec line[V];
+
+  explicit CNNCORE_MEMBER Sum(int32_t) {
+    for (int v = 0; v < V; ++v) total[v] = line[v] = zero();
+  }
+  CNNCORE_MEMBER void add(int v, Vec value, int32_t) { line[v] = line[v] + value; }
+  CNNCORE_MEMBER void end_line() {
+    for (int v = 0; v < V; ++v) {
+      total[v] = total[v] + line[v];
+      line[v] = zero();
+    }
+  }
+};
+
+struct AverageOutput {
+  float* output;
+
+  template <int V>
+  using Accumulator = Sum<V>;
+  template <int V, bool kFull>
+  CNNCORE_MEMBER void put(const Sum<V>& sum, int64_t at, int64_t lanes, float divisor) const {
+    for (int v = 0; v < V; ++v) {
+      store_some<kFull>(output + at + v * kWidth, sum.total[v] / set1(divisor), lanes);
+    }
+  }
+};
+
+/// Windows of one plane with kSize rows get a loop of their own where they also have kSize columns.
+template <int kSize, class Output>
+struct WindowRow {
+  const PoolRow& row;
+  Output output;
+
+  template <int V, bool kFull>
+  CNNCORE_MEMBER void run(int64_t c, int64_t lanes, int64_t begin, int64_t end) const {
+    const int64_t pixel = row.pixel, row_step = row.row_step, column_step = row.column_step;
+    for (int64_t x = begin; x < end; ++x) {
+      const PoolWindow window = row.columns[x];
+      if (kSize == 0 || window.taps != kSize) {
+        any_window<V, kFull>(c, lanes, x);
+        continue;
+      }
+      const float* input = row.input + window.start * pixel + c;
+      const int32_t first = row.first_number + window.number;
+      typename Output::template Accumulator<V> sum(first);
+#pragma GCC unroll 3
+      for (int j = 0; j < kSize; ++j) {
+#pragma GCC unroll 3
+        for (int k = 0; k < kSize; ++k) {
+          const float* p = input + j * row_step + k * column_step;
+          for (int v = 0; v < V; ++v) {
+            sum.add(v, load_some<kFull>(p + v * kWidth, lanes), first + j * row.row_number + k);
+          }
+        }
+        sum.end_line();
+      }
+      output.template put<V, kFull>(sum, x * pixel + c, lanes,
+                                    row.divisor * static_cast<float>(window.divisor));
+    }
+  }
+
+  /// A call of its own, which leaves the registers to the loop above.
+  template <int V, bool kFull>
+  __attribute__((noinline)) void any_window(int64_t c, int64_t lanes, int64_t x) const {
+    const PoolWindow window = row.columns[x];
+    const float* input = row.input + window.start * row.pixel + c;
+    const int32_t first = row.first_number + window.number;
+    typename Output::template Accumulator<V> sum(first);
+    for (int64_t i = 0; i < row.planes; ++i) {
+      for (int64_t j = 0; j < row.rows; ++j) {
+        const float* p = input + i * row.plane_step + j * row.row_step;
+        int32_t number =
+            first + static_cast<int32_t>(i) * row.plane_number + static_cast<int32_t>(j) * row.row_number;
+        for (int32_t k = 0; k < window.taps; ++k, p += row.column_step, ++number) {
+          for (int v = 0; v < V; ++v) sum.add(v, load_some<kFull>(p + v * kWidth, lanes), number);
+        }
+        sum.end_line();
+      }
+    }
+    output.template put<V, kFull>(sum, x * row.pixel + c, lanes,
+                                  row.divisor * static_cast<float>(window.divisor));
+  }
+};
+
+template <class Output>
+CNNCORE_INLINE void window_row(const PoolRow& row, const Output& output) {
+  if (row.planes == 1 && row.rows == 2) {
+    for_row(WindowRow<2, Output>{row, output}, row.channels, row.width);
+  } else if (row.planes == 1 && row.rows == 3) {
+    for_row(WindowRow<3, Output>{row, output}, row.channels, row.width);
+  } else {
+    for_row(WindowRow<0, Output>{row, output}, row.channels, row.width);
   }
 }
 
-/// One input pixel: the sum over the windows that cover it of what `term` takes from each.
+void max_values(const PoolRow& row, float* output) { window_row(row, MaxOutput{output}); }
+void max_index_u8(const PoolRow& row, float* output, uint8_t* index) {
+  window_row(row, MaxIndexOutput<uint8_t>{output, index});
+}
+void max_index_i32(const PoolRow& row, float* output, int32_t* index) {
+  window_row(row, MaxIndexOutput<int32_t>{output, index});
+}
+void average(const PoolRow& row, float* output) { window_row(row, AverageOutput{output}); }
+
+/// Each input pixel is the sum over the windows that cover it of what `term` takes from each.
 template <class Term>
-struct GatherPixel {
+struct GatherRow {
   const PoolGather& row;
-  const PoolSource* columns;
-  int64_t column_count;
   const Term& term;
   float* grad_input;
 
-  template <int V>
-  CNNCORE_MEMBER void run(int64_t c, int64_t lanes) const {
-    Vec sum[V];
-    for (int v = 0; v < V; ++v) sum[v] = zero();
-    for (int64_t i = 0; i < row.plane_count; ++i) {
-      for (int64_t j = 0; j < row.row_count; ++j) {
-        const int64_t line =
-            row.grad_output + row.planes[i].output * row.plane_step + row.rows[j].output * row.row_step;
-        const int32_t number = row.planes[i].number * row.plane_number + row.rows[j].number * row.row_number;
-        const int32_t divisor = row.planes[i].divisor * row.rows[j].divisor;
-        for (int64_t k = 0; k < column_count; ++k) {
-          const PoolSource& column = columns[k];
-          const auto window = term.window(number + column.number, divisor * column.divisor);
-          const int64_t at = line + column.output * row.pixel + c;
-          for (int v = 0; v < V; ++v) sum[v] = term.template add<V>(sum[v], window, at, v, lanes);
+  template <int V, bool kFull>
+  CNNCORE_MEMBER void run(int64_t c, int64_t lanes, int64_t begin, int64_t end) const {
+    for (int64_t x = begin; x < end; ++x) {
+      Vec sum[V];
+      for (int v = 0; v < V; ++v) sum[v] = zero();
+      for (int64_t i = 0; i < row.plane_count; ++i) {
+        for (int64_t j = 0; j < row.row_count; ++j) {
+          const PoolSource& plane = row.planes[i];
+          const PoolSource& line = row.rows[j];
+          const int64_t start =
+              row.grad_output + plane.output * row.plane_step + line.output * row.row_step + c;
+          const int32_t number = plane.number * row.plane_number + line.number * row.row_number;
+          for (int32_t k = row.column_begin[x]; k < row.column_begin[x + 1]; ++k) {
+            const PoolSource& column = row.columns[k];
+            const auto window =
+                term.window(number + column.number, plane.divisor * line.divisor * column.divisor);
+            const int64_t at = start + column.output * row.pixel;
+            for (int v = 0; v < V; ++v) {
+              sum[v] = term.template add<kFull>(sum[v], window, at + v * kWidth, lanes);
+            }
+          }
         }
       }
+      float* y = grad_input + x * row.pixel + c;
+      for (int v = 0; v < V; ++v) store_some<kFull>(y + v * kWidth, sum[v], lanes);
     }
-    for (int v = 0; v < V; ++v) store_lane<V>(grad_input + c, v, sum[v], lanes);
   }
 };
 
 template <class Term>
 CNNCORE_INLINE void gather_row(const PoolGather& row, const Term& term, float* grad_input) {
-  for (int64_t x = 0; x < row.width; ++x) {
-    const int32_t begin = row.column_begin[x];
-    const GatherPixel<Term> body = {row, row.columns + begin, row.column_begin[x + 1] - begin, term,
-                                    grad_input + x * row.pixel};
-    for_channels(row.channels, body);
-  }
+  for_row(GatherRow<Term>{row, term, grad_input}, row.channels, row.width);
 }
 
 template <class Index>
@@ -206,11 +246,10 @@ struct MaxTerm {
   const Index* index;
 
   CNNCORE_MEMBER IVec window(int32_t number, int32_t) const { return iset1(number); }
-  template <int V>
-  CNNCORE_MEMBER Vec add(Vec sum, IVec number, int64_t at, int v, int64_t lanes) const {
-    const IVec chosen = V == 1 ? load_ints_upto(index + at, lanes) : load_ints(index + at + v * kWidth);
-    const Vec grad = load_lane<V>(grad_output + at, v, lanes);
-    return select(equal_ints(chosen, number), sum + grad, sum);
+  template <bool kFull>
+  CNNCORE_MEMBER Vec add(Vec sum, IVec number, int64_t at, int64_t lanes) const {
+    const Mask chosen = equal_ints(load_some_ints<kFull>(index + at, lanes), number);
+    return select(chosen, sum + load_some<kFull>(grad_output + at, lanes), sum);
   }
 };
 
@@ -220,9 +259,9 @@ struct AverageTerm {
   CNNCORE_MEMBER Vec window(int32_t, int32_t divisor) const {
     return set1(1.0f / static_cast<float>(divisor));
   }
-  template <int V>
-  CNNCORE_MEMBER Vec add(Vec sum, Vec factor, int64_t at, int v, int64_t lanes) const {
-    return fmadd(load_lane<V>(grad_output + at, v, lanes), factor, sum);
+  template <bool kFull>
+  CNNCORE_MEMBER Vec add(Vec sum, Vec factor, int64_t at, int64_t lanes) const {
+    return fmadd(load_some<kFull>(grad_output + at, lanes), factor, sum);
   }
 };
 
@@ -239,10 +278,48 @@ void average_gather(const PoolGather& row, const float* grad_output, float* grad
   gather_row(row, AverageTerm{grad_output}, grad_input);
 }
 
+/// Windows that do not overlap: each writes its own pixels of grad_input.
+struct ScatterRow {
+  const PoolRow& row;
+  const float* grad_output;
+  const uint8_t* index;
+  float* grad_input;
+
+  template <int V, bool kFull>
+  CNNCORE_MEMBER void run(int64_t c, int64_t lanes, int64_t begin, int64_t end) const {
+    for (int64_t x = begin; x < end; ++x) {
+      const PoolWindow& window = row.columns[x];
+      const int64_t at = x * row.pixel + c;
+      Vec grad[V];
+      IVec chosen[V];
+      for (int v = 0; v < V; ++v) {
+        grad[v] = load_some<kFull>(grad_output + at + v * kWidth, lanes);
+        chosen[v] = load_some_ints<kFull>(index + at + v * kWidth, lanes);
+      }
+      for (int64_t j = 0; j < row.rows; ++j) {
+        float* y = grad_input + window.start * row.pixel + j * row.row_step + c;
+        const int32_t first = row.first_number + window.number + static_cast<int32_t>(j) * row.row_number;
+        for (int32_t k = 0; k < window.taps; ++k, y += row.column_step) {
+          const IVec number = iset1(first + k);
+          for (int v = 0; v < V; ++v) {
+            const Vec share = select(equal_ints(chosen[v], number), grad[v], zero());
+            store_some<kFull>(y + v * kWidth, share, lanes);
+          }
+        }
+      }
+    }
+  }
+};
+
+void max_scatter_u8(const PoolRow& row, const float* grad_output, const uint8_t* index, float* grad_input) {
+  for_row(ScatterRow{row, grad_output, index, grad_input}, row.channels, row.width);
+}
+
 }  // namespace
 
 PoolKernels pool_kernels() {
-  return {max_values, max_index_u8, max_index_i32, average, max_gather_u8, max_gather_i32, average_gather};
+  return {max_values,    max_index_u8,   max_index_i32,  average,
+          max_gather_u8, max_gather_i32, average_gather, max_scatter_u8};
 }
 
 }  // namespace CNNCORE_ISA

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gradients of pooling. Every input pixel is written once, by one task: it gathers from the windows that
+// cover it, or, where windows tile the image, each window writes its own pixels.
+#include <algorithm>
+
+#include "core/error.h"
+#include "isa/kernel_table.h"
+#include "ops/pool_geometry.h"
+
+namespace cnncore {
+namespace {
+
+class PoolGatherStep final : public Step {
+ public:
+  enum class Kind { average, max_u8, max_i32 };
+
+  PoolGatherStep(PoolGeometry geometry, Kind kind) : geometry_(std::move(geometry)), kind_(kind) {
+    for (std::size_t i = 0; i < 3; ++i) geometry_.axes[i].invert(begin_[i], sources_[i]);
+    const auto& [depth, height, width] = geometry_.axes;
+    const auto covers = static_cast<double>(sources_[0].size() * sources_[1].size()) /
+                        static_cast<double>(depth.input * height.input);
+    const double row_work =
+        pool_vectors(geometry_.channels) *
+        (static_cast<double>(width.input) + covers * static_cast<double>(sources_[2].size()));
+    tasks_ = PoolTasks(geometry_.batch, depth.input, height.input, geometry_.channels, row_work);
+  }
+
+  void run(const StepArgs& args) const override {
+    tasks_.for_rows([&](const PoolTasks::Row& at) { run_row(args, at); });
+  }
+
+  std::string algorithm() const override { return "gather"; }
+  double flops() const override { return tasks_.work() * kernels().width; }
+
+ private:
+  void run_row(const StepArgs& args, const PoolTasks::Row& at) const {
+    const auto& [depth, height, width] = geometry_.axes;
+    const std::int32_t* planes = begin_[0].data() + at.plane;
+    const std::int32_t* lines = begin_[1].data() + at.line;
+    const std::int64_t pixel = geometry_.channels;
+    PoolGather row{};
+    row.plane_step = height.output * width.output * pixel;
+    row.row_step = width.output * pixel;
+    row.pixel = pixel;
+    row.grad_output = at.image * depth.output * row.plane_step + at.channel;
+    row.planes = sources_[0].data() + planes[0];
+    row.plane_count = planes[1] - planes[0];
+    row.rows = sources_[1].data() + lines[0];
+    row.row_count = lines[1] - lines[0];
+    row.column_begin = begin_[2].data();
+    row.columns = sources_[2].data();
+    row.width = width.input;
+    row.plane_number = static_cast<std::int32_t>(geometry_.number_step[0]);
+    row.row_number = static_cast<std::int32_t>(geometry_.number_step[1]);
+    row.channels = at.channels;
+
+    float* grad_input = args.output(0) + at.index * width.input * pixel + at.channel;
+    const PoolKernels& pool = kernels().pool;
+    switch (kind_) {
+      case Kind::average:
+        pool.average_gather(row, args.input(0), grad_input);
+        break;
+      case Kind::max_u8:
+        pool.max_gather_u8(row, args.input(0), args.input<std::uint8_t>(1), grad_input);
+        break;
+      case Kind::max_i32:
+        pool.max_gather_i32(row, args.input(0), args.input<std::int32_t>(1), grad_input);
+        break;
+    }
+  }
+
+  PoolGeometry geometry_;
+  Kind kind_;
+  std::array<std::vector<std::int32_t>, 3> begin_;
+  std::array<std::vector<PoolSource>, 3> sources_;
+  PoolTasks tasks_;
+};
+
+/// True when the windows lie side by side from coordinate 0 on; coordinates after the last are covered by
+/// none.
+bool tiles(const PoolAxis& axis) {
+  std::int64_t next = 0;
+  for (const PoolWindow& window : axis.windows) {
+    if (window.start != next) return false;
+    next += window.taps;
+  }
+  return axis.dilation == 1;
+}
+
+std::int64_t covered(const PoolAxis& axis) { return axis.windows.back().start + axis.windows.back().taps; }
+
+/// max_pool_backward for windows of one plane that tile it. A task owns the input rows of its windows.
+class PoolScatterStep final : public Step {
+ public:
+  explicit PoolScatterStep(PoolGeometry geometry) : geometry_(std::move(geometry)) {
+    const auto& [depth, height, width] = geometry_.axes;
+    const double row_work =
+        pool_vectors(geometry_.channels) * static_cast<double>(width.input * (height.windows[0].taps + 1));
+    tasks_ = PoolTasks(geometry_.batch, depth.output, height.output, geometry_.channels, row_work);
+  }
+
+  static bool accepts(const PoolGeometry& geometry) {
+    const auto& [depth, height, width] = geometry.axes;
+    return depth.input == 1 && depth.output == 1 && tiles(height) && tiles(width);
+  }
+
+  void run(const StepArgs& args) const override {
+    tasks_.for_rows([&](const PoolTasks::Row& at) { run_row(args, at); });
+  }
+
+  std::string algorithm() const override { return "scatter"; }
+  double flops() const override { return tasks_.work() * kernels().width; }
+
+ private:
+  void run_row(const StepArgs& args, const PoolTasks::Row& at) const {
+    const PoolAxis& height = geometry_.axes[1];
+    const PoolAxis& width = geometry_.axes[2];
+    const PoolWindow& window = height.windows[static_cast<std::size_t>(at.line)];
+    const std::int64_t pixel = geometry_.channels;
+    const std::int64_t line_size = width.input * pixel;
+    PoolRow row{};
+    row.rows = window.taps;
+    row.row_step = line_size;
+    row.column_step = pixel;
+    row.row_number = static_cast<std::int32_t>(geometry_.number_step[1]);
+    row.first_number = window.number * row.row_number;
+    row.columns = width.windows.data();
+    row.width = width.output;
+    row.channels = at.channels;
+    row.pixel = pixel;
+
+    float* grad_input = args.output(0) + (at.image * height.input + window.start) * line_size + at.channel;
+    const std::int64_t offset = at.index * width.output * pixel + at.channel;
+    kernels().pool.max_scatter_u8(row, args.input(0) + offset, args.input<std::uint8_t>(1) + offset,
+                                  grad_input);
+    for (std::int64_t j = 0; j < window.taps; ++j) {
+      clear(grad_input + j * line_size, covered(width), width.input, row.channels);
+    }
+    if (at.line + 1 < height.output) return;
+    for (std::int64_t j = window.taps; j < height.input - window.start; ++j) {
+      clear(grad_input + j * line_size, 0, width.input, row.channels);
+    }
+  }
+
+  void clear(float* line, std::int64_t begin, std::int64_t end, std::int64_t channels) const {
+    for (std::int64_t x = begin; x < end; ++x) std::fill_n(line + x * geometry_.channels, channels, 0.0f);
+  }
+
+  PoolGeometry geometry_;
+  PoolTasks tasks_;
+};
+
+}  // namespace
+
+std::unique_ptr<Step> make_max_pool_backward(const StepSpec& spec, PoolGeometry geometry) {
+  require_float(spec.input(0), "grad_output");
+  require_float(spec.output(0), "grad_input");
+  require_pool_index(spec.input(1), spec.input(0), geometry.largest_number);
+  if (spec.input(1).dtype != DType::u8) {
+    return std::make_unique<PoolGatherStep>(std::move(geometry), PoolGatherStep::Kind::max_i32);
+  }
+  if (PoolScatterStep::accepts(geometry)) return std::make_unique<PoolScatterStep>(std::move(geometry));
+  return std::make_unique<PoolGatherStep>(std::move(geometry), PoolGatherStep::Kind::max_u8);
+}
+
+std::unique_ptr<Step> make_average_pool_backward(const StepSpec& spec, PoolGeometry geometry) {
+  require_float(spec.input(0), "grad_output");
+  require_float(spec.output(0), "grad_input");
+  return std::make_unique<PoolGatherStep>(std::move(geometry), PoolGatherStep::Kind::average);
+}
+
+}  // namespace cnncore
