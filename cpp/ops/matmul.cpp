@@ -2,11 +2,13 @@
 // Batched matrix product on the GEMM tile. `b` is packed into panels; rows of `a` are used in place when they
 // are contiguous, else copied; results go to `c` directly when its rows are contiguous.
 #include <algorithm>
-#include <cstring>
+#include <map>
+#include <vector>
 
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
 #include "ops/registry.h"
+#include "ops/transpose.h"
 
 namespace cnncore {
 namespace {
@@ -123,21 +125,26 @@ void Matmul::number_panels() {
 
 void Matmul::pack(const float* b, float* packed) const {
   const auto& tile = kernels().gemm_tile;
-  std::vector<std::int64_t>::size_type done = 0;
+  std::int64_t done = 0;
   const double work = static_cast<double>(distinct_ * matrix_floats());
   for (const auto& entry : entries_) {
-    if (entry.packed != static_cast<std::int64_t>(done)) continue;
+    if (entry.packed != done) continue;
     ++done;
     parallel_for(panels_, work / static_cast<double>(distinct_), [&](std::int64_t panel, int) {
       const std::int64_t column = panel * tile.nr;
       const std::int64_t columns = std::min<std::int64_t>(tile.nr, b_.columns - column);
       const std::int64_t width = tile.panel_width(columns);
       float* to = packed + entry.packed * matrix_floats() + column * b_.rows;
-      for (std::int64_t k = 0; k < b_.rows; ++k, to += width) {
-        const float* from = b + entry.b + k * b_.row + column * b_.column;
-        for (std::int64_t j = 0; j < columns; ++j) to[j] = from[j * b_.column];
-        for (std::int64_t j = columns; j < width; ++j) to[j] = 0.0f;
+      const float* from = b + entry.b + column * b_.column;
+      if (b_.row == 1) {
+        transpose(from, b_.column, b_.rows, columns, to, width);
+      } else {
+        for (std::int64_t k = 0; k < b_.rows; ++k) {
+          for (std::int64_t j = 0; j < columns; ++j) to[k * width + j] = from[k * b_.row + j * b_.column];
+        }
       }
+      for (std::int64_t k = 0; columns < width && k < b_.rows; ++k)
+        std::fill(to + k * width + columns, to + (k + 1) * width, 0.0f);
     });
   }
 }
