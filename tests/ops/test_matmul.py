@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The matmul step against numpy in float64; whole numbers make float32 sums exact, so there the tolerance is 0."""
+"""The matmul step against numpy in float64. Whole numbers make float32 sums exact: tolerance 0 there."""
 
 from __future__ import annotations
 
