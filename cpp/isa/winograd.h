@@ -70,10 +70,11 @@ struct WinogradWeight {
 struct WinogradWeightGradient {
   const float* values = nullptr;  // [point][row][width]
   std::int64_t point_step = 0;
-  std::int64_t rows = 0;
   std::int64_t width = 0;
-  float* taps = nullptr;  // [9][row][width]
-  std::int64_t tap_step = 0;
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  float* grad = nullptr;  // 9 contiguous taps at row * 9 + column * column_step
+  std::int64_t column_step = 0;
 };
 
 /// result[point, tile, column] = sum over depth of left[point, tile, depth] * panel[point, depth, column].
@@ -107,7 +108,7 @@ struct WinogradOuter {
   float* sum = nullptr;
   std::int64_t sum_point_step = 0;
   std::int64_t sum_row_step = 0;
-  bool accumulate = false;
+  bool accumulate = false;  // add to what sum holds
 };
 
 /// The transforms of F(tile x tile, 3x3).

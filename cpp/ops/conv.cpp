@@ -13,11 +13,12 @@ namespace {
 /// Every algorithm, in order of preference within its direction; the last of each takes every problem.
 const std::vector<ConvAlgorithm>& algorithms() {
   static const std::vector<ConvAlgorithm> list = {
-      depthwise_forward(),         winograd_f4_forward(),
-      winograd_f2_forward(),       direct_forward(),
-      depthwise_backward_data(),   winograd_f4_backward_data(),
-      winograd_f2_backward_data(), direct_backward_data(),
-      depthwise_backward_weight(), direct_backward_weight(),  //
+      depthwise_forward(),           winograd_f4_forward(),
+      winograd_f2_forward(),         direct_forward(),
+      depthwise_backward_data(),     winograd_f4_backward_data(),
+      winograd_f2_backward_data(),   direct_backward_data(),
+      depthwise_backward_weight(),   winograd_f4_backward_weight(),
+      winograd_f2_backward_weight(), direct_backward_weight(),
   };
   return list;
 }

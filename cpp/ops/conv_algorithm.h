@@ -45,6 +45,8 @@ ConvAlgorithm winograd_f4_forward();
 ConvAlgorithm winograd_f2_forward();
 ConvAlgorithm winograd_f4_backward_data();
 ConvAlgorithm winograd_f2_backward_data();
+ConvAlgorithm winograd_f4_backward_weight();
+ConvAlgorithm winograd_f2_backward_weight();
 ConvAlgorithm depthwise_forward();
 ConvAlgorithm depthwise_backward_data();
 ConvAlgorithm depthwise_backward_weight();

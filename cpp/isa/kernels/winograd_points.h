@@ -19,9 +19,9 @@ struct F4 {
   static constexpr float kA = 0.625f, kA2 = kA * kA, kA3 = kA2 * kA;
   static constexpr float kB = 1.5f, kB2 = kB * kB, kB3 = kB2 * kB;
   // Reciprocals of the product of a point's distances to the other finite points.
-  static constexpr float kScale0 = static_cast<float>(1.0 / (0.390625 * 2.25));
-  static constexpr float kScaleA = static_cast<float>(1.0 / (2.0 * 0.390625 * (0.390625 - 2.25)));
-  static constexpr float kScaleB = static_cast<float>(1.0 / (2.0 * 2.25 * (2.25 - 0.390625)));
+  static constexpr double kScale0 = 1.0 / (0.390625 * 2.25);
+  static constexpr double kScaleA = 1.0 / (2.0 * 0.390625 * (0.390625 - 2.25));
+  static constexpr double kScaleB = 1.0 / (2.0 * 2.25 * (2.25 - 0.390625));
 
   static constexpr int kGroups = 4;
   static constexpr int kFirst[kGroups + 1] = {0, 1, 3, 5, 6};  // first result of a group
@@ -78,27 +78,28 @@ struct F4 {
     }
   }
 
-  template <class Load>
-  static CNNCORE_MEMBER void weight(const Load& g, Vec* o) {
-    o[0] = set1(kScale0) * g(0);
-    weight_pair(kA, kScaleA, g, o + 1);
-    weight_pair(kB, kScaleB, g, o + 3);
+  /// In double, so that transformed weights are rounded once.
+  template <class V, class Load>
+  static CNNCORE_MEMBER void weight(const Load& g, V* o) {
+    const V a = kScaleA * (g(0) + (kA * kA) * g(2));
+    const V b = kScaleB * (g(0) + (kB * kB) * g(2));
+    o[0] = kScale0 * g(0);
+    o[1] = a + (kScaleA * kA) * g(1);
+    o[2] = a - (kScaleA * kA) * g(1);
+    o[3] = b + (kScaleB * kB) * g(1);
+    o[4] = b - (kScaleB * kB) * g(1);
     o[5] = g(2);
-  }
-  template <class Load>
-  static CNNCORE_MEMBER void weight_pair(float point, float scale, const Load& g, Vec* o) {
-    const Vec even = set1(scale) * fmadd(set1(point * point), g(2), g(0));
-    const Vec odd = set1(scale * point) * g(1);
-    o[0] = even + odd;
-    o[1] = even - odd;
   }
 
   template <class Load>
   static CNNCORE_MEMBER void grad_weight(const Load& u, Vec* o) {
-    const Vec a = set1(kScaleA) * (u(1) + u(2));
-    const Vec b = set1(kScaleB) * (u(3) + u(4));
-    o[0] = fmadd(set1(kScale0), u(0), a + b);
-    o[1] = fmadd(set1(kScaleA * kA), u(1) - u(2), set1(kScaleB * kB) * (u(3) - u(4)));
+    constexpr auto kScale = static_cast<float>(kScale0);
+    constexpr auto kOddA = static_cast<float>(kScaleA * kA);
+    constexpr auto kOddB = static_cast<float>(kScaleB * kB);
+    const Vec a = set1(static_cast<float>(kScaleA)) * (u(1) + u(2));
+    const Vec b = set1(static_cast<float>(kScaleB)) * (u(3) + u(4));
+    o[0] = fmadd(set1(kScale), u(0), a + b);
+    o[1] = fmadd(set1(kOddA), u(1) - u(2), set1(kOddB) * (u(3) - u(4)));
     o[2] = fmadd(set1(kA2), a, fmadd(set1(kB2), b, u(5)));
   }
 };
@@ -144,14 +145,11 @@ struct F2 {
     if constexpr (G == 1) o[0] = (m(1) - m(2)) + m(3);
   }
 
-  template <class Load>
-  static CNNCORE_MEMBER void weight(const Load& g, Vec* o) {
-    const Vec half = set1(0.5f);
-    const Vec even = half * (g(0) + g(2));
-    const Vec odd = half * g(1);
+  template <class V, class Load>
+  static CNNCORE_MEMBER void weight(const Load& g, V* o) {
     o[0] = g(0);
-    o[1] = even + odd;
-    o[2] = even - odd;
+    o[1] = 0.5 * (g(0) + g(2)) + 0.5 * g(1);
+    o[2] = 0.5 * (g(0) + g(2)) - 0.5 * g(1);
     o[3] = g(2);
   }
 

@@ -13,30 +13,47 @@ WinogradTransforms winograd_f2();
 namespace {
 
 constexpr int kBlock = kWinogradBlock;
-// Tiles of a register block of each width in vectors; and rows of one in the outer product.
+// The error of a transformed result is mostly that of this sum, so its chains are short: reductions are cut
+// into blocks, whose sums are added, and short ones run as two chains, for which there are registers.
+constexpr int64_t kDepth = 64;
+constexpr int64_t kShortDepth = 32;
+// Tiles of a register block of each width in vectors, for one chain and for two; rows of one of the outer
+// product.
 #if defined(__AVX512F__)
 constexpr int kVectors = 4;
-constexpr int kTiles[kVectors + 1] = {0, 14, 14, 9, 7};
+constexpr int kTiles[3][kVectors + 1] = {{}, {0, 14, 14, 9, 7}, {0, 14, 7, 4, 3}};
 constexpr int kTileUnit = 14;
 constexpr int kOuterVectors = 2;
 constexpr int kOuterRows[kOuterVectors + 1] = {0, 16, 8};
 #else
 constexpr int kVectors = 2;
-constexpr int kTiles[kVectors + 1] = {0, 12, 6};
+constexpr int kTiles[3][kVectors + 1] = {{}, {0, 12, 6}, {0, 6, 3}};
 constexpr int kTileUnit = 12;
 constexpr int kOuterVectors = 2;
 constexpr int kOuterRows[kOuterVectors + 1] = {0, 8, 4};
 #endif
+static_assert(kDepth >= kVectors * kWidth, "products in place overwrite only what the first block has read");
 
-template <int MR, int NV>
-void multiply_block(const WinogradProduct& args, const float* left, const float* panel, float* result) {
-  Vec sum[MR][NV];
+/// A block of the reduction for all tiles of a point.
+struct Product {
+  int64_t depth;
+  int64_t left_block_step;
+  int64_t result_block_step;
+  bool accumulate;
+};
+
+template <int MR, int NV, int kChains>
+void multiply_block(const Product& args, const float* left, const float* panel, float* result) {
+  Vec sum[kChains][MR][NV];
+#pragma GCC unroll 2
+  for (int c = 0; c < kChains; ++c) {
 #pragma GCC unroll 16
-  for (int i = 0; i < MR; ++i) {
+    for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) sum[i][j] = zero();
+      for (int j = 0; j < NV; ++j) sum[c][i][j] = zero();
+    }
   }
-  const auto step = [&](const float* a) CNNCORE_FLATTEN {
+  const auto step = [&](const float* a, Vec(&to)[MR][NV]) CNNCORE_FLATTEN {
     Vec b[NV];
 #pragma GCC unroll 4
     for (int j = 0; j < NV; ++j) b[j] = load(panel + j * kWidth);
@@ -44,42 +61,47 @@ void multiply_block(const WinogradProduct& args, const float* left, const float*
     for (int i = 0; i < MR; ++i) {
       const Vec x = set1(a[i * kBlock]);
 #pragma GCC unroll 4
-      for (int j = 0; j < NV; ++j) sum[i][j] = fmadd(x, b[j], sum[i][j]);
+      for (int j = 0; j < NV; ++j) to[i][j] = fmadd(x, b[j], to[i][j]);
     }
     panel += NV * kWidth;
   };
   int64_t depth = args.depth;
   for (; depth >= kBlock; depth -= kBlock, left += args.left_block_step) {
     for (int k = 0; k < kBlock; k += 4) {
-      step(left + k);
-      step(left + k + 1);
-      step(left + k + 2);
-      step(left + k + 3);
+      step(left + k, sum[0]);
+      step(left + k + 1, sum[kChains - 1]);
+      step(left + k + 2, sum[0]);
+      step(left + k + 3, sum[kChains - 1]);
     }
   }
-  for (int64_t k = 0; k < depth; ++k) step(left + k);
+  for (int64_t k = 0; k < depth; ++k) step(left + k, sum[0]);
 #pragma GCC unroll 4
   for (int j = 0; j < NV; ++j) {
     float* out = result + j * kWidth / kBlock * args.result_block_step + j * kWidth % kBlock;
 #pragma GCC unroll 16
-    for (int i = 0; i < MR; ++i) store(out + i * kBlock, sum[i][j]);
+    for (int i = 0; i < MR; ++i) {
+      Vec total = sum[0][i][j];
+      if (kChains > 1) total = total + sum[kChains - 1][i][j];
+      if (args.accumulate) total = total + load(out + i * kBlock);
+      store(out + i * kBlock, total);
+    }
   }
 }
 
 /// Register blocks of MR tiles and, for what is left, of about half as many and so on; the last may run over
 /// into the spare tiles.
-template <int MR, int NV>
-CNNCORE_MEMBER void multiply_tiles(const WinogradProduct& args, int64_t tiles, const float* left,
-                                   const float* panel, float* result) {
+template <int MR, int NV, int kChains>
+CNNCORE_MEMBER void multiply_tiles(const Product& args, int64_t tiles, const float* left, const float* panel,
+                                   float* result) {
   const bool last_level = MR <= 2;
   while (tiles >= MR || (tiles > 0 && (last_level || 4 * tiles > 3 * MR))) {
-    multiply_block<MR, NV>(args, left, panel, result);
+    multiply_block<MR, NV, kChains>(args, left, panel, result);
     left += MR * kBlock;
     result += MR * kBlock;
     tiles -= MR;
   }
   if constexpr (MR > 2) {
-    if (tiles > 0) multiply_tiles<(MR + 1) / 2, NV>(args, tiles, left, panel, result);
+    if (tiles > 0) multiply_tiles<(MR + 1) / 2, NV, kChains>(args, tiles, left, panel, result);
   }
 }
 
@@ -88,10 +110,20 @@ void multiply_width(const WinogradProduct& args) {
   if constexpr (NV < kVectors) {
     if (args.columns > NV * kWidth) return multiply_width<NV + 1>(args);
   }
+  Product block = {0, args.left_block_step, args.result_block_step, false};
   for (int64_t point = 0; point < args.points; ++point) {
-    multiply_tiles<kTiles[NV], NV>(args, args.tiles, args.left + point * args.left_point_step,
-                                   args.panel + point * args.depth * NV * kWidth,
-                                   args.result + point * args.result_point_step);
+    const float* panel = args.panel + point * args.depth * NV * kWidth;
+    float* result = args.result + point * args.result_point_step;
+    for (int64_t k = 0; k < args.depth; k += kDepth) {
+      const float* left = args.left + point * args.left_point_step + k / kBlock * args.left_block_step;
+      block.depth = min_of(kDepth, args.depth - k);
+      block.accumulate = k > 0;
+      if (block.depth <= kShortDepth) {
+        multiply_tiles<kTiles[2][NV], NV, 2>(block, args.tiles, left, panel + k * NV * kWidth, result);
+      } else {
+        multiply_tiles<kTiles[1][NV], NV, 1>(block, args.tiles, left, panel + k * NV * kWidth, result);
+      }
+    }
   }
 }
 
@@ -104,7 +136,7 @@ void outer_block(const WinogradOuter& args, const float* left, const float* righ
   for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 4
     for (int j = 0; j < NV; ++j) {
-      sum[i][j] = args.accumulate ? load(sum_at + i * args.sum_row_step + j * kWidth) : zero();
+      sum[i][j] = zero();
     }
   }
   const float* b_at[NV];
@@ -126,7 +158,10 @@ void outer_block(const WinogradOuter& args, const float* left, const float* righ
 #pragma GCC unroll 16
   for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) store(sum_at + i * args.sum_row_step + j * kWidth, sum[i][j]);
+    for (int j = 0; j < NV; ++j) {
+      float* out = sum_at + i * args.sum_row_step + j * kWidth;
+      store(out, args.accumulate ? sum[i][j] + load(out) : sum[i][j]);
+    }
   }
 }
 
