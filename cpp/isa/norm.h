@@ -30,6 +30,9 @@ struct NormKernels {
   /// Combines channels [begin, end) of `rows` such statistics ([rows][3][channels]) in row order.
   void (*merge_statistics)(const float* statistics, std::int64_t rows, std::int64_t channels,
                            std::int64_t begin, std::int64_t end, double* mean, double* squares);
+  /// invstd = 1 / sqrt(squares / count + eps).
+  void (*inverse_deviation)(const double* squares, double count, double eps, std::int64_t channels,
+                            float* invstd);
   /// Sums columns [begin, end) of a matrix of `rows` rows, `row_step` floats apart, in row order.
   void (*sum_rows)(const float* matrix, std::int64_t rows, std::int64_t row_step, std::int64_t begin,
                    std::int64_t end, double* sum);

@@ -86,10 +86,8 @@ class BatchNormFinalize final : public Step {
     }
     for_channel_blocks(channels_, rows_ + 8, [&](std::int64_t begin, std::int64_t end) {
       kernels().norm.merge_statistics(statistics, rows_, channels_, begin, end, mean, squares);
-      for (std::int64_t c = begin; c < end; ++c) {
-        args.output(0)[c] = static_cast<float>(mean[c]);
-        args.output(1)[c] = static_cast<float>(1.0 / std::sqrt(squares[c] / count + eps_));
-      }
+      for (std::int64_t c = begin; c < end; ++c) args.output(0)[c] = static_cast<float>(mean[c]);
+      kernels().norm.inverse_deviation(squares + begin, count, eps_, end - begin, args.output(1) + begin);
       update_running(given_.input(args, 1), given_.output(args, 2), mean, 1.0, begin, end);
       update_running(given_.input(args, 2), given_.output(args, 3), squares, 1.0 / (count - 1.0), begin, end);
     });

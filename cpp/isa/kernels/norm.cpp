@@ -12,8 +12,6 @@ namespace {
 // the summation tree.
 constexpr int kGroup = 8;
 
-typedef double Wide __attribute__((vector_size(kWidth * 8)));
-
 /// Calls body.run<kPixels, kFull>(first pixel, first channel, lanes) over the block, pixels in groups.
 template <int kPixels, class Body>
 CNNCORE_INLINE void for_group(const Body& body, int64_t pixel, int64_t channels) {
@@ -74,8 +72,25 @@ void statistics(const float* x, PixelBlock block, float* out) {
   for_block<kGroup>(Statistics{x, channels, out + channels, out + 2 * channels}, block);
 }
 
+// One native vector of doubles; twice as many lanes would be kept in memory by GCC.
+constexpr int kDoubles = kWidth / 2;
+typedef double Doubles __attribute__((vector_size(kDoubles * 8)));
+
+/// kDoubles floats, or `lanes` of them and zeros.
 template <bool kFull>
-CNNCORE_INLINE void store_wide(double* p, const Wide& v, int64_t lanes) {
+CNNCORE_INLINE Doubles load_doubles(const float* p, int64_t lanes) {
+  typedef float Floats __attribute__((vector_size(kDoubles * 4)));
+  Floats v = {};
+  if (kFull) {
+    __builtin_memcpy(&v, p, sizeof v);
+  } else {
+    for (int64_t i = 0; i < lanes; ++i) v[i] = p[i];
+  }
+  return __builtin_convertvector(v, Doubles);
+}
+
+template <bool kFull>
+CNNCORE_INLINE void store_doubles(double* p, Doubles v, int64_t lanes) {
   if (kFull) {
     __builtin_memcpy(p, &v, sizeof v);
   } else {
@@ -83,48 +98,80 @@ CNNCORE_INLINE void store_wide(double* p, const Wide& v, int64_t lanes) {
   }
 }
 
-template <bool kFull>
-CNNCORE_INLINE void merge_channels(const float* rows, int64_t count, int64_t channels, int64_t lanes,
-                                   double* mean_out, double* squares_out) {
-  Wide mean = {}, squares = {};
-  double seen = 0.0;
-  for (int64_t row = 0; row < count; ++row, rows += 3 * channels) {
-    const double pixels = rows[0];
-    if (pixels == 0.0) continue;
-    const double share = pixels / (seen + pixels);
-    const Wide delta = __builtin_convertvector(load_some<kFull>(rows + channels, lanes), Wide) - mean;
-    mean += delta * share;
-    squares += __builtin_convertvector(load_some<kFull>(rows + 2 * channels, lanes), Wide) +
-               delta * delta * (share * seen);
-    seen += pixels;
-  }
-  store_wide<kFull>(mean_out, mean, lanes);
-  store_wide<kFull>(squares_out, squares, lanes);
+/// Calls body.run<vectors, kFull>(first channel, lanes) for vectors of doubles, four at a time where
+/// possible.
+template <class Body>
+CNNCORE_INLINE void for_doubles(const Body& body, int64_t begin, int64_t end) {
+  int64_t c = begin;
+  for (; c + 4 * kDoubles <= end; c += 4 * kDoubles) body.template run<4, true>(c, kDoubles);
+  for (; c + kDoubles <= end; c += kDoubles) body.template run<1, true>(c, kDoubles);
+  if (c < end) body.template run<1, false>(c, end - c);
 }
+
+struct MergeRows {
+  const float* statistics;
+  int64_t rows;
+  int64_t channels;
+  double* mean;
+  double* squares;
+
+  template <int V, bool kFull>
+  CNNCORE_MEMBER void run(int64_t c, int64_t lanes) const {
+    Doubles means[V], sums[V];
+    for (int v = 0; v < V; ++v) means[v] = sums[v] = Doubles{};
+    double seen = 0.0;
+    const float* row = statistics + c;
+    for (int64_t r = 0; r < rows; ++r, row += 3 * channels) {
+      const double pixels = row[0];
+      if (pixels == 0.0) continue;
+      const double share = pixels / (seen + pixels);
+      const double cross = share * seen;
+      for (int v = 0; v < V; ++v) {
+        const float* p = row + channels + v * kDoubles;
+        const Doubles delta = load_doubles<kFull>(p, lanes) - means[v];
+        means[v] += delta * share;
+        sums[v] += load_doubles<kFull>(p + channels, lanes) + delta * delta * cross;
+      }
+      seen += pixels;
+    }
+    for (int v = 0; v < V; ++v) {
+      store_doubles<kFull>(mean + c + v * kDoubles, means[v], lanes);
+      store_doubles<kFull>(squares + c + v * kDoubles, sums[v], lanes);
+    }
+  }
+};
 
 void merge_statistics(const float* statistics_rows, int64_t rows, int64_t channels, int64_t begin,
                       int64_t end, double* mean, double* squares) {
-  int64_t c = begin;
-  for (; c + kWidth <= end; c += kWidth) {
-    merge_channels<true>(statistics_rows + c, rows, channels, kWidth, mean + c, squares + c);
-  }
-  if (c < end) merge_channels<false>(statistics_rows + c, rows, channels, end - c, mean + c, squares + c);
+  for_doubles(MergeRows{statistics_rows, rows, channels, mean, squares}, begin, end);
 }
 
-template <bool kFull>
-CNNCORE_INLINE void sum_column(const float* matrix, int64_t rows, int64_t row_step, int64_t lanes,
-                               double* out) {
-  Wide sum = {};
-  for (int64_t row = 0; row < rows; ++row, matrix += row_step) {
-    sum += __builtin_convertvector(load_some<kFull>(matrix, lanes), Wide);
+struct SumRows {
+  const float* matrix;
+  int64_t rows;
+  int64_t row_step;
+  double* sum;
+
+  template <int V, bool kFull>
+  CNNCORE_MEMBER void run(int64_t c, int64_t lanes) const {
+    Doubles sums[V];
+    for (int v = 0; v < V; ++v) sums[v] = Doubles{};
+    const float* row = matrix + c;
+    for (int64_t r = 0; r < rows; ++r, row += row_step) {
+      for (int v = 0; v < V; ++v) sums[v] += load_doubles<kFull>(row + v * kDoubles, lanes);
+    }
+    for (int v = 0; v < V; ++v) store_doubles<kFull>(sum + c + v * kDoubles, sums[v], lanes);
   }
-  store_wide<kFull>(out, sum, lanes);
-}
+};
 
 void sum_rows(const float* matrix, int64_t rows, int64_t row_step, int64_t begin, int64_t end, double* sum) {
-  int64_t c = begin;
-  for (; c + kWidth <= end; c += kWidth) sum_column<true>(matrix + c, rows, row_step, kWidth, sum + c);
-  if (c < end) sum_column<false>(matrix + c, rows, row_step, end - c, sum + c);
+  for_doubles(SumRows{matrix, rows, row_step, sum}, begin, end);
+}
+
+void inverse_deviation(const double* squares, double count, double eps, int64_t channels, float* invstd) {
+  for (int64_t c = 0; c < channels; ++c) {
+    invstd[c] = static_cast<float>(1.0 / __builtin_sqrt(squares[c] / count + eps));
+  }
 }
 
 /// max/min hand on their second operand when an operand is NaN, so NaN passes.
@@ -348,7 +395,8 @@ void gate(const float* grad_output, const ActivationGate& gate, PixelBlock block
 }  // namespace
 
 NormKernels norm_kernels() {
-  return {statistics, merge_statistics, sum_rows, apply, backward_sums, backward_apply, gate};
+  return {statistics, merge_statistics, inverse_deviation, sum_rows,
+          apply,      backward_sums,    backward_apply,    gate};
 }
 
 }  // namespace CNNCORE_ISA
