@@ -64,6 +64,13 @@ def test_convolution_is_torchs(case: Any) -> None:
     np.testing.assert_allclose(ref.conv(x, weight, bias, **settings(case)), expected.numpy(), atol=1e-12)
 
 
+def test_winograds_growth_is_that_of_its_matrices() -> None:
+    # F(2, 3) at 0, 1, -1: A = [1 1 1 0; 0 1 -1 -1], absolute rows of G: 1, 1.5, 1.5, 1, of B: 2, 2, 2, 2.
+    assert ref.winograd_growth(2, 3, (0.0, 1.0, -1.0)) == pytest.approx(max(2 + 3 + 3, 3 + 3 + 2))
+    with pytest.raises(ValueError, match="needs 5 points"):
+        ref.winograd_growth(4, 3, (0.0, 1.0))
+
+
 @pytest.mark.parametrize("ceil_mode", [False, True])
 @pytest.mark.parametrize(
     ("kernel", "stride", "pad"),
