@@ -137,8 +137,6 @@ class Predictor:
         return {"graph": describe(self._graph), "rebuild": self._rebuild}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        from . import ops  # noqa: F401  (registers the operations)
-
         self.__init__(restore(state["graph"]), state["rebuild"])  # type: ignore[misc]
 
     def __repr__(self) -> str:

@@ -14,10 +14,10 @@ from .graph.cache import LRU
 from .graph.call import Validity
 from .graph.compiler import Compiled, Rebuild, finish, set_outputs
 from .graph.fuse import fuse
-from .graph.op import OPS, Op, Spec
+from .graph.op import OPS
 from .graph.protocols import OptimizerLike
 from .graph.simplify import simplify
-from .graph.tensor import Graph, Node, Tensor
+from .graph.tensor import Graph, Tensor
 from .graph.trace import as_tensor, building, emit, is_stored, to_array, trace
 
 CAPACITY = 16
@@ -202,31 +202,6 @@ def grad(fn: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[.
 
 
 # -- training ----------------------------------------------------------------------------------------
-
-
-class OptimizerUpdate(Op):
-    """[hyper, gradient scale?, (p, g, slots...) of each parameter] -> [(p', slots'...) of each], in place.
-
-    attrs: step (the name of the machine's step), count (tensors per parameter, without the gradient),
-    settings (those of the machine's step).
-    """
-
-    name = "optimizer_update"
-    differentiable = False
-    varies = True
-    writes_updates = True
-
-    def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
-        kept = [t for i, t in enumerate(inputs[2:]) if i % (attrs["count"] + 1) != 1]
-        return [None if t is None else (t.shape, t.dtype, t.layout) for t in kept]
-
-    def lower(self, node: Node, builder: Any) -> None:
-        builder.step(
-            node.attrs["step"],
-            builder.slots(node.inputs),
-            builder.slots(node.outputs),
-            node.attrs["settings"],
-        )
 
 
 class TrainStep(_Function):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .build import elementwise, with_layout
 from .tensor import Graph, Tensor
 from .trace import at, building
 
@@ -55,14 +56,10 @@ def add_gradients(graph: Graph, loss: Tensor, wrt: Sequence[Tensor]) -> list[Ten
 
 
 def _accumulate(grads: dict[Tensor, Tensor], tensor: Tensor, grad: Tensor) -> None:
-    from ..ops.elementwise import elementwise
-
     assert grad.shape == tensor.shape, f"gradient of shape {grad.shape} for {tensor.shape}"
     known = grads.get(tensor)
     grads[tensor] = grad if known is None else elementwise("add", known, grad)
 
 
 def _like(tensor: Tensor, grad: Tensor | None) -> Tensor | None:
-    from ..ops.shape import with_layout
-
     return None if grad is None else with_layout(grad, tensor.layout)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
+from .build import elementwise, reshape_to
 from .op import OPS
 from .simplify import remove_dead
 from .tensor import Graph, Node, Tensor, layout_matters, present
@@ -119,9 +120,6 @@ def _statistics(fusion: _Fusion, node: Node) -> bool:
 
 def _batch_norm(fusion: _Fusion, node: Node) -> bool:
     """In inference, batch norm after a convolution is a scaling of its weight and a shift of its bias."""
-    from ..ops.elementwise import elementwise
-    from ..ops.shape import reshape_to
-
     x, mean, invstd, gamma, beta, residual = node.inputs
     before = fusion.producer(x, ("conv_forward",))
     if before is None or node.attrs["training"] or residual is not None:
@@ -169,7 +167,6 @@ def _flattened_linear(fusion: _Fusion, node: Node) -> bool:
     It reads the activations as they lie in memory (channels-last) instead of rearranging them.
     """
     from ..ops.conv import convolve
-    from ..ops.shape import reshape_to
 
     x, weight, bias, residual = node.inputs
     if x is None or weight is None or x.ndim != 2 or residual is not None or node.outputs[1] is not None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .tensor import Node, Shape, Tensor
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
 
 Spec = tuple[Shape, str, str]
 """Shape, dtype and layout of an output."""
-
-OPS: dict[str, Op] = {}
-"""Every operation by name; saved graphs name theirs."""
 
 
 class Op:
@@ -60,3 +58,17 @@ class Op:
     def lower(self, node: Node, builder: Builder) -> None:
         """Add the steps that compute the node."""
         raise NotImplementedError
+
+
+class _Registry(dict[str, Op]):
+    """Operations by name; those of `cnncore.ops` are there once one is asked for."""
+
+    def __missing__(self, name: str) -> Op:
+        import_module("cnncore.ops")
+        if name not in self:
+            raise ValueError(f"unknown operation {name!r}")
+        return self[name]
+
+
+OPS = _Registry()
+"""Every operation by name; saved graphs name theirs."""

@@ -5,9 +5,7 @@ Names, argument names and defaults are those of ``torch.nn.functional`` and ``to
 """
 
 from .activation import leaky_relu, relu, relu6, sigmoid, softplus, tanh
-from .conv import conv2d
-from .dropout import dropout
-from .elementwise import (
+from .arithmetic import (
     abs,
     add,
     div,
@@ -26,13 +24,18 @@ from .elementwise import (
     sub,
     where,
 )
+from .conv import conv2d
+from .dropout import dropout
+from .elementwise import Elementwise as _Elementwise  # noqa: F401  (the operation, not a function)
 from .linear import linear, matmul
 from .loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from .norm import batch_norm
 from .pool import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
 from .reduce import argmax, max, mean, min, sum
-from .shape import concat, flatten, pad, permute, reshape, slice, transpose
+from .shape import flatten, permute, reshape, transpose
 from .softmax import log_softmax, softmax
+from .update import OptimizerUpdate as _OptimizerUpdate  # noqa: F401
+from .window import concat, pad, slice
 
 __all__ = [
     "abs",

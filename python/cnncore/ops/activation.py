@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..graph.build import elementwise, expand_to, reshape_to, with_layout
 from ..graph.eager import operator
 from ..graph.lower import Builder
 from ..graph.op import OPS, Op, Spec
 from ..graph.tensor import Node, Tensor, present
 from ..graph.trace import emit
 from .check import float_tensor
-from .elementwise import elementwise
 
 FUSABLE = ("relu", "leaky_relu", "relu6")
 """Activations that convolution and batch norm steps can apply; their gradient needs only the result."""
@@ -31,8 +31,6 @@ class ActivationBackward(Op):
     def gradient(
         self, node: Node, grads: Sequence[Tensor | None], needs: Sequence[bool]
     ) -> Sequence[Tensor | None]:
-        from .shape import expand_to, reshape_to
-
         y = present(node.inputs[1])
         total = grads[0]
         if grads[1] is not None:
@@ -50,8 +48,6 @@ def activation_backward(
     grad: Tensor, y: Tensor, attrs: dict[str, Any], with_bias: bool
 ) -> tuple[Tensor, Tensor | None]:
     """Return the gradient before the activation that gave `y`, and its sum over all axes but channels."""
-    from .shape import with_layout
-
     settings = {"activation": attrs["activation"], "alpha": attrs["alpha"], "with_bias": with_bias}
     node = emit(OPS["activation_backward"], [with_layout(grad, y.layout), y], settings)
     return node.output, node.outputs[1]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..graph.build import cast
 from ..graph.tensor import Shape, Tensor
 from ..graph.trace import as_tensor, dtype_error, shape_error
 
@@ -21,8 +22,6 @@ def is_number(value: Any) -> bool:
 
 def float_tensor(value: Any, op: str) -> Tensor:
     """Return an argument as a float32 tensor; integers are converted."""
-    from .elementwise import cast
-
     tensor = as_tensor(value, op)
     if tensor.dtype == "float32":
         return tensor

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..graph.build import reduce, with_layout
 from ..graph.eager import operator
 from ..graph.lower import Builder
 from ..graph.op import OPS, Op, Spec
@@ -16,8 +17,6 @@ from ..graph.tensor import Node, Shape, Tensor, present
 from ..graph.trace import dtype_error, emit, shape_error
 from .activation import activation_backward
 from .check import channels_hint, float_tensor, integers, optional_float, require_rank
-from .reduce import reduce
-from .shape import with_layout
 
 Grads = Sequence[Tensor | None]
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..graph.build import reshape_to, sum_to
 from ..graph.eager import operator
 from ..graph.lower import Builder
 from ..graph.op import OPS, Op, Spec
@@ -13,8 +14,6 @@ from ..graph.tensor import Node, Tensor, present
 from ..graph.trace import emit, shape_error
 from .check import broadcast_shape, float_tensor, optional_float
 from .conv import convolve
-from .elementwise import sum_to
-from .shape import reshape_to
 
 _NO_GEOMETRY = {"stride": (), "padding_begin": (), "padding_end": (), "dilation": (), "groups": 1}
 

@@ -6,15 +6,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..graph.build import cast, elementwise, reduce, reshape_to, with_layout
 from ..graph.eager import operator
 from ..graph.lower import Builder
 from ..graph.op import OPS, Op, Spec
 from ..graph.tensor import Node, Tensor, present
 from ..graph.trace import as_tensor, current_graph, dtype_error, emit, shape_error, where
 from .check import float_tensor, optional_float
-from .elementwise import cast, elementwise
-from .reduce import reduce
-from .shape import reshape_to, with_layout
 from .softmax import along
 
 REDUCTIONS = ("none", "mean", "sum")

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+from ..graph.build import with_layout
 from ..graph.eager import operator
 from ..graph.lower import Builder
 from ..graph.op import OPS, Op, Spec
 from ..graph.tensor import Node, Tensor, present
 from ..graph.trace import current_graph, emit, is_stored, shape_error
 from .check import channels_hint, float_tensor, optional_float
-from .shape import with_layout
 
 Grads = Sequence[Tensor | None]
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+from ..graph.build import elementwise, expand_to, keep_axes, reduce, reshape_to
 from ..graph.eager import operator
 from ..graph.lower import Builder
 from ..graph.op import OPS, Op, Spec
 from ..graph.tensor import Node, Tensor, present
 from ..graph.trace import emit
 from .check import float_tensor, many_dims, one_dim
-from .elementwise import elementwise
 
 
 class Reduce(Op):
@@ -29,20 +29,18 @@ class Reduce(Op):
     def gradient(
         self, node: Node, grads: Sequence[Tensor | None], needs: Sequence[bool]
     ) -> Sequence[Tensor | None]:
-        from .shape import expand_to
-
         x, grad = present(node.inputs[0]), present(grads[0])
         function, axes = node.attrs["function"], node.attrs["axes"]
         if function == "mean":
             grad = elementwise("mul_scalar", grad, alpha=1.0 / prod(x.shape[i] for i in axes))
-        grad = _keep(grad, x, axes)
+        grad = keep_axes(grad, x, axes)
         if function in ("sum", "mean"):
             return [expand_to(grad, x.shape)]
         if function == "sum_squares":
             return [elementwise("square_backward", grad, x)]
         # Elements that share the maximum share its gradient.
-        chosen = elementwise("equal", x, _keep(node.output, x, axes))
-        share = elementwise("div", grad, _keep(reduce("sum", chosen, axes), x, axes))
+        chosen = elementwise("equal", x, keep_axes(node.output, x, axes))
+        share = elementwise("div", grad, keep_axes(reduce("sum", chosen, axes), x, axes))
         return [elementwise("mul", chosen, share)]
 
     def lower(self, node: Node, builder: Builder) -> None:
@@ -57,24 +55,13 @@ class ArgMax(Reduce):
     differentiable = False
 
 
-def _keep(tensor: Tensor, x: Tensor, axes: tuple[int, ...]) -> Tensor:
-    from .shape import reshape_to
-
-    return reshape_to(tensor, tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
-
-
-def reduce(function: str, x: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """Add a reduction over `axes`, which disappear from the shape."""
-    return emit(OPS["reduce"], [x], {"function": function, "axes": axes}).output
-
-
 def _reduction(function: str, op: str, input: Any, dim: Any, keepdim: bool) -> Tensor:
     x = float_tensor(input, op)
     axes = many_dims(dim, x.ndim, op)
     if not axes:
         return x
     y = reduce(function, x, axes)
-    return _keep(y, x, axes) if keepdim else y
+    return keep_axes(y, x, axes) if keepdim else y
 
 
 @operator("input")
@@ -131,12 +118,10 @@ def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
     >>> ops.argmax([[1, 2], [4, 3]], dim=1).tolist()
     [1, 0]
     """
-    from .shape import reshape_to
-
     x = float_tensor(input, "argmax")
     flat = reshape_to(x, (x.size,)) if dim is None else x
     axis = (0 if dim is None else one_dim(dim, x.ndim, "argmax"),)
     y = emit(OPS["argmax"], [flat], {"function": "argmax", "axes": axis}).output
     if not keepdim:
         return y
-    return reshape_to(y, (1,) * x.ndim) if dim is None else _keep(y, x, axis)
+    return reshape_to(y, (1,) * x.ndim) if dim is None else keep_axes(y, x, axis)

@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..graph.build import with_layout
 from ..graph.eager import operator
 from ..graph.lower import Builder
 from ..graph.op import OPS, Op, Spec
 from ..graph.tensor import Node, Tensor, present
 from ..graph.trace import emit
 from .check import float_tensor, one_dim
-from .shape import with_layout
 
 
 class Softmax(Op):
