@@ -1,57 +1,70 @@
-"""Runs a single C++ step on numpy arrays."""
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of single steps share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+import steps
 from cnncore import _core
 
-Spec = tuple[Sequence[int], str] | tuple[Sequence[int], str, str]
+Array = NDArray[Any]
+Input = Array | tuple[Array, str] | None
+Output = tuple[Sequence[int], str] | tuple[Sequence[int], str, str] | None
+
+EPS = float(np.finfo(np.float32).eps)
 
 
 def run_step(
-    op: str,
-    inputs: Sequence[np.ndarray | tuple[np.ndarray, str] | None],
-    outputs: Sequence[Spec | None],
-    attrs: Mapping[str, Any] | None = None,
-) -> list[np.ndarray | None]:
-    """Builds a program of one step and runs it.
+    op: str, inputs: Sequence[Input], outputs: Sequence[Output], attrs: Mapping[str, Any] | None = None
+) -> list[Array]:
+    """One step's wanted outputs.
 
-    Args:
-        op: name of the step.
-        inputs: arrays, `(array, layout)` pairs, or None for an absent optional tensor.
-        outputs: `(shape, dtype)` or `(shape, dtype, layout)` of each output, or None where it is not wanted.
-        attrs: attributes of the step.
-
-    Returns:
-        One array for each output, None for the absent ones. The layout is "channels_last" unless given.
+    Inputs are arrays or `(array, layout)`, outputs `(shape, dtype)` or `(shape, dtype, layout)`; None is an
+    absent tensor, and the layout is channels_last unless given.
     """
-    program = _core.Program()
-    arrays, input_ids, output_ids = [], [], []
-    for item in inputs:
-        if item is None:
-            input_ids.append(-1)
-            continue
-        array, layout = item if isinstance(item, tuple) else (item, "channels_last")
-        value = program.add_value(list(array.shape), str(array.dtype), layout)
-        input_ids.append(value)
-        arrays.append(array)
-    for spec in outputs:
-        if spec is None:
-            output_ids.append(-1)
-        else:
-            output_ids.append(program.add_value(list(spec[0]), spec[1], spec[2] if len(spec) == 3 else "channels_last"))
-    step = program.add_step(op, input_ids, output_ids, dict(attrs or {}))
-    program.set_inputs([v for v in input_ids if v >= 0])
-    program.set_outputs([v for v in output_ids if v >= 0])
-    offset = 0
-    for value, array in zip((v for v in input_ids if v >= 0), arrays, strict=True):
-        program.place(value, "arena", offset)
-        offset += (array.nbytes + 127) // 64 * 64
-    program.place_workspace(step, offset)
-    program.finish(offset + program.step_info(step)["workspace"] + 64, 0)
-    results = iter(program.run(arrays))
-    return [next(results) if value >= 0 else None for value in output_ids]
+    given = [None if x is None else (x if isinstance(x, tuple) else (x, "channels_last")) for x in inputs]
+    wanted = [None if y is None else (*y, "channels_last")[:3] for y in outputs]
+    return steps.run_step(op, given, wanted, attrs or {})
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Runs its body on `count` threads."""
+    before = _core.num_threads()
+    _core.set_num_threads(count)
+    try:
+        yield
+    finally:
+        _core.set_num_threads(before)
+
+
+def assert_same_bits_on_any_threads(run: Callable[[], Sequence[Array]]) -> None:
+    """Checks that `run` gives the same bits on 1, 2 and 3 threads."""
+    with threads(1):
+        expected = [array.tobytes() for array in run()]
+    for count in (2, 3):
+        with threads(count):
+            assert [array.tobytes() for array in run()] == expected, f"{count} threads differ from one"
+
+
+def random_floats(seed: int, *shape: int) -> Array:
+    """Standard normal float32 values."""
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def assert_within(found: Array, expected: Array, bound: Array | float) -> None:
+    """Checks |found - expected| <= bound everywhere; NaN and infinities must stand in the same places."""
+    found64, expected64 = found.astype(np.float64), np.asarray(expected, np.float64)
+    assert found.shape == expected64.shape
+    finite = np.isfinite(expected64)
+    np.testing.assert_array_equal(found64[~finite], expected64[~finite])
+    error = np.abs(found64 - expected64)[finite]
+    limit = np.broadcast_to(bound, expected64.shape)[finite]
+    worst = np.max(error / np.maximum(limit, np.finfo(np.float32).tiny), initial=0.0)
+    assert worst <= 1.0, f"error is {worst:.2f} times the bound"
