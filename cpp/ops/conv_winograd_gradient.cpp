@@ -13,7 +13,10 @@
 namespace cnncore {
 namespace {
 
-constexpr std::int64_t kBlock = 128;  // channels of either side that a task keeps sums of
+// Channels of either side that a task keeps sums of: fewer where that makes too few tasks.
+constexpr std::int64_t kBlock = 128;
+constexpr std::int64_t kLeastBlock = 32;
+constexpr std::int64_t kLeastTasks = 8;
 // Transformed input and grad_output of a block of tiles stay in a second cache of 1 MiB.
 constexpr std::int64_t kBlockFloats = 128 * 1024;
 constexpr std::int64_t kLeastTiles = 28;  // the sums of a point pass once for each block
@@ -31,19 +34,19 @@ class WinogradWeightGradientStep : public Step {
         geometry_(p, ConvDirection::forward, tile),
         transforms_(winograd_transforms(tile)) {
     const auto& g = geometry_;
-    row_blocks_ = ceil_div(g.in_channels, kBlock);
-    rows_ = round_up(ceil_div(g.in_channels, row_blocks_), kWinogradBlock);
-    row_blocks_ = ceil_div(g.in_channels, rows_);
-    column_blocks_ = ceil_div(g.out_channels, kBlock);
-    columns_ = round_up(ceil_div(g.out_channels, column_blocks_), kWinogradBlock);
-    column_blocks_ = ceil_div(g.out_channels, columns_);
+    const std::int64_t most = std::max<std::int64_t>(1, g.tiles / kLeastSplitTiles);
+    std::int64_t block = kBlock;
+    do {
+      cut(g.in_channels, block, row_blocks_, rows_);
+      cut(g.out_channels, block, column_blocks_, columns_);
+      splits_ = std::clamp<std::int64_t>(ceil_div(kTasks, blocks()), 1, most);
+      block /= 2;
+    } while (blocks() * splits_ < kLeastTasks && block >= kLeastBlock);
     block_tiles_ =
         std::clamp(kBlockFloats / (transforms_.points * (rows_ + columns_)), kLeastTiles, kMostTiles);
     block_tiles_ = std::min(block_tiles_, g.tiles);
     left_step_ = winograd_point_step(rows_ / kWinogradBlock, block_tiles_);
     right_step_ = winograd_point_step(columns_ / kWinogradBlock, block_tiles_);
-    const std::int64_t most = std::max<std::int64_t>(1, g.tiles / kLeastSplitTiles);
-    splits_ = std::clamp<std::int64_t>(ceil_div(kTasks, blocks()), 1, most);
   }
 
   void run(const StepArgs& args) const override {
@@ -81,6 +84,11 @@ class WinogradWeightGradientStep : public Step {
   double flops() const override { return problem_.flops(); }
 
  private:
+  /// Cuts `channels` into equal blocks of at most `size`, in whole blocks of 16.
+  static void cut(std::int64_t channels, std::int64_t size, std::int64_t& blocks, std::int64_t& block) {
+    block = round_up(ceil_div(channels, ceil_div(channels, size)), kWinogradBlock);
+    blocks = ceil_div(channels, block);
+  }
   std::int64_t blocks() const { return row_blocks_ * column_blocks_ * geometry_.groups; }
   std::int64_t weight_floats() const {
     return geometry_.groups * geometry_.in_channels * geometry_.out_channels * problem_.taps();

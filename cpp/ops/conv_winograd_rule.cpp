@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+// The geometry of Winograd convolution and the rule of when it is taken.
+#include <algorithm>
+
 #include "ops/conv_geometry.h"
 #include "ops/conv_winograd.h"
 
@@ -6,6 +9,53 @@ namespace cnncore {
 namespace {
 
 constexpr std::int64_t kLeastChannels = 8;
+
+// The rule of when Winograd pays: cycles of one core with 16 lanes and one FMA a cycle. The transforms'
+// cycles are measured; they are what small channel counts cannot hide.
+struct Costs {
+  double gather;   // a tile and block of 16 channels, to the points
+  double scatter;  // from the points
+  double weight;   // a filter, to or from the points
+};
+constexpr Costs kF4 = {205.0, 125.0, 24.0};
+constexpr Costs kF2 = {80.0, 45.0, 12.0};
+constexpr double kDirectWeight = 24.0;  // direct gradients: a filter's sums to their places
+constexpr double kStart = 3000.0;       // of a step with its stages and tasks
+// Weights beyond a second cache come from the third or from memory, once for a problem of few tiles.
+constexpr double kNearBytes = 512.0 * 1024.0;
+constexpr double kBytesPerCycle = 8.0;
+
+double transfer(double floats) { return std::max(0.0, 4.0 * floats - kNearBytes) / kBytesPerCycle; }
+double vectors(std::int64_t channels) { return static_cast<double>(ceil_div(channels, kWinogradBlock)); }
+
+double winograd_cost(const ConvProblem& p, ConvDirection direction, int tile) {
+  const WinogradGeometry g(p, direction, tile);
+  const Costs& costs = tile == 4 ? kF4 : kF2;
+  const auto points = static_cast<double>(winograd_transforms(tile).points);
+  const auto filters = static_cast<double>(g.in_channels * g.out_channels);
+  const double in_blocks = vectors(g.in_channels);
+  const double out_blocks = vectors(g.out_channels);
+  const bool weights = direction == ConvDirection::backward_weight;
+  const auto depth = weights ? in_blocks * kWinogradBlock : static_cast<double>(g.in_channels);
+  const double tiles = static_cast<double>(g.tiles) *
+                       (points * depth * out_blocks + costs.gather * in_blocks + costs.scatter * out_blocks);
+  // Training transforms weights in every step; only the forward direction also serves inference.
+  const double weight = direction == ConvDirection::forward ? 0.0 : costs.weight * filters;
+  const double passes = weights ? 2.0 : 1.0;  // sums are written and read
+  return kStart + static_cast<double>(g.groups) * (tiles + weight + passes * transfer(points * filters));
+}
+
+double direct_cost(const ConvProblem& p, ConvDirection direction) {
+  const WinogradGeometry g(p, direction, 2);
+  const auto filters = static_cast<double>(g.in_channels * g.out_channels);
+  // Half a vector costs half.
+  const double columns = g.out_channels <= kWinogradBlock / 2 ? 0.5 : vectors(g.out_channels);
+  const auto pixels =
+      static_cast<double>(direction == ConvDirection::backward_data ? p.input_pixels() : p.output_pixels());
+  const double weight = direction == ConvDirection::backward_weight ? kDirectWeight * filters : 0.0;
+  return static_cast<double>(g.groups) *
+         (9.0 * pixels * static_cast<double>(g.in_channels) * columns + weight + transfer(9.0 * filters));
+}
 
 /// What the algorithm cannot do at all.
 std::string unsupported(const ConvProblem& p) {
@@ -65,9 +115,10 @@ std::string winograd_refuse(const ConvProblem& p, ConvDirection direction, int t
   std::string reason = unsupported(p);
   if (!reason.empty() || accuracy.empty()) return reason;
   if (accuracy == "exact") return "accuracy is 'exact'";
-  const WinogradGeometry g(p, direction, tile);
-  if (g.in_channels < kLeastChannels || g.out_channels < kLeastChannels) {
-    return "fewer than " + std::to_string(kLeastChannels) + " channels";
+  const double cost = winograd_cost(p, direction, tile);
+  if (cost >= direct_cost(p, direction)) return "too few channels or tiles to pay off";
+  if (tile == 4 && cost > winograd_cost(p, direction, 2)) {
+    return "its weights are too large for this few tiles: F(2x2) costs less";
   }
   return {};
 }
