@@ -44,7 +44,7 @@ def channels_last(flat: Array, shape: tuple[int, ...]) -> Array:
 
 
 def cases(c: int) -> dict[str, tuple[list[Any], list[Any], dict[str, Any]]]:
-    """Inputs and outputs (shape, dtype, layout if not channels-last) and attributes of steps on c channels."""
+    """Inputs and outputs (shape, dtype and, where it is not channels-last, layout) and attributes."""
     x, half, vector, scalar = ((2, c, 7, 9), "f4"), ((2, c, 3, 4), "f4"), ((c,), "f4"), ((), "f4")
     index, index32, rows = ((2, c, 3, 4), "u1"), ((2, c, 3, 4), "i4"), ((c, 5), "f4")
     pool = {"kernel": [2, 2], "stride": [2, 2]}
