@@ -41,7 +41,7 @@ def test_digits_are_learned() -> None:
     assert accuracy >= 0.97
 
 
-@pytest.mark.parametrize(("name", "steps", "lr"), [("lenet5", 90, 0.05), ("resnet20", 25, 0.05)])
+@pytest.mark.parametrize(("name", "steps", "lr"), [("lenet5", 120, 0.02), ("resnet20", 25, 0.05)])
 def test_a_batch_is_learned_by_heart(name: str, steps: int, lr: float) -> None:
     model = network(name)
     step = training_step(model, lr=lr)
