@@ -16,15 +16,16 @@ struct GemmTileArgs {
   const std::int64_t* row_offset = nullptr;  // [rows]
   std::int64_t rows = 0;
   const std::int64_t* tap_offset = nullptr;  // [taps]
+  const std::int64_t* tap_row = nullptr;     // [taps] row of the panel
   std::int64_t taps = 1;
   std::int64_t depth = 0;
-  const float* panel = nullptr;  // [taps][depth][panel_width(columns)], 64-byte aligned
+  const float* panel = nullptr;  // rows of panel_width(columns) floats
   std::int64_t columns = 0;      // 1 ... nr
   float* output = nullptr;
   const std::int64_t* output_offset = nullptr;  // [rows]; the residual uses the same offsets
+  bool accumulate = false;                      // start from what output holds
   const float* residual = nullptr;              // may be null
   const float* bias = nullptr;                  // [columns], may be null
-  bool accumulate = false;                      // start from what output holds
   Activation activation = Activation::none;
   float alpha = 0.0f;  // slope of leaky_relu
   /// [3][nr] or null: shift, sum and sum of squares of (value before activation - shift) of each column. The

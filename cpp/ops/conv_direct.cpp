@@ -66,9 +66,8 @@ class DirectConv : public Step {
   }
 
   std::size_t scratch_bytes() const override {
-    std::int64_t floats = 0;
-    for (const auto& plan : plans_) floats = std::max(floats, plan.scratch_floats());
-    return static_cast<std::size_t>(floats) * sizeof(float);
+    return epilogue_.statistics ? static_cast<std::size_t>(ConvLoopPlan::scratch_floats()) * sizeof(float)
+                                : 0;
   }
   double flops() const override { return flops_; }
 
@@ -96,7 +95,7 @@ std::unique_ptr<Step> make_conv(const ConvProblem& p, const ConvEpilogue& epilog
 }
 
 std::string take_all(const ConvProblem&, const std::string&) { return {}; }
-std::int64_t chunk_count(const ConvProblem& p) { return ConvLoopPlan(forward_loop(p)).chunks(); }
+std::int64_t chunk_count(const ConvProblem& p) { return ConvLoopPlan::chunk_count(forward_loop(p)); }
 std::int64_t no_statistics(const ConvProblem&) { return 0; }
 
 }  // namespace

@@ -138,6 +138,21 @@ ConvChunk ChunkGrid::at(std::int64_t index) const {
   return chunk;
 }
 
+std::int64_t chunk_output(const ConvLoop& loop, const ConvChunk& chunk) {
+  const auto& [depth, height, width] = loop.axis;
+  const std::int64_t plane =
+      chunk.start[0] * depth.out_size + depth.out_start + chunk.start[1] * depth.out_step;
+  const std::int64_t row = plane * height.out_size + height.out_start + chunk.start[2] * height.out_step;
+  return row * width.out_size + width.out_start;
+}
+
+std::int64_t chunk_input(const ConvLoop& loop, const ConvChunk& chunk) {
+  const auto& [depth, height, width] = loop.axis;
+  const std::int64_t plane = chunk.start[0] * depth.in_size + depth.in_start + chunk.start[1] * depth.in_step;
+  const std::int64_t row = plane * height.in_size + height.in_start + chunk.start[2] * height.in_step;
+  return row * width.in_size + width.in_start;
+}
+
 InputView::Range InputView::range(const ConvAxis& axis, std::int64_t start, std::int64_t count) const {
   const std::int64_t first = axis.in_start + start * axis.in_step;
   if (axis.taps == 1) return {first, axis.in_step, count};  // pixels between the steps are never read

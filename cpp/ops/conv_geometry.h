@@ -71,6 +71,11 @@ class ChunkGrid {
   std::array<std::int64_t, 3> pieces_{};
 };
 
+/// Pixel of the output tensor where a chunk starts.
+std::int64_t chunk_output(const ConvLoop& loop, const ConvChunk& chunk);
+/// Pixel of the input tensor under the first tap of a chunk's first pixel, be it outside or not.
+std::int64_t chunk_input(const ConvLoop& loop, const ConvChunk& chunk);
+
 /// The input of a chunk as base pointer and strides, in elements: either the tensor itself or a copy with
 /// zeros around it and any pixel pitch.
 class InputView {

@@ -2,6 +2,7 @@
 #include "ops/conv_loop.h"
 
 #include <algorithm>
+#include <map>
 
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
@@ -16,8 +17,19 @@ constexpr std::int64_t kChunkFloats = 48 * 1024;
 constexpr std::int64_t kBlockFloats = 64 * 1024;
 constexpr std::int64_t kMaxPixels = 2048;
 constexpr std::int64_t kMinPixels = 96;
-// Enough tasks that a few threads end at nearly the same time.
-constexpr std::int64_t kTasks = 16;
+// Enough tasks that a few threads end at nearly the same time, but none below some microseconds.
+constexpr std::int64_t kMaxTasks = 16;
+constexpr double kTaskWork = 20000.0;
+
+/// Vector operations of a whole run.
+double loop_work(const ConvLoop& loop) {
+  return static_cast<double>(loop.pixels() * loop.groups * loop.out_channels) *
+         static_cast<double>(loop.taps() * loop.in_channels + 4) / kernels().width;
+}
+
+std::int64_t wanted_tasks(const ConvLoop& loop) {
+  return std::clamp<std::int64_t>(static_cast<std::int64_t>(loop_work(loop) / kTaskWork), 1, kMaxTasks);
+}
 
 std::int64_t reduction_pieces(std::int64_t depth) {
   return std::max<std::int64_t>(1, ceil_div(depth * kernels().gemm_tile.nr, kBlockFloats));
@@ -38,90 +50,104 @@ void finish_statistics(const float* sums, std::int64_t rows, std::int64_t column
 
 }  // namespace
 
-ConvLoopPlan::ConvLoopPlan(const ConvLoop& loop) : loop_(flatten_pointwise(loop)) {
-  const auto& tile = kernels().gemm_tile;
-  in_pitch_ = loop_.in_channels * loop_.groups;
-  out_pitch_ = loop_.out_channels * loop_.groups;
-  panels_ = ceil_div(loop_.out_channels, tile.nr);
-  group_floats_ = packed_group_floats(loop_);
-  plan_view();
+ConvLoopPlan::ConvLoopPlan(const ConvLoop& loop)
+    : loop_(flatten_pointwise(loop)),
+      in_pitch_(loop_.in_channels * loop_.groups),
+      out_pitch_(loop_.out_channels * loop_.groups),
+      geometry_(loop_, in_pitch_),
+      group_floats_(packed_group_floats(loop_)),
+      panels_(ceil_div(loop_.out_channels, kernels().gemm_tile.nr)),
+      grid_(chunk_grid(loop_)) {
+  const std::int64_t chunks = grid_.chunks() * loop_.groups;
+  panels_per_task_ = ceil_div(panels_, std::clamp<std::int64_t>(wanted_tasks(loop_) / chunks, 1, panels_));
   plan_blocks();
-  plan_offsets();
-  plan_tasks();
+  plan_tables();
 }
 
-/// Decides whether chunks work on a padded copy of the input, and their size.
-void ConvLoopPlan::plan_view() {
-  bool padded = false;
-  for (const auto& axis : loop_.axis) padded |= axis.needs_padding();
+ChunkGrid ConvLoopPlan::chunk_grid(const ConvLoop& loop) {
   // A single tap reads the channels of a pixel block by block, so only one block has to stay in cache.
-  std::int64_t pixel_floats = loop_.in_channels;
-  if (loop_.taps() == 1) pixel_floats = ceil_div(pixel_floats, reduction_pieces(pixel_floats));
-  for (const auto& axis : loop_.axis) {
+  std::int64_t pixel_floats = loop.in_channels;
+  if (loop.taps() == 1) pixel_floats = ceil_div(pixel_floats, reduction_pieces(pixel_floats));
+  for (const auto& axis : loop.axis) {
     if (axis.taps > 1) pixel_floats *= axis.in_step;
   }
   const std::int64_t fit = std::clamp<std::int64_t>(kChunkFloats / pixel_floats, kMinPixels, kMaxPixels);
-  const std::int64_t share = std::max(kMinPixels, ceil_div(loop_.pixels() * loop_.groups, kTasks));
-  grid_ = ChunkGrid(loop_, std::min(fit, share));
-  view_ = InputView(loop_, grid_, in_pitch_, padded, loop_.in_channels);
-  depth_ = loop_.in_channels;
-  tap_offset_ = merge_taps(loop_, view_, depth_);
+  const std::int64_t share = std::max(kMinPixels, ceil_div(loop.pixels() * loop.groups, wanted_tasks(loop)));
+  return ChunkGrid(loop, std::min(fit, share));
 }
 
 /// Cuts the reduction into blocks whose part of a panel stays in the second cache: taps, or, when there is
-/// one only, its channels.
+/// one only, its floats.
 void ConvLoopPlan::plan_blocks() {
-  const auto taps = static_cast<std::int64_t>(tap_offset_.size());
-  const std::int64_t pieces = reduction_pieces(taps * depth_);
+  const int merged = geometry_.merged;
+  const std::int64_t merged_taps = merged < 0 ? 1 : loop_.axis[static_cast<std::size_t>(merged)].taps;
+  tap_floats_ = loop_.in_channels * merged_taps;
+  const std::int64_t taps = loop_.taps() / std::max<std::int64_t>(1, merged_taps);
+  const std::int64_t pieces = reduction_pieces(taps * tap_floats_);
   if (taps == 1) {
-    const std::int64_t step = ceil_div(depth_, pieces);
-    for (std::int64_t c = 0; c < depth_; c += step) blocks_.push_back({0, 1, c, std::min(step, depth_ - c)});
+    const std::int64_t step = ceil_div(tap_floats_, pieces);
+    for (std::int64_t c = 0; c < tap_floats_; c += step)
+      blocks_.push_back({0, 1, c, std::min(c + step, tap_floats_)});
   } else {
     const std::int64_t step = std::max<std::int64_t>(1, ceil_div(taps, pieces));
-    for (std::int64_t t = 0; t < taps; t += step) blocks_.push_back({t, std::min(step, taps - t), 0, depth_});
+    for (std::int64_t t = 0; t < taps; t += step)
+      blocks_.push_back({t, std::min(t + step, taps), 0, tap_floats_});
   }
   if (blocks_.empty()) blocks_.push_back({0, 0, 0, 0});  // no tap reaches these pixels: an empty sum
 }
 
-void ConvLoopPlan::plan_offsets() {
-  const ConvChunk chunk = grid_.largest();
-  const auto& axis = loop_.axis;
-  const std::int64_t row = axis[2].out_size * out_pitch_;
-  const std::int64_t plane = axis[1].out_size * row;
-  for (std::int64_t n = 0; n < chunk.count[0]; ++n) {
-    for (std::int64_t d = 0; d < chunk.count[1]; ++d) {
-      for (std::int64_t h = 0; h < chunk.count[2]; ++h) {
-        for (std::int64_t w = 0; w < axis[2].count; ++w) {
-          row_offset_.push_back(n * view_.image_stride() + d * view_.pixel_step(0) + h * view_.pixel_step(1) +
-                                w * view_.pixel_step(2));
-          output_offset_.push_back((n * axis[0].out_size + d * axis[0].out_step) * plane +
-                                   h * axis[1].out_step * row + w * axis[2].out_step * out_pitch_);
-        }
-      }
+void ConvLoopPlan::plan_tables() {
+  std::map<std::vector<std::int64_t>, std::int32_t> known;
+  for (std::int64_t i = 0; i < grid_.chunks(); ++i) {
+    const ConvChunk chunk = grid_.at(i);
+    const auto next = static_cast<std::int32_t>(tables_.size());
+    const auto [found, is_new] = known.emplace(pixel_table_key(loop_, chunk), next);
+    if (is_new) {
+      tables_.push_back({make_pixel_table(loop_, geometry_, chunk, out_pitch_), {}});
+      plan_calls(tables_.back());
     }
+    table_of_chunk_.push_back(found->second);
   }
 }
 
-void ConvLoopPlan::plan_tasks() {
-  const std::int64_t chunks = grid_.chunks() * loop_.groups;
-  const std::int64_t groups = std::clamp<std::int64_t>(kTasks / chunks, 1, panels_);
-  panels_per_task_ = ceil_div(panels_, groups);
+/// Every class has a call in the last block, which finishes its results, even when none of its taps are left.
+void ConvLoopPlan::plan_calls(Table& table) const {
+  std::vector<char> started(table.pixels.classes.size(), 0);
+  for (std::size_t b = 0; b < blocks_.size(); ++b) {
+    const Block& block = blocks_[b];
+    std::vector<Call> calls;
+    for (std::size_t c = 0; c < table.pixels.classes.size(); ++c) {
+      const PixelClass& pixels = table.pixels.classes[c];
+      const auto first = table.pixels.tap_number.begin() + pixels.tap_begin;
+      const auto low = std::lower_bound(first, first + pixels.taps, block.tap);
+      const auto high = std::lower_bound(first, first + pixels.taps, block.tap_end);
+      Call call;
+      call.pixel = pixels.begin;
+      call.pixels = pixels.count;
+      call.tap_begin = low - table.pixels.tap_number.begin();
+      call.taps = high - low;
+      call.channel = std::max(block.channel, pixels.channel);
+      call.depth = std::min(block.channel_end, pixels.channel + pixels.depth) - call.channel;
+      if (call.depth <= 0) call.taps = 0;
+      call.accumulate = started[c] != 0;
+      if (call.taps == 0 && b + 1 < blocks_.size()) continue;
+      started[c] = 1;
+      calls.push_back(call);
+    }
+    table.calls.push_back(std::move(calls));
+  }
 }
 
-std::int64_t ConvLoopPlan::output_base(const ConvChunk& chunk) const {
-  const auto& [depth, height, width] = loop_.axis;
-  std::int64_t pixel = chunk.start[0] * depth.out_size + depth.out_start + chunk.start[1] * depth.out_step;
-  pixel = pixel * height.out_size + height.out_start + chunk.start[2] * height.out_step;
-  return (pixel * width.out_size + width.out_start) * out_pitch_;
+std::int64_t ConvLoopPlan::chunk_count(const ConvLoop& loop) {
+  return chunk_grid(flatten_pointwise(loop)).chunks();
 }
+
+std::int64_t ConvLoopPlan::scratch_floats() { return 3 * kernels().gemm_tile.nr; }
 
 void ConvLoopPlan::run(const ConvLoopMemory& memory, const ConvEpilogue& epilogue,
                        const StepArgs& args) const {
-  const std::int64_t panel_groups = ceil_div(panels_, panels_per_task_);
-  const std::int64_t tasks = grid_.chunks() * loop_.groups * panel_groups;
-  const double work = static_cast<double>(loop_.pixels() * loop_.groups * loop_.out_channels) *
-                      static_cast<double>(loop_.taps() * loop_.in_channels + 4) / kernels().width;
-  parallel_for(tasks, work, [&](std::int64_t task, int thread) {
+  const std::int64_t tasks = grid_.chunks() * loop_.groups * ceil_div(panels_, panels_per_task_);
+  parallel_for(tasks, loop_work(loop_), [&](std::int64_t task, int thread) {
     run_task(task, memory, epilogue, args.scratch_of(thread));
   });
 }
@@ -132,49 +158,50 @@ void ConvLoopPlan::run_task(std::int64_t task, const ConvLoopMemory& memory, con
   const std::int64_t panel_groups = ceil_div(panels_, panels_per_task_);
   const std::int64_t first_panel = task % panel_groups * panels_per_task_;
   const std::int64_t end_panel = std::min(first_panel + panels_per_task_, panels_);
-  task /= panel_groups;
-  const std::int64_t group = task % loop_.groups;
-  const std::int64_t chunk_index = task / loop_.groups;
+  const std::int64_t group = task / panel_groups % loop_.groups;
+  const std::int64_t chunk_index = task / panel_groups / loop_.groups;
   const ConvChunk chunk = grid_.at(chunk_index);
+  const Table& table =
+      tables_[static_cast<std::size_t>(table_of_chunk_[static_cast<std::size_t>(chunk_index)])];
+  const PixelTable& pixels = table.pixels;
   const std::int64_t first_channel = group * loop_.out_channels;
+  const std::int64_t out_base = chunk_output(loop_, chunk) * out_pitch_ + first_channel;
+  const float* input = memory.input + chunk_input(loop_, chunk) * in_pitch_ + group * loop_.in_channels;
 
   GemmTileArgs call;
-  call.row_offset = row_offset_.data();
-  call.output_offset = output_offset_.data();
-  call.rows = chunk.count[0] * chunk.count[1] * chunk.count[2] * loop_.axis[2].count;
   call.alpha = epilogue.alpha;
-  const std::int64_t out_base = output_base(chunk) + first_channel;
-  const std::int64_t panel_rows = loop_.taps() * loop_.in_channels;
-  const float* input =
-      view_.prepare(loop_, chunk, memory.input, group * loop_.in_channels, loop_.in_channels, scratch);
-  float statistics[3 * kMaxPanelColumns];
-
-  for (const Block& block : blocks_) {
-    const bool first = &block == &blocks_.front();
-    const bool last = &block == &blocks_.back();
-    call.tap_offset = tap_offset_.data() + block.tap;
-    call.taps = block.taps;
-    call.depth = block.channels;
-    call.input = input + block.channel;
+  for (std::size_t b = 0; b < blocks_.size(); ++b) {
+    const bool finish = b + 1 == blocks_.size();
+    if (finish) call.activation = epilogue.activation;
+    if (finish && memory.statistics != nullptr) call.statistics = scratch;
     for (std::int64_t panel = first_panel; panel < end_panel; ++panel) {
       const std::int64_t column = panel * tile.nr;
       call.columns = std::min<std::int64_t>(tile.nr, loop_.out_channels - column);
-      call.panel = memory.packed + group * group_floats_ + column * panel_rows +
-                   (block.tap * depth_ + block.channel) * tile.panel_width(call.columns);
       call.output = memory.output + out_base + column;
-      call.accumulate = !first;
-      call.prefetch = !view_.copies() && panel == first_panel;
-      if (last) {
-        call.bias = memory.bias != nullptr ? memory.bias + first_channel + column : nullptr;
-        call.residual = memory.residual != nullptr ? memory.residual + out_base + column : nullptr;
-        call.activation = epilogue.activation;
-        call.statistics = memory.statistics != nullptr ? statistics : nullptr;
-        call.statistics_begin = true;
+      call.bias = finish && memory.bias != nullptr ? memory.bias + first_channel + column : nullptr;
+      call.residual = finish && memory.residual != nullptr ? memory.residual + out_base + column : nullptr;
+      const float* weight = memory.packed + group * group_floats_ + column * loop_.taps() * loop_.in_channels;
+      const std::int64_t width = tile.panel_width(call.columns);
+      call.prefetch = panel == first_panel;
+      call.statistics_begin = true;
+      for (const Call& part : table.calls[b]) {
+        call.input = input + part.channel;
+        call.panel = weight + part.channel * width;
+        call.row_offset = pixels.input_offset.data() + part.pixel;
+        call.output_offset = pixels.output_offset.data() + part.pixel;
+        call.rows = part.pixels;
+        call.tap_offset = pixels.tap_offset.data() + part.tap_begin;
+        call.tap_row = pixels.tap_row.data() + part.tap_begin;
+        call.taps = part.taps;
+        call.depth = part.depth;
+        call.accumulate = part.accumulate;
+        tile.run(call);
+        call.statistics_begin = false;
       }
-      tile.run(call);
       if (call.statistics != nullptr) {
         float* rows = memory.statistics + chunk_index * 3 * out_pitch_ + first_channel + column;
-        finish_statistics(statistics, call.rows, call.columns, tile.nr, rows, out_pitch_);
+        finish_statistics(scratch, static_cast<std::int64_t>(pixels.input_offset.size()), call.columns,
+                          tile.nr, rows, out_pitch_);
       }
     }
   }

@@ -6,10 +6,9 @@
 
 #include "ops/conv_algorithm.h"
 #include "ops/conv_geometry.h"
+#include "ops/conv_pixels.h"
 
 namespace cnncore {
-
-inline constexpr int kMaxPanelColumns = 64;
 
 /// Memory one run of a loop works on.
 struct ConvLoopMemory {
@@ -27,37 +26,47 @@ class ConvLoopPlan {
  public:
   explicit ConvLoopPlan(const ConvLoop& loop);
 
-  const ConvLoop& loop() const { return loop_; }
   std::int64_t packed_floats() const { return loop_.groups * group_floats_; }
-  std::int64_t chunks() const { return grid_.chunks(); }
-  std::int64_t scratch_floats() const { return view_.scratch_floats(); }
+  /// Chunks of a loop, which are the rows of its statistics.
+  static std::int64_t chunk_count(const ConvLoop& loop);
+  static std::int64_t scratch_floats();  // of a thread, when statistics are taken
   void run(const ConvLoopMemory& memory, const ConvEpilogue& epilogue, const StepArgs& args) const;
 
  private:
-  struct Block {  // part of the reduction: taps, or floats of the single tap
-    std::int64_t tap, taps, channel, channels;
+  /// The part of the reduction of one class of pixels that falls into one block.
+  struct Call {
+    std::int64_t pixel, pixels;
+    std::int64_t tap_begin, taps;
+    std::int64_t channel, depth;
+    bool accumulate;
   };
+  struct Table {
+    PixelTable pixels;
+    std::vector<std::vector<Call>> calls;  // of each block
+  };
+  /// Part of the reduction: taps, or floats of the only tap.
+  struct Block {
+    std::int64_t tap, tap_end, channel, channel_end;
+  };
+  static ChunkGrid chunk_grid(const ConvLoop& loop);
   void plan_blocks();
-  void plan_view();
-  void plan_offsets();
-  void plan_tasks();
+  void plan_tables();
+  void plan_calls(Table& table) const;
   void run_task(std::int64_t task, const ConvLoopMemory& memory, const ConvEpilogue& epilogue,
                 float* scratch) const;
-  std::int64_t output_base(const ConvChunk& chunk) const;
 
   ConvLoop loop_;
+  std::int64_t in_pitch_;
+  std::int64_t out_pitch_;
+  TapGeometry geometry_;
+  std::int64_t tap_floats_ = 0;  // contiguous floats of a whole tap
   std::int64_t group_floats_ = 0;
-  std::int64_t depth_ = 0;  // contiguous floats of a tap
-  std::int64_t in_pitch_ = 0;
-  std::int64_t out_pitch_ = 0;
   std::int64_t panels_ = 0;
-  std::int64_t panels_per_task_ = 0;
   ChunkGrid grid_;
-  InputView view_;
+  std::int64_t panels_per_task_ = 0;
   std::vector<Block> blocks_;
-  std::vector<std::int64_t> tap_offset_;
-  std::vector<std::int64_t> row_offset_;     // of a chunk's pixels from its base
-  std::vector<std::int64_t> output_offset_;  // likewise
+  std::vector<Table> tables_;
+  std::vector<std::int32_t> table_of_chunk_;
 };
 
 }  // namespace cnncore

@@ -168,6 +168,7 @@ void Matmul::run_task(std::int64_t task, const float* a, const float* packed, fl
   call.output_offset = output_offset_.data();
   call.rows = rows;
   call.tap_offset = &zero;
+  call.tap_row = &zero;
   for (std::int64_t k = 0; k < depth_total; k += kDepth) {
     call.depth = std::min(kDepth, depth_total - k);
     call.accumulate = k != 0;

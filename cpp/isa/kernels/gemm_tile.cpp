@@ -41,12 +41,12 @@ struct Tile {
         for (int j = 0; j < NV; ++j) part[s][i][j] = L::set1(0.0f);
       }
     }
-    const float* panel = args.panel;
     const float* row[MR];
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) row[i] = args.input + row_offset[i];
     for (int64_t tap = 0; tap < args.taps; ++tap) {
       int64_t k = args.tap_offset[tap];
+      const float* panel = args.panel + args.tap_row[tap] * (NV * kLanes);
       const int64_t end = k + args.depth;
       while (k < end) {
         if (next_offset != nullptr) {
@@ -192,17 +192,19 @@ void activate_rows(const GemmTileArgs& args, const int64_t* output_offset, int64
 
 using TileFunction = void (*)(const GemmTileArgs&, const int64_t*, const int64_t*, const int64_t*);
 
+/// Tiles of 1 ... MR rows by their number of rows; larger numbers do not occur.
 template <class L, int NV, int MR>
-void fill_table(TileFunction* table) {
-  table[MR] = Tile<L, MR, NV>::run;
-  if constexpr (MR > 1) fill_table<L, NV, MR - 1>(table);
-}
+struct TileTable {
+  template <int N>
+  static constexpr TileFunction rows = Tile<L, (N < MR ? N : MR), NV>::run;
+  static constexpr TileFunction kRows[] = {nullptr, rows<1>, rows<2>, rows<3>,  rows<4>,  rows<5>, rows<6>,
+                                           rows<7>, rows<8>, rows<9>, rows<10>, rows<11>, rows<12>};
+  static_assert(MR <= 12, "the table ends at 12 rows");
+};
 
 /// Splits the rows into tiles of nearly equal height.
 template <class L, int NV, int MR>
 void run_tiles(const GemmTileArgs& args) {
-  TileFunction table[MR + 1];
-  fill_table<L, NV, MR>(table);
   const int64_t tiles = (args.rows + MR - 1) / MR;
   const bool post_activation = args.activation != Activation::none &&
                                (args.activation != Activation::relu || args.statistics != nullptr);
@@ -212,7 +214,8 @@ void run_tiles(const GemmTileArgs& args) {
     const int64_t* row_offset = args.row_offset + row;
     const int64_t* output_offset = args.output_offset + row;
     const bool prefetch = args.prefetch && row + 2 * height <= args.rows;
-    table[height](args, row_offset, output_offset, prefetch ? row_offset + height : nullptr);
+    TileTable<L, NV, MR>::kRows[height](args, row_offset, output_offset,
+                                        prefetch ? row_offset + height : nullptr);
     if (args.statistics != nullptr) {
       add_statistics(args, output_offset, height, args.statistics_begin && tile == 0);
     }
