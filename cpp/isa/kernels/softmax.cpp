@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "isa/softmax.h"
 
+#include "isa/kernels/lanes.h"
 #include "isa/kernels/vec_math.h"
 #include "isa/vec.h"
 
@@ -52,11 +53,6 @@ CNNCORE_INLINE float exp_sum(const float* x, int64_t classes, float largest) {
 
 void softmax_row(const float* x, int64_t classes, float* y) {
   const Vec top = set1(largest_of(x, classes));
-  if (classes <= kWidth) {
-    const Vec e = exp(load_logits(x, classes) - top);
-    store_upto(y, e / set1(sum_lanes(e)), classes);
-    return;
-  }
   Vec sum = zero();
   for (int64_t c = 0; c < classes; c += kWidth) {
     const Vec e = exp(load_logits(x + c, classes - c) - top);
@@ -78,9 +74,77 @@ void log_softmax_row(const float* x, int64_t classes, float* y) {
   }
 }
 
+/// A row of few classes: V vectors in registers, of which the last holds `tail` classes, and their
+/// exponentials.
+template <int V>
+struct ShortRow {
+  Vec logit[V];
+  Vec power[V];
+  float largest;
+  float sum;
+
+  CNNCORE_MEMBER ShortRow(const float* x, int64_t tail, Mask inside) {
+    for (int v = 0; v + 1 < V; ++v) logit[v] = load(x + v * kWidth);
+    const float* last = x + (V - 1) * kWidth;
+    logit[V - 1] = tail == kWidth ? load(last) : select(inside, load_partial(last, tail), lowest());
+    Vec top = logit[0];
+    for (int v = 1; v < V; ++v) top = max(top, logit[v]);
+    largest = max_lane(top);
+    top = set1(largest);
+    for (int v = 0; v < V; ++v) power[v] = exp(logit[v] - top);
+    Vec total = power[0];
+    for (int v = 1; v < V; ++v) total = total + power[v];
+    sum = sum_lanes(total);
+  }
+};
+
+constexpr int64_t kShortRow = 4 * kWidth;
+
+/// Calls body(row number, ShortRow, tail) for all rows, with the number of vectors fixed at compile time.
+template <int V, class Body>
+CNNCORE_INLINE void for_short_rows_of(const float* x, int64_t count, int64_t classes, const Body& body) {
+  const int64_t tail = classes - (V - 1) * kWidth;
+  const Mask inside = first_lanes(tail);
+  for (int64_t r = 0; r < count; ++r) body(r, ShortRow<V>(x + r * classes, tail, inside), tail);
+}
+
+template <class Body>
+CNNCORE_INLINE void for_short_rows(const float* x, int64_t count, int64_t classes, const Body& body) {
+  switch ((classes + kWidth - 1) / kWidth) {
+    case 1:
+      return for_short_rows_of<1>(x, count, classes, body);
+    case 2:
+      return for_short_rows_of<2>(x, count, classes, body);
+    case 3:
+      return for_short_rows_of<3>(x, count, classes, body);
+    default:
+      return for_short_rows_of<4>(x, count, classes, body);
+  }
+}
+
+template <int V>
+CNNCORE_INLINE void store_row(float* y, const Vec (&value)[V], int64_t tail) {
+  for (int v = 0; v + 1 < V; ++v) store(y + v * kWidth, value[v]);
+  store_upto(y + (V - 1) * kWidth, value[V - 1], tail);
+}
+
 void rows(const float* x, int64_t count, int64_t classes, bool logarithm, float* y) {
-  for (int64_t r = 0; r < count; ++r) {
-    (logarithm ? log_softmax_row : softmax_row)(x + r * classes, classes, y + r * classes);
+  if (classes > kShortRow) {
+    for (int64_t r = 0; r < count; ++r) {
+      (logarithm ? log_softmax_row : softmax_row)(x + r * classes, classes, y + r * classes);
+    }
+  } else if (logarithm) {
+    for_short_rows(x, count, classes, [&](int64_t r, auto row, int64_t tail) {
+      const Vec top = set1(row.largest), log_sum = log(set1(row.sum));
+      for (Vec& logit : row.logit) logit = logit - top - log_sum;
+      store_row(y + r * classes, row.logit, tail);
+    });
+  } else {
+    for_short_rows(x, count, classes, [&](int64_t r, auto row, int64_t tail) {
+      const Vec sum = set1(row.sum);
+      for (Vec& power : row.power) power = power / sum;
+      store_row(y + r * classes, row.power, tail);
+    });
   }
 }
 
@@ -162,9 +226,16 @@ void columns_backward(const float* grad_output, const float* y, int64_t classes,
 }
 
 void normalisers(const float* x, int64_t count, int64_t classes, float* largest, float* log_sum) {
-  for (int64_t r = 0; r < count; ++r) {
-    largest[r] = largest_of(x + r * classes, classes);
-    log_sum[r] = exp_sum(x + r * classes, classes, largest[r]);
+  if (classes <= kShortRow) {
+    for_short_rows(x, count, classes, [&](int64_t r, const auto& row, int64_t) {
+      largest[r] = row.largest;
+      log_sum[r] = row.sum;
+    });
+  } else {
+    for (int64_t r = 0; r < count; ++r) {
+      largest[r] = largest_of(x + r * classes, classes);
+      log_sum[r] = exp_sum(x + r * classes, classes, largest[r]);
+    }
   }
   for (int64_t r = 0; r < count; r += kWidth) {
     store_upto(log_sum + r, log(load_upto(log_sum + r, count - r)), count - r);
