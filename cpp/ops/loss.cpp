@@ -115,15 +115,10 @@ class CrossEntropy final : public Step {
  public:
   explicit CrossEntropy(const StepSpec& spec)
       : problem_(cross_entropy_problem(spec, spec.input(0), spec.output(0), spec.input(1), 2)),
-        has_normaliser_(spec.has_output(1)),
-        has_bad_labels_(spec.has_output(2)) {
+        has_normaliser_(spec.has_output(1)) {
     if (has_normaliser_) {
       require_rows(spec, spec.output(1), DType::f32, "log_normaliser");
       problem_.log_normaliser = RowOffsets(spec.output(1));
-    }
-    if (has_bad_labels_) {
-      require(spec.output(2).dtype == DType::i64 && spec.output(2).numel() == 1,
-              "cross_entropy: expected bad_labels as an int64 scalar, got ", spec.output(2).shape_text());
     }
   }
 
@@ -143,14 +138,11 @@ class CrossEntropy final : public Step {
     for (std::int64_t chunk = 0; chunk < problem_.chunks(); ++chunk) {
       total.loss += partials[chunk].loss;
       total.weight += partials[chunk].weight;
-      total.bad_labels += partials[chunk].bad_labels;
     }
     if (problem_.reduction != Reduction::none) {
-      double loss = problem_.reduction == Reduction::mean ? total.loss / total.weight : total.loss;
-      if (total.bad_labels != 0) loss = std::numeric_limits<double>::quiet_NaN();
+      const double loss = problem_.reduction == Reduction::mean ? total.loss / total.weight : total.loss;
       *args.output(0) = static_cast<float>(loss);
     }
-    if (has_bad_labels_) *args.output<std::int64_t>(2) = total.bad_labels;
   }
   double flops() const override { return problem_.work() * kernels().width; }
 
@@ -158,7 +150,6 @@ class CrossEntropy final : public Step {
   struct Partial {
     double loss = 0.0;
     double weight = 0.0;
-    std::int64_t bad_labels = 0;
   };
 
   Partial sum_chunk(const StepArgs& args, const float* weight, double all_weights, std::int64_t chunk,
@@ -180,7 +171,6 @@ class CrossEntropy final : public Step {
         partial.weight += weight_of(weight, label);
       } else if (label != problem_.ignore_index) {
         loss = std::numeric_limits<double>::quiet_NaN();
-        ++partial.bad_labels;
       }
       partial.loss += loss;
       if (problem_.reduction == Reduction::none) {
@@ -203,7 +193,36 @@ class CrossEntropy final : public Step {
 
   CrossEntropyProblem problem_;
   bool has_normaliser_;
-  bool has_bad_labels_;
+};
+
+/// How many labels are neither a class nor the ignored one: a guard that runs before anything is changed.
+class CountBadLabels final : public Step {
+ public:
+  explicit CountBadLabels(const StepSpec& spec)
+      : count_(spec.input(0).numel()),
+        classes_(spec.attrs.integer("classes")),
+        ignore_index_(spec.attrs.integer("ignore_index", -100)) {
+    const TensorDesc& target = spec.input(0);
+    require(target.dtype == DType::i64 && (target.is_contiguous() || target.is_channels_last()),
+            "count_bad_labels: expected dense int64 labels, got ", target.shape_text());
+    require(spec.output(0).dtype == DType::i64 && spec.output(0).numel() == 1,
+            "count_bad_labels: expected an int64 scalar as output, got ", spec.output(0).shape_text());
+  }
+
+  void run(const StepArgs& args) const override {
+    const auto* labels = args.input<std::int64_t>(0);
+    std::int64_t bad = 0;
+    for (std::int64_t i = 0; i < count_; ++i) {
+      const bool known = labels[i] >= 0 && labels[i] < classes_;
+      bad += known || labels[i] == ignore_index_ ? 0 : 1;
+    }
+    *args.output<std::int64_t>(0) = bad;
+  }
+
+ private:
+  std::int64_t count_;
+  std::int64_t classes_;
+  std::int64_t ignore_index_;
 };
 
 /// Rows whose label is ignored or out of range get a zero gradient.
@@ -286,6 +305,7 @@ std::unique_ptr<Step> make(const StepSpec& spec) {
 
 void register_loss(StepRegistry& registry) {
   registry.add("cross_entropy", make<CrossEntropy>);
+  registry.add("count_bad_labels", make<CountBadLabels>);
   registry.add("cross_entropy_backward", make<CrossEntropyBackward>);
 }
 

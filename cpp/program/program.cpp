@@ -166,8 +166,13 @@ Program::Address Program::resolve(int id) const {
 
 void Program::append_call(std::vector<Call>& calls, std::size_t index) {
   const StepEntry& entry = steps_[index];
+  std::size_t guard = kNoGuard;
+  for (std::size_t i = 0; i < entry.outputs.size(); ++i) {
+    const bool guarded = std::find(guards_.begin(), guards_.end(), entry.outputs[i]) != guards_.end();
+    if (guarded && entry.outputs[i] >= 0) guard = entry.inputs.size() + i;
+  }
   calls.push_back({entry.step.get(), index, addresses_.size(), entry.inputs.size(), entry.outputs.size(),
-                   entry.workspace_offset});
+                   entry.workspace_offset, guard});
   for (const int id : entry.inputs) addresses_.push_back(resolve(id));
   for (const int id : entry.outputs) addresses_.push_back(resolve(id));
   max_tensors_ = std::max(max_tensors_, entry.inputs.size() + entry.outputs.size());
@@ -231,6 +236,7 @@ void Program::execute(const std::vector<Call>& calls, RunContext& context, doubl
     args.scratch_stride = scratch_bytes_;
     call.step->run(args);
     if (seconds != nullptr) seconds[call.entry] = now() - start;
+    if (call.guard != kNoGuard && *static_cast<const std::int64_t*>(pointers[call.guard]) != 0) return;
   }
 }
 

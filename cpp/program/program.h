@@ -38,6 +38,8 @@ class Program {
   void bind(int value, void* memory, bool writable);
   void set_inputs(const std::vector<int>& values);
   void set_outputs(const std::vector<int>& values);
+  /// int64 scalars that must be 0: a run ends after the step that makes one of them anything else.
+  void set_guards(const std::vector<int>& values) { guards_ = values; }
   void finish(std::size_t arena_bytes, std::size_t persistent_bytes);
 
   /// Runs the setup steps (weight packing, folding) into persistent memory.
@@ -89,7 +91,9 @@ class Program {
     std::size_t inputs;
     std::size_t outputs;
     std::size_t workspace_offset;
+    std::size_t guard;  // the position of a guard among its tensors, or kNoGuard
   };
+  static constexpr std::size_t kNoGuard = static_cast<std::size_t>(-1);
 
   ValueEntry& value(int id);
   Address resolve(int id) const;
@@ -102,6 +106,7 @@ class Program {
   std::vector<StepEntry> steps_;
   std::vector<int> inputs_;
   std::vector<int> outputs_;
+  std::vector<int> guards_;
   std::vector<std::size_t> staging_;
   std::vector<std::byte*> bound_;
   bool writes_bound_ = false;  // then runs exclude each other

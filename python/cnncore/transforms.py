@@ -221,7 +221,11 @@ class TrainStep(_Function):
             if self._settings() != program.settings:
                 program = self._programs.put(key, self._compile(arrays))
             self.optimizer.advance()
-            return program(arrays)
+            try:
+                return program(arrays)
+            except (TypeError, ValueError):  # refused before anything was changed
+                self.optimizer.retreat()
+                raise
 
     def _settings(self) -> list[Any]:
         """Return what the optimiser has fixed in a compiled step."""

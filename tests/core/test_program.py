@@ -133,6 +133,26 @@ def test_setup_steps_run_once_into_persistent_memory() -> None:
     np.testing.assert_array_equal(program.run([np.zeros(5)])[0], 200.0 * np.ones(5))
 
 
+def test_a_guard_ends_the_run() -> None:
+    program = _core.Program()
+    labels, bad = program.add_value((3,), "int64"), program.add_value((), "int64")
+    state, updated = program.add_value((3,)), program.add_value((3,))
+    memory = np.zeros(3, np.float32)
+    program.add_step("count_bad_labels", [labels], [bad], {"classes": 2})
+    program.add_step("elementwise", [state], [updated], {"function": "add_scalar", "alpha": 1.0})
+    program.bind(state, memory, True)
+    program.alias(updated, state)
+    program.set_inputs([labels])
+    program.set_outputs([bad])
+    program.set_guards([bad])
+    program.place(labels, "arena", 0)
+    program.finish(64)
+    assert program.run([[0, 1, 0]]) == [0]
+    np.testing.assert_array_equal(memory, 1.0)
+    assert program.run([[0, 2, -1]]) == [2]
+    np.testing.assert_array_equal(memory, 1.0)
+
+
 def test_bad_programs_are_refused() -> None:
     program = _core.Program()
     a = program.add_value((2, 3))

@@ -107,13 +107,22 @@ def test_labels_out_of_range_are_counted(bad):
     assert np.isfinite(ops.cross_entropy(LOGITS, LABELS))
 
 
-def test_a_training_step_raises_for_bad_labels():
-    model = nn.Linear(5, 3)
-    step = cc.train_step(
-        lambda x, y: nn.CrossEntropyLoss()(model(x), y), optim.SGD(model.parameters(), lr=0.1)
+@pytest.mark.parametrize("dtype", ["int64", "int32"])
+def test_a_training_step_with_bad_labels_changes_nothing(dtype):
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.Dropout(0.5), nn.Flatten(), nn.Linear(10, 3)
     )
-    with pytest.raises(ValueError, match="expected labels from 0 to 2"):
-        step(LOGITS, np.full(6, 3))
+    optimizer = optim.Adam(model.parameters(), lr=0.1)
+    step = cc.train_step(lambda x, y: nn.CrossEntropyLoss()(model(x), y), optimizer)
+    x, y = LOGITS.reshape(6, 1, 1, 5), np.arange(6).astype(dtype) % 3
+    step(x, y)
+    before, count = model.state_dict(), optimizer.step_count
+    y[2] = 3
+    with pytest.raises(ValueError, match=r"expected labels from 0 to 2 .*, got 1 outside"):
+        step(x, y)
+    assert optimizer.step_count == count
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
 
 
 def test_shapes_and_dtypes_are_checked():

@@ -45,7 +45,8 @@ class Executable:
 
     def __init__(self, graph: Graph) -> None:
         builder = Builder(graph)
-        self.steps: list[Step] = sorted(builder.steps, key=lambda step: not step.setup)
+        guards = set(builder.outputs[len(graph.outputs) :])
+        self.steps: list[Step] = sorted(builder.steps, key=lambda step: _stage(step, guards))
         self.input_shapes = [tensor.shape for tensor in graph.inputs]
         self._machine = _core.Program()
         self.run_machine = self._machine.run
@@ -81,6 +82,7 @@ class Executable:
         self.plan: Plan = plan_memory(self.steps, builder.inputs, workspace.__getitem__)
         machine.set_inputs([values[slot] for slot in builder.inputs])
         machine.set_outputs([values[slot] for slot in builder.outputs])
+        machine.set_guards([values[slot] for slot in builder.outputs[self._outputs :]])
         self._place(values, bound)
         machine.finish(self.plan.arena_bytes, self.plan.persistent_bytes)
         self._bound_bytes = sum(slot.nbytes for slot in bound)
@@ -118,31 +120,32 @@ class Executable:
                 break
         if self._stateful:
             with self._lock:
-                outputs = self._run_and_count(arrays)
-        else:
-            outputs = self.run_machine(arrays)
-        if self._checks:
-            self._check(outputs)
-        return outputs
+                return self._run_and_count(arrays)
+        return self._check(self.run_machine(arrays))
 
     def _run_and_count(self, arrays: Sequence[NDArray[Any]]) -> list[Any]:
         """Run what draws random numbers or writes buffers, and say so."""
         if self.rng is not None:
             self.rng[:] = next_step()
-        outputs: list[Any] = self.run_machine(arrays)
+        outputs = self._check(self.run_machine(arrays))
         for target in self.counted:
             target.data += 1
         for target in self._changed:
             target.version += 1
         return outputs
 
-    def _check(self, outputs: list[Any]) -> None:
-        """Remove the outputs that must be 0 and raise if one is not."""
-        flags = outputs[self._outputs :]
-        del outputs[self._outputs :]
-        for flag, message in zip(flags, self._checks, strict=True):
-            if flag:
-                raise ValueError(message.format(int(flag)))
+    def _check(self, outputs: list[Any]) -> list[Any]:
+        """Return the graph's outputs; raise if a guard among the machine's is not 0.
+
+        The first such guard ended the run, so those after it were not written.
+        """
+        if self._checks:
+            flags = outputs[self._outputs :]
+            del outputs[self._outputs :]
+            for flag, message in zip(flags, self._checks, strict=True):
+                if flag:
+                    raise ValueError(message.format(int(flag)))
+        return outputs
 
     @property
     def run_steps(self) -> list[Step]:
@@ -182,3 +185,13 @@ class _Values(dict[Slot, int]):
         number: int = self._machine.add_value(slot.shape, slot.dtype, slot.layout)
         self[slot] = number
         return number
+
+
+def _stage(step: Step, guards: set[Slot]) -> int:
+    """Setup steps come first, then guards of the inputs: they end a bad run before it changes anything."""
+    if step.setup:
+        return 0
+    guards_inputs = not guards.isdisjoint(step.outputs) and all(
+        slot is None or slot.root().kind == "input" for slot in step.inputs
+    )
+    return 1 if guards_inputs else 2

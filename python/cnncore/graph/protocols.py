@@ -96,3 +96,6 @@ class OptimizerLike(Protocol):
 
     def advance(self) -> None:
         """Count one update and bring every `hyper` array up to date; called before each run."""
+
+    def retreat(self) -> None:
+        """Take the last `advance` back: the run was refused."""

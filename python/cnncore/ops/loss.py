@@ -20,8 +20,21 @@ REDUCTIONS = ("none", "mean", "sum")
 Grads = Sequence[Tensor | None]
 
 
+class CountBadLabels(Op):
+    """[target int64] -> [how many labels are neither a class nor ignored]."""
+
+    name = "count_bad_labels"
+    differentiable = False
+
+    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
+        return [((), "int64", "c")]
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        builder.node_step(node)
+
+
 class CrossEntropy(Op):
-    """[logits, target int64, class_weight?] -> [loss, log_normaliser, bad_labels]."""
+    """[logits, target int64, class_weight?] -> [loss, log_normaliser]."""
 
     name = "cross_entropy"
 
@@ -31,7 +44,6 @@ class CrossEntropy(Op):
         return [
             (shape, "float32", "channels_last"),
             (target.shape, "float32", "channels_last"),
-            ((), "int64", "c"),
         ]
 
     def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
@@ -131,11 +143,13 @@ def cross_entropy(
         "label_smoothing": float(label_smoothing),
     }
     logits = with_layout(logits, "channels_last")
-    node = emit(OPS[op], [logits, _labels(labels, logits, op), w], attrs)
+    labels = _labels(labels, logits, op)
+    settings = {"classes": logits.shape[1], "ignore_index": int(ignore_index)}
+    bad = emit(OPS["count_bad_labels"], [labels], settings).output
     known = f"0 to {logits.shape[1] - 1} (or {int(ignore_index)} to ignore)"
     message = f"[{where(op)}] expected labels from {known}, got {{}} outside"
-    current_graph().checks.append((present(node.outputs[2]), message))
-    return node.output
+    current_graph().checks.append((bad, message))
+    return emit(OPS[op], [logits, labels, w], attrs).output
 
 
 def _soft_cross_entropy(

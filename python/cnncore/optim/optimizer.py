@@ -118,6 +118,10 @@ class Optimizer:
         for index in range(len(self.param_groups)):
             self._write_hyper(index)
 
+    def retreat(self) -> None:
+        """Take the last `advance` back: its step was refused."""
+        self.step_count -= 1
+
     def _write_hyper(self, index: int) -> None:
         self._hyper[index][:] = self.hyper_values(self.param_groups[index], max(self.step_count, 1))
 
