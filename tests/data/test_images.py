@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -151,3 +152,9 @@ def test_resizing_agrees_with_pillow() -> None:
         ours = data.resize(pixels[None], size)[0]
         # Pillow's weights are 8-bit fixed point numbers, rounded after each direction.
         assert np.abs(np.asarray(theirs).astype(int) - ours).max() <= 2
+
+
+def test_formats_that_need_pillow_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(ImportError, match=r"photo.jpg: this image format needs Pillow .*cnncore\[images\]"):
+        decode(b"\xff\xd8\xff\xe0", "photo.jpg")
