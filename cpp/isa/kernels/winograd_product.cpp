@@ -17,6 +17,7 @@ constexpr int kBlock = kWinogradBlock;
 // into blocks, whose sums are added, and short ones run as two chains, for which there are registers.
 constexpr int64_t kDepth = 64;
 constexpr int64_t kShortDepth = 32;
+constexpr int64_t kChain = 14;  // tiles of the outer product
 // Tiles of a register block of each width in vectors, for one chain and for two; rows of one of the outer
 // product.
 #if defined(__AVX512F__)
@@ -130,21 +131,20 @@ void multiply_width(const WinogradProduct& args) {
 void multiply(const WinogradProduct& args) { multiply_width<1>(args); }
 
 template <int MR, int NV>
-void outer_block(const WinogradOuter& args, const float* left, const float* right, float* sum_at) {
+void outer_block(const WinogradOuter& args, int64_t tiles, const float* left, const float* right,
+                 float* sum_at, bool accumulate) {
   Vec sum[MR][NV];
 #pragma GCC unroll 16
   for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) {
-      sum[i][j] = zero();
-    }
+    for (int j = 0; j < NV; ++j) sum[i][j] = zero();
   }
   const float* b_at[NV];
 #pragma GCC unroll 4
   for (int j = 0; j < NV; ++j) {
     b_at[j] = right + j * kWidth / kBlock * args.right_block_step + j * kWidth % kBlock;
   }
-  for (int64_t tile = 0; tile < args.tiles; ++tile, left += kBlock) {
+  for (int64_t tile = 0; tile < tiles; ++tile, left += kBlock) {
     Vec b[NV];
 #pragma GCC unroll 4
     for (int j = 0; j < NV; ++j) b[j] = load(b_at[j] + tile * kBlock);
@@ -160,7 +160,7 @@ void outer_block(const WinogradOuter& args, const float* left, const float* righ
 #pragma GCC unroll 4
     for (int j = 0; j < NV; ++j) {
       float* out = sum_at + i * args.sum_row_step + j * kWidth;
-      store(out, args.accumulate ? sum[i][j] + load(out) : sum[i][j]);
+      store(out, accumulate ? sum[i][j] + load(out) : sum[i][j]);
     }
   }
 }
@@ -169,8 +169,12 @@ template <int NV>
 CNNCORE_MEMBER void outer_rows(const WinogradOuter& args, const float* left, const float* right, float* sum) {
   constexpr int kRows = kOuterRows[NV];
   for (int64_t row = 0; row < args.rows; row += kRows) {
-    outer_block<kRows, NV>(args, left + row / kBlock * args.left_block_step + row % kBlock, right,
-                           sum + row * args.sum_row_step);
+    const float* at = left + row / kBlock * args.left_block_step + row % kBlock;
+    for (int64_t tile = 0; tile < args.tiles; tile += kChain) {
+      outer_block<kRows, NV>(args, min_of(kChain, args.tiles - tile), at + tile * kBlock,
+                             right + tile * kBlock, sum + row * args.sum_row_step,
+                             args.accumulate || tile > 0);
+    }
   }
 }
 

@@ -1,0 +1,408 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Winograd convolution in all directions, by name, so whatever the rule of costs would choose.
+
+F(2x2) on small whole numbers makes no rounding error: tolerance 0. F(4x4) is held to the bound of its
+transforms everywhere and to a multiple of direct convolution's error on layers of real networks.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import reference as ref
+from cnncore import _core
+
+Array = NDArray[Any]
+
+DIRECTIONS = ("forward", "backward_data", "backward_weight")
+ALGORITHMS = ("winograd_f4", "winograd_f2")
+F4_POINTS = (0.0, 0.625, -0.625, 1.5, -1.5)
+GUARD = 37
+SLOPE = 0.25
+RMS_F4 = 2.5
+"""Most rms error of F(4x4) in units of direct convolution's, on layers of several tiles."""
+RMS_F2 = 1.2
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A 3x3 convolution of stride 1; channels are those of one group."""
+
+    batch: int
+    inputs: int
+    outputs: int
+    size: tuple[int, int]
+    begin: tuple[int, int] = (1, 1)
+    end: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return (self.batch, self.groups * self.inputs, *self.size)
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        return (self.groups * self.outputs, self.inputs, 3, 3)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        extents = (n + b + e - 2 for n, b, e in zip(self.size, self.begin, self.end, strict=True))
+        return (self.batch, self.groups * self.outputs, *extents)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        same = {"stride": (1, 1), "dilation": (1, 1)}
+        return {**same, "begin": self.begin, "end": self.end, "groups": self.groups}
+
+    def attrs(self, algorithm: str) -> dict[str, Any]:
+        return {
+            "stride": [1, 1],
+            "padding_begin": list(self.begin),
+            "padding_end": list(self.end),
+            "dilation": [1, 1],
+            "groups": self.groups,
+            **({"algorithm": algorithm} if algorithm else {}),
+        }
+
+    def choice(self, direction: str, algorithm: str = "", accuracy: str = "fast") -> dict[str, Any]:
+        attrs = self.attrs(algorithm)
+        return _core.conv_choose(direction, self.input_shape, self.weight_shape, attrs, accuracy)
+
+
+def bound_array(shape: Sequence[int], layout: str, content: Array | None = None) -> tuple[Array, Array]:
+    """An array one float off its alignment and the memory with guards that it lies in, filled with NaN."""
+    count = int(np.prod(shape))
+    memory = np.full(count + 2 * GUARD, np.nan, np.float32)
+    inner = memory[GUARD : GUARD + count]
+    if layout == "c":
+        array = inner.reshape(shape)
+    else:
+        array = np.moveaxis(inner.reshape([shape[0], *shape[2:], shape[1]]), -1, 1)
+    if content is not None:
+        array[...] = content
+    return array, memory
+
+
+def run(
+    op: str,
+    inputs: Sequence[tuple[Array, str] | None],
+    outputs: Sequence[tuple[Sequence[int], str] | None],
+    attrs: Mapping[str, Any],
+) -> list[Array]:
+    """The outputs of one step; its guards are checked."""
+    program = _core.Program()
+    places: list[list[int]] = [[], []]
+    results, memories = [], []
+    for item in inputs:
+        if item is None:
+            places[0].append(-1)
+            continue
+        array, _ = bound_array(item[0].shape, item[1], item[0])
+        places[0].append(program.add_value(array.shape, "float32", item[1]))
+        program.bind(places[0][-1], array, False)
+    for output in outputs:
+        if output is None:
+            places[1].append(-1)
+            continue
+        array, memory = bound_array(output[0], output[1])
+        places[1].append(program.add_value(array.shape, "float32", output[1]))
+        program.bind(places[1][-1], array, True)
+        results.append(array)
+        memories.append(memory)
+    step = program.add_step(op, places[0], places[1], dict(attrs))
+    program.place_workspace(step, 0)
+    program.set_inputs([])
+    program.set_outputs([])
+    program.finish(program.step_info(step)["workspace"])
+    program.run([])
+    for memory in memories:
+        assert np.isnan(memory[:GUARD]).all(), "written before the start"
+        assert np.isnan(memory[-GUARD:]).all(), "written past the end"
+    return results
+
+
+def convolve(
+    algorithm: str,
+    direction: str,
+    layer: Layer,
+    first: Array,
+    second: Array,
+    epilogue: Sequence[tuple[Array, str] | None] = (),
+    activation: str = "none",
+    extra: bool = False,
+) -> list[Array]:
+    """One direction; `extra` asks for its second output, statistics or the gradient of the bias."""
+    attrs = {**layer.attrs(algorithm), "activation": activation, "alpha": SLOPE}
+    channels = layer.weight_shape[0]
+    if direction == "backward_weight":
+        outputs = [(layer.weight_shape, "c"), ((channels,), "c") if extra else None]
+        return run(
+            "conv_backward_weight", [(first, "channels_last"), (second, "channels_last")], outputs, attrs
+        )
+    choice = layer.choice(direction, algorithm)
+    pack = {**attrs, "direction": direction, "input_shape": list(layer.input_shape)}
+    packed = run("conv_pack_weight", [(second, "c")], [((choice["packed_floats"],), "c")], pack)[0]
+    assert not np.isnan(packed).any()
+    shape = layer.output_shape if direction == "forward" else layer.input_shape
+    rows = ((choice["statistics_rows"], 3, channels), "c") if extra else None
+    inputs = [(first, "channels_last"), (packed, "c"), *epilogue]
+    attrs["weight_shape"] = list(layer.weight_shape)
+    return run(f"conv_{direction}", inputs, [(shape, "channels_last"), rows], attrs)
+
+
+def reference(direction: str, layer: Layer, first: Array, second: Array) -> Array:
+    if direction == "forward":
+        return ref.conv(first, second, **layer.settings)
+    if direction == "backward_data":
+        return ref.conv_backward_data(first, second, layer.size, **layer.settings)
+    return ref.conv_backward_weight(first, second, (3, 3), **layer.settings)
+
+
+def operands(direction: str, layer: Layer, seed: int = 0, whole: bool = False) -> tuple[Array, Array]:
+    rng = np.random.default_rng(seed)
+
+    def make(shape: tuple[int, ...]) -> Array:
+        values = rng.integers(-4, 5, shape) if whole else rng.standard_normal(shape)
+        return values.astype(np.float32)
+
+    first = layer.output_shape if direction == "backward_data" else layer.input_shape
+    second = layer.output_shape if direction == "backward_weight" else layer.weight_shape
+    return make(first), make(second)
+
+
+def f4_bound(direction: str, layer: Layer, first: Array, second: Array) -> float:
+    """What the transforms of F(4x4) may make of the rounding errors of its products' sums."""
+    if direction == "backward_weight":
+        height, width = layer.output_shape[2:]
+        length = layer.batch * -(-height // 4) * -(-width // 4)
+        growth = ref.winograd_growth(3, 4, F4_POINTS)
+    else:
+        length = layer.outputs if direction == "backward_data" else layer.inputs
+        growth = ref.winograd_growth(4, 3, F4_POINTS)
+    magnitude = length * np.abs(first).max() * np.abs(second).max()
+    return float(growth**2 * ref.dot_bound(length + 24, magnitude))
+
+
+def rms(values: Array) -> float:
+    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
+
+
+def activated(x: Array, activation: str) -> Array:
+    if activation == "relu":
+        return np.maximum(x, 0)
+    if activation == "leaky_relu":
+        return np.where(x < 0, SLOPE * x, x)
+    return np.clip(x, 0, 6) if activation == "relu6" else x
+
+
+def check_exact(layer: Layer, seed: int) -> None:
+    """F(2x2) equals the reference; F(4x4) keeps to its bound."""
+    for direction in DIRECTIONS:
+        first, second = operands(direction, layer, seed, whole=True)
+        expected = reference(direction, layer, first, second)
+        found = convolve("winograd_f2", direction, layer, first, second)[0]
+        np.testing.assert_array_equal(found, expected)
+        found = convolve("winograd_f4", direction, layer, first, second)[0]
+        assert np.abs(found - expected).max() <= f4_bound(direction, layer, first, second)
+
+
+LAYERS = {
+    "one tile": Layer(1, 16, 16, (4, 4)),
+    "one pixel": Layer(1, 9, 17, (1, 1)),
+    "one output pixel": Layer(2, 16, 8, (3, 3), (0, 0), (0, 0)),
+    "no padding": Layer(2, 12, 20, (7, 9), (0, 0), (0, 0)),
+    "full padding": Layer(2, 16, 16, (5, 6), (2, 2), (2, 2)),
+    "asymmetric padding": Layer(2, 10, 16, (6, 5), (0, 2), (1, 0)),
+    "opposite padding": Layer(2, 16, 18, (8, 8), (2, 0), (0, 2)),
+    "ragged": Layer(3, 20, 24, (13, 11)),
+    "many channels": Layer(1, 130, 70, (6, 7)),
+    "panels": Layer(1, 24, 200, (5, 5)),
+    "in place, deep": Layer(2, 144, 40, (4, 8)),
+    "few channels": Layer(2, 3, 5, (9, 8)),
+    "groups": Layer(2, 16, 24, (8, 7), groups=3),
+    "uneven groups": Layer(1, 9, 70, (5, 4), groups=2),
+    "many tiles": Layer(5, 8, 16, (30, 34)),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_whole_numbers(name: str) -> None:
+    check_exact(LAYERS[name], 0)
+
+
+@pytest.mark.parametrize("channels", [1, 4, 7, 8, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 129])
+def test_every_width(channels: int) -> None:
+    check_exact(Layer(1, channels, 12, (6, 5)), channels)
+    check_exact(Layer(1, 12, channels, (6, 5)), channels)
+
+
+@pytest.mark.parametrize("tiles", [*range(1, 31), 41, 42, 43, 57])
+def test_every_number_of_tiles(tiles: int) -> None:
+    for outputs in (8, 24, 40, 64):
+        check_exact(Layer(1, 9, outputs, (4, 4 * tiles)), tiles)
+
+
+@st.composite
+def layers(draw: st.DrawFn) -> Layer:
+    groups = draw(st.sampled_from([1, 1, 1, 2]))
+    channels = st.integers(8 if groups > 1 else 1, 40)
+    begin, end = ((draw(st.integers(0, 2)), draw(st.integers(0, 2))) for _ in range(2))
+    height, width = (draw(st.integers(max(1, 3 - b - e), 14)) for b, e in zip(begin, end, strict=True))
+    return Layer(draw(st.integers(1, 3)), draw(channels), draw(channels), (height, width), begin, end, groups)
+
+
+@given(layers(), st.integers(0, 1000))
+@settings(max_examples=40)
+def test_any_layer(layer: Layer, seed: int) -> None:
+    check_exact(layer, seed)
+
+
+@pytest.mark.parametrize("activation", ["none", "relu", "leaky_relu", "relu6"])
+@pytest.mark.parametrize(("with_bias", "with_residual"), itertools.product([False, True], repeat=2))
+@pytest.mark.parametrize("direction", ["forward", "backward_data"])
+def test_epilogue(direction: str, activation: str, with_bias: bool, with_residual: bool) -> None:
+    layer = Layer(2, 20, 36, (7, 10), (1, 1), (0, 1))
+    first, second = operands(direction, layer, whole=True)
+    plain = reference(direction, layer, first, second)
+    rng = np.random.default_rng(1)
+    bias = rng.integers(-9, 10, plain.shape[1:2]).astype(np.float32) if with_bias else None
+    residual = rng.integers(-9, 10, plain.shape).astype(np.float32) if with_residual else None
+    total = plain + (0 if bias is None else bias[:, None, None]) + (0 if residual is None else residual)
+    epilogue = [
+        None if bias is None else (bias, "c"),
+        None if residual is None else (residual, "channels_last"),
+    ]
+    found = convolve("winograd_f2", direction, layer, first, second, epilogue, activation)[0]
+    np.testing.assert_array_equal(found, activated(total, activation))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+def test_statistics(algorithm: str, offset: float) -> None:
+    """Rows of count, mean and squared deviations add up to those of the outputs before the activation."""
+    layer = Layer(7, 24, 70, (9, 14))
+    x, weight = operands("forward", layer)
+    bias = np.full(70, offset, np.float32)
+    plain = convolve(algorithm, "forward", layer, x, weight, [(bias, "c")])[0].astype(np.float64)
+    found, rows = convolve(algorithm, "forward", layer, x, weight, [(bias, "c")], "relu", extra=True)
+    np.testing.assert_array_equal(found, np.maximum(plain, 0))
+    count, mean, deviations = np.moveaxis(rows.astype(np.float64), 1, 0)
+    np.testing.assert_array_equal(count.sum(0), plain.size // 70)
+    total_mean = (count * mean).sum(0) / count.sum(0)
+    total = (deviations + count * (mean - total_mean) ** 2).sum(0)
+    scale = np.abs(plain).max()
+    assert np.abs(total_mean - plain.mean((0, 2, 3))).max() <= 4 * ref.EPS * scale + 1e-6
+    np.testing.assert_allclose(total / count.sum(0), plain.var((0, 2, 3)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_bias_gradient(algorithm: str) -> None:
+    layer = Layer(3, 16, 20, (9, 10))
+    x, grad = operands("backward_weight", layer, whole=True)
+    found = convolve(algorithm, "backward_weight", layer, x, grad, extra=True)[1]
+    np.testing.assert_array_equal(found, ref.conv_backward_bias(grad))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_nan_stays_in_its_tiles(algorithm: str) -> None:
+    """relu does not turn a NaN into 0, and images without one are not touched."""
+    layer = Layer(2, 16, 16, (12, 12))
+    x, weight = operands("forward", layer)
+    x[0, 3, 5, 5] = np.nan
+    found = convolve(algorithm, "forward", layer, x, weight, activation="relu")[0]
+    assert np.isnan(found[0, :, 4:7, 4:7]).all()
+    assert not np.isnan(found[1]).any()
+    assert np.isfinite(found[0, :, 9:, 9:]).all()
+
+
+NETWORK_LAYERS = {
+    "resnet20, layer1": Layer(8, 16, 16, (32, 32)),
+    "resnet20, layer2": Layer(8, 32, 32, (16, 16)),
+    "resnet20, layer3": Layer(16, 64, 64, (8, 8)),
+    "mnist_cnn, conv2": Layer(4, 32, 64, (26, 26), (0, 0), (0, 0)),
+    "resnet18, layer1": Layer(1, 64, 64, (56, 56)),
+    "resnet18, layer2": Layer(1, 128, 128, (28, 28)),
+    "vgg, conv4": Layer(1, 256, 256, (20, 20)),
+}
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("name", NETWORK_LAYERS)
+def test_error_beside_direct(name: str, direction: str) -> None:
+    """Activations after relu, gradients of both signs, weights of He's size."""
+    layer = NETWORK_LAYERS[name]
+    first, second = operands(direction, layer)
+    if direction != "backward_data":
+        first = np.maximum(first, 0)
+    if direction != "backward_weight":
+        second *= np.float32(np.sqrt(2 / (9 * layer.inputs)))
+    expected = reference(direction, layer, first, second)
+    direct = rms(convolve("direct", direction, layer, first, second)[0] - expected)
+    f4 = rms(convolve("winograd_f4", direction, layer, first, second)[0] - expected)
+    f2 = rms(convolve("winograd_f2", direction, layer, first, second)[0] - expected)
+    assert f4 <= RMS_F4 * direct, f"{f4 / direct:.2f} times direct's error"
+    assert f2 <= RMS_F2 * direct, f"{f2 / direct:.2f} times direct's error"
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_same_bits_on_any_number_of_threads(algorithm: str, direction: str) -> None:
+    layer = Layer(6, 40, 72, (18, 21))
+    first, second = operands(direction, layer)
+    before = _core.num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 3):
+            _core.set_num_threads(threads)
+            results.append(
+                convolve(algorithm, direction, layer, first, second, extra=direction != "backward_data")
+            )
+    finally:
+        _core.set_num_threads(before)
+    for other in results[1:]:
+        for ours, theirs in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(ours.view(np.int32), theirs.view(np.int32))
+
+
+def test_choice() -> None:
+    """Where it pays, and why not elsewhere."""
+    large = Layer(16, 64, 64, (28, 28))
+    for direction in DIRECTIONS:
+        assert large.choice(direction)["algorithm"] == "winograd_f4"
+        exact = large.choice(direction, accuracy="exact")
+        assert exact["algorithm"] == "direct"
+        assert ("winograd_f4", "accuracy is 'exact'") in exact["refused"]
+    few = Layer(1, 3, 16, (8, 8)).choice("forward")
+    assert few["algorithm"] == "direct"
+    assert dict(few["refused"])["winograd_f4"] == "too few channels or tiles to pay off"
+    assert Layer(1, 512, 512, (7, 7)).choice("forward")["algorithm"] == "winograd_f2"
+
+
+@pytest.mark.parametrize(
+    ("change", "weight_shape", "reason"),
+    [
+        ({"stride": [2, 1]}, (16, 16, 3, 3), "stride 2 != 1"),
+        ({"dilation": [1, 2]}, (16, 16, 3, 3), "dilation 2 != 1"),
+        ({"padding_end": [1, 3]}, (16, 16, 3, 3), "padding of more than 2"),
+        ({"groups": 4}, (16, 4, 3, 3), "groups of fewer than 8 channels"),
+        ({}, (16, 16, 3, 5), "the kernel is 3x5, not 3x3"),
+    ],
+)
+def test_refusals(change: dict[str, Any], weight_shape: tuple[int, ...], reason: str) -> None:
+    attrs = {**Layer(1, 16, 16, (12, 12)).attrs(""), **change}
+    for direction in DIRECTIONS:
+        found = _core.conv_choose(direction, (1, 16, 12, 12), weight_shape, attrs, "fast")
+        assert dict(found["refused"])["winograd_f4"] == reason
+        with pytest.raises(ValueError, match="does not take this problem: " + reason):
+            _core.conv_choose(
+                direction, (1, 16, 12, 12), weight_shape, {**attrs, "algorithm": "winograd_f4"}, "fast"
+            )
