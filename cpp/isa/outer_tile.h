@@ -28,7 +28,7 @@ struct OuterTileKernels {
   int nr;
   int mr;
   void (*run)(const OuterTileArgs& args);
-  /// sum[column] += the column's values over all rows; sequential in the rows.
+  /// sum[column] += the column's values over all rows, in an order that depends on their number only.
   void (*column_sums)(const float* values, std::int64_t rows, std::int64_t columns, std::int64_t stride,
                       float* sum);
 };

@@ -81,7 +81,8 @@ TapGeometry::TapGeometry(const ConvLoop& loop, std::int64_t pitch) : channels(lo
   }
   image_stride = step;
   // The innermost axis with several taps, when each tap starts where the channels of the one before it end.
-  for (std::size_t a = 3; a-- > 0;) {
+  // The tile has a faster way with taps of a single float.
+  for (std::size_t a = 3; a-- > 0 && channels > 1;) {
     if (loop.axis[a].taps == 1) continue;
     if (loop.axis[a].tap_step * stride[a] == channels) merged = static_cast<int>(a);
     break;

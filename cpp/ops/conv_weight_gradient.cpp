@@ -160,7 +160,8 @@ void DirectWeightGradient::plan() {
   in.channels = p.group_in();
   out.channels = p.group_out();
   const std::int64_t visits = p.taps() * ceil_div(rows_, tile.mr);  // of a right panel
-  const bool pack_right = visits > 2;
+  // A single panel of ungrouped channels is as good as packed.
+  const bool pack_right = visits > 2 && (p.groups > 1 || columns_ > tile.nr);
   if (input_right_) {
     in.view = InputView(input, grid_, p.in_channels, padded || pack_right,
                         std::min<std::int64_t>(tile.nr, columns_));

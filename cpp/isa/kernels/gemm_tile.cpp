@@ -44,7 +44,11 @@ struct Tile {
     const float* row[MR];
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) row[i] = args.input + row_offset[i];
-    for (int64_t tap = 0; tap < args.taps; ++tap) {
+    if (args.depth == 1) {  // one input channel: a loop inside this one would cost more than its products
+      for (int64_t tap = 0; tap < args.taps; ++tap)
+        step(row, args.tap_offset[tap], args.panel + args.tap_row[tap] * (NV * kLanes), part[0]);
+    }
+    for (int64_t tap = 0; tap < args.taps && args.depth > 1; ++tap) {
       int64_t k = args.tap_offset[tap];
       const float* panel = args.panel + args.tap_row[tap] * (NV * kLanes);
       const int64_t end = k + args.depth;

@@ -38,12 +38,35 @@ struct Tile {
     }
   }
 
+  static CNNCORE_MEMBER void clear(V (&sum)[MR][NV]) {
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; ++j) sum[i][j] = L::set1(0.0f);
+    }
+  }
+
   static CNNCORE_MEMBER void add_segments(const OuterTileArgs& args, int64_t row, int64_t tail,
                                           V (&sum)[MR][NV]) {
+    // A few sums alone cannot hide the FMA's latency: every other pixel then has sums of its own.
+    constexpr bool kTwo = MR * NV <= 8;
+    V other[MR][NV];
+    if (kTwo) clear(other);
     for (int64_t segment = 0; segment < args.segments; ++segment) {
       const float* left = args.left + row + args.left_offset[segment];
       const float* right = args.right + args.right_offset[segment];
-      for (int64_t i = 0; i < args.length; ++i) {
+      int64_t i = 0;
+      for (; kTwo && i + 2 <= args.length; i += 2) {
+        __builtin_prefetch(left + kAhead * args.left_step);
+        pixel(left, right, tail, sum);
+        left += args.left_step;
+        right += args.right_step;
+        __builtin_prefetch(left + kAhead * args.left_step);
+        pixel(left, right, tail, other);
+        left += args.left_step;
+        right += args.right_step;
+      }
+      for (; i < args.length; ++i) {
         __builtin_prefetch(left + kAhead * args.left_step);
         __builtin_prefetch(left + kAhead * args.left_step + MR - 1);
         pixel(left, right, tail, sum);
@@ -51,15 +74,18 @@ struct Tile {
         right += args.right_step;
       }
     }
+    if (kTwo) {
+#pragma GCC unroll 16
+      for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 4
+        for (int j = 0; j < NV; ++j) sum[i][j] = sum[i][j] + other[i][j];
+      }
+    }
   }
 
   static void run(const OuterTileArgs& args, int64_t row) {
     V sum[MR][NV];
-#pragma GCC unroll 16
-    for (int i = 0; i < MR; ++i) {
-#pragma GCC unroll 4
-      for (int j = 0; j < NV; ++j) sum[i][j] = L::set1(0.0f);
-    }
+    clear(sum);
     const int64_t tail = args.columns - (NV - 1) * kLanes;
     if (tail == kLanes) {
       add_segments(args, row, kLanes, sum);
@@ -120,9 +146,15 @@ void outer_tile(const OuterTileArgs& args) {
 void column_sums(const float* values, int64_t rows, int64_t columns, int64_t stride, float* sum) {
   for (int64_t column = 0; column < columns; column += kWidth) {
     const int64_t left = columns - column;
-    Vec total = load_upto(sum + column, left);
-    for (int64_t row = 0; row < rows; ++row) total = total + load_upto(values + row * stride + column, left);
-    store_upto(sum + column, total, left);
+    const float* p = values + column;
+    Vec total[4] = {load_upto(sum + column, left), zero(), zero(), zero()};
+    int64_t row = 0;
+    for (; row + 4 <= rows; row += 4, p += 4 * stride) {
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) total[i] = total[i] + load_upto(p + i * stride, left);
+    }
+    for (; row < rows; ++row, p += stride) total[0] = total[0] + load_upto(p, left);
+    store_upto(sum + column, (total[0] + total[1]) + (total[2] + total[3]), left);
   }
 }
 
