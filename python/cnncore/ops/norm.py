@@ -76,7 +76,10 @@ class BatchNormApply(Op):
         active = node.attrs["activation"] != "none"
         attrs = {**node.attrs, "wanted": (needs[3], needs[4], needs[5])}
         inputs = [with_layout(present(grads[0]), "channels_last"), x, mean, invstd, weight]
-        inputs.append(node.output if active else None)
+        if active and node.inputs[5] is None:
+            inputs += [None, node.inputs[4]]  # the mask follows from x and bias: one tensor less to read
+        else:
+            inputs += [node.output if active else None, None]
         back = emit(OPS["batch_norm_backward"], inputs, attrs)
         grad_residual = back.outputs[3] if active else grads[0]
         return [back.outputs[0], None, None, *back.outputs[1:3], grad_residual if needs[5] else None]
@@ -93,7 +96,10 @@ class BatchNormApply(Op):
 
 
 class BatchNormBackward(Op):
-    """[grad, x, mean, invstd, weight?, y?] -> [grad_input, grad_weight?, grad_bias?, grad_residual?]."""
+    """[grad, x, mean, invstd, weight?, y?, bias?] -> [grad_input, grad_weight?, grad_bias?, grad_residual?].
+
+    The activation's mask comes from y or, without a residual, from x, weight and bias.
+    """
 
     name = "batch_norm_backward"
 
