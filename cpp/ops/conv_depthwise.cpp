@@ -229,7 +229,14 @@ class DepthwiseWeightGradient : public Step {
   Rows rows_;
 };
 
-std::int64_t packed_floats(const ConvProblem& p) { return p.taps() * p.groups; }
+/// At least 1: where stride and padding keep all taps off the input, backward-data has none.
+template <ConvDirection kDirection>
+std::int64_t packed_floats(const ConvProblem& p) {
+  std::int64_t floats = 0;
+  for (const auto& loop : loops_of(p, kDirection)) floats += loop.taps() * loop.groups;
+  return std::max<std::int64_t>(1, floats);
+}
+
 std::int64_t nothing(const ConvProblem&) { return 0; }
 std::int64_t statistics_rows(const ConvProblem& p) { return task_count(Rows(forward_loop(p))); }
 
@@ -251,13 +258,13 @@ std::unique_ptr<Step> make_weight_gradient(const ConvProblem& p, const ConvEpilo
 
 ConvAlgorithm depthwise_forward() {
   constexpr auto kDirection = ConvDirection::forward;
-  return {"depthwise",           kDirection,           refuse, packed_floats, statistics_rows,
+  return {"depthwise",           kDirection,           refuse, packed_floats<kDirection>, statistics_rows,
           make_pack<kDirection>, make_conv<kDirection>};
 }
 
 ConvAlgorithm depthwise_backward_data() {
   constexpr auto kDirection = ConvDirection::backward_data;
-  return {"depthwise",           kDirection,           refuse, packed_floats, nothing,
+  return {"depthwise",           kDirection,           refuse, packed_floats<kDirection>, nothing,
           make_pack<kDirection>, make_conv<kDirection>};
 }
 

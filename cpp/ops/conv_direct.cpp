@@ -77,11 +77,12 @@ class DirectConv : public Step {
   std::vector<ConvLoopPlan> plans_;
 };
 
+/// At least 1: where stride and padding keep all taps off the input, backward-data has none.
 template <ConvDirection kDirection>
 std::int64_t packed_floats(const ConvProblem& p) {
   std::int64_t floats = 0;
   for (const auto& loop : loops_of(p, kDirection)) floats += loop.groups * packed_group_floats(loop);
-  return floats;
+  return std::max<std::int64_t>(1, floats);
 }
 
 template <ConvDirection kDirection>

@@ -147,7 +147,6 @@ def packed(case: Case, direction: str, weight: Array) -> Tensor:
         "algorithm": choice["algorithm"],
     }
     run("conv_pack_weight", [Tensor(weight.shape, "c", weight)], [result], attrs)
-    assert not np.isnan(result.array).any()
     return result
 
 
@@ -279,6 +278,8 @@ CASES = {
     "1-D": Case(2, 9, 20, (31,), (4,), (2,), (1,), (3,), (2,)),
     "3-D": Case(2, 5, 18, (5, 4, 6), (3, 2, 3), (2, 1, 1), (1, 0, 1), (1, 1, 2), (1, 2, 1)),
     "3-D depthwise": Case(1, 1, 1, (4, 5, 6), (3, 3, 3), (1, 2, 1), (1, 1, 1), (1, 1, 1), groups=17),
+    "unreached input": Case(2, 3, 4, (1, 2), (1, 1), (2, 3), (1, 1), (0, 0)),
+    "unreached input, depthwise": Case(1, 1, 1, (1, 1), (1, 1), (2, 2), (1, 1), groups=20),
     "long reduction": Case(3, 1100, 66, (2, 3), (1, 1)),
     "long reduction over taps": Case(1, 300, 40, (4, 4), (3, 3), begin=(1, 1), end=(1, 1)),
     "many chunks": Case(6, 8, 24, (40, 40), (3, 3), begin=(1, 1), end=(1, 1)),
