@@ -15,6 +15,7 @@
 #include "isa/peak.h"
 #include "isa/pool.h"
 #include "isa/reduce.h"
+#include "isa/scatter.h"
 #include "isa/softmax.h"
 #include "isa/winograd.h"
 
@@ -30,6 +31,7 @@ struct KernelTable {
   OuterTileKernels outer_tile;
   WinogradKernels winograd;
   DepthwiseKernels depthwise;
+  ScatterKernels scatter;
   PoolKernels pool;
   NormKernels norm;
   ElementwiseKernels elementwise;

@@ -16,9 +16,10 @@ const std::vector<ConvAlgorithm>& algorithms() {
       depthwise_forward(),           winograd_f4_forward(),
       winograd_f2_forward(),         direct_forward(),
       depthwise_backward_data(),     winograd_f4_backward_data(),
-      winograd_f2_backward_data(),   direct_backward_data(),
-      depthwise_backward_weight(),   winograd_f4_backward_weight(),
-      winograd_f2_backward_weight(), direct_backward_weight(),
+      winograd_f2_backward_data(),   scatter_backward_data(),
+      direct_backward_data(),        depthwise_backward_weight(),
+      winograd_f4_backward_weight(), winograd_f2_backward_weight(),
+      direct_backward_weight(),
   };
   return list;
 }

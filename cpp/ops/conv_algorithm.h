@@ -24,8 +24,8 @@ struct ConvEpilogue {
 struct ConvAlgorithm {
   const char* name;
   ConvDirection direction;
-  /// Why the problem is not taken; empty when it is. Without an accuracy (the algorithm was asked for by name)
-  /// only what it cannot do counts, not what does not pay.
+  /// Why the problem is not taken; empty when it is. Without an accuracy (the algorithm was asked for by
+  /// name) only what it cannot do counts, not what does not pay.
   std::string (*refuse)(const ConvProblem& problem, const std::string& accuracy);
   std::int64_t (*packed_floats)(const ConvProblem& problem);
   std::int64_t (*statistics_rows)(const ConvProblem& problem);
@@ -47,6 +47,7 @@ ConvAlgorithm winograd_f4_backward_data();
 ConvAlgorithm winograd_f2_backward_data();
 ConvAlgorithm winograd_f4_backward_weight();
 ConvAlgorithm winograd_f2_backward_weight();
+ConvAlgorithm scatter_backward_data();
 ConvAlgorithm depthwise_forward();
 ConvAlgorithm depthwise_backward_data();
 ConvAlgorithm depthwise_backward_weight();

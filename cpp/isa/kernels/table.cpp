@@ -12,6 +12,7 @@ GemmTileKernels gemm_tile_kernels();
 OuterTileKernels outer_tile_kernels();
 WinogradKernels winograd_kernels();
 DepthwiseKernels depthwise_kernels();
+ScatterKernels scatter_kernels();
 PoolKernels pool_kernels();
 NormKernels norm_kernels();
 ElementwiseKernels elementwise_kernels();
@@ -29,6 +30,7 @@ KernelTable kernel_table() {
           outer_tile_kernels(),
           winograd_kernels(),
           depthwise_kernels(),
+          scatter_kernels(),
           pool_kernels(),
           norm_kernels(),
           elementwise_kernels(),

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: Apache-2.0
+// Backward-data by scattering: grad_output pixels times the weight of all taps at once on the GEMM tile, then
+// each product added to the pixels of grad_input that its tap reaches. Few input channels fill vectors only
+// together with the taps, and no product with padding is made.
+#include <algorithm>
+#include <cstring>
+
+#include "core/parallel.h"
+#include "isa/kernel_table.h"
+#include "ops/conv_algorithm.h"
+#include "ops/conv_geometry.h"
+
+namespace cnncore {
+namespace {
+
+constexpr std::int64_t kProductFloats = 16 * 1024;  // products of a chunk: written once, read once
+constexpr std::int64_t kRowProductFloats = 64 * 1024;
+constexpr std::int64_t kBandFloats = 32 * 1024;  // the part of grad_input that a task adds up
+constexpr std::int64_t kDepth = 512;             // output channels whose panel stays in the second cache
+constexpr std::int64_t kTasks = 16;
+// Vector operations of storing a vector of products and adding it, which count like as many multiplications.
+constexpr double kAddCost = 5.0;
+constexpr double kClearlyFewer = 0.8;
+
+/// A single spatial axis, or two, with no width.
+bool without_width(const ConvProblem& p) {
+  return p.input[2] == 1 && p.kernel[2] == 1 && p.output[2] == 1 && p.padding_begin[2] == 0;
+}
+
+/// Rows and columns of an image; without a width, height becomes the columns, whose taps are contiguous.
+struct Plane {
+  std::int64_t images, height, width, out_height, out_width;
+  std::int64_t kernel_height, kernel_width;
+  std::int64_t stride_height, stride_width, dilation_height, dilation_width;
+  std::int64_t top, left;  // padding
+
+  explicit Plane(const ConvProblem& p) {
+    const std::size_t h = without_width(p) ? 0 : 1;
+    const std::size_t w = h + 1;
+    images = without_width(p) ? p.batch : p.batch * p.input[0];
+    height = p.input[h], width = p.input[w];
+    out_height = p.output[h], out_width = p.output[w];
+    kernel_height = p.kernel[h], kernel_width = p.kernel[w];
+    stride_height = p.stride[h], stride_width = p.stride[w];
+    dilation_height = p.dilation[h], dilation_width = p.dilation[w];
+    top = p.padding_begin[h], left = p.padding_begin[w];
+  }
+  std::int64_t reach() const { return (kernel_height - 1) * dilation_height + 1; }
+};
+
+/// Columns of the product: runs of contiguous floats of grad_input, one for each kernel row or, with gaps
+/// between its taps, for each tap.
+struct Runs {
+  std::int64_t length, in_row, pitch;
+
+  Runs(const ConvProblem& p, const Plane& plane) {
+    const bool whole_row = plane.dilation_width == 1;
+    length = p.group_in() * (whole_row ? plane.kernel_width : 1);
+    in_row = whole_row ? 1 : plane.kernel_width;
+    // Runs that start on a vector are read faster, where it costs no vector of products.
+    const std::int64_t width = kernels().width;
+    const std::int64_t count = plane.kernel_height * in_row;
+    const std::int64_t aligned = round_up(length, width);
+    pitch = count * aligned == round_up(count * length, width) ? aligned : length;
+  }
+  std::int64_t columns(const Plane& plane) const { return plane.kernel_height * in_row * pitch; }
+};
+
+/// Floats of one reduction step of all panels.
+std::int64_t packed_columns(std::int64_t columns) {
+  const auto& tile = kernels().gemm_tile;
+  const std::int64_t full = (columns - 1) / tile.nr * tile.nr;
+  return full + tile.panel_width(columns - full);
+}
+
+std::int64_t packed_floats(const ConvProblem& p) {
+  const Plane plane(p);
+  return p.groups * p.group_out() * packed_columns(Runs(p, plane).columns(plane));
+}
+
+/// Rows of grad_input that one task owns, and the rows of grad_output that reach them.
+struct Band {
+  std::int64_t begin, end, out_begin, out_end;
+};
+
+std::vector<Band> make_bands(const ConvProblem& p, const Plane& plane) {
+  const std::int64_t row_floats = plane.width * p.group_in();
+  const std::int64_t fit = std::max<std::int64_t>(1, kBandFloats / row_floats);
+  // More bands than fit the cache only to have enough tasks, and not so low that most rows are made twice.
+  const std::int64_t wanted = ceil_div(kTasks, plane.images * p.groups);
+  const std::int64_t parallel = std::min(wanted, plane.height / (2 * plane.reach()));
+  const std::int64_t count = std::max({std::int64_t{1}, parallel, ceil_div(plane.height, fit)});
+  const std::int64_t size = ceil_div(plane.height, std::min(count, plane.height));
+  std::vector<Band> bands;
+  for (std::int64_t begin = 0; begin < plane.height; begin += size) {
+    Band band{begin, std::min(begin + size, plane.height), 0, 0};
+    const std::int64_t first = band.begin + plane.top - (plane.reach() - 1);
+    const std::int64_t last = band.end - 1 + plane.top;
+    band.out_begin = std::min(plane.out_height, first <= 0 ? 0 : ceil_div(first, plane.stride_height));
+    band.out_end = std::clamp(last / plane.stride_height + 1, band.out_begin, plane.out_height);
+    bands.push_back(band);
+  }
+  return bands;
+}
+
+/// grad_output rows whose products are made together, and where they are added.
+struct Chunk {
+  std::int64_t out_begin, rows;
+  std::vector<std::int64_t> target_offset, first_term, term_offset;
+};
+
+class ScatterPack : public Step {
+ public:
+  explicit ScatterPack(const ConvProblem& p) : problem_(p), plane_(p), runs_(p, plane_) {}
+
+  void run(const StepArgs& args) const override {
+    const std::int64_t nr = kernels().gemm_tile.nr;
+    const std::int64_t columns = runs_.columns(plane_);
+    const std::int64_t panels = ceil_div(columns, nr);
+    const std::int64_t depth = problem_.group_out();
+    const std::int64_t group_floats = depth * packed_columns(columns);
+    const double work = static_cast<double>(problem_.groups * group_floats);
+    parallel_for(problem_.groups * panels, work, [&](std::int64_t task, int) {
+      const std::int64_t column = task % panels * nr;
+      const std::int64_t group = task / panels;
+      pack(args.input(0) + group * depth * problem_.group_in() * problem_.taps(), column,
+           std::min(nr, columns - column), args.output(0) + group * group_floats + column * depth);
+    });
+  }
+
+ private:
+  void pack(const float* weight, std::int64_t column, std::int64_t columns, float* panel) const {
+    const std::int64_t channels = problem_.group_in();
+    const std::int64_t taps = problem_.taps();
+    const std::int64_t width = kernels().gemm_tile.panel_width(columns);
+    const std::int64_t taps_in_run = runs_.length / channels;
+    for (std::int64_t c = 0; c < width; ++c) {
+      const std::int64_t run = (column + c) / runs_.pitch;
+      const std::int64_t inside = (column + c) % runs_.pitch;
+      const bool padding = c >= columns || inside >= runs_.length;
+      const float* from = weight + inside % channels * taps + run * taps_in_run + inside / channels;
+      for (std::int64_t o = 0; o < problem_.group_out(); ++o)
+        panel[o * width + c] = padding ? 0.0f : from[o * channels * taps];
+    }
+  }
+
+  ConvProblem problem_;
+  Plane plane_;
+  Runs runs_;
+};
+
+class ScatterBackwardData : public Step {
+ public:
+  ScatterBackwardData(const ConvProblem& p, const ConvEpilogue& epilogue)
+      : problem_(p), epilogue_(epilogue), plane_(p), runs_(p, plane_), bands_(make_bands(p, plane_)) {
+    plan();
+  }
+
+  void run(const StepArgs& args) const override {
+    const auto bands = static_cast<std::int64_t>(bands_.size());
+    const double work = problem_.flops() / 2.0 / kernels().width;
+    parallel_for(plane_.images * problem_.groups * bands, work, [&](std::int64_t task, int thread) {
+      run_band(args, static_cast<std::size_t>(task % bands), task / bands % problem_.groups,
+               task / bands / problem_.groups, args.scratch_of(thread));
+    });
+  }
+  std::size_t scratch_bytes() const override {
+    return static_cast<std::size_t>(buffer_floats_ + product_floats_) * sizeof(float);
+  }
+  std::string algorithm() const override { return "scatter"; }
+  double flops() const override { return problem_.flops(); }
+
+ private:
+  void plan();
+  Chunk make_chunk(const Band& band, std::int64_t out_begin, std::int64_t rows) const;
+  void run_band(const StepArgs& args, std::size_t index, std::int64_t group, std::int64_t image,
+                float* scratch) const;
+  void begin_rows(const StepArgs& args, std::int64_t rows, std::int64_t first_pixel, std::int64_t group,
+                  float* buffer) const;
+  void make_products(const float* grad_output, const float* packed, std::int64_t pixels,
+                     float* products) const;
+  void finish_rows(const float* buffer, std::int64_t rows, float* output) const;
+
+  ConvProblem problem_;
+  ConvEpilogue epilogue_;
+  Plane plane_;
+  Runs runs_;
+  std::vector<Band> bands_;
+  std::vector<std::vector<Chunk>> chunks_;  // of each band
+  std::vector<std::int64_t> pixel_offset_, product_offset_;
+  std::int64_t product_pitch_ = 0;
+  std::int64_t row_floats_ = 0;   // of the buffer: rows with margins that hold what falls into padding
+  std::int64_t left_floats_ = 0;  // of the left margin
+  std::int64_t buffer_floats_ = 0, product_floats_ = 0;
+};
+
+void ScatterBackwardData::plan() {
+  const std::int64_t channels = problem_.group_in();
+  const std::int64_t taps_width = (plane_.kernel_width - 1) * plane_.dilation_width + 1;
+  const std::int64_t reached = (plane_.out_width - 1) * plane_.stride_width + taps_width;
+  row_floats_ = std::max(reached, plane_.left + plane_.width) * channels;
+  left_floats_ = plane_.left * channels;
+  std::int64_t highest = 0;
+  for (const Band& band : bands_) highest = std::max(highest, band.end - band.begin);
+  buffer_floats_ = round_up(highest * row_floats_ + kernels().width, 16);
+
+  product_pitch_ = packed_columns(runs_.columns(plane_));
+  if (product_pitch_ % 256 == 0)
+    product_pitch_ += 16;  // rows 1 KiB apart meet in few sets of the first cache
+  const std::int64_t row_products = plane_.out_width * product_pitch_;
+  const std::int64_t rows = std::clamp<std::int64_t>(kProductFloats / row_products, 1, plane_.out_height);
+  product_floats_ = round_up(rows * row_products, 16);
+  for (std::int64_t pixel = 0; pixel < rows * plane_.out_width; ++pixel) {
+    pixel_offset_.push_back(pixel * problem_.out_channels);
+    product_offset_.push_back(pixel * product_pitch_);
+  }
+  for (const Band& band : bands_) {
+    const std::int64_t pieces = ceil_div(band.out_end - band.out_begin, rows);
+    const std::int64_t size = pieces > 0 ? ceil_div(band.out_end - band.out_begin, pieces) : 1;
+    chunks_.emplace_back();
+    for (std::int64_t row = band.out_begin; row < band.out_end; row += size)
+      chunks_.back().push_back(make_chunk(band, row, std::min(size, band.out_end - row)));
+  }
+}
+
+Chunk ScatterBackwardData::make_chunk(const Band& band, std::int64_t out_begin, std::int64_t rows) const {
+  Chunk chunk{out_begin, rows, {}, {0}, {}};
+  const std::int64_t run_step = plane_.dilation_width * problem_.group_in();
+  for (std::int64_t row = band.begin; row < band.end; ++row) {
+    for (std::int64_t run = 0; run < runs_.in_row; ++run) {
+      for (std::int64_t i = 0; i < rows; ++i) {
+        const std::int64_t distance = row + plane_.top - (out_begin + i) * plane_.stride_height;
+        const std::int64_t tap = distance / plane_.dilation_height;
+        if (distance < 0 || distance % plane_.dilation_height != 0 || tap >= plane_.kernel_height) continue;
+        chunk.term_offset.push_back(i * plane_.out_width * product_pitch_ +
+                                    (tap * runs_.in_row + run) * runs_.pitch);
+      }
+      const auto terms = static_cast<std::int64_t>(chunk.term_offset.size());
+      if (terms == chunk.first_term.back()) continue;
+      chunk.target_offset.push_back((row - band.begin) * row_floats_ + run * run_step);
+      chunk.first_term.push_back(terms);
+    }
+  }
+  return chunk;
+}
+
+/// What products are added to: zero, or bias and residual.
+void ScatterBackwardData::begin_rows(const StepArgs& args, std::int64_t rows, std::int64_t first_pixel,
+                                     std::int64_t group, float* buffer) const {
+  std::memset(buffer, 0, static_cast<std::size_t>(buffer_floats_) * sizeof(float));
+  if (!epilogue_.bias && !epilogue_.residual) return;
+  const std::int64_t channels = problem_.group_in();
+  for (std::int64_t pixel = 0; pixel < rows * plane_.width; ++pixel) {
+    float* to = buffer + pixel / plane_.width * row_floats_ + left_floats_ + pixel % plane_.width * channels;
+    const std::int64_t at = (first_pixel + pixel) * problem_.in_channels + group * channels;
+    for (std::int64_t c = 0; c < channels; ++c) {
+      if (epilogue_.bias) to[c] = args.input(2)[group * channels + c];
+      if (epilogue_.residual) to[c] += args.input(3)[at + c];
+    }
+  }
+}
+
+void ScatterBackwardData::make_products(const float* grad_output, const float* packed, std::int64_t pixels,
+                                        float* products) const {
+  const auto& tile = kernels().gemm_tile;
+  const std::int64_t columns = runs_.columns(plane_);
+  const std::int64_t depth = problem_.group_out();
+  const std::int64_t no_offset = 0;
+  GemmTileArgs call;
+  call.row_offset = pixel_offset_.data();
+  call.output_offset = product_offset_.data();
+  call.rows = pixels;
+  call.tap_offset = &no_offset;
+  for (std::int64_t k = 0; k < depth; k += kDepth) {
+    call.input = grad_output + k;
+    call.depth = std::min(kDepth, depth - k);
+    call.accumulate = k > 0;
+    for (std::int64_t column = 0; column < columns; column += tile.nr) {
+      call.columns = std::min<std::int64_t>(tile.nr, columns - column);
+      call.panel = packed + column * depth + k * tile.panel_width(call.columns);
+      call.output = products + column;
+      tile.run(call);
+    }
+  }
+}
+
+void ScatterBackwardData::finish_rows(const float* buffer, std::int64_t rows, float* output) const {
+  const std::int64_t channels = problem_.group_in();
+  const std::int64_t pieces = problem_.groups == 1 ? 1 : plane_.width;
+  const std::int64_t piece = plane_.width / pieces * channels;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const float* from = buffer + row * row_floats_ + left_floats_;
+    float* to = output + row * plane_.width * problem_.in_channels;
+    for (std::int64_t i = 0; i < pieces; ++i) {
+      kernels().scatter.store_row(from + i * piece, piece, epilogue_.activation, epilogue_.alpha,
+                                  to + i * problem_.in_channels);
+    }
+  }
+}
+
+void ScatterBackwardData::run_band(const StepArgs& args, std::size_t index, std::int64_t group,
+                                   std::int64_t image, float* scratch) const {
+  const Band& band = bands_[index];
+  const std::int64_t rows = band.end - band.begin;
+  const std::int64_t first_pixel = (image * plane_.height + band.begin) * plane_.width;
+  const std::int64_t first_out = image * plane_.out_height * plane_.out_width;
+  float* buffer = scratch;
+  float* products = scratch + buffer_floats_;
+  begin_rows(args, rows, first_pixel, group, buffer);
+
+  AddRunsArgs add;
+  add.source = products;
+  add.source_step = product_pitch_;
+  add.target = buffer;
+  add.target_step = plane_.stride_width * problem_.group_in();
+  add.positions = plane_.out_width;
+  add.length = runs_.length;
+  const float* packed = args.input(1) + group * problem_.group_out() * packed_columns(runs_.columns(plane_));
+  for (const Chunk& chunk : chunks_[index]) {
+    const std::int64_t pixel = first_out + chunk.out_begin * plane_.out_width;
+    make_products(args.input(0) + pixel * problem_.out_channels + group * problem_.group_out(), packed,
+                  chunk.rows * plane_.out_width, products);
+    add.runs = static_cast<std::int64_t>(chunk.target_offset.size());
+    add.target_offset = chunk.target_offset.data();
+    add.first_term = chunk.first_term.data();
+    add.term_offset = chunk.term_offset.data();
+    kernels().scatter.add_runs(add);
+  }
+  finish_rows(buffer, rows,
+              args.output(0) + first_pixel * problem_.in_channels + group * problem_.group_in());
+}
+
+/// Vector operations of the direct algorithm: every pixel of grad_input meets every tap of its phase, padding
+/// too, with the group's input channels in vectors of their own.
+double direct_cost(const ConvProblem& p) {
+  const auto& tile = kernels().gemm_tile;
+  double pixels = 0.0;
+  for (const auto& loop : backward_data_loops(p)) pixels += static_cast<double>(loop.pixels() * loop.taps());
+  const std::int64_t full = (p.group_in() - 1) / tile.nr * tile.nr;
+  const std::int64_t lanes = full + tile.panel_width(p.group_in() - full);
+  return pixels * static_cast<double>(p.groups * p.group_out() * lanes) / kernels().width;
+}
+
+/// Those of this algorithm: every pixel of grad_output, twice where bands meet, with all taps side by side.
+double scatter_cost(const ConvProblem& p) {
+  const Plane plane(p);
+  std::int64_t rows = 0;
+  for (const Band& band : make_bands(p, plane)) rows += band.out_end - band.out_begin;
+  const double pixels = static_cast<double>(plane.images * p.groups * rows * plane.out_width);
+  const auto vectors = static_cast<double>(packed_columns(Runs(p, plane).columns(plane))) / kernels().width;
+  return pixels * vectors * (static_cast<double>(p.group_out()) + kAddCost);
+}
+
+std::string refuse(const ConvProblem& p, const std::string& accuracy) {
+  const bool flat = p.kernel[0] == 1 && p.stride[0] == 1 && p.padding_begin[0] == 0 && p.padding_end[0] == 0;
+  if (!flat && !without_width(p)) return "the kernel has depth";
+  if (accuracy.empty()) return {};
+  const Plane plane(p);
+  if (plane.out_width * packed_columns(Runs(p, plane).columns(plane)) > kRowProductFloats)
+    return "the products of a row do not fit the second cache";
+  if (scatter_cost(p) > kClearlyFewer * direct_cost(p))
+    return "not clearly fewer vector operations than direct";
+  return {};
+}
+
+std::int64_t no_statistics(const ConvProblem&) { return 0; }
+std::unique_ptr<Step> make_pack(const ConvProblem& p) { return std::make_unique<ScatterPack>(p); }
+std::unique_ptr<Step> make(const ConvProblem& p, const ConvEpilogue& epilogue) {
+  return std::make_unique<ScatterBackwardData>(p, epilogue);
+}
+
+}  // namespace
+
+ConvAlgorithm scatter_backward_data() {
+  return {"scatter", ConvDirection::backward_data, refuse, packed_floats, no_statistics, make_pack, make};
+}
+
+}  // namespace cnncore
