@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import sys
@@ -96,8 +97,25 @@ def test_resnet50s_shapes_are_those_of_the_file() -> None:
     listed = shapes.read_csv(BENCHMARKS / "shapes" / "resnet50.csv")
     assert listed == shapes.resnet50(batch=16)
     assert sum(problem.count for problem in listed) == 53
-    per_image = sum(problem.count * problem.flops for problem in listed) / 16
+    unpadded = [dataclasses.replace(problem, **whole_windows(problem)) for problem in listed]
+    per_image = sum(problem.count * problem.flops for problem in unpadded) / 16
     assert per_image == pytest.approx(8.17e9, rel=0.001)
+
+
+def whole_windows(problem: shapes.ConvProblem) -> dict[str, Any]:
+    """An input that has its padding built in, so that every product counts."""
+    sides = zip(problem.input, problem.pad_begin, problem.pad_end, strict=True)
+    return {"input": tuple(map(sum, sides)), "pad_begin": (0, 0), "pad_end": (0, 0)}
+
+
+def test_products_with_padding_do_not_count() -> None:
+    problem = shapes.ConvProblem("", "", 2, 1, 3, 5, (7, 1), (3, 1), (1, 1), (1, 0), (1, 0), (1, 1))
+    assert problem.output == (7, 1)
+    # 7 positions of 3 taps, less one tap at either end.
+    assert problem.flops == 2 * 2 * 5 * 3 * 19
+    strided = dataclasses.replace(problem, stride=(2, 1), dilation=(2, 1), pad_begin=(2, 0), pad_end=(2, 0))
+    # Taps at -2, 0, 2 around 0, 2, 4, 6: one is outside at the first and one at the last.
+    assert strided.flops == 2 * 2 * 5 * 3 * 10
 
 
 def test_a_file_that_contradicts_itself_is_refused(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ class LayerResult:
 
     @property
     def gflops(self) -> float:
-        """Rate of the fastest call, in operations of direct convolution."""
+        """Rate of the fastest call, in operations of direct convolution without those on padding."""
         return self.problem.flops / self.timing.minimum / 1e9
 
     @property
