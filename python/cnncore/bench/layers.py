@@ -117,7 +117,7 @@ def step(problem: ConvProblem, direction: str, accuracy: str) -> tuple[Callable[
     All memory is touched before the first timed call, and nothing is allocated by it.
     """
     program = _core.Program()
-    attrs: dict[str, object] = dict(problem.attrs())
+    attrs: dict[str, int | float | str | Sequence[int] | Sequence[float]] = {**problem.attrs()}
     choice = _core.conv_choose(
         direction, problem.input_shape, problem.weight_shape, problem.attrs(), accuracy
     )
