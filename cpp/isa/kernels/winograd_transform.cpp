@@ -72,6 +72,20 @@ CNNCORE_MEMBER void transform_tile(const Read& read, int64_t point_step, float*&
   if constexpr (G + 1 < F::kGroups) transform_tile<F, T, G + 1>(read, point_step, out);
 }
 
+/// Fetches what the tile below adds to a tile's pixels: the hardware does not foresee a row of tiles.
+template <class F, class T>
+CNNCORE_MEMBER void fetch_below(const float* const (&row)[T::kRead], int64_t channel, int64_t pitch,
+                                int64_t row_pitch) {
+  constexpr int kShared = T::kRead - F::kTile;
+#pragma GCC unroll 4
+  for (int r = kShared; r < T::kRead; ++r) {
+#pragma GCC unroll 4
+    for (int c = kShared / 2; c < kShared / 2 + F::kTile; ++c) {
+      __builtin_prefetch(row[r] + F::kTile * row_pitch + c * pitch + channel);
+    }
+  }
+}
+
 template <class F, class T>
 void gather(const WinogradGather& args) {
   const WinogradImages& images = args.images;
@@ -86,11 +100,13 @@ void gather(const WinogradGather& args) {
       row[r] =
           inside ? args.pixels + ((at.image * images.height + y + r) * images.width + x) * pitch : args.zeros;
     }
+    const bool has_below = y + T::kRead - 1 + F::kTile < images.height;
     const bool whole = x >= 0 && x + T::kRead <= images.width;
     for (int64_t channel = 0; channel < args.channels; channel += kWidth) {
       const int64_t left = min_of(args.channels - channel, kWidth);
       float* out = args.values + channel / kWinogradBlock * args.block_step + tile * kWinogradBlock +
                    channel % kWinogradBlock;
+      if (has_below) fetch_below<F, T>(row, channel, pitch, images.width * pitch);
       if (whole && left == kWidth) {
         const auto read = [&](int r, int c) CNNCORE_FLATTEN { return load(row[r] + c * pitch + channel); };
         transform_tile<F, T, 0>(read, args.point_step, out);
