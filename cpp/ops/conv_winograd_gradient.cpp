@@ -22,7 +22,7 @@ constexpr std::int64_t kBlockFloats = 128 * 1024;
 constexpr std::int64_t kLeastTiles = 28;  // the sums of a point pass once for each block
 constexpr std::int64_t kMostTiles = 28;   // sums of more lose accuracy
 constexpr std::int64_t kTasks = 16;
-constexpr std::int64_t kLeastSplitTiles = 96;  // the transform back is a small part of a split of these
+constexpr std::int64_t kLeastSplitTiles = 64;  // the transform back is a small part of a split of these
 constexpr std::int64_t kAddFloats = 4096;
 
 class WinogradWeightGradientStep : public Step {
