@@ -271,6 +271,7 @@ void ScatterBackwardData::make_products(const float* grad_output, const float* p
   call.output_offset = product_offset_.data();
   call.rows = pixels;
   call.tap_offset = &no_offset;
+  call.tap_row = &no_offset;
   for (std::int64_t k = 0; k < depth; k += kDepth) {
     call.input = grad_output + k;
     call.depth = std::min(kDepth, depth - k);
