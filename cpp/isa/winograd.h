@@ -88,6 +88,7 @@ struct WinogradProduct {
   std::int64_t left_point_step = 0;
   std::int64_t left_block_step = 0;
   const float* panel = nullptr;  // [point][depth][columns in whole vectors]
+  std::int64_t panel_point_step = 0;
   float* result = nullptr;
   std::int64_t result_point_step = 0;
   std::int64_t result_block_step = 0;

@@ -47,12 +47,14 @@ class WinogradPlan {
     return round_up(std::min<std::int64_t>(kernel.nr, geometry.out_channels - panel * kernel.nr),
                     kernels().width);
   }
-  std::int64_t group_floats() const {
-    const std::int64_t columns = (panels - 1) * kernels().winograd.nr + width(panels - 1);
-    return transforms.points * geometry.in_channels * columns;
+  std::int64_t panel_point_step(std::int64_t panel) const {
+    return winograd_matrix_step(geometry.in_channels * width(panel));
   }
   std::int64_t panel_offset(std::int64_t panel) const {
-    return transforms.points * geometry.in_channels * panel * kernels().winograd.nr;
+    return panel * transforms.points * panel_point_step(0);
+  }
+  std::int64_t group_floats() const {
+    return panel_offset(panels - 1) + transforms.points * panel_point_step(panels - 1);
   }
   std::int64_t zero_floats() const { return round_up(6 * geometry.input.pitch, kWinogradBlock); }
   std::int64_t scratch_floats() const {
@@ -113,7 +115,7 @@ class WinogradPack : public Step {
       call.width = plan_.width(panel);
       call.values =
           args.output(0) + group * plan_.group_floats() + plan_.panel_offset(panel) + first_row * call.width;
-      call.point_step = g.in_channels * call.width;
+      call.point_step = plan_.panel_point_step(panel);
       plan_.transforms.weight(call);
     });
   }
@@ -194,6 +196,7 @@ class WinogradConv : public Step {
     for (std::int64_t panel = first_panel; panel < end_panel; ++panel) {
       product.columns = std::min<std::int64_t>(kernel.nr, g.out_channels - panel * kernel.nr);
       product.panel = packed + plan_.panel_offset(panel);
+      product.panel_point_step = plan_.panel_point_step(panel);
       kernel.multiply(product);
       const std::int64_t channel = group * g.out_channels + panel * kernel.nr;
       scatter.channels = product.columns;

@@ -33,6 +33,9 @@ std::string winograd_refuse(const ConvProblem& problem, ConvDirection direction,
 /// so that the points of a tile do not share one set of the first cache.
 std::int64_t winograd_point_step(std::int64_t blocks, std::int64_t tiles);
 
+/// The same for matrices of weights.
+inline constexpr std::int64_t winograd_matrix_step(std::int64_t floats) { return floats + kWinogradBlock; }
+
 inline constexpr std::int64_t winograd_block_step(std::int64_t tiles) {
   return (tiles + kWinogradSpareTiles) * kWinogradBlock;
 }

@@ -23,6 +23,10 @@ constexpr std::int64_t kLeastTiles = 28;  // the sums of a point pass once for e
 constexpr std::int64_t kMostTiles = 28;   // sums of more lose accuracy
 constexpr std::int64_t kTasks = 16;
 constexpr std::int64_t kLeastSplitTiles = 64;  // the transform back is a small part of a split of these
+constexpr std::int64_t kShortSumTiles = 128;
+constexpr std::int64_t kMostSplits = 64;
+constexpr std::int64_t kPartialFloats = 512 * 1024;
+constexpr std::int64_t kGroup = 8;  // splits that are added before the groups are
 constexpr std::int64_t kAddFloats = 4096;
 
 class WinogradWeightGradientStep : public Step {
@@ -40,6 +44,7 @@ class WinogradWeightGradientStep : public Step {
       cut(g.in_channels, block, row_blocks_, rows_);
       cut(g.out_channels, block, column_blocks_, columns_);
       splits_ = std::clamp<std::int64_t>(ceil_div(kTasks, blocks()), 1, most);
+      splits_ = std::max(splits_, accurate_splits());
       block /= 2;
     } while (blocks() * splits_ < kLeastTasks && block >= kLeastBlock);
     block_tiles_ =
@@ -64,8 +69,7 @@ class WinogradWeightGradientStep : public Step {
       const double additions = static_cast<double>(splits_ * floats) / kernels().width;
       parallel_for(ceil_div(floats, kAddFloats), additions, [&](std::int64_t task, int) {
         const std::int64_t begin = task * kAddFloats;
-        kernels().outer_tile.column_sums(partial + begin, splits_ - 1, std::min(kAddFloats, floats - begin),
-                                         floats, grad_weight + begin);
+        add_splits(partial + begin, std::min(kAddFloats, floats - begin), grad_weight + begin);
       });
     }
     if (has_bias_) conv_bias_gradient(problem_, args.input(1), partial, args.output(1));
@@ -96,7 +100,22 @@ class WinogradWeightGradientStep : public Step {
   std::int64_t zero_floats() const {
     return round_up(6 * std::max(geometry_.input.pitch, geometry_.output.pitch), kWinogradBlock);
   }
-  std::int64_t sum_floats() const { return transforms_.points * rows_ * columns_; }
+  /// Splits that shorten the sums where their gradients are small.
+  std::int64_t accurate_splits() const {
+    return std::min({kMostSplits, kPartialFloats / weight_floats(), geometry_.tiles / kShortSumTiles});
+  }
+  /// Adds columns of all splits but the first, which is in `sum`, in groups.
+  void add_splits(float* partial, std::int64_t columns, float* sum) const {
+    const auto add = kernels().outer_tile.column_sums;
+    const std::int64_t floats = weight_floats();
+    add(partial, std::min(kGroup, splits_) - 1, columns, floats, sum);
+    for (std::int64_t first = kGroup; first < splits_; first += kGroup) {
+      float* head = partial + (first - 1) * floats;
+      add(head + floats, std::min(kGroup, splits_ - first) - 1, columns, floats, head);
+      add(head, 1, columns, floats, sum);
+    }
+  }
+  std::int64_t sum_floats() const { return transforms_.points * winograd_matrix_step(rows_ * columns_); }
 
   void run_task(std::int64_t block, std::int64_t split, const StepArgs& args, float* scratch,
                 float* target) const {
@@ -132,7 +151,7 @@ class WinogradWeightGradientStep : public Step {
     outer.right_point_step = right_step_;
     outer.right_block_step = grad.block_step;
     outer.sum = grad.values + transforms_.points * right_step_;
-    outer.sum_point_step = rows_ * columns_;
+    outer.sum_point_step = winograd_matrix_step(rows_ * columns_);
     outer.sum_row_step = columns_;
     const std::int64_t end = g.tiles * (split + 1) / splits_;
     for (std::int64_t tile = g.tiles * split / splits_; tile < end; tile += block_tiles_) {

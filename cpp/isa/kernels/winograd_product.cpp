@@ -113,7 +113,7 @@ void multiply_width(const WinogradProduct& args) {
   }
   Product block = {0, args.left_block_step, args.result_block_step, false};
   for (int64_t point = 0; point < args.points; ++point) {
-    const float* panel = args.panel + point * args.depth * NV * kWidth;
+    const float* panel = args.panel + point * args.panel_point_step;
     float* result = args.result + point * args.result_point_step;
     for (int64_t k = 0; k < args.depth; k += kDepth) {
       const float* left = args.left + point * args.left_point_step + k / kBlock * args.left_block_step;
