@@ -19,7 +19,7 @@ constexpr std::int64_t kBandFloats = 32 * 1024;  // the part of grad_input that 
 constexpr std::int64_t kDepth = 512;             // output channels whose panel stays in the second cache
 constexpr std::int64_t kTasks = 16;
 // Vector operations of storing a vector of products and adding it, which count like as many multiplications.
-constexpr double kAddCost = 5.0;
+constexpr double kAddCost = 8.0;
 constexpr double kClearlyFewer = 0.8;
 
 /// A single spatial axis, or two, with no width.
@@ -270,8 +270,7 @@ void ScatterBackwardData::make_products(const float* grad_output, const float* p
   call.row_offset = pixel_offset_.data();
   call.output_offset = product_offset_.data();
   call.rows = pixels;
-  call.tap_offset = &no_offset;
-  call.tap_row = &no_offset;
+  call.tap_offset = call.tap_row = &no_offset;
   for (std::int64_t k = 0; k < depth; k += kDepth) {
     call.input = grad_output + k;
     call.depth = std::min(kDepth, depth - k);

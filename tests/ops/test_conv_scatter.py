@@ -84,7 +84,8 @@ class Case:
 
     def expected(self, grad: Array, weight: Array) -> Array:
         """The reference's result."""
-        return ref.conv_backward_data(grad, weight, self.size, **self.settings())
+        found: Array = ref.conv_backward_data(grad, weight, self.size, **self.settings())
+        return found
 
 
 def guarded(shape: Sequence[int]) -> tuple[Array, Array]:
@@ -143,7 +144,7 @@ def backward_data(
     program.set_outputs([])
     program.finish(program.step_info(step)["workspace"])
     program.run([])
-    found = result.copy()
+    found: Array = result.copy()
     result[...] = np.nan
     assert np.isnan(memory).all(), "written outside the result"
     return found
@@ -282,6 +283,7 @@ def test_it_is_taken_when_it_needs_clearly_fewer_vector_operations() -> None:
     for case in (
         Case(8, 64, 64, (14, 14), (3, 3), begin=(1, 1), end=(1, 1)),
         Case(8, 3, 64, (14, 14), (1, 1)),
+        Case(8, 1, 2, (14, 14), (3, 3), begin=(1, 1), end=(1, 1), groups=32),
     ):
         choice = case.choose()
         assert choice["algorithm"] == "direct"
