@@ -131,29 +131,43 @@ class DepthwiseConv : public Step {
       : epilogue_(epilogue), flops_(p.flops()) {
     require(!epilogue.statistics || epilogue.activation == Activation::none,
             "statistics of a depthwise convolution need activation 'none'");
-    for (const auto& loop : loops_of(p, direction)) rows_.emplace_back(loop);
+    std::int64_t packed = 0;
+    for (const auto& loop : loops_of(p, direction)) {
+      phases_.push_back({Rows(loop), packed});
+      packed += loop.taps() * loop.groups;
+      work_ += phases_.back().rows.work();
+    }
   }
 
   void run(const StepArgs& args) const override {
-    const float* packed = args.input(1);
-    for (const auto& rows : rows_) {
-      const std::int64_t step = rows_of_task(rows);
-      parallel_for(task_count(rows), rows.work(), [&](std::int64_t task, int) {
-        const std::int64_t end = std::min(rows.total, (task + 1) * step);
-        for (std::int64_t row = task * step; row < end; ++row) run_row(rows, row, packed, args);
-        if (epilogue_.statistics) {
-          const std::int64_t pixels = (end - task * step) * rows.loop.axis[2].count;
-          kernels().depthwise.statistics(args.output(0) + rows.output_offset(task * step), pixels, rows.pitch,
-                                         args.output(1) + task * 3 * rows.pitch, rows.pitch);
+    const Rows& first = phases_.front().rows;  // no phase has more rows
+    const std::int64_t step = rows_of_task(first);
+    parallel_for(task_count(first), work_, [&](std::int64_t task, int) {
+      const std::int64_t end = std::min(first.total, (task + 1) * step);
+      // Row by row, the phases fill the same rows of the result.
+      for (std::int64_t row = task * step; row < end; ++row) {
+        for (const auto& phase : phases_) {
+          if (row < phase.rows.total) run_row(phase, row, args);
         }
-      });
-      packed += rows.loop.taps() * rows.pitch;
-    }
+      }
+      if (epilogue_.statistics) {
+        const std::int64_t pixels = (end - task * step) * first.loop.axis[2].count;
+        kernels().depthwise.statistics(args.output(0) + first.output_offset(task * step), pixels, first.pitch,
+                                       args.output(1) + task * 3 * first.pitch, first.pitch);
+      }
+    });
   }
   double flops() const override { return flops_; }
 
  private:
-  void run_row(const Rows& rows, std::int64_t index, const float* packed, const StepArgs& args) const {
+  struct Phase {
+    Rows rows;
+    std::int64_t packed;  // where its weight starts
+  };
+
+  void run_row(const Phase& phase, std::int64_t index, const StepArgs& args) const {
+    const Rows& rows = phase.rows;
+    const float* packed = args.input(1) + phase.packed;
     const float* row[kMaxRows];
     const float* weight[kMaxRows];
     std::int64_t tap[kMaxRows];
@@ -175,7 +189,8 @@ class DepthwiseConv : public Step {
 
   ConvEpilogue epilogue_;
   double flops_;
-  std::vector<Rows> rows_;
+  double work_ = 0.0;
+  std::vector<Phase> phases_;
 };
 
 class DepthwiseWeightGradient : public Step {

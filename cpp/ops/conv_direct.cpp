@@ -2,6 +2,7 @@
 // Direct convolution, forward and backward-data: dense loops on the GEMM tile. It takes every problem.
 #include <algorithm>
 
+#include "core/parallel.h"
 #include "ops/conv_algorithm.h"
 #include "ops/conv_loop.h"
 #include "ops/conv_pack.h"
@@ -48,7 +49,13 @@ class DirectConv : public Step {
  public:
   DirectConv(const ConvProblem& p, ConvDirection direction, const ConvEpilogue& epilogue)
       : epilogue_(epilogue), flops_(p.flops()) {
-    for (const auto& loop : loops_of(p, direction)) plans_.emplace_back(loop);
+    std::int64_t packed = 0;
+    for (const auto& loop : loops_of(p, direction)) {
+      phases_.push_back({ConvLoopPlan(loop), packed});
+      packed += phases_.back().plan.packed_floats();
+      work_ += phases_.back().plan.work();
+    }
+    list_tasks();
   }
 
   void run(const StepArgs& args) const override {
@@ -59,10 +66,12 @@ class DirectConv : public Step {
     if (epilogue_.residual) memory.residual = args.input(3);
     memory.output = args.output(0);
     if (epilogue_.statistics) memory.statistics = args.output(1);
-    for (const auto& plan : plans_) {
-      plan.run(memory, epilogue_, args);
-      memory.packed += plan.packed_floats();
-    }
+    parallel_for(static_cast<std::int64_t>(tasks_.size()), work_, [&](std::int64_t i, int thread) {
+      const Task& task = tasks_[static_cast<std::size_t>(i)];
+      ConvLoopMemory own = memory;
+      own.packed += phases_[task.phase].packed;
+      phases_[task.phase].plan.run_task(task.number, own, epilogue_, args.scratch_of(thread));
+    });
   }
 
   std::size_t scratch_bytes() const override {
@@ -72,9 +81,32 @@ class DirectConv : public Step {
   double flops() const override { return flops_; }
 
  private:
+  struct Phase {
+    ConvLoopPlan plan;
+    std::int64_t packed;  // where its weight starts
+  };
+  struct Task {
+    std::size_t phase;
+    std::int64_t number;
+  };
+
+  /// Tasks of all phases by their place in the result: phases fill pixels between each other's.
+  void list_tasks() {
+    for (std::size_t phase = 0; phase < phases_.size(); ++phase) {
+      for (std::int64_t i = 0; i < phases_[phase].plan.tasks(); ++i) tasks_.push_back({phase, i});
+    }
+    const auto place = [this](const Task& task) {
+      return static_cast<double>(task.number) / static_cast<double>(phases_[task.phase].plan.tasks());
+    };
+    std::stable_sort(tasks_.begin(), tasks_.end(),
+                     [&](const Task& a, const Task& b) { return place(a) < place(b); });
+  }
+
   ConvEpilogue epilogue_;
   double flops_;
-  std::vector<ConvLoopPlan> plans_;
+  double work_ = 0.0;
+  std::vector<Phase> phases_;
+  std::vector<Task> tasks_;
 };
 
 /// At least 1: where stride and padding keep all taps off the input, backward-data has none.

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <map>
 
-#include "core/parallel.h"
 #include "isa/kernel_table.h"
 #include "ops/conv_pack.h"
 
@@ -144,13 +143,7 @@ std::int64_t ConvLoopPlan::chunk_count(const ConvLoop& loop) {
 
 std::int64_t ConvLoopPlan::scratch_floats() { return 3 * kernels().gemm_tile.nr; }
 
-void ConvLoopPlan::run(const ConvLoopMemory& memory, const ConvEpilogue& epilogue,
-                       const StepArgs& args) const {
-  const std::int64_t tasks = grid_.chunks() * loop_.groups * ceil_div(panels_, panels_per_task_);
-  parallel_for(tasks, loop_work(loop_), [&](std::int64_t task, int thread) {
-    run_task(task, memory, epilogue, args.scratch_of(thread));
-  });
-}
+double ConvLoopPlan::work() const { return loop_work(loop_); }
 
 void ConvLoopPlan::run_task(std::int64_t task, const ConvLoopMemory& memory, const ConvEpilogue& epilogue,
                             float* scratch) const {

@@ -30,7 +30,11 @@ class ConvLoopPlan {
   /// Chunks of a loop, which are the rows of its statistics.
   static std::int64_t chunk_count(const ConvLoop& loop);
   static std::int64_t scratch_floats();  // of a thread, when statistics are taken
-  void run(const ConvLoopMemory& memory, const ConvEpilogue& epilogue, const StepArgs& args) const;
+  std::int64_t tasks() const { return grid_.chunks() * loop_.groups * ceil_div(panels_, panels_per_task_); }
+  double work() const;  // vector operations of all tasks
+  /// `scratch` is used for statistics only.
+  void run_task(std::int64_t task, const ConvLoopMemory& memory, const ConvEpilogue& epilogue,
+                float* scratch) const;
 
  private:
   /// The part of the reduction of one class of pixels that falls into one block.
@@ -52,8 +56,6 @@ class ConvLoopPlan {
   void plan_blocks();
   void plan_tables();
   void plan_calls(Table& table) const;
-  void run_task(std::int64_t task, const ConvLoopMemory& memory, const ConvEpilogue& epilogue,
-                float* scratch) const;
 
   ConvLoop loop_;
   std::int64_t in_pitch_;
