@@ -88,7 +88,7 @@ class WinogradPlan {
 class WinogradPack : public Step {
  public:
   WinogradPack(const ConvProblem& p, ConvDirection direction, int tile)
-      : plan_(p, direction, tile), direction_(direction) {}
+      : plan_(p, direction, tile), direction_(direction), tile_(tile) {}
 
   void run(const StepArgs& args) const override {
     const auto& g = plan_.geometry;
@@ -119,10 +119,12 @@ class WinogradPack : public Step {
       plan_.transforms.weight(call);
     });
   }
+  std::string algorithm() const override { return winograd_name(tile_); }
 
  private:
   WinogradPlan plan_;
   ConvDirection direction_;
+  int tile_;
 };
 
 class WinogradConv : public Step {
@@ -142,7 +144,7 @@ class WinogradConv : public Step {
   std::size_t scratch_bytes() const override {
     return static_cast<std::size_t>(plan_.scratch_floats()) * sizeof(float);
   }
-  std::string algorithm() const override { return tile_ == 4 ? "winograd_f4" : "winograd_f2"; }
+  std::string algorithm() const override { return winograd_name(tile_); }
   double flops() const override { return flops_; }
 
  private:
@@ -217,7 +219,7 @@ class WinogradConv : public Step {
 template <ConvDirection kDirection, int kTile>
 ConvAlgorithm algorithm() {
   ConvAlgorithm a{};
-  a.name = kTile == 4 ? "winograd_f4" : "winograd_f2";
+  a.name = winograd_name(kTile);
   a.direction = kDirection;
   a.refuse = [](const ConvProblem& p, const std::string& accuracy) {
     return winograd_refuse(p, kDirection, kTile, accuracy);

@@ -24,6 +24,7 @@ struct WinogradGeometry {
 };
 
 const WinogradTransforms& winograd_transforms(int tile);
+inline constexpr const char* winograd_name(int tile) { return tile == 4 ? "winograd_f4" : "winograd_f2"; }
 
 /// Why F(tile x tile, 3x3) does not take the problem; empty when it does.
 std::string winograd_refuse(const ConvProblem& problem, ConvDirection direction, int tile,

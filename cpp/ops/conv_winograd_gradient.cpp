@@ -84,7 +84,7 @@ class WinogradWeightGradientStep : public Step {
                                     sum_floats()) *
            sizeof(float);
   }
-  std::string algorithm() const override { return tile_ == 4 ? "winograd_f4" : "winograd_f2"; }
+  std::string algorithm() const override { return winograd_name(tile_); }
   double flops() const override { return problem_.flops(); }
 
  private:
@@ -188,7 +188,7 @@ class WinogradWeightGradientStep : public Step {
 template <int kTile>
 ConvAlgorithm algorithm() {
   ConvAlgorithm a{};
-  a.name = kTile == 4 ? "winograd_f4" : "winograd_f2";
+  a.name = winograd_name(kTile);
   a.direction = ConvDirection::backward_weight;
   a.refuse = [](const ConvProblem& p, const std::string& accuracy) {
     return winograd_refuse(p, ConvDirection::backward_weight, kTile, accuracy);

@@ -21,11 +21,18 @@ constexpr Costs kF4 = {205.0, 125.0, 24.0};
 constexpr Costs kF2 = {80.0, 45.0, 12.0};
 constexpr double kDirectWeight = 24.0;  // direct gradients: a filter's sums to their places
 constexpr double kStart = 3000.0;       // of a step with its stages and tasks
-// Weights beyond a second cache come from the third or from memory, once for a problem of few tiles.
+// Weights beyond a second cache come from the third, and larger ones from memory, once for a problem of few
+// tiles.
 constexpr double kNearBytes = 512.0 * 1024.0;
+constexpr double kFarBytes = 8.0 * 1024.0 * 1024.0;
 constexpr double kBytesPerCycle = 8.0;
+constexpr double kFarBytesPerCycle = 4.0;
 
-double transfer(double floats) { return std::max(0.0, 4.0 * floats - kNearBytes) / kBytesPerCycle; }
+double transfer(double floats) {
+  const double bytes = 4.0 * floats;
+  return std::max(0.0, std::min(bytes, kFarBytes) - kNearBytes) / kBytesPerCycle +
+         std::max(0.0, bytes - kFarBytes) / kFarBytesPerCycle;
+}
 double vectors(std::int64_t channels) { return static_cast<double>(ceil_div(channels, kWinogradBlock)); }
 
 double winograd_cost(const ConvProblem& p, ConvDirection direction, int tile) {
@@ -45,16 +52,26 @@ double winograd_cost(const ConvProblem& p, ConvDirection direction, int tile) {
   return kStart + static_cast<double>(g.groups) * (tiles + weight + passes * transfer(points * filters));
 }
 
+/// Pairs of an output coordinate and a tap that meet the input: direct convolution does no others.
+std::int64_t inner_taps(const ConvProblem& p, std::size_t axis) {
+  std::int64_t pairs = 0;
+  for (std::int64_t tap = 0; tap < 3; ++tap) {
+    const std::int64_t first = std::max<std::int64_t>(0, p.padding_begin[axis] - tap);
+    const std::int64_t end = std::min(p.output[axis], p.input[axis] + p.padding_begin[axis] - tap);
+    pairs += std::max<std::int64_t>(0, end - first);
+  }
+  return pairs;
+}
+
 double direct_cost(const ConvProblem& p, ConvDirection direction) {
   const WinogradGeometry g(p, direction, 2);
   const auto filters = static_cast<double>(g.in_channels * g.out_channels);
   // Half a vector costs half.
   const double columns = g.out_channels <= kWinogradBlock / 2 ? 0.5 : vectors(g.out_channels);
-  const auto pixels =
-      static_cast<double>(direction == ConvDirection::backward_data ? p.input_pixels() : p.output_pixels());
+  const auto taps = static_cast<double>(p.batch * p.input[0] * inner_taps(p, 1) * inner_taps(p, 2));
   const double weight = direction == ConvDirection::backward_weight ? kDirectWeight * filters : 0.0;
   return static_cast<double>(g.groups) *
-         (9.0 * pixels * static_cast<double>(g.in_channels) * columns + weight + transfer(9.0 * filters));
+         (taps * static_cast<double>(g.in_channels) * columns + weight + transfer(9.0 * filters));
 }
 
 /// What the algorithm cannot do at all.
