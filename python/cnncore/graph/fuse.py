@@ -17,10 +17,10 @@ from .simplify import remove_dead
 from .tensor import Graph, Node, Tensor, layout_matters, present
 from .trace import at, building, emit
 
-RESIDUAL = {"conv_forward": 3, "batch_norm_apply": 5, "conv_backward_data": 2}
+RESIDUAL = {"conv_forward": 3, "batch_norm_apply": 5, "conv_backward_data": 3}
 """Operations that can add a tensor to their result, and the position of that input."""
 
-ACTIVATING = ("conv_forward", "batch_norm_apply")
+ACTIVATING = ("conv_forward", "batch_norm_apply", "conv_backward_data")
 """Operations that can apply an activation to their result."""
 
 
@@ -87,7 +87,7 @@ def _add(fusion: _Fusion, node: Node, result: Tensor | None, other: Tensor | Non
     if before is None or result is None or other is None or result is other:
         return False
     place = RESIDUAL[before.op.name]
-    if before.attrs.get("activation", "none") != "none" or before.inputs[place] is not None:
+    if before.attrs["activation"] != "none" or before.inputs[place] is not None:
         return False
     if result.shape != other.shape or (other.layout != result.layout and layout_matters(other.shape)):
         return False
@@ -121,7 +121,7 @@ def _statistics(fusion: _Fusion, node: Node) -> bool:
 def _batch_norm(fusion: _Fusion, node: Node) -> bool:
     """In inference, batch norm after a convolution is a scaling of its weight and a shift of its bias."""
     x, mean, invstd, gamma, beta, residual = node.inputs
-    before = fusion.producer(x, ("conv_forward",))
+    before = fusion.producer(x, ("conv_forward", "conv_backward_data"))
     if before is None or node.attrs["training"] or residual is not None:
         return False
     if before.attrs["activation"] != "none" or before.inputs[3] is not None:
@@ -133,13 +133,22 @@ def _batch_norm(fusion: _Fusion, node: Node) -> bool:
     weight, mean, invstd = present(weight), present(mean), present(invstd)
     with at(before.path):
         scale = invstd if gamma is None else elementwise("mul", gamma, invstd)
-        column = reshape_to(scale, weight.shape[:1] + (1,) * (weight.ndim - 1))
-        scaled = elementwise("mul", weight, column)
+        scaled = _scaled(weight, scale, before)
         center = mean if bias is None else elementwise("sub", mean, bias)
         shift = elementwise("neg", elementwise("mul", center, scale))
         if beta is not None:
             shift = elementwise("add", beta, shift)
     return fusion.replace(node, before, [source, scaled, shift, None])
+
+
+def _scaled(weight: Tensor, scale: Tensor, convolution: Node) -> Tensor:
+    """Multiply the filters of each output channel by its entry of `scale`."""
+    if convolution.op.name == "conv_forward":
+        return elementwise("mul", weight, reshape_to(scale, weight.shape[:1] + (1,) * (weight.ndim - 1)))
+    # A transposed convolution's weight is (in, out / groups, *kernel), its groups one after the other.
+    groups, (inputs, outputs) = convolution.attrs["groups"], weight.shape[:2]
+    blocks = reshape_to(weight, (groups, inputs // groups, outputs, prod(weight.shape[2:])))
+    return reshape_to(elementwise("mul", blocks, reshape_to(scale, (groups, 1, outputs, 1))), weight.shape)
 
 
 def _max_pool(fusion: _Fusion, node: Node) -> bool:

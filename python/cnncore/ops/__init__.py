@@ -25,6 +25,7 @@ from .arithmetic import (
     where,
 )
 from .conv import conv2d
+from .conv_transpose import conv_transpose2d
 from .dropout import dropout
 from .elementwise import Elementwise as _Elementwise  # noqa: F401  (the operation, not a function)
 from .linear import linear, matmul
@@ -48,6 +49,7 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "concat",
     "conv2d",
+    "conv_transpose2d",
     "cross_entropy",
     "div",
     "dropout",

@@ -65,7 +65,10 @@ class ConvForward(Op):
 
 
 class ConvBackwardData(Op):
-    """[grad_output, weight, residual?] -> [grad_input + residual]. attrs: geometry, input_shape."""
+    """[grad_output, weight, bias?, residual?] -> [activation(grad_input + bias + residual)].
+
+    attrs: geometry, activation, alpha, input_shape. It is also the transposed convolution.
+    """
 
     name = "conv_backward_data"
 
@@ -75,23 +78,25 @@ class ConvBackwardData(Op):
     def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
         grad_output, weight = _two(node.inputs)
         grad = with_layout(present(grads[0]), "channels_last")
-        again = convolve(grad, weight, None, node.attrs) if needs[0] else None
-        grad_weight = None
+        grad_bias = again = grad_weight = None
+        if node.attrs["activation"] != "none":
+            grad, grad_bias = activation_backward(grad, node.output, node.attrs, needs[2])
+        elif needs[2]:
+            grad_bias = reduce("sum", grad, (0, *range(2, grad.ndim)))
+        if needs[0]:
+            again = convolve(grad, weight, None, node.attrs)
         if needs[1]:
             grad_weight, _ = backward_weight(grad, grad_output, weight.shape, node.attrs, False)
-        return [again, grad_weight, grad]
+        return [again, grad_weight, grad_bias, grad if needs[3] else None]
 
     def lower(self, node: Node, builder: Builder) -> None:
         grad, weight = _two(node.inputs)
         shape = node.attrs["input_shape"]
         choice = choose("backward_data", shape, weight.shape, node.attrs)
-        attrs = geometry(node.attrs)
-        attrs.update(weight_shape=list(weight.shape), algorithm=choice["algorithm"])
+        attrs = {**node.attrs, "weight_shape": list(weight.shape), "algorithm": choice["algorithm"]}
+        attrs.pop("input_shape")
         packed = pack(builder, "backward_data", weight, shape, node.attrs, choice)
-        inputs = [builder.slot(grad), packed]
-        residual = node.input(2)
-        if residual is not None:
-            inputs += [None, builder.slot(residual)]
+        inputs = [builder.slot(grad), packed, *builder.slots(node.inputs[2:])]
         builder.step(node.op.name, inputs, builder.slots(node.outputs), attrs, refused=choice["refused"])
 
 
@@ -149,12 +154,13 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, attrs: dict[str, An
     return emit(OPS["conv_forward"], inputs, attrs).output
 
 
-def backward_data(grad: Tensor, weight: Tensor, input_shape: Shape, attrs: dict[str, Any]) -> Tensor:
-    """Add the gradient of a convolution by its input."""
-    settings = {**geometry(attrs), "input_shape": input_shape}
-    return emit(
-        OPS["conv_backward_data"], [with_layout(grad, "channels_last"), weight, None], settings
-    ).output
+def backward_data(
+    grad: Tensor, weight: Tensor, input_shape: Shape, attrs: dict[str, Any], bias: Tensor | None = None
+) -> Tensor:
+    """Add the gradient of a convolution by its input; with `bias`, a transposed convolution."""
+    settings = {**geometry(attrs), "activation": "none", "alpha": 0.0, "input_shape": input_shape}
+    inputs = [with_layout(grad, "channels_last"), with_layout(weight, "c"), bias, None]
+    return emit(OPS["conv_backward_data"], inputs, settings).output
 
 
 def backward_weight(
@@ -246,7 +252,8 @@ def padding_sides(
     return both, both
 
 
-def _groups(groups: Any, op: str) -> int:
+def group_count(groups: Any, op: str) -> int:
+    """Return `groups` as an int of at least 1."""
     if not isinstance(groups, (int, np.integer)) or isinstance(groups, bool):
         raise dtype_error(op, f"expected groups to be an int, got {groups!r}")
     if groups < 1:
@@ -290,7 +297,7 @@ def conv(
         raise shape_error(
             op, f"expected weight (out channels, in channels / groups, *kernel), got shape {w.shape}"
         )
-    groups = _groups(groups, op)
+    groups = group_count(groups, op)
     _check_channels(x, w, b, groups, op)
     stride, dilation = integers(stride, rank, "stride", op), integers(dilation, rank, "dilation", op)
     begin, end = padding_sides(padding, w.shape[2:], stride, dilation, op)
