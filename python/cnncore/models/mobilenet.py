@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MobileNetV2, by Sandler et al. (2018), "Inverted residuals and linear bottlenecks"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import nn, ops
+
+_STAGES = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+"""Expansion, channels, blocks and stride of the first block of each stage."""
+
+
+class InvertedResidual(nn.Module):
+    """1x1 expansion (unless by 1), 3x3 depthwise, 1x1 projection; with a shortcut where shapes allow it."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = in_channels * expansion
+        layers: list[nn.Module] = []
+        if expansion != 1:
+            layers.append(_conv_bn_relu6(in_channels, hidden, 1))
+        layers += [
+            _conv_bn_relu6(hidden, hidden, 3, stride, groups=hidden),
+            nn.Conv2d(hidden, channels, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        ]
+        self.conv = nn.Sequential(*layers)
+        self.has_shortcut = stride == 1 and in_channels == channels
+
+    def forward(self, x: Any) -> Any:
+        y = self.conv(x)
+        return x + y if self.has_shortcut else y
+
+
+class MobileNetV2(nn.Module):
+    """Seventeen inverted residual blocks between a 3x3 and a 1x1 convolution.
+
+    Args:
+        classes: number of outputs.
+        in_channels: channels of the images.
+        width_mult: factor for the channels of all layers.
+        round_nearest: channels are rounded to a multiple of this.
+        dropout: probability of the dropout before the linear layer.
+
+    Called with (batch, in_channels, height, width), made for 224x224; returns logits (batch, classes).
+    """
+
+    def __init__(
+        self,
+        classes: int = 1000,
+        in_channels: int = 3,
+        width_mult: float = 1.0,
+        round_nearest: int = 8,
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__()
+        channels = _rounded(32 * width_mult, round_nearest)
+        layers: list[nn.Module] = [_conv_bn_relu6(in_channels, channels, 3, stride=2)]
+        for expansion, base, blocks, stride in _STAGES:
+            outputs = _rounded(base * width_mult, round_nearest)
+            for block in range(blocks):
+                layers.append(InvertedResidual(channels, outputs, 1 if block else stride, expansion))
+                channels = outputs
+        last = _rounded(1280 * max(1.0, width_mult), round_nearest)
+        self.features = nn.Sequential(*layers, _conv_bn_relu6(channels, last, 1))
+        self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(last, classes))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+            elif isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, 0.0, 0.01)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, x: Any) -> Any:
+        x = ops.adaptive_avg_pool2d(self.features(x), 1)
+        return self.classifier(ops.flatten(x, 1))
+
+
+def _conv_bn_relu6(
+    in_channels: int, channels: int, kernel: int, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(in_channels, channels, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU6(inplace=True),
+    )
+
+
+def _rounded(channels: float, divisor: int) -> int:
+    """Return the nearest multiple of `divisor` that is not more than a tenth below `channels`."""
+    nearest = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return nearest if nearest >= 0.9 * channels else nearest + divisor
+
+
+def mobilenet_v2(
+    classes: int = 1000, in_channels: int = 3, width_mult: float = 1.0, dropout: float = 0.2
+) -> MobileNetV2:
+    """Return a `MobileNetV2` (3.5 million parameters)."""
+    return MobileNetV2(classes, in_channels, width_mult, dropout=dropout)

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The networks of Simonyan and Zisserman (2014), "Very deep convolutional networks"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .. import nn, ops
+
+_CHANNELS = (64, 128, 256, 512, 512)
+_DEPTHS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+"""Convolutions of each stage, by the number of layers with weights."""
+
+
+class VGG(nn.Module):
+    """Five stages of 3x3 convolutions, each ended by a 2x2 max pool, and three linear layers.
+
+    Args:
+        depths: convolutions of each stage.
+        batch_norm: whether batch norm follows each convolution.
+        classes: number of outputs.
+        in_channels: channels of the images.
+        dropout: probability of the dropout behind the first two linear layers.
+
+    Called with (batch, in_channels, height, width) of 32x32 and more, made for 224x224; returns logits
+    (batch, classes).
+    """
+
+    def __init__(
+        self,
+        depths: Sequence[int],
+        batch_norm: bool = False,
+        classes: int = 1000,
+        in_channels: int = 3,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.features = _features(depths, batch_norm, in_channels)
+        self.avgpool = nn.AdaptiveAvgPool2d(7)
+        self.classifier = nn.Sequential(
+            nn.Linear(512 * 7 * 7, 4096),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(4096, 4096),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(4096, classes),
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, 0.0, 0.01)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, x: Any) -> Any:
+        return self.classifier(ops.flatten(self.avgpool(self.features(x)), 1))
+
+
+def _features(depths: Sequence[int], batch_norm: bool, in_channels: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for depth, channels in zip(depths, _CHANNELS, strict=True):
+        for _ in range(depth):
+            layers.append(nn.Conv2d(in_channels, channels, 3, padding=1))
+            if batch_norm:
+                layers.append(nn.BatchNorm2d(channels))
+            layers.append(nn.ReLU(inplace=True))
+            in_channels = channels
+        layers.append(nn.MaxPool2d(2, 2))
+    return nn.Sequential(*layers)
+
+
+def vgg11(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> VGG:
+    """Return a `VGG` of 11 layers (133 million parameters)."""
+    return VGG(_DEPTHS[11], False, classes, in_channels, dropout)
+
+
+def vgg11_bn(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> VGG:
+    """Return a `VGG` of 11 layers with batch norm (133 million parameters)."""
+    return VGG(_DEPTHS[11], True, classes, in_channels, dropout)
+
+
+def vgg13(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> VGG:
+    """Return a `VGG` of 13 layers (133 million parameters)."""
+    return VGG(_DEPTHS[13], False, classes, in_channels, dropout)
+
+
+def vgg13_bn(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> VGG:
+    """Return a `VGG` of 13 layers with batch norm (133 million parameters)."""
+    return VGG(_DEPTHS[13], True, classes, in_channels, dropout)
+
+
+def vgg16(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> VGG:
+    """Return a `VGG` of 16 layers (138 million parameters)."""
+    return VGG(_DEPTHS[16], False, classes, in_channels, dropout)
+
+
+def vgg16_bn(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> VGG:
+    """Return a `VGG` of 16 layers with batch norm (138 million parameters)."""
+    return VGG(_DEPTHS[16], True, classes, in_channels, dropout)
+
+
+def vgg19(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> VGG:
+    """Return a `VGG` of 19 layers (144 million parameters)."""
+    return VGG(_DEPTHS[19], False, classes, in_channels, dropout)
+
+
+def vgg19_bn(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> VGG:
+    """Return a `VGG` of 19 layers with batch norm (144 million parameters)."""
+    return VGG(_DEPTHS[19], True, classes, in_channels, dropout)
