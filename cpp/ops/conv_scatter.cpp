@@ -20,7 +20,10 @@ constexpr std::int64_t kDepth = 512;             // output channels whose panel 
 constexpr std::int64_t kTasks = 16;
 // Vector operations of storing a vector of products and adding it, which count like as many multiplications.
 constexpr double kAddCost = 8.0;
-constexpr double kClearlyFewer = 0.8;
+constexpr double kPieceCost = 20.0;  // of storing a pixel of a group by itself
+// Half a vector, which a panel of few columns takes, costs more than half: its loads do not shrink.
+constexpr double kHalfCost = 0.7;
+constexpr double kClearlyFewer = 0.9;
 
 /// A single spatial axis, or two, with no width.
 bool without_width(const ConvProblem& p) {
@@ -330,15 +333,26 @@ void ScatterBackwardData::run_band(const StepArgs& args, std::size_t index, std:
               args.output(0) + first_pixel * problem_.in_channels + group * problem_.group_in());
 }
 
-/// Vector operations of the direct algorithm: every pixel of grad_input meets every tap of its phase, padding
-/// too, with the group's input channels in vectors of their own.
+/// Pairs of a grad_output coordinate and a tap that meet inside the input.
+double pairs(const ConvProblem& p, std::size_t a) {
+  std::int64_t count = 0;
+  for (std::int64_t tap = 0; tap < p.kernel[a]; ++tap) {
+    const std::int64_t first = tap * p.dilation[a] - p.padding_begin[a];
+    const std::int64_t below = first < 0 ? ceil_div(-first, p.stride[a]) : 0;
+    const std::int64_t end = first < p.input[a] ? ceil_div(p.input[a] - first, p.stride[a]) : 0;
+    count += std::max<std::int64_t>(0, std::min(end, p.output[a]) - below);
+  }
+  return static_cast<double>(count);
+}
+
+/// Vector operations of the direct algorithm, which keeps the group's input channels in vectors of their own
+/// and meets no padding.
 double direct_cost(const ConvProblem& p) {
   const auto& tile = kernels().gemm_tile;
-  double pixels = 0.0;
-  for (const auto& loop : backward_data_loops(p)) pixels += static_cast<double>(loop.pixels() * loop.taps());
   const std::int64_t full = (p.group_in() - 1) / tile.nr * tile.nr;
-  const std::int64_t lanes = full + tile.panel_width(p.group_in() - full);
-  return pixels * static_cast<double>(p.groups * p.group_out() * lanes) / kernels().width;
+  const double vectors = static_cast<double>(full + tile.panel_width(p.group_in() - full)) / kernels().width;
+  const double products = pairs(p, 0) * pairs(p, 1) * pairs(p, 2);
+  return static_cast<double>(p.batch * p.groups * p.group_out()) * products * std::max(kHalfCost, vectors);
 }
 
 /// Those of this algorithm: every pixel of grad_output, twice where bands meet, with all taps side by side.
@@ -348,7 +362,8 @@ double scatter_cost(const ConvProblem& p) {
   for (const Band& band : make_bands(p, plane)) rows += band.out_end - band.out_begin;
   const double pixels = static_cast<double>(plane.images * p.groups * rows * plane.out_width);
   const auto vectors = static_cast<double>(packed_columns(Runs(p, plane).columns(plane))) / kernels().width;
-  return pixels * vectors * (static_cast<double>(p.group_out()) + kAddCost);
+  const double pieces = p.groups > 1 ? static_cast<double>(p.groups * p.input_pixels()) : 0.0;
+  return pixels * vectors * (static_cast<double>(p.group_out()) + kAddCost) + pieces * kPieceCost;
 }
 
 std::string refuse(const ConvProblem& p, const std::string& accuracy) {

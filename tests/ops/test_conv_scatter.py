@@ -278,11 +278,12 @@ def test_what_is_not_finite_stays_under_its_taps(value: float) -> None:
 
 
 def test_it_is_taken_when_it_needs_clearly_fewer_vector_operations() -> None:
-    assert CASES["lenet5 conv2"].choose()["algorithm"] == "scatter"
+    assert CASES["lenet5 conv1"].choose()["algorithm"] == "scatter"
     refusal = ("scatter", "not clearly fewer vector operations than direct")
     for case in (
         Case(8, 64, 64, (14, 14), (3, 3), begin=(1, 1), end=(1, 1)),
         Case(8, 3, 64, (14, 14), (1, 1)),
+        Case(64, 16, 120, (5, 5), (5, 5)),
         Case(8, 1, 2, (14, 14), (3, 3), begin=(1, 1), end=(1, 1), groups=32),
     ):
         choice = case.choose()
