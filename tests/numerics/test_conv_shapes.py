@@ -29,10 +29,16 @@ LARGEST_WHOLE = 4
 """Products up to 16, so that 2 ** 24 / 16 of them, a million, still add up exactly."""
 WINOGRAD_POINTS = (0.0, 0.625, -0.625, 1.5, -1.5)
 WINOGRAD_TILE = 4
-WINOGRAD_RMS = 4.0
-"""F(4x4, 3x3) has about twice the rms error of direct sums, at ragged edges up to 3.2 times.
+WINOGRAD_RMS = {
+    ("winograd_f4", False): 2.5,
+    ("winograd_f4", True): 4.0,
+    ("winograd_f2", False): 1.25,
+    ("winograd_f2", True): 1.25,
+}
+"""Algorithm, whether it is the weight's gradient -> rms error in units of a plain float32 sum's.
 
-Below two tiles, most of direct's products are with padding and have no error to compare with.
+F(4x4, 3x3) has 1.9 in theory; the gradient of few tiles up to 3.6, since only its transforms' errors count.
+Below two tiles most products are with padding and have no error to compare with.
 """
 
 
@@ -125,7 +131,7 @@ def check_whole_numbers(problem: ConvProblem, direction: str) -> None:
 
 
 def check_random_numbers(problem: ConvProblem, direction: str, accuracy: str = "exact") -> None:
-    """Direct sums keep to the bound of float32 sums, Winograd's to its own and near direct's error."""
+    """Direct sums keep to the bound of float32 sums, Winograd's to its own and near a plain sum's error."""
     rng = np.random.default_rng(1)
 
     def make(shape: tuple[int, ...]) -> Array:
@@ -141,10 +147,11 @@ def check_random_numbers(problem: ConvProblem, direction: str, accuracy: str = "
         bound = ref.dot_bound(reduction_length(direction, problem), magnitude)
     excess = np.abs(found - expected) - bound
     assert excess.max() <= 0, f"{algorithm}: {excess.max():.2e} above the bound"
-    if algorithm.startswith("winograd") and min(*problem.output, *problem.input) >= 2 * WINOGRAD_TILE:
-        direct, _ = run_conv(direction, problem, first, second, "exact")
-        ratio = rms(found - expected) / rms(direct - expected)
-        assert ratio <= WINOGRAD_RMS, f"{algorithm}: {ratio:.2f} times direct's rms error"
+    comparable = problem.groups == 1 and min(*problem.output, *problem.input) >= 2 * WINOGRAD_TILE
+    if algorithm.startswith("winograd") and comparable:
+        ratio = rms(found - expected) / rms(plain_conv(direction, problem, first, second) - expected)
+        limit = WINOGRAD_RMS[algorithm, direction == "backward_weight"]
+        assert ratio <= limit, f"{algorithm}: {ratio:.2f} times a plain sum's rms error"
 
 
 def winograd_bound(direction: str, problem: ConvProblem, first: Array, second: Array) -> Array:
