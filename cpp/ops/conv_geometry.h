@@ -117,7 +117,7 @@ class InputView {
 /// `run` starts as the channels of a pixel and ends as the contiguous floats of each remaining tap.
 std::vector<std::int64_t> merge_taps(const ConvLoop& loop, const InputView& view, std::int64_t& run);
 
-inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-inline std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
 }  // namespace cnncore

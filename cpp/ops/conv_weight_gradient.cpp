@@ -7,6 +7,7 @@
 #include "isa/kernel_table.h"
 #include "ops/conv_algorithm.h"
 #include "ops/conv_geometry.h"
+#include "ops/conv_segments.h"
 #include "ops/transpose.h"
 
 namespace cnncore {
@@ -16,63 +17,25 @@ namespace {
 constexpr std::int64_t kColumnBlock = 128;
 constexpr std::int64_t kRowBlock = 128;
 constexpr std::int64_t kPointwiseRowBlock = 256;
-constexpr std::int64_t kChunkPixels = 256;  // 128 + 128 channels of these are 256 KiB
+constexpr std::int64_t kChunkPixels = 384;  // 128 + 128 channels of these are 384 KiB
 constexpr std::int64_t kManyPixels = 512;
+// Tiles at least this wide take long enough for a pixel to fetch the next one from the second cache.
+constexpr std::int64_t kWideTile = 32;
+constexpr std::int64_t kFarPixels = 512;  // floats between pixels that share few sets of the first cache
+constexpr std::int64_t kLeftPanel = 60;   // channels of the left operand that are copied together, at most
+constexpr std::int64_t kLeftPanels = ceil_div(kPointwiseRowBlock, kLeftPanel / 2) + 1;
 constexpr std::int64_t kReduceRows = 16;  // rows of a task that adds up the splits
 constexpr std::int64_t kTasks = 16;
 
-/// Runs of pixels of a chunk: offsets in both operands, and the length and steps inside a run.
-struct Segments {
-  std::vector<std::int64_t> left, right;
-  std::int64_t length = 0, left_step = 0, right_step = 0;
-};
-
-struct Axis {
-  std::int64_t count, left, right;
-};
-
-Segments make_segments(const std::array<Axis, 4>& axes) {
-  std::vector<Axis> merged;  // fastest first
-  for (std::size_t a = 4; a-- > 0;) {
-    const Axis& axis = axes[a];
-    if (axis.count == 1) continue;
-    if (!merged.empty()) {
-      Axis& inner = merged.back();
-      if (axis.left == inner.left * inner.count && axis.right == inner.right * inner.count) {
-        inner.count *= axis.count;
-        continue;
-      }
-    }
-    merged.push_back(axis);
-  }
-  Segments s;
-  s.length = 1;
-  s.left = s.right = {0};
-  if (merged.empty()) return s;
-  s.length = merged[0].count;
-  s.left_step = merged[0].left;
-  s.right_step = merged[0].right;
-  for (std::size_t a = merged.size(); a-- > 1;) {
-    Segments next = s;
-    next.left.clear();
-    next.right.clear();
-    for (std::size_t i = 0; i < s.left.size(); ++i) {
-      for (std::int64_t j = 0; j < merged[a].count; ++j) {
-        next.left.push_back(s.left[i] + j * merged[a].left);
-        next.right.push_back(s.right[i] + j * merged[a].right);
-      }
-    }
-    s = std::move(next);
-  }
-  return s;
-}
-
-/// One operand of the outer product: the input under the taps, or grad_output.
+/// One operand of the outer product: the input under the taps, or grad_output. It is used in place or, panel
+/// by panel, as a copy.
 struct Operand {
   ConvLoop loop;  // taps and steps of the input; for grad_output a pointwise loop over its pixels
   InputView view;
   std::int64_t channels = 0;  // of a group
-  std::int64_t run = 0;       // contiguous floats that count as rows or columns
+  std::int64_t panel = 0;     // channels of a copy
+
+  std::int64_t scratch_floats() const { return round_up(view.scratch_floats(), 16); }
 };
 
 class DirectWeightGradient : public Step {
@@ -89,22 +52,33 @@ class DirectWeightGradient : public Step {
            sizeof(float) * static_cast<std::size_t>(has_bias_ ? conv_bias_gradient_floats(problem_) : 0);
   }
   std::size_t scratch_bytes() const override {
-    return sizeof(float) * static_cast<std::size_t>(round_up(left_.view.scratch_floats(), 16) +
-                                                    round_up(right_.view.scratch_floats(), 16) + sum_floats_);
+    return sizeof(float) * static_cast<std::size_t>(sums_offset() + sum_floats_);
   }
   double flops() const override { return problem_.flops(); }
 
  private:
   void plan();
+  void plan_blocks();
+  void plan_operands(const ConvLoop& input, const ConvLoop& output);
+  void plan_segments(const ConvLoop& output);
+  void plan_targets();
+  std::int64_t left_panels() const { return ceil_div(row_block_, left_.panel); }
+  /// Where a thread's sums lie in its scratch, after the copies of the operands.
+  std::int64_t sums_offset() const {
+    return left_panels() * left_.scratch_floats() + right_.scratch_floats();
+  }
   std::int64_t blocks_total() const { return problem_.groups * row_blocks_ * column_blocks_; }
   void run_block(std::int64_t split, std::int64_t block, const float* input, const float* grad_output,
                  float* sums, float* scratch) const;
+  void prepare_left(const ConvChunk& chunk, const float* tensor, std::int64_t group, std::int64_t row_begin,
+                    std::int64_t row_end, float* scratch, const float** panels) const;
   void scatter(std::int64_t block, std::int64_t begin, std::int64_t end, const float* sums,
                float* grad_weight) const;
   void add_splits(std::int64_t begin, std::int64_t end, float* sums) const;
 
   ConvProblem problem_;
   bool has_bias_;
+  bool packs_left_ = false;
   bool input_right_ = true;  // vectors run along input channels, else along output channels
   Operand left_, right_;
   ChunkGrid grid_;
@@ -130,7 +104,6 @@ ConvLoop grad_output_loop(const ConvProblem& p) {
 
 void DirectWeightGradient::plan() {
   const ConvProblem& p = problem_;
-  const auto& tile = kernels().outer_tile;
   ConvLoop input = forward_loop(p);
   ConvLoop output = grad_output_loop(p);
   if (input.axis[0].is_identity() && input.axis[1].is_identity() && input.axis[2].is_identity()) {
@@ -145,58 +118,77 @@ void DirectWeightGradient::plan() {
   rows_ = input_right_ ? p.group_out() : p.group_in();
   columns_ = input_right_ ? p.group_in() : p.group_out();
 
-  bool padded = false;
-  for (const auto& axis : input.axis) padded |= axis.needs_padding();
-  column_blocks_ = ceil_div(columns_, kColumnBlock);
-  column_block_ = round_up(ceil_div(columns_, column_blocks_), tile.nr);
-  column_blocks_ = ceil_div(columns_, column_block_);
-
   const std::int64_t row_width = std::max<std::int64_t>(1, input.axis[2].count);
   grid_ = ChunkGrid(output, std::max(kChunkPixels, row_width));
+  plan_operands(input, output);
+  plan_blocks();
+  plan_segments(output);
+  plan_targets();
+}
+
+/// Decides which operands are copied, and finds the taps.
+void DirectWeightGradient::plan_operands(const ConvLoop& input, const ConvLoop& output) {
+  const ConvProblem& p = problem_;
+  const auto& tile = kernels().outer_tile;
+  bool padded = false;
+  for (const auto& axis : input.axis) padded |= axis.needs_padding();
   Operand& in = input_right_ ? right_ : left_;
   Operand& out = input_right_ ? left_ : right_;
   in.loop = input;
   out.loop = output;
   in.channels = p.group_in();
   out.channels = p.group_out();
-  const std::int64_t visits = p.taps() * ceil_div(rows_, tile.mr);  // of a right panel
   // A single panel of ungrouped channels is as good as packed.
+  const std::int64_t visits = p.taps() * ceil_div(rows_, tile.mr);  // of a right panel
   const bool pack_right = visits > 2 && (p.groups > 1 || columns_ > tile.nr);
-  if (input_right_) {
-    in.view = InputView(input, grid_, p.in_channels, padded || pack_right,
-                        std::min<std::int64_t>(tile.nr, columns_));
-    out.view = InputView(output, grid_, p.out_channels, false, 0);
-  } else {
-    in.view = InputView(input, grid_, p.in_channels, padded || p.groups > 1, p.group_in());
-    out.view =
-        InputView(output, grid_, p.out_channels, pack_right, std::min<std::int64_t>(tile.nr, columns_));
-  }
-  std::int64_t run = p.group_in();
-  if (input_right_) {
-    run = -1;  // columns stay channels: no merging
-  }
+  right_.panel = std::min<std::int64_t>(tile.nr, columns_);
+  // Narrow tiles pass over the left operand so often that its pixels have to lie close together.
+  const std::int64_t left_pitch = left_.channels * p.groups;
+  packs_left_ = (input_right_ || p.taps() == 1) && tile.nr < kWideTile && left_pitch >= kFarPixels;
+  left_.panel = packs_left_ ? ceil_div(rows_, ceil_div(rows_, kLeftPanel)) : left_.channels;
+
+  const bool copy_input = padded || (input_right_ ? pack_right : packs_left_ || p.groups > 1);
+  const bool copy_output = input_right_ ? packs_left_ : pack_right;
+  const auto pitch = [&](const Operand& operand) {
+    return &operand == &left_ && packs_left_ ? round_up(operand.panel, 16) : operand.panel;
+  };
+  in.view = InputView(input, grid_, p.in_channels, copy_input, pitch(in));
+  out.view = InputView(output, grid_, p.out_channels, copy_output, pitch(out));
+  std::int64_t run = input_right_ ? 0 : p.group_in();  // columns stay channels: nothing continues a run of 0
   tap_offset_ = merge_taps(input, in.view, run);
   if (!input_right_) rows_ = run;
-  row_blocks_ = ceil_div(rows_, p.taps() == 1 ? kPointwiseRowBlock : kRowBlock);
+  if (!packs_left_) left_.panel = rows_;
+}
+
+void DirectWeightGradient::plan_blocks() {
+  const auto& tile = kernels().outer_tile;
+  column_blocks_ = ceil_div(columns_, kColumnBlock);
+  column_block_ = round_up(ceil_div(columns_, column_blocks_), tile.nr);
+  column_blocks_ = ceil_div(columns_, column_block_);
+  row_blocks_ = ceil_div(rows_, problem_.taps() == 1 ? kPointwiseRowBlock : kRowBlock);
   row_block_ = ceil_div(rows_, row_blocks_);
   row_blocks_ = ceil_div(rows_, row_block_);
+  left_.panel = std::min(left_.panel, row_block_);
+  sum_floats_ = round_up(static_cast<std::int64_t>(tap_offset_.size()) * row_block_ * column_block_, 16);
+  splits_ = std::clamp<std::int64_t>(kTasks / blocks_total(), 1, grid_.chunks());
+}
 
-  const auto taps = static_cast<std::int64_t>(tap_offset_.size());
-  sum_floats_ = round_up(taps * row_block_ * column_block_, 16);
-  const std::int64_t tasks = blocks_total();
-  splits_ = std::clamp<std::int64_t>(kTasks / tasks, 1, grid_.chunks());
-
+void DirectWeightGradient::plan_segments(const ConvLoop& output) {
   const auto segments_of = [&](const ConvChunk& chunk) {
-    const auto axis = [&](std::size_t a, std::int64_t count) {
-      const int i = static_cast<int>(a);
-      return Axis{count, left_.view.pixel_step(i), right_.view.pixel_step(i)};
+    const auto axis = [&](int a, std::int64_t count) {
+      return PixelAxis{count, left_.view.pixel_step(a), right_.view.pixel_step(a)};
     };
-    return make_segments({Axis{chunk.count[0], left_.view.image_stride(), right_.view.image_stride()},
-                          axis(0, chunk.count[1]), axis(1, chunk.count[2]), axis(2, input.axis[2].count)});
+    const PixelAxis images = {chunk.count[0], left_.view.image_stride(), right_.view.image_stride()};
+    return make_segments(
+        {images, axis(0, chunk.count[1]), axis(1, chunk.count[2]), axis(2, output.axis[2].count)});
   };
   full_ = segments_of(grid_.largest());
   last_ = segments_of(grid_.at(grid_.chunks() - 1));
+}
 
+/// Finds where each row, tap and column of the sums belongs in the weight.
+void DirectWeightGradient::plan_targets() {
+  const ConvProblem& p = problem_;
   const std::int64_t filter = p.group_in() * p.taps();
   group_target_ = p.group_out() * filter;
   column_target_ = input_right_ ? p.taps() : filter;
@@ -204,7 +196,24 @@ void DirectWeightGradient::plan() {
   for (std::int64_t r = 0; r < rows_; ++r) {
     row_target_.push_back(input_right_ ? r * filter : r % p.group_in() * p.taps() + r / p.group_in());
   }
-  for (std::int64_t t = 0; t < taps; ++t) tap_target_.push_back(input_right_ ? t : t * merged);
+  for (std::int64_t t = 0; t < static_cast<std::int64_t>(tap_offset_.size()); ++t)
+    tap_target_.push_back(input_right_ ? t : t * merged);
+}
+
+/// Makes rows [row_begin, row_end) of the left operand readable, panel by panel.
+void DirectWeightGradient::prepare_left(const ConvChunk& chunk, const float* tensor, std::int64_t group,
+                                        std::int64_t row_begin, std::int64_t row_end, float* scratch,
+                                        const float** panels) const {
+  const std::int64_t first = group * left_.channels;
+  if (!packs_left_) {
+    panels[0] = left_.view.prepare(left_.loop, chunk, tensor, first, left_.channels, scratch) + row_begin;
+    return;
+  }
+  for (std::int64_t row = row_begin; row < row_end; row += left_.panel) {
+    *panels++ = left_.view.prepare(left_.loop, chunk, tensor, first + row,
+                                   std::min(left_.panel, row_end - row), scratch);
+    scratch += left_.scratch_floats();
+  }
 }
 
 void DirectWeightGradient::run_block(std::int64_t split, std::int64_t block, const float* input,
@@ -215,41 +224,40 @@ void DirectWeightGradient::run_block(std::int64_t split, std::int64_t block, con
   const std::int64_t row_begin = block / column_blocks_ % row_blocks_ * row_block_;
   const std::int64_t row_end = std::min(row_begin + row_block_, rows_);
   const std::int64_t group = block / column_blocks_ / row_blocks_;
-  float* left_scratch = scratch;
-  float* right_scratch = scratch + round_up(left_.view.scratch_floats(), 16);
+  float* right_scratch = scratch + left_panels() * left_.scratch_floats();
   const float* left_tensor = input_right_ ? grad_output : input;
   const float* right_tensor = input_right_ ? input : grad_output;
 
-  OuterTileArgs call;
-  call.rows = row_end - row_begin;
-  call.sum_stride = column_block_;
   const std::int64_t chunks = grid_.chunks();
   const std::int64_t chunk_begin = chunks * split / splits_;
   const std::int64_t chunk_end = chunks * (split + 1) / splits_;
   for (std::int64_t index = chunk_begin; index < chunk_end; ++index) {
     const ConvChunk chunk = grid_.at(index);
-    const bool is_full = chunk.count == grid_.largest().count;
-    const Segments& segments = is_full ? full_ : last_;
+    const Segments& segments = chunk.count == grid_.largest().count ? full_ : last_;
+    OuterTileArgs call;
     call.left_offset = segments.left.data();
     call.right_offset = segments.right.data();
     call.segments = static_cast<std::int64_t>(segments.left.size());
     call.length = segments.length;
     call.left_step = segments.left_step;
     call.right_step = segments.right_step;
+    call.sum_stride = column_block_;
     call.accumulate = index != chunk_begin;
-    const float* left = left_.view.prepare(left_.loop, chunk, left_tensor, group * left_.channels,
-                                           left_.channels, left_scratch) +
-                        row_begin;
+    const float* left[kLeftPanels];
+    prepare_left(chunk, left_tensor, group, row_begin, row_end, scratch, left);
     for (std::int64_t column = column_begin; column < column_end; column += tile.nr) {
       call.columns = std::min<std::int64_t>(tile.nr, columns_ - column);
       const float* right = right_.view.prepare(right_.loop, chunk, right_tensor,
                                                group * right_.channels + column, call.columns, right_scratch);
-      for (std::size_t tap = 0; tap < tap_offset_.size(); ++tap) {
-        call.left = left + (input_right_ ? 0 : tap_offset_[tap]);
-        call.right = right + (input_right_ ? tap_offset_[tap] : 0);
-        call.sum =
-            sums + static_cast<std::int64_t>(tap) * row_block_ * column_block_ + (column - column_begin);
-        tile.run(call);
+      for (std::int64_t row = row_begin; row < row_end; row += left_.panel) {
+        call.rows = std::min(left_.panel, row_end - row);
+        for (std::size_t tap = 0; tap < tap_offset_.size(); ++tap) {
+          call.left = left[(row - row_begin) / left_.panel] + (input_right_ ? 0 : tap_offset_[tap]);
+          call.right = right + (input_right_ ? tap_offset_[tap] : 0);
+          const std::int64_t sum_row = static_cast<std::int64_t>(tap) * row_block_ + row - row_begin;
+          call.sum = sums + sum_row * column_block_ + (column - column_begin);
+          tile.run(call);
+        }
       }
     }
   }
@@ -297,8 +305,6 @@ void DirectWeightGradient::run(const StepArgs& args) const {
   const float* grad_output = args.input(1);
   float* grad_weight = args.output(0);
   auto* workspace = reinterpret_cast<float*>(args.workspace);
-  const std::int64_t sums_offset =
-      round_up(left_.view.scratch_floats(), 16) + round_up(right_.view.scratch_floats(), 16);
   const std::int64_t blocks = blocks_total();
   const double work = problem_.flops() / 2.0 / kernels().width;
   parallel_for(blocks * splits_, work, [&](std::int64_t task, int thread) {
@@ -307,8 +313,8 @@ void DirectWeightGradient::run(const StepArgs& args) const {
     if (splits_ > 1) {
       run_block(task / blocks, block, input, grad_output, workspace + task * sum_floats_, scratch);
     } else {
-      run_block(0, block, input, grad_output, scratch + sums_offset, scratch);
-      scatter(block, 0, row_block_, scratch + sums_offset, grad_weight);
+      run_block(0, block, input, grad_output, scratch + sums_offset(), scratch);
+      scatter(block, 0, row_block_, scratch + sums_offset(), grad_weight);
     }
   });
   if (splits_ > 1) {
