@@ -48,8 +48,9 @@ struct Tile {
 
   static CNNCORE_MEMBER void add_segments(const OuterTileArgs& args, int64_t row, int64_t tail,
                                           V (&sum)[MR][NV]) {
-    // A few sums alone cannot hide the FMA's latency: every other pixel then has sums of its own.
-    constexpr bool kTwo = MR * NV <= 8;
+    // A few sums alone cannot hide the latency of the FMA: every other pixel then has sums of its own, as far
+    // as there are registers.
+    constexpr bool kTwo = MR * NV <= (kWidth == 16 ? 8 : 5);
     V other[MR][NV];
     if (kTwo) clear(other);
     for (int64_t segment = 0; segment < args.segments; ++segment) {
