@@ -38,7 +38,7 @@ class DigitsCNN(nn.Module):
 
 _OWN = {"digits_cnn": DigitsCNN}
 
-USUAL_INPUT = {
+_SMALL_INPUT = {
     "digits_cnn": (1, 8, 8),
     "lenet5": (1, 28, 28),
     "mnist_cnn": (1, 28, 28),
@@ -47,16 +47,24 @@ USUAL_INPUT = {
     "resnet44": (3, 32, 32),
     "resnet56": (3, 32, 32),
     "resnet110": (3, 32, 32),
+    "unet": (3, 128, 128),
 }
-"""Channels, height and width that a network is made for."""
 
 _FIXED_SIZE = ("digits_cnn", "lenet5", "mnist_cnn")
 """Networks whose linear layers fit one image size."""
+
+_PER_PIXEL = ("unet",)
+"""Networks that classify pixels instead of images."""
 
 
 def names() -> list[str]:
     """Return the names that `build` takes."""
     return sorted([*_OWN, *models.list()])
+
+
+def usual_input(name: str) -> tuple[int, int, int]:
+    """Return channels, height and width that a network is made for."""
+    return _SMALL_INPUT.get(name, (3, 224, 224))
 
 
 def build(name: str, classes: int, in_channels: int) -> nn.Module:
@@ -72,9 +80,11 @@ def build(name: str, classes: int, in_channels: int) -> nn.Module:
 
 
 def check_input(name: str, image: tuple[int, int, int]) -> None:
-    """Raise where a network cannot take images of (channels, height, width); only fixed sizes are known."""
-    usual = USUAL_INPUT.get(name)
-    if name in _FIXED_SIZE and usual is not None and usual[1:] != image[1:]:
+    """Raise where a network cannot classify images of (channels, height, width)."""
+    if name in _PER_PIXEL:
+        raise ValueError(f"{name} classifies pixels, not images; choose another --model")
+    usual = usual_input(name)
+    if name in _FIXED_SIZE and usual[1:] != image[1:]:
         raise ValueError(
             f"{name} takes images of {usual[1]}x{usual[2]}, got {image[1]}x{image[2]}; "
             f"choose another --model, or for a folder of images --size {usual[1]}x{usual[2]}"

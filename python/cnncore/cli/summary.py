@@ -8,7 +8,7 @@ import os
 
 from ..model_summary import summary
 from . import model_file
-from .networks import USUAL_INPUT, build, names
+from .networks import build, names, usual_input
 from .output import print_result
 
 _CLASSES = 10
@@ -17,7 +17,7 @@ _CLASSES = 10
 def run(options: argparse.Namespace) -> None:
     """Print the table of a saved model's, or a named network's, layers."""
     if options.model in names() and not os.path.exists(options.model):
-        channels, height, width = USUAL_INPUT[options.model]
+        channels, height, width = usual_input(options.model)
         shape = options.input or (1, channels, height, width)
         _check(shape)
         model = build(options.model, _CLASSES, shape[1])
