@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 import reference as ref
 from cnncore.bench.shapes import ConvProblem, read_csv, resnet50
+from float32_sums import plain_conv
 from steps import conv_choice, run_conv
 
 Array = NDArray[Any]
