@@ -25,12 +25,15 @@ class Network:
     training: tuple[int, ...]
     random: bool = False
     """Its training draws random numbers (dropout), so losses of different libraries cannot be compared."""
+    per_pixel: bool = False
+    """It classifies pixels: there is a label for each."""
 
     def data(self, batch: int) -> tuple[Array, Labels]:
         """Images and labels, the same in every call."""
         generator = np.random.default_rng(batch)
         x = generator.standard_normal((batch, self.channels, self.size, self.size), dtype=np.float32)
-        return x, generator.integers(0, self.classes, batch)
+        shape = (batch, self.size, self.size) if self.per_pixel else (batch,)
+        return x, generator.integers(0, self.classes, shape)
 
 
 NETWORKS = {
@@ -39,6 +42,12 @@ NETWORKS = {
         Network("lenet5", 1, 28, 10, inference=(1, 32, 64), training=(64,)),
         Network("mnist_cnn", 1, 28, 10, inference=(1, 32, 64), training=(64,), random=True),
         Network("resnet20", 3, 32, 10, inference=(1, 32, 128), training=(128,)),
+        Network("alexnet", 3, 224, 1000, inference=(1, 32), training=(32,), random=True),
+        Network("vgg16", 3, 224, 1000, inference=(1, 16), training=(8,), random=True),
+        Network("resnet18", 3, 224, 1000, inference=(1, 32), training=(16,)),
+        Network("resnet50", 3, 224, 1000, inference=(1, 32), training=(16,)),
+        Network("mobilenet_v2", 3, 224, 1000, inference=(1, 32), training=(16,), random=True),
+        Network("unet", 3, 128, 2, inference=(1, 32), training=(8,), per_pixel=True),
     )
 }
 

@@ -15,6 +15,7 @@ from torch.nn import functional
 from networks import Network
 
 from . import UnavailableError
+from .pytorch_twins import TWINS
 
 
 class LeNet5(nn.Module):
@@ -105,6 +106,7 @@ MODELS: dict[str, Callable[[int, int], nn.Module]] = {
     "lenet5": LeNet5,
     "mnist_cnn": MnistCnn,
     "resnet20": lambda channels, classes: CifarResNet(channels, classes, 3),
+    **TWINS,
 }
 
 
