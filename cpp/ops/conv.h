@@ -68,7 +68,8 @@ struct ConvChoice {
   std::vector<std::pair<std::string, std::string>> refused;  // (algorithm, why not)
 };
 
-/// The first algorithm that takes the problem, or the one that `name` asks for. `accuracy` is "exact" or "fast".
+/// The first algorithm that takes the problem, or the one that `name` asks for. `accuracy` is "exact" or
+/// "fast".
 ConvChoice conv_choose(ConvDirection direction, const ConvProblem& problem, const std::string& accuracy,
                        const std::string& name = "");
 
