@@ -131,8 +131,7 @@ void bind_program(py::module_& module) {
           [](PyProgram& self, const std::vector<int>& ids) { self.program().set_outputs(ids); },
           py::arg("values"))
       .def(
-          "set_guards",
-          [](PyProgram& self, const std::vector<int>& ids) { self.program().set_guards(ids); },
+          "set_guards", [](PyProgram& self, const std::vector<int>& ids) { self.program().set_guards(ids); },
           py::arg("values"))
       .def("bind", &PyProgram::bind, py::arg("value"), py::arg("array"), py::arg("writable") = false)
       .def(

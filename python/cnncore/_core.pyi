@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The C++ core: kernels, steps and the Program that runs them."""
 
 from collections.abc import Mapping, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Steps `copy` and `fill`, and the conversion of input arrays: all exact."""
 
 from __future__ import annotations

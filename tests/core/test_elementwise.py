@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Step `elementwise`: functions against float64, broadcasting and layouts exactly, threads bit for bit."""
 
 from __future__ import annotations

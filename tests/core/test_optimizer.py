@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Steps `sgd_update` and `adam_update` against float64 and against torch, in place, over many tensors."""
 
 from __future__ import annotations

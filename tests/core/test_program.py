@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Program: values, places, aliases, staging of inputs, bound memory, threads."""
 
 import threading

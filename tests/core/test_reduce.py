@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Step `reduce`: exact on integers for all axes and layouts, bounded on random data, threads bit for bit."""
 
 from __future__ import annotations
