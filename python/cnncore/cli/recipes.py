@@ -18,11 +18,15 @@ class Recipe:
     """The highest learning rate of the schedule."""
     weight_decay: float
     label_smoothing: float = 0.0
+    shift: int = 0
+    """Pixels by which training images are moved at random."""
 
 
 RECIPES = {
     "digits": Recipe("digits_cnn", epochs=15, batch_size=64, lr=3e-3, weight_decay=1e-2, label_smoothing=0.1),
-    "mnist": Recipe("mnist_cnn", epochs=8, batch_size=64, lr=3e-3, weight_decay=1e-2),
+    "mnist": Recipe(
+        "mnist_cnn", epochs=8, batch_size=32, lr=2e-3, weight_decay=1e-2, label_smoothing=0.1, shift=1
+    ),
     "cifar10": Recipe("resnet20", epochs=8, batch_size=128, lr=3e-3, weight_decay=5e-2),
 }
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from .. import data, nn, optim, runtime
 from ..train import Callback, History, Trainer
 from . import model_file
+from .augment import ShiftedImages
 from .datasets import Images, read
 from .networks import build, check_input
 from .output import print_result
@@ -93,7 +94,7 @@ class _Job:
         """Train for all epochs, with the test images as validation: nothing is chosen by them."""
         samples, batch_size = len(self.images.train[1]), self.recipe.batch_size
         train = data.DataLoader(
-            self.images.train,
+            ShiftedImages(*self.images.train, self.recipe.shift, self.seed),
             batch_size,
             shuffle=True,
             seed=self.seed,
