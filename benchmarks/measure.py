@@ -14,8 +14,16 @@ from peers import Runner, UnavailableError
 
 OURS = "cnncore"
 TRAINING_STEPS_COMPARED = 3
-RELATIVE_TOLERANCE = 2e-3
+OUTPUT_TOLERANCE = 2e-3
 """Of the largest output: float32 sums of a few thousand products in another order, with Winograd's share."""
+FIRST_LOSS_TOLERANCE = 1e-4
+DRIFT_TOLERANCE = 2e-2
+"""Of the losses after an update: roundings decide single ReLUs, and training amplifies that. On resnet50 the
+third losses of PyTorch's own two memory formats lie 2e-3 apart, where the first differ by 1e-7."""
+
+
+class WrongAnswerError(AssertionError):
+    """A runner's answer is not the others'; its time means nothing."""
 
 
 @dataclass
@@ -66,7 +74,7 @@ def inference(network: Network, batch: int, runners: list[Runner], seconds: floa
             continue
         answers[runner.name] = predict(x)
         calls[runner.name] = lambda predict=predict: predict(x)
-    _compare(row, answers)
+    _compare(row, answers, OUTPUT_TOLERANCE)
     row.times = interleaved(calls, seconds)
     return row
 
@@ -88,12 +96,13 @@ def training(network: Network, batch: int, runners: list[Runner], seconds: float
     if network.random:
         row.notes.append("losses not compared: dropout draws other numbers in each library")
     else:
-        _compare(row, answers)
+        _compare(row, {name: losses[:1] for name, losses in answers.items()}, FIRST_LOSS_TOLERANCE)
+        _compare(row, answers, DRIFT_TOLERANCE)
     row.times = interleaved(calls, seconds)
     return row
 
 
-def _compare(row: Row, answers: dict[str, Array]) -> None:
+def _compare(row: Row, answers: dict[str, Array], tolerance: float) -> None:
     """Note each answer's distance from the first; an answer that is wrong stops the benchmark."""
     names = list(answers)
     reference = answers[names[0]]
@@ -101,8 +110,8 @@ def _compare(row: Row, answers: dict[str, Array]) -> None:
     for name in names[1:]:
         error = float(np.abs(answers[name] - reference).max()) / scale
         row.errors[name] = error
-        if not error <= RELATIVE_TOLERANCE:
-            raise AssertionError(
+        if not error <= tolerance:
+            raise WrongAnswerError(
                 f"{row.network} {row.mode} batch {row.batch}: {name} and {names[0]} differ "
                 f"by {error:.1e} of the largest value"
             )

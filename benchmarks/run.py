@@ -22,7 +22,7 @@ from typing import Any
 
 import report
 from cnncore.bench import machine
-from measure import OURS, Row, inference, training
+from measure import OURS, Row, WrongAnswerError, inference, training
 from networks import NETWORKS
 from peers import MODULES, Runner, UnavailableError, runners
 
@@ -39,7 +39,7 @@ QUICK_SECONDS = 0.1
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure what the arguments ask for, print tables, and write JSON if asked."""
+    """Measure what the arguments ask for, print tables, and write JSON if asked; 1 after a wrong answer."""
     arguments = sys.argv[1:] if argv is None else argv
     options = parser().parse_args(arguments)
     if options.isa and os.environ.get("CNNCORE_ISA") != options.isa:
@@ -51,6 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         flush=True,
     )
     results: dict[str, Any] = {"machine": facts, "threads": options.threads}
+    rows: list[Row] = []
     if options.layers:
         results["layers"] = measure_layers(options)
     elif options.memory:
@@ -58,10 +59,11 @@ def main(argv: list[str] | None = None) -> int:
     elif options.soak:
         results["soak"] = soak(options)
     else:
-        results["networks"] = [report.as_json(row) for row in compare_networks(options)]
+        rows = compare_networks(options)
+        results["networks"] = [report.as_json(row) for row in rows]
     if options.json:
         Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
-    return 0
+    return 0 if all(row.times for row in rows) else 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -100,8 +102,13 @@ def compare_networks(options: argparse.Namespace) -> list[Row]:
             if options.mode not in (None, mode):
                 continue
             for batch in options.batch or batches:
-                rows.append(measure(network, batch, taking_part, seconds))
-                print(f"measured {name} {mode} b{batch}", file=sys.stderr)
+                try:
+                    row = measure(network, batch, taking_part, seconds)
+                except WrongAnswerError as wrong:
+                    row = Row(name, mode, batch, notes=[f"WRONG: {wrong}"])
+                rows.append(row)
+                ratio = "" if row.ratio is None else f", {row.ratio:.2f} times the best peer"
+                print(f"measured {name} {mode} b{batch}{ratio}", file=sys.stderr)
     print("\n" + report.networks(rows), flush=True)
     return rows
 

@@ -79,11 +79,27 @@ def test_a_wrong_answer_stops_the_benchmark(module_of: Any) -> None:
         )
 
     runners = [runner("right", 1.0), runner("wrong", 1.01)]
-    with pytest.raises(AssertionError, match="wrong and right differ"):
+    with pytest.raises(measure.WrongAnswerError, match="wrong and right differ"):
         measure.inference(lenet, 2, runners, seconds=0.01)
     row = measure.inference(lenet, 2, [runner("right", 1.0), runner("close", 1.0001)], seconds=0.01)
     assert set(row.times) == {"right", "close"}
     assert row.errors["close"] == pytest.approx(1e-4, rel=0.01)
+
+
+def test_rows_before_a_wrong_answer_are_kept(
+    module_of: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_module, measure = module_of("run"), module_of("measure")
+
+    def training(network: Any, batch: int, runners: Any, seconds: float) -> Any:
+        raise measure.WrongAnswerError("the losses differ")
+
+    monkeypatch.setattr(run_module, "training", training)
+    arguments = ["--quick", "--networks", "lenet5", "--batch", "2", "--peers", "torch"]
+    assert run_module.main(arguments) == 1
+    printed = capsys.readouterr().out
+    assert "WRONG: the losses differ" in printed
+    assert "| lenet5  | inference |     2 |" in printed
 
 
 def test_the_soak_reports_memory(module_of: Any) -> None:
