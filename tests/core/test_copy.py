@@ -71,7 +71,7 @@ def test_transposition_between_layouts(batch: int, channels: int, pixels: int, d
         np.testing.assert_array_equal(y, x)
 
 
-@pytest.mark.parametrize(("source", "target"), itertools.product(DTYPES, DTYPES))
+@pytest.mark.parametrize(("source", "target"), list(itertools.product(DTYPES, DTYPES)))
 @pytest.mark.parametrize("layout", ["c", "channels_last"])
 def test_dtype_conversion_with_and_without_transposition(source: str, target: str, layout: str) -> None:
     for shape in ((2, 3, 40, 60), (2, 33, 9, 10), (1, 1, 1, 1)):

@@ -268,7 +268,7 @@ def test_any_layer(layer: Layer, seed: int) -> None:
 
 
 @pytest.mark.parametrize("activation", ["none", "relu", "leaky_relu", "relu6"])
-@pytest.mark.parametrize(("with_bias", "with_residual"), itertools.product([False, True], repeat=2))
+@pytest.mark.parametrize(("with_bias", "with_residual"), list(itertools.product([False, True], repeat=2)))
 @pytest.mark.parametrize("direction", ["forward", "backward_data"])
 def test_epilogue(direction: str, activation: str, with_bias: bool, with_residual: bool) -> None:
     layer = Layer(2, 20, 36, (7, 10), (1, 1), (0, 1))
