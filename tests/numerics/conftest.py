@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the data sets are, PyTorch's versions of the networks, and thread counts put back."""
+"""PyTorch's versions of the networks, and thread counts put back."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,15 +11,6 @@ from typing import Any
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture(scope="session")
-def data_root() -> Path:
-    """The folder with the data sets; tests that need one are skipped without it."""
-    root = os.environ.get("CNNCORE_DATA")
-    if not root or not Path(root).is_dir():
-        pytest.skip("CNNCORE_DATA does not name the folder with the data sets")
-    return Path(root)
 
 
 @pytest.fixture
