@@ -22,6 +22,15 @@ py::dict choose(const std::string& direction, const std::vector<std::int64_t>& i
   return result;
 }
 
+std::vector<std::pair<std::string, std::string>> candidates(const std::string& direction,
+                                                            const std::vector<std::int64_t>& input_shape,
+                                                            const std::vector<std::int64_t>& weight_shape,
+                                                            std::map<std::string, AttrValue> attrs,
+                                                            const std::string& accuracy) {
+  const ConvProblem problem = conv_problem(input_shape, weight_shape, Attrs(std::move(attrs)));
+  return conv_candidates(conv_direction_from_name(direction), problem, accuracy);
+}
+
 }  // namespace
 
 void bind_conv(py::module_& module) {
@@ -30,6 +39,9 @@ void bind_conv(py::module_& module) {
       py::arg("attrs"), py::arg("accuracy") = "fast",
       "The convolution algorithm for a problem, the size of its packed weight, the rows of its statistics, "
       "and why the algorithms before it were refused.");
+  module.def("conv_candidates", &candidates, py::arg("direction"), py::arg("input_shape"),
+             py::arg("weight_shape"), py::arg("attrs"), py::arg("accuracy") = "fast",
+             "Every algorithm of a direction and why it cannot take the problem; an empty text when it can.");
 }
 
 }  // namespace cnncore

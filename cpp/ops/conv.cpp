@@ -24,6 +24,17 @@ const std::vector<ConvAlgorithm>& algorithms() {
   return list;
 }
 
+/// Why the algorithm cannot be used at this accuracy; empty when it can.
+std::string unable(const ConvAlgorithm& algorithm, const ConvProblem& problem, const std::string& accuracy) {
+  std::string reason = algorithm.refuse(problem, "");
+  return reason.empty() && accuracy == "exact" && !algorithm.exact ? "accuracy is 'exact'" : reason;
+}
+
+void check_accuracy(const std::string& accuracy) {
+  require(accuracy == "exact" || accuracy == "fast", "expected accuracy 'exact' or 'fast', got '", accuracy,
+          "'");
+}
+
 const ConvAlgorithm& find_algorithm(ConvDirection direction, const ConvProblem& problem,
                                     const std::string& name) {
   for (const auto& algorithm : algorithms()) {
@@ -156,12 +167,12 @@ std::unique_ptr<Step> make_backward_weight(const StepSpec& spec) {
 
 ConvChoice conv_choose(ConvDirection direction, const ConvProblem& problem, const std::string& accuracy,
                        const std::string& name) {
-  require(accuracy == "exact" || accuracy == "fast", "expected accuracy 'exact' or 'fast', got '", accuracy,
-          "'");
+  check_accuracy(accuracy);
   ConvChoice choice;
   for (const auto& algorithm : algorithms()) {
     if (algorithm.direction != direction || (!name.empty() && name != algorithm.name)) continue;
-    const std::string reason = algorithm.refuse(problem, name.empty() ? accuracy : "");
+    std::string reason = unable(algorithm, problem, name.empty() ? accuracy : "");
+    if (reason.empty() && name.empty()) reason = algorithm.refuse(problem, accuracy);
     if (!reason.empty()) {
       choice.refused.emplace_back(algorithm.name, reason);
       continue;
@@ -173,6 +184,19 @@ ConvChoice conv_choose(ConvDirection direction, const ConvProblem& problem, cons
   }
   if (!name.empty()) find_algorithm(direction, problem, name);  // says what is wrong with the name
   fail("no convolution algorithm takes ", problem.text());
+}
+
+std::vector<std::pair<std::string, std::string>> conv_candidates(ConvDirection direction,
+                                                                 const ConvProblem& problem,
+                                                                 const std::string& accuracy) {
+  check_accuracy(accuracy);
+  std::vector<std::pair<std::string, std::string>> candidates;
+  for (const auto& algorithm : algorithms()) {
+    if (algorithm.direction == direction) {
+      candidates.emplace_back(algorithm.name, unable(algorithm, problem, accuracy));
+    }
+  }
+  return candidates;
 }
 
 void register_conv(StepRegistry& registry) {

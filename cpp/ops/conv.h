@@ -73,4 +73,10 @@ struct ConvChoice {
 ConvChoice conv_choose(ConvDirection direction, const ConvProblem& problem, const std::string& accuracy,
                        const std::string& name = "");
 
+/// Every algorithm of a direction with the reason why it cannot take the problem at this accuracy, empty when
+/// it can; what pays is not asked.
+std::vector<std::pair<std::string, std::string>> conv_candidates(ConvDirection direction,
+                                                                 const ConvProblem& problem,
+                                                                 const std::string& accuracy);
+
 }  // namespace cnncore

@@ -220,6 +220,7 @@ template <ConvDirection kDirection, int kTile>
 ConvAlgorithm algorithm() {
   ConvAlgorithm a{};
   a.name = winograd_name(kTile);
+  a.exact = false;
   a.direction = kDirection;
   a.refuse = [](const ConvProblem& p, const std::string& accuracy) {
     return winograd_refuse(p, kDirection, kTile, accuracy);

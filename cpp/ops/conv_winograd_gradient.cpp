@@ -189,6 +189,7 @@ template <int kTile>
 ConvAlgorithm algorithm() {
   ConvAlgorithm a{};
   a.name = winograd_name(kTile);
+  a.exact = false;
   a.direction = ConvDirection::backward_weight;
   a.refuse = [](const ConvProblem& p, const std::string& accuracy) {
     return winograd_refuse(p, ConvDirection::backward_weight, kTile, accuracy);

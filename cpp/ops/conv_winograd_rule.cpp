@@ -131,7 +131,6 @@ std::string winograd_refuse(const ConvProblem& p, ConvDirection direction, int t
                             const std::string& accuracy) {
   std::string reason = unsupported(p);
   if (!reason.empty() || accuracy.empty()) return reason;
-  if (accuracy == "exact") return "accuracy is 'exact'";
   const double cost = winograd_cost(p, direction, tile);
   if (cost >= direct_cost(p, direction)) return "too few channels or tiles to pay off";
   if (tile == 4 && cost > winograd_cost(p, direction, 2)) {
