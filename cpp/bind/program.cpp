@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "program/program.h"
 
+#include <optional>
+
 #include "bind/bind.h"
 #include "core/error.h"
 
@@ -39,7 +41,10 @@ class PyProgram {
     require(memory != nullptr, "bound array: expected dense ", name_of(desc.dtype),
             " memory in the value's layout");
     require(!writable || array.writeable(), "bound array: expected a writable array");
-    program_.bind(value, memory, writable);
+    {
+      const py::gil_scoped_release released;  // runs in other threads may have to end first
+      program_.bind(value, memory, writable);
+    }
     bound_[value] = std::move(array);
   }
 
@@ -136,10 +141,10 @@ void bind_program(py::module_& module) {
       .def("bind", &PyProgram::bind, py::arg("value"), py::arg("array"), py::arg("writable") = false)
       .def(
           "finish",
-          [](PyProgram& self, std::size_t arena, std::size_t persistent) {
-            self.program().finish(arena, persistent);
+          [](PyProgram& self, std::size_t arena, std::size_t persistent, std::optional<std::size_t> setup) {
+            self.program().finish(arena, persistent, setup.value_or(arena));
           },
-          py::arg("arena_bytes"), py::arg("persistent_bytes") = 0)
+          py::arg("arena_bytes"), py::arg("persistent_bytes") = 0, py::arg("setup_bytes") = py::none())
       .def("setup",
            [](PyProgram& self) {
              const py::gil_scoped_release released;

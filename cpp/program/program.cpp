@@ -17,6 +17,7 @@ constexpr std::size_t kPersistentBase = 2;
 constexpr std::size_t kFirstBound = 3;
 
 constexpr std::size_t kIdleContexts = 4;
+constexpr std::size_t kIdleBytes = std::size_t{64} << 20;  // of arenas kept beside the first idle one
 constexpr int kMaxTensors = 4096;
 
 double now() {
@@ -105,6 +106,7 @@ void Program::place_workspace(int index, std::size_t offset) {
 }
 
 void Program::bind(int id, void* memory, bool writable) {
+  const auto alone = exclude_runs();
   ValueEntry& entry = value(id);
   if (entry.storage == Storage::bound) {
     bound_[entry.slot] = static_cast<std::byte*>(memory);
@@ -178,17 +180,18 @@ void Program::append_call(std::vector<Call>& calls, std::size_t index) {
   max_tensors_ = std::max(max_tensors_, entry.inputs.size() + entry.outputs.size());
 }
 
-void Program::finish(std::size_t arena_bytes, std::size_t persistent_bytes) {
+void Program::finish(std::size_t arena_bytes, std::size_t persistent_bytes, std::size_t setup_bytes) {
   require(!finished_, "the program is already finished");
   for (std::size_t i = 0; i < steps_.size(); ++i) append_call(steps_[i].setup ? setup_calls_ : calls_, i);
   arena_bytes_ = arena_bytes;
+  setup_bytes_ = setup_bytes;
   persistent_ = Buffer(persistent_bytes);
   finished_ = true;
 }
 
-std::unique_ptr<RunContext> Program::new_context() const {
+std::unique_ptr<RunContext> Program::new_context(std::size_t arena_bytes) const {
   auto context = std::make_unique<RunContext>();
-  context->arena = Buffer(arena_bytes_);
+  context->arena = Buffer(arena_bytes);
   context->bases.assign(kFirstBound + bound_.size() + inputs_.size() + outputs_.size(), nullptr);
   context->pointers.assign(max_tensors_, nullptr);
   return context;
@@ -204,12 +207,13 @@ std::unique_ptr<RunContext> Program::acquire() {
       idle_.pop_back();
     }
   }
-  return context != nullptr ? std::move(context) : new_context();
+  return context != nullptr ? std::move(context) : new_context(arena_bytes_);
 }
 
 void Program::release(std::unique_ptr<RunContext> context) {
   const std::lock_guard<std::mutex> lock(idle_mutex_);
-  if (idle_.size() < kIdleContexts) idle_.push_back(std::move(context));
+  const bool cheap = idle_.size() < kIdleContexts && idle_.size() * arena_bytes_ <= kIdleBytes;
+  if (idle_.empty() || cheap) idle_.push_back(std::move(context));
 }
 
 std::byte* Program::staging(RunContext& context, std::size_t i) const {
@@ -240,13 +244,19 @@ void Program::execute(const std::vector<Call>& calls, RunContext& context, doubl
   }
 }
 
+std::unique_lock<std::shared_mutex> Program::exclude_runs() {
+  const std::lock_guard<std::mutex> turn(turnstile_);  // runs that begin later queue here
+  return std::unique_lock<std::shared_mutex>(running_);
+}
+
 void Program::run(RunContext& context, void* const* inputs, void* const* outputs, double* seconds) {
-  std::unique_lock<std::shared_mutex> alone(running_, std::defer_lock);
-  std::shared_lock<std::shared_mutex> shared(running_, std::defer_lock);
+  std::unique_lock<std::shared_mutex> alone;
+  std::shared_lock<std::shared_mutex> shared;
   if (writes_bound_) {
-    alone.lock();
+    alone = exclude_runs();
   } else {
-    shared.lock();
+    const std::lock_guard<std::mutex> turn(turnstile_);
+    shared = std::shared_lock<std::shared_mutex>(running_);
   }
   auto& bases = context.bases;
   bases[kArenaBase] = context.arena.data();
@@ -260,8 +270,8 @@ void Program::run(RunContext& context, void* const* inputs, void* const* outputs
 
 void Program::setup() {
   require(finished_, "the program is not finished");
-  const std::unique_lock<std::shared_mutex> alone(running_);
-  const auto context = new_context();
+  const auto alone = exclude_runs();
+  const auto context = new_context(setup_bytes_);
   context->bases[kArenaBase] = context->arena.data();
   context->bases[kPersistentBase] = persistent_.data();
   std::copy(bound_.begin(), bound_.end(), context->bases.begin() + kFirstBound);

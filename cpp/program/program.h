@@ -35,12 +35,13 @@ class Program {
   void place(int value, const std::string& storage, std::size_t offset);
   void alias(int value, int base, std::size_t offset);
   void place_workspace(int step, std::size_t offset);
+  /// Lets a value be this memory; called again for other memory, it returns when no run uses the old.
   void bind(int value, void* memory, bool writable);
   void set_inputs(const std::vector<int>& values);
   void set_outputs(const std::vector<int>& values);
   /// int64 scalars that must be 0: a run ends after the step that makes one of them anything else.
   void set_guards(const std::vector<int>& values) { guards_ = values; }
-  void finish(std::size_t arena_bytes, std::size_t persistent_bytes);
+  void finish(std::size_t arena_bytes, std::size_t persistent_bytes, std::size_t setup_bytes);
 
   /// Runs the setup steps (weight packing, folding) into persistent memory.
   void setup();
@@ -98,7 +99,9 @@ class Program {
   ValueEntry& value(int id);
   Address resolve(int id) const;
   StepTensor tensor(int id) const;
-  std::unique_ptr<RunContext> new_context() const;
+  std::unique_ptr<RunContext> new_context(std::size_t arena_bytes) const;
+  /// Waits for runs to end and keeps others out, however many callers follow one another.
+  std::unique_lock<std::shared_mutex> exclude_runs();
   void append_call(std::vector<Call>& calls, std::size_t index);
   void execute(const std::vector<Call>& calls, RunContext& context, double* seconds) const;
 
@@ -112,7 +115,8 @@ class Program {
   bool writes_bound_ = false;  // then runs exclude each other
   bool finished_ = false;
 
-  std::size_t arena_bytes_ = 0;
+  std::size_t arena_bytes_ = 0;  // of a run
+  std::size_t setup_bytes_ = 0;  // of the arena that setup steps use
   std::size_t scratch_bytes_ = 0;
   std::size_t max_tensors_ = 0;
   Buffer persistent_;
@@ -120,6 +124,7 @@ class Program {
   std::vector<Call> setup_calls_;
   std::vector<Call> calls_;
 
+  std::mutex turnstile_;  // passed by everyone on the way to `running_`, which prefers readers
   std::shared_mutex running_;
   std::mutex idle_mutex_;
   std::vector<std::unique_ptr<RunContext>> idle_;
