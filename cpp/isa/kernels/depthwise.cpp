@@ -40,25 +40,46 @@ CNNCORE_INLINE void finish(const DepthwiseOutput& out, int64_t pixel, int64_t ch
   store_upto(out.output + at, activate(value, out.activation, set1(out.alpha)), left);
 }
 
-template <int N>
+/// Adds the products of one input row to N pixels whose taps all exist. For adjacent taps (kTaps > 0) each
+/// input vector is loaded once for all the pixels that use it: the multiplications then set the pace, not the
+/// loads.
+template <int N, int kTaps, int kStep>
+CNNCORE_INLINE void add_row(const DepthwiseRow& row, const float* input, const float* weight, int64_t left,
+                            Vec (&sum)[N]) {
+  if constexpr (kTaps > 0) {
+    Vec w[kTaps];
+#pragma GCC unroll 8
+    for (int t = 0; t < kTaps; ++t) w[t] = load_upto(weight + t * row.channels, left);
+#pragma GCC unroll 16
+    for (int column = 0; column < (N - 1) * kStep + kTaps; ++column, input += row.channels) {
+      const Vec value = load_upto(input, left);
+#pragma GCC unroll 8
+      for (int t = 0; t < kTaps; ++t) {
+        const int distance = column - t;
+        if (distance < 0 || distance % kStep != 0 || distance / kStep >= N) continue;
+        sum[distance / kStep] = fmadd(value, w[t], sum[distance / kStep]);
+      }
+    }
+  } else {
+    for (int64_t t = 0; t < row.taps; ++t) {
+      const Vec w = load_upto(weight + t * row.channels, left);
+      const float* tap = input + t * row.tap_step * row.channels;
+#pragma GCC unroll 8
+      for (int i = 0; i < N; ++i)
+        sum[i] = fmadd(load_upto(tap + i * row.in_step * row.channels, left), w, sum[i]);
+    }
+  }
+}
+
+template <int N, int kTaps, int kStep>
 CNNCORE_INLINE void interior_pixels(const DepthwiseRow& row, const DepthwiseOutput& out, int64_t pixel,
                                     int64_t channel, int64_t left) {
   Vec sum[N];
 #pragma GCC unroll 8
   for (int i = 0; i < N; ++i) sum[i] = zero();
-  const int64_t step = row.in_step * row.channels;
   const int64_t start = (row.in_start + pixel * row.in_step) * row.channels + channel;
-  for (int64_t r = 0; r < row.rows; ++r) {
-    const float* input = row.row[r] + start;
-    const float* weight = row.weight[r] + channel;
-    for (int64_t t = 0; t < row.taps; ++t) {
-      const Vec w = load_upto(weight, left);
-#pragma GCC unroll 8
-      for (int i = 0; i < N; ++i) sum[i] = fmadd(load_upto(input + i * step, left), w, sum[i]);
-      input += row.tap_step * row.channels;
-      weight += row.channels;
-    }
-  }
+  for (int64_t r = 0; r < row.rows; ++r)
+    add_row<N, kTaps, kStep>(row, row.row[r] + start, row.weight[r] + channel, left, sum);
 #pragma GCC unroll 8
   for (int i = 0; i < N; ++i) finish(out, pixel + i, channel, left, sum[i]);
 }
@@ -77,90 +98,145 @@ CNNCORE_INLINE void edge_pixel(const DepthwiseRow& row, const DepthwiseOutput& o
   finish(out, pixel, channel, left, sum);
 }
 
+template <int kTaps, int kStep>
 CNNCORE_INLINE void forward_channels(const DepthwiseRow& row, const DepthwiseOutput& out, const Range& inside,
                                      int64_t channel, int64_t left) {
   for (int64_t i = 0; i < inside.begin; ++i) edge_pixel(row, out, i, channel, left);
   int64_t i = inside.begin;
-  for (; i + kPixels <= inside.end; i += kPixels) interior_pixels<kPixels>(row, out, i, channel, left);
-  for (; i < inside.end; ++i) interior_pixels<1>(row, out, i, channel, left);
+  for (; i + kPixels <= inside.end; i += kPixels)
+    interior_pixels<kPixels, kTaps, kStep>(row, out, i, channel, left);
+  for (; i + 2 <= inside.end; i += 2) interior_pixels<2, kTaps, kStep>(row, out, i, channel, left);
+  for (; i < inside.end; ++i) interior_pixels<1, kTaps, kStep>(row, out, i, channel, left);
   for (; i < row.count; ++i) edge_pixel(row, out, i, channel, left);
 }
 
-void forward(const DepthwiseRow& row, const DepthwiseOutput& out) {
+template <int kTaps, int kStep>
+void forward_row(const DepthwiseRow& row, const DepthwiseOutput& out) {
   const Range inside = interior(row);
   int64_t channel = 0;
   // The literal width lets the compiler drop the tail branches of full vectors.
   for (; channel + kWidth <= row.channels; channel += kWidth)
-    forward_channels(row, out, inside, channel, kWidth);
-  if (channel < row.channels) forward_channels(row, out, inside, channel, row.channels - channel);
+    forward_channels<kTaps, kStep>(row, out, inside, channel, kWidth);
+  if (channel < row.channels)
+    forward_channels<kTaps, kStep>(row, out, inside, channel, row.channels - channel);
 }
 
-/// N horizontal taps at once over pixels where all of them exist: one load of grad_output serves N products.
-template <int N>
-CNNCORE_INLINE void add_products(const float* input, int64_t input_step, int64_t tap_step, const float* grad,
-                                 int64_t pitch, int64_t pixels, int64_t left, float* sum) {
-  Vec total[N];
-#pragma GCC unroll 8
-  for (int t = 0; t < N; ++t) total[t] = load_upto(sum + t * pitch, left);
-  for (int64_t i = 0; i < pixels; ++i, input += input_step, grad += pitch) {
-    const Vec g = load_upto(grad, left);
-#pragma GCC unroll 8
-    for (int t = 0; t < N; ++t) total[t] = fmadd(load_upto(input + t * tap_step, left), g, total[t]);
-  }
-#pragma GCC unroll 8
-  for (int t = 0; t < N; ++t) store_upto(sum + t * pitch, total[t], left);
-}
-
-CNNCORE_INLINE void add_taps(int64_t taps, const float* input, int64_t input_step, int64_t tap_step,
-                             const float* grad, int64_t pitch, int64_t pixels, int64_t left, float* sum) {
-  while (taps > 0) {
-    int64_t done = 1;
-    if (taps >= 5) {
-      done = 5;
-      add_products<5>(input, input_step, tap_step, grad, pitch, pixels, left, sum);
-    } else if (taps >= 3) {
-      done = 3;
-      add_products<3>(input, input_step, tap_step, grad, pitch, pixels, left, sum);
-    } else {
-      add_products<1>(input, input_step, tap_step, grad, pitch, pixels, left, sum);
+void forward(const DepthwiseRow& row, const DepthwiseOutput& out) {
+  if (row.tap_step == 1 || row.taps == 1) {
+    if (row.in_step == 1) {
+      if (row.taps == 1) return forward_row<1, 1>(row, out);
+      if (row.taps == 2) return forward_row<2, 1>(row, out);
+      if (row.taps == 3) return forward_row<3, 1>(row, out);
+      if (row.taps == 5) return forward_row<5, 1>(row, out);
     }
-    taps -= done;
-    input += done * tap_step;
-    sum += done * pitch;
+    if (row.in_step == 2) {
+      if (row.taps == 3) return forward_row<3, 2>(row, out);
+      if (row.taps == 5) return forward_row<5, 2>(row, out);
+    }
   }
+  forward_row<0, 0>(row, out);
 }
 
-CNNCORE_INLINE void backward_channels(const DepthwiseRow& row, const float* grad_output, float* const* sum,
-                                      const Range& inside, int64_t channel, int64_t left) {
+/// The sums of R rows by T taps, from `first_row` and `first_tap` on, over pixels where all of them exist.
+/// With adjacent taps (kStep > 0) an input vector meets every gradient it belongs to while it is in a
+/// register.
+template <int R, int T, int kStep>
+CNNCORE_INLINE void add_products(const DepthwiseRow& row, int64_t first_row, int64_t first_tap, Range pixels,
+                                 const float* grad, int64_t channel, int64_t left, float* const* sum) {
+  if (pixels.begin >= pixels.end) return;
+  constexpr int kGradients = 4;  // and R x T sums fit the registers
   const int64_t pitch = row.channels;
-  const int64_t input_step = row.in_step * pitch;
-  const int64_t tap_step = row.tap_step * pitch;
-  const float* grad = grad_output + channel;
-  for (int64_t r = 0; r < row.rows; ++r) {
-    const float* input = row.row[r] + row.in_start * pitch + channel;
-    float* total = sum[r] + channel;
-    add_taps(row.taps, input + inside.begin * input_step, input_step, tap_step, grad + inside.begin * pitch,
-             pitch, inside.end - inside.begin, left, total);
-    for (int64_t t = 0; t < row.taps; ++t) {
-      const Range valid = valid_pixels(row, t * row.tap_step);
-      for (int64_t i = valid.begin; i < valid.end; ++i) {
-        if (i == inside.begin && inside.end > inside.begin) i = inside.end;
-        if (i >= valid.end) break;
-        add_products<1>(input + i * input_step + t * tap_step, 0, 0, grad + i * pitch, pitch, 1, left,
-                        total + t * pitch);
+  const int64_t offset = first_tap * pitch + channel;
+  const int64_t start = row.in_start + pixels.begin * row.in_step + first_tap * row.tap_step;
+  const float* input[R];
+  Vec total[R][T];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) {
+    input[r] = row.row[first_row + r] + start * pitch + channel;
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t) total[r][t] = load_upto(sum[first_row + r] + offset + t * pitch, left);
+  }
+  int64_t i = pixels.begin;
+  grad += i * pitch + channel;
+  if constexpr (kStep > 0) {
+    for (; i + kGradients <= pixels.end; i += kGradients, grad += kGradients * pitch) {
+      Vec g[kGradients];
+#pragma GCC unroll 4
+      for (int n = 0; n < kGradients; ++n) g[n] = load_upto(grad + n * pitch, left);
+#pragma GCC unroll 16
+      for (int column = 0; column < (kGradients - 1) * kStep + T; ++column) {
+#pragma GCC unroll 4
+        for (int r = 0; r < R; ++r) {
+          const Vec value = load_upto(input[r] + column * pitch, left);
+#pragma GCC unroll 8
+          for (int t = 0; t < T; ++t) {
+            const int distance = column - t;
+            if (distance < 0 || distance % kStep != 0 || distance / kStep >= kGradients) continue;
+            total[r][t] = fmadd(value, g[distance / kStep], total[r][t]);
+          }
+        }
       }
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) input[r] += kGradients * kStep * pitch;
     }
   }
+  for (; i < pixels.end; ++i, grad += pitch) {
+    const Vec g = load_upto(grad, left);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+      for (int t = 0; t < T; ++t)
+        total[r][t] = fmadd(load_upto(input[r] + t * row.tap_step * pitch, left), g, total[r][t]);
+      input[r] += row.in_step * pitch;
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t) store_upto(sum[first_row + r] + offset + t * pitch, total[r][t], left);
+  }
+}
+
+template <int T, int kStep>
+CNNCORE_INLINE void backward_channels(const DepthwiseRow& row, const float* grad, float* const* sum,
+                                      const Range& inside, int64_t channel, int64_t left) {
+  constexpr int kRows = T == 5 ? 2 : 3;
+  for (int64_t t = 0; t < row.taps; t += T) {
+    int64_t r = 0;
+    for (; r + kRows <= row.rows; r += kRows)
+      add_products<kRows, T, kStep>(row, r, t, inside, grad, channel, left, sum);
+    for (; r < row.rows; ++r) add_products<1, T, kStep>(row, r, t, inside, grad, channel, left, sum);
+  }
+  for (int64_t t = 0; t < row.taps; ++t) {
+    const Range valid = valid_pixels(row, t * row.tap_step);
+    const bool split = inside.begin < inside.end;
+    const Range before = {valid.begin, split ? inside.begin : valid.end};
+    const Range after = {split ? inside.end : valid.end, valid.end};
+    for (int64_t r = 0; r < row.rows; ++r) {
+      add_products<1, 1, 0>(row, r, t, before, grad, channel, left, sum);
+      add_products<1, 1, 0>(row, r, t, after, grad, channel, left, sum);
+    }
+  }
+}
+
+template <int T, int kStep>
+void backward_row(const DepthwiseRow& row, const float* grad_output, float* const* sum) {
+  const Range inside = interior(row);
+  int64_t channel = 0;
+  for (; channel + kWidth <= row.channels; channel += kWidth)
+    backward_channels<T, kStep>(row, grad_output, sum, inside, channel, kWidth);
+  if (channel < row.channels)
+    backward_channels<T, kStep>(row, grad_output, sum, inside, channel, row.channels - channel);
 }
 
 void backward_weight(const DepthwiseRow& row, const float* grad_output, float* const* sum) {
-  const Range inside = interior(row);
-  int64_t channel = 0;
-  for (; channel + kWidth <= row.channels; channel += kWidth) {
-    backward_channels(row, grad_output, sum, inside, channel, kWidth);
+  if (row.tap_step == 1) {
+    if (row.taps == 3 && row.in_step == 1) return backward_row<3, 1>(row, grad_output, sum);
+    if (row.taps == 3 && row.in_step == 2) return backward_row<3, 2>(row, grad_output, sum);
+    if (row.taps == 5 && row.in_step == 1) return backward_row<5, 1>(row, grad_output, sum);
+    if (row.taps == 5 && row.in_step == 2) return backward_row<5, 2>(row, grad_output, sum);
   }
-  if (channel < row.channels)
-    backward_channels(row, grad_output, sum, inside, channel, row.channels - channel);
+  backward_row<1, 0>(row, grad_output, sum);
 }
 
 void statistics(const float* values, int64_t rows, int64_t columns, float* result, int64_t stride) {

@@ -22,6 +22,12 @@ constexpr int kRows[kVectors + 1] = {0, 6, 6};
 #endif
 constexpr int64_t kLine = 16;  // floats of a cache line
 
+/// Whether the activation is applied to the registers.
+CNNCORE_INLINE bool clamps(const GemmTileArgs& args) {
+  const bool clamp = args.activation == Activation::relu || args.activation == Activation::relu6;
+  return clamp && args.statistics == nullptr;
+}
+
 /// Sums of MR rows by NV vectors.
 template <class L, int MR, int NV>
 struct Tile {
@@ -133,12 +139,20 @@ struct Tile {
         for (int j = 0; j < NV; ++j) sum[i][j] = sum[i][j] + read(args.residual + output_offset[i], j, tail);
       }
     }
-    if (args.activation == Activation::relu && args.statistics == nullptr) {
+    if (clamps(args)) {
       const V zero = L::set1(0.0f);
 #pragma GCC unroll 16
       for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 4
         for (int j = 0; j < NV; ++j) sum[i][j] = L::max(zero, sum[i][j]);  // NaN stays NaN
+      }
+      if (args.activation == Activation::relu6) {
+        const V six = L::set1(6.0f);
+#pragma GCC unroll 16
+        for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 4
+          for (int j = 0; j < NV; ++j) sum[i][j] = L::min(six, sum[i][j]);
+        }
       }
     }
 #pragma GCC unroll 16
@@ -182,7 +196,7 @@ void add_statistics(const GemmTileArgs& args, const int64_t* output_offset, int6
   }
 }
 
-/// The rarer activations, and relu after statistics, act on the tile's rows in the first cache.
+/// Other activations, and those after statistics, act on the tile's rows in the first cache.
 void activate_rows(const GemmTileArgs& args, const int64_t* output_offset, int64_t rows) {
   const Vec alpha = set1(args.alpha);
   for (int64_t i = 0; i < rows; ++i) {
@@ -210,8 +224,7 @@ struct TileTable {
 template <class L, int NV, int MR>
 void run_tiles(const GemmTileArgs& args) {
   const int64_t tiles = (args.rows + MR - 1) / MR;
-  const bool post_activation = args.activation != Activation::none &&
-                               (args.activation != Activation::relu || args.statistics != nullptr);
+  const bool post_activation = args.activation != Activation::none && !clamps(args);
   int64_t row = 0;
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int64_t height = args.rows / tiles + (tile < args.rows % tiles ? 1 : 0);

@@ -20,6 +20,7 @@ struct FullLanes {
   static CNNCORE_MEMBER V set1(float x) { return CNNCORE_ISA::set1(x); }
   static CNNCORE_MEMBER V fmadd(V a, V b, V c) { return CNNCORE_ISA::fmadd(a, b, c); }
   static CNNCORE_MEMBER V max(V a, V b) { return CNNCORE_ISA::max(a, b); }
+  static CNNCORE_MEMBER V min(V a, V b) { return CNNCORE_ISA::min(a, b); }
 };
 
 #if defined(__AVX512F__)
@@ -36,6 +37,7 @@ struct HalfLanes {
   static CNNCORE_MEMBER V set1(float x) { return _mm256_set1_ps(x); }
   static CNNCORE_MEMBER V fmadd(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
   static CNNCORE_MEMBER V max(V a, V b) { return _mm256_max_ps(a, b); }
+  static CNNCORE_MEMBER V min(V a, V b) { return _mm256_min_ps(a, b); }
 };
 #endif
 
