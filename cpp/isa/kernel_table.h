@@ -9,6 +9,7 @@
 #include "isa/dropout.h"
 #include "isa/elementwise.h"
 #include "isa/gemm_tile.h"
+#include "isa/linear.h"
 #include "isa/norm.h"
 #include "isa/optimizer.h"
 #include "isa/outer_tile.h"
@@ -29,6 +30,7 @@ struct KernelTable {
   int width;  // floats in a vector
   GemmTileKernels gemm_tile;
   OuterTileKernels outer_tile;
+  LinearKernels linear;
   WinogradKernels winograd;
   DepthwiseKernels depthwise;
   ScatterKernels scatter;

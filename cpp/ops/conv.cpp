@@ -13,12 +13,20 @@ namespace {
 /// Every algorithm, in order of preference within its direction; the last of each takes every problem.
 const std::vector<ConvAlgorithm>& algorithms() {
   static const std::vector<ConvAlgorithm> list = {
-      depthwise_forward(),           winograd_f4_forward(),
-      winograd_f2_forward(),         direct_forward(),
-      depthwise_backward_data(),     winograd_f4_backward_data(),
-      winograd_f2_backward_data(),   scatter_backward_data(),
-      direct_backward_data(),        depthwise_backward_weight(),
-      winograd_f4_backward_weight(), winograd_f2_backward_weight(),
+      linear_forward(),
+      depthwise_forward(),
+      winograd_f4_forward(),
+      winograd_f2_forward(),
+      direct_forward(),
+      linear_backward_data(),
+      depthwise_backward_data(),
+      winograd_f4_backward_data(),
+      winograd_f2_backward_data(),
+      scatter_backward_data(),
+      direct_backward_data(),
+      depthwise_backward_weight(),
+      winograd_f4_backward_weight(),
+      winograd_f2_backward_weight(),
       direct_backward_weight(),
   };
   return list;
@@ -72,6 +80,13 @@ void check_vector(const TensorDesc& desc, std::int64_t size, const char* what) {
           desc.shape_text());
 }
 
+/// An algorithm without a packed weight reads the weight itself.
+void check_weight(const TensorDesc& desc, const ConvAlgorithm& algorithm, const ConvProblem& problem) {
+  const std::int64_t packed = algorithm.packed_floats(problem);
+  const std::int64_t own = problem.out_channels * problem.group_in() * problem.taps();
+  check_vector(desc, packed > 0 ? packed : own, packed > 0 ? "packed weight" : "weight");
+}
+
 std::vector<std::int64_t> output_shape(const ConvProblem& p, int rank) {
   std::vector<std::int64_t> shape = {p.batch, p.out_channels};
   const std::size_t first = rank == 5 ? 0 : 1;
@@ -116,7 +131,7 @@ std::unique_ptr<Step> make_pack(const StepSpec& spec) {
   const ConvDirection direction = conv_direction_from_name(spec.attrs.text("direction"));
   const ConvProblem problem = conv_problem(spec.attrs.integers("input_shape"), shape_of(weight), spec.attrs);
   const ConvAlgorithm& algorithm = algorithm_of(direction, problem, spec.attrs);
-  require(algorithm.make_pack != nullptr, "direction backward_weight has no packed weight");
+  require(algorithm.make_pack != nullptr, "algorithm '", algorithm.name, "' has no packed weight");
   check_vector(spec.output(0), algorithm.packed_floats(problem), "packed weight");
   return algorithm.make_pack(problem);
 }
@@ -128,7 +143,7 @@ std::unique_ptr<Step> make_forward(const StepSpec& spec) {
       conv_problem(shape_of(spec.input(0)), spec.attrs.integers("weight_shape"), spec.attrs);
   check_shape(spec.output(0), output_shape(problem, spec.input(0).rank), "output");
   const ConvAlgorithm& algorithm = algorithm_of(ConvDirection::forward, problem, spec.attrs);
-  check_vector(spec.input(1), algorithm.packed_floats(problem), "packed weight");
+  check_weight(spec.input(1), algorithm, problem);
   const ConvEpilogue epilogue = epilogue_of(spec, problem.out_channels);
   if (epilogue.statistics) {
     check_vector(spec.output(1), algorithm.statistics_rows(problem) * 3 * problem.out_channels, "statistics");
@@ -143,7 +158,7 @@ std::unique_ptr<Step> make_backward_data(const StepSpec& spec) {
       conv_problem(shape_of(spec.output(0)), spec.attrs.integers("weight_shape"), spec.attrs);
   check_shape(spec.input(0), output_shape(problem, spec.output(0).rank), "grad_output");
   const ConvAlgorithm& algorithm = algorithm_of(ConvDirection::backward_data, problem, spec.attrs);
-  check_vector(spec.input(1), algorithm.packed_floats(problem), "packed weight");
+  check_weight(spec.input(1), algorithm, problem);
   const ConvEpilogue epilogue = epilogue_of(spec, problem.in_channels);
   require(!epilogue.statistics, "conv_backward_data has one output");
   return algorithm.make(problem, epilogue);

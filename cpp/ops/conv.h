@@ -63,7 +63,7 @@ ConvProblem conv_problem(const std::vector<std::int64_t>& input_shape,
 
 struct ConvChoice {
   std::string algorithm;
-  std::int64_t packed_floats = 0;    // size of the packed weight; 0 for backward_weight
+  std::int64_t packed_floats = 0;    // size of the packed weight; 0 where the step reads the weight itself
   std::int64_t statistics_rows = 0;  // rows of the statistics output; 0 when the direction has none
   std::vector<std::pair<std::string, std::string>> refused;  // (algorithm, why not)
 };

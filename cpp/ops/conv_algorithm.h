@@ -27,6 +27,7 @@ struct ConvAlgorithm {
   /// Why the problem is not taken; empty when it is. Without an accuracy (the algorithm was asked for by
   /// name) only what it cannot do counts, not what does not pay.
   std::string (*refuse)(const ConvProblem& problem, const std::string& accuracy);
+  /// 0 for an algorithm that reads the weight itself, in C order; it has no make_pack.
   std::int64_t (*packed_floats)(const ConvProblem& problem);
   std::int64_t (*statistics_rows)(const ConvProblem& problem);
   std::unique_ptr<Step> (*make_pack)(const ConvProblem& problem);
@@ -49,6 +50,8 @@ ConvAlgorithm winograd_f2_backward_data();
 ConvAlgorithm winograd_f4_backward_weight();
 ConvAlgorithm winograd_f2_backward_weight();
 ConvAlgorithm scatter_backward_data();
+ConvAlgorithm linear_forward();
+ConvAlgorithm linear_backward_data();
 ConvAlgorithm depthwise_forward();
 ConvAlgorithm depthwise_backward_data();
 ConvAlgorithm depthwise_backward_weight();

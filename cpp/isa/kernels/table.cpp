@@ -10,6 +10,7 @@ namespace CNNCORE_ISA {
 
 GemmTileKernels gemm_tile_kernels();
 OuterTileKernels outer_tile_kernels();
+LinearKernels linear_kernels();
 WinogradKernels winograd_kernels();
 DepthwiseKernels depthwise_kernels();
 ScatterKernels scatter_kernels();
@@ -28,6 +29,7 @@ KernelTable kernel_table() {
           kWidth,
           gemm_tile_kernels(),
           outer_tile_kernels(),
+          linear_kernels(),
           winograd_kernels(),
           depthwise_kernels(),
           scatter_kernels(),

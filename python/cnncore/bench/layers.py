@@ -137,10 +137,12 @@ def step(problem: ConvProblem, direction: str, accuracy: str) -> tuple[Callable[
     else:
         forward = direction == "forward"
         weight = bound(problem.weight_shape, "c")
-        packed = program.add_value([choice["packed_floats"]], layout="c")
-        program.place(packed, "persistent", 0)
-        packing = {**attrs, "direction": direction, "input_shape": list(problem.input_shape)}
-        program.add_step("conv_pack_weight", [weight], [packed], packing, setup=True)
+        packed = weight
+        if choice["packed_floats"]:
+            packed = program.add_value([choice["packed_floats"]], layout="c")
+            program.place(packed, "persistent", 0)
+            packing = {**attrs, "direction": direction, "input_shape": list(problem.input_shape)}
+            program.add_step("conv_pack_weight", [weight], [packed], packing, setup=True)
         inputs = [bound(problem.input_shape if forward else problem.output_shape, "channels_last"), packed]
         output = program.add_value(problem.output_shape if forward else problem.input_shape)
         attrs["weight_shape"] = list(problem.weight_shape)

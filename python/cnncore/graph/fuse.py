@@ -173,9 +173,10 @@ def _max_pool(fusion: _Fusion, node: Node) -> bool:
 def _flattened_linear(fusion: _Fusion, node: Node) -> bool:
     """A linear layer on flattened images is a convolution whose kernel is as large as the image.
 
-    It reads the activations as they lie in memory (channels-last) instead of rearranging them.
+    It reads the activations as they lie in memory (channels-last) instead of rearranging them; unless the
+    weight is so large that the linear layer does not rearrange that.
     """
-    from ..ops.conv import convolve
+    from ..ops.conv import choose, convolve
 
     x, weight, bias, residual = node.inputs
     if x is None or weight is None or x.ndim != 2 or residual is not None or node.outputs[1] is not None:
@@ -188,6 +189,8 @@ def _flattened_linear(fusion: _Fusion, node: Node) -> bool:
         return False
     kernel = image.shape[2:]
     if prod(kernel) == 1 or image.layout != "channels_last" or not layout_matters(image.shape):
+        return False
+    if choose("forward", x.shape, weight.shape, node.attrs)["packed_floats"] == 0:
         return False
     zeros = (0,) * len(kernel)
     attrs = {

@@ -204,7 +204,9 @@ def pack(
     attrs: dict[str, Any],
     choice: dict[str, Any],
 ) -> Any:
-    """Return the weight in the order the algorithm reads it."""
+    """Return the weight in the order the algorithm reads it, which may be its own."""
+    if choice["packed_floats"] == 0:
+        return builder.slot(weight)
     settings = geometry(attrs)
     settings.update(direction=direction, input_shape=list(input_shape), algorithm=choice["algorithm"])
     return builder.pack("conv_pack_weight", weight, choice["packed_floats"], settings)
