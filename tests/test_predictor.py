@@ -128,7 +128,7 @@ def test_tables_have_a_row_a_step():
         assert row["percent_of_peak"] >= 0
     text = str(measured)
     assert text.splitlines()[0].split() == list(measured[0])
-    assert len(text.splitlines()) == len(rows) + 1
+    assert len(text.splitlines()) == len(rows) + 3  # header, total, note
 
 
 def test_operations_in_bytes_and_flops():

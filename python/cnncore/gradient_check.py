@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .graph.arrays import to_input
 from .graph.compiler import compile_function
-from .graph.trace import to_array
 from .transforms import grad
 
 
@@ -48,7 +48,7 @@ def grad_check(
     True
     """
     rng = np.random.default_rng(seed)
-    arrays = [to_array(x) for x in ([inputs] if isinstance(inputs, np.ndarray) else inputs)]
+    arrays = [to_input(x) for x in ([inputs] if isinstance(inputs, np.ndarray) else inputs)]
     positions = [i for i, a in enumerate(arrays) if a.dtype.kind == "f"]
     if not positions:
         raise TypeError("expected at least one floating-point input")

@@ -3,60 +3,51 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from . import choices as algorithms
+from . import profiling
+from .graph.arrays import to_input
 from .graph.compiler import Rebuild, separate_outputs, set_outputs
 from .graph.fuse import fuse
 from .graph.program import Executable, Memory
 from .graph.serialize import describe, freeze_sources, restore
 from .graph.simplify import simplify
+from .graph.snapshot import gate
 from .graph.tensor import Graph
-from .graph.trace import to_array, trace
-from .runtime import get_num_threads, measure_peak
-
-
-class Table(list[dict[str, Any]]):
-    """A list of rows (dicts) that prints as a table."""
-
-    def __repr__(self) -> str:
-        if not self:
-            return "(no rows)"
-        columns = list(self[0])
-        cells = [columns, *([_text(row[name]) for name in columns] for row in self)]
-        widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
-        return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in cells
-        )
-
-
-def _text(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-@lru_cache(maxsize=8)
-def _peak(threads: int) -> dict[str, Any]:
-    return dict(measure_peak())
+from .graph.trace import trace
+from .profiling import Table
+from .runtime import get_accuracy
 
 
 class Predictor:
     """A model compiled for inference: a snapshot of its weights, folded and packed for this machine.
 
-    Made by `compile`. Calls may come from several threads. Pickling keeps the graph and the weights; they
-    are packed anew on the machine that loads them, which does not need the model's class.
+    Made by `compile`. Calls may come from several threads. The snapshot shares the parameters' memory until
+    they change. Pickling keeps the graph, the weights and the choices of `autotune`; weights are packed anew
+    on the machine that loads them, which does not need the model's class.
     """
 
     def __init__(self, graph: Graph, rebuild: Rebuild) -> None:
         self._graph = graph
         self._rebuild = rebuild
-        self._executable = Executable(graph)
-        self._shapes = self._executable.input_shapes
-        self._run = self._executable.run_machine
-        self._direct = rebuild.single and not graph.checks and self._executable.rng is None
+        self._tuning = threading.Lock()
+        with gate.closed():
+            freeze_sources(graph)
+            executable = Executable(graph)
+        self._shapes = executable.input_shapes
+        self._direct = rebuild.single and not graph.checks and executable.rng is None
+        self._use(executable)
+
+    def _use(self, executable: Executable) -> None:
+        self._executable = executable
+        self._run = executable.run_machine
 
     @property
     def input_shape(self) -> Any:
@@ -70,74 +61,121 @@ class Predictor:
             ValueError: an input's shape is not the one compiled for.
             TypeError: complex, object or text arrays.
         """
+        arrays = self._arrays(inputs)
+        if self._direct:
+            return self._run(arrays)[0]
+        return self._rebuild(self._executable(arrays))
+
+    def _arrays(self, inputs: Sequence[Any]) -> list[NDArray[Any]]:
+        """Return the inputs as arrays of the shapes compiled for."""
         shapes = self._shapes
         if len(inputs) != len(shapes):
             raise ValueError(f"expected {len(shapes)} inputs, got {len(inputs)}")
         arrays = []
         for x, shape in zip(inputs, shapes, strict=True):
             if type(x) is not np.ndarray:
-                x = to_array(x)
+                x = to_input(x)
             if x.shape != shape:
                 raise ValueError(
                     f"expected input of shape {shape}, which this predictor was compiled for, got {x.shape}; "
                     "compile for that shape, or use model.predict for any number of rows"
                 )
             arrays.append(x)
-        if self._direct:
-            return self._run(arrays)[0]
-        return self._rebuild(self._executable(arrays))
+        return arrays
 
     @property
     def memory(self) -> Memory:
-        """Bytes: weights, activations, workspace."""
+        """Bytes: weights, activations, workspace; and weights shared with the model."""
         return self._executable.memory
 
     def explain(self) -> Table:
         """Return a row for each step of a run: layer, step, algorithm, and why others were not taken."""
-        rows = Table()
-        for step in self._executable.run_steps:
-            info = self._executable.step_info(step)
-            refused = "; ".join(f"{name}: {reason}" for name, reason in step.refused)
-            function = step.attrs.get("function")
-            rows.append(
-                {
-                    "layer": step.label,
-                    "step": f"{step.op} {function}" if function else step.op,
-                    "algorithm": info["algorithm"],
-                    "refused": refused,
-                }
-            )
-        return rows
+        return profiling.explain(self._executable)
 
     def profile(self, *inputs: Any, repeats: int = 5) -> Table:
-        """Return a row for each step of a run: ms (the least of `repeats`), GFLOP/s, GB/s, % of peak."""
-        arrays = [to_array(x) for x in inputs]
-        self(*arrays)
-        seconds = np.min([self._executable.profile(arrays)[1] for _ in range(max(1, repeats))], axis=0)
-        peak = _peak(get_num_threads())
-        rows = Table()
-        for step in self._executable.run_steps:
-            info = self._executable.step_info(step)
-            time = max(float(seconds[step.index]), 1e-9)
-            gflops = info["flops"] / time / 1e9
-            rows.append(
-                {
-                    "layer": step.label,
-                    "step": step.op,
-                    "algorithm": info["algorithm"],
-                    "ms": time * 1e3,
-                    "gflops": gflops,
-                    "gbytes": info["bytes"] / time / 1e9,
-                    "percent_of_peak": 100.0 * gflops / peak["gflops"],
-                }
-            )
-        return rows
+        """Measure each step of a run.
+
+        Args:
+            inputs: as for a call.
+            repeats: runs measured; each step's least time counts.
+
+        Returns:
+            A row for each step: layer, step, algorithm, ms, percent_of_time, gflops, gbytes, their shares of
+            the machine's measured peaks, and which of the two binds: "compute", "memory", or "overhead" for
+            a step too small for either.
+        """
+        arrays = self._arrays([to_input(x) for x in inputs])
+        executable = self._executable
+        executable(arrays)
+        return profiling.profile(executable, executable.measure(arrays, profiling.check_repeats(repeats)))
+
+    def autotune(self, *inputs: Any, seconds: float = 1.0, margin: float = 0.05) -> Table:
+        """Measure the algorithms that can compute each convolution, and keep the fastest.
+
+        Without this, a cost model chooses, the same on every machine and for any number of threads. What is
+        measured fastest may differ from one machine, or run, to the next, and with it the last bits of the
+        answers; accuracy stays what `set_accuracy` asked for when the predictor was compiled. Other threads
+        may go on calling the predictor; while this runs, memory holds up to three programs.
+
+        Args:
+            inputs: as for a call; their values do not matter.
+            seconds: time for one comparison; there are at most as many as a convolution has algorithms.
+            margin: an algorithm is replaced by one that takes at least this fraction less time.
+
+        Returns:
+            A row for each convolution: its algorithm before, the one chosen, ms before and after, and ms of
+            each candidate.
+
+        >>> import numpy as np
+        >>> import cnncore as cc
+        >>> from cnncore import nn
+        >>> predictor = cc.compile(nn.Conv2d(16, 16, 3, padding=1), (1, 16, 32, 32))
+        >>> table = predictor.autotune(np.zeros((1, 16, 32, 32), np.float32), seconds=0.01)
+        >>> sorted(table[0]["candidates"])
+        ['direct', 'winograd_f2', 'winograd_f4']
+        """
+        from .autotune import tune
+
+        if not 0.0 < seconds < float("inf"):
+            raise ValueError(f"expected seconds above 0, got {seconds}")
+        if not 0.0 <= margin < 1.0:
+            raise ValueError(f"expected a margin of at least 0 and below 1, got {margin}")
+        arrays = self._arrays([to_input(x) for x in inputs])
+        with self._tuning:
+            executable, choices, table = tune(self._graph, self._executable, arrays, seconds, margin)
+            algorithms.set_choices(self._graph, choices)
+            self._use(executable)
+        return table
+
+    def save_choices(self, path: str | os.PathLike[str]) -> None:
+        """Write the algorithm of each convolution to a JSON file, for `load_choices`.
+
+        Raises:
+            OSError: the file cannot be written; one that was there is as before.
+        """
+        algorithms.save(path, algorithms.get_choices(self._graph))
+
+    def load_choices(self, path: str | os.PathLike[str]) -> None:
+        """Compile again with the algorithms in a file that `save_choices` wrote.
+
+        Raises:
+            ValueError: the file is not one of choices, or of another version; is for another network or
+                input shape; names an algorithm that is unknown or that `set_accuracy` excludes. The predictor
+                is as before then.
+        """
+        with self._tuning:
+            choices = algorithms.load(path, self._graph)
+            executable = algorithms.build(self._graph, choices)
+            algorithms.set_choices(self._graph, choices)
+            self._use(executable)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"graph": describe(self._graph), "rebuild": self._rebuild}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(restore(state["graph"]), state["rebuild"])  # type: ignore[misc]
+        graph = restore(state["graph"])
+        algorithms.forget_unknown(graph)
+        self.__init__(graph, state["rebuild"])  # type: ignore[misc]
 
     def __repr__(self) -> str:
         return f"Predictor(input_shape={self.input_shape}, steps={len(self._executable.run_steps)})"
@@ -192,5 +230,5 @@ def compile(model: Callable[..., Any], input_shape: Any) -> Predictor:
     simplify(graph)
     fuse(graph, inference=True)
     separate_outputs(graph)
-    freeze_sources(graph)
+    algorithms.set_accuracy(graph, get_accuracy())
     return Predictor(graph, rebuild)

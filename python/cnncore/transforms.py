@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .graph.arrays import to_input
 from .graph.autodiff import add_gradients
 from .graph.cache import LRU
 from .graph.call import Validity
@@ -18,7 +19,7 @@ from .graph.op import OPS
 from .graph.protocols import OptimizerLike
 from .graph.simplify import simplify
 from .graph.tensor import Graph, Tensor
-from .graph.trace import as_tensor, building, emit, is_stored, to_array, trace
+from .graph.trace import as_tensor, building, emit, is_stored, trace
 
 CAPACITY = 16
 """Programs kept for a function: one for each combination of input shapes."""
@@ -34,7 +35,7 @@ class _Program(Compiled):
 
 def _arrays(inputs: Sequence[Any]) -> tuple[list[Any], tuple[Any, ...]]:
     """Return the inputs as arrays, and their shapes and dtypes."""
-    arrays = [x if type(x) is np.ndarray else to_array(x) for x in inputs]
+    arrays = [x if type(x) is np.ndarray else to_input(x) for x in inputs]
     return arrays, tuple([(a.shape, a.dtype.char) for a in arrays])
 
 
@@ -51,7 +52,7 @@ class _Function:
         program = self._programs.get(key)
         if program is None or not program.validity.holds():
             for i, array in enumerate(arrays):
-                to_array(array, f"input {i}")  # raises for arrays no program takes
+                to_input(array, f"input {i}")  # raises for arrays no program takes
             program = self._programs.put(key, self._compile(arrays))
         return program
 

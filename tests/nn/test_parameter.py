@@ -7,8 +7,8 @@ import pickle
 import numpy as np
 import pytest
 
+from cnncore.graph.arrays import ALIGNMENT, aligned_empty, to_array
 from cnncore.nn import Buffer, Parameter
-from cnncore.nn.parameter import ALIGNMENT, aligned_empty, to_numpy
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (3, 5), (0, 4), (7, 1, 3, 3)])
@@ -85,7 +85,7 @@ def test_takes_strided_and_foreign_arrays() -> None:
 
     source = np.arange(12.0).reshape(3, 4)
     assert np.array_equal(Parameter(source.T[::-1]).numpy(), source.T[::-1])
-    assert np.array_equal(to_numpy(Foreign(source)), source)
+    assert np.array_equal(to_array(Foreign(source)), source)
 
 
 def test_takes_torch_tensors_with_gradient() -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import to_input
 from .cache import LRU
 from .changes import changes
 from .compiler import Compiled, compile_inference, set_outputs
 from .protocols import ModuleLike
 from .tensor import Graph, Tensor
-from .trace import call_traced, is_stored, is_tracing, map_tree, to_array, trace
+from .trace import call_traced, is_stored, is_tracing, map_tree, trace
 
 CAPACITY = 16
 """Programs kept for a module: one for each input shape and mode."""
@@ -65,7 +66,7 @@ def call_module(module: ModuleLike, args: Sequence[Any], kwargs: dict[str, Any])
 
 def _compile_module(module: ModuleLike, args: Sequence[Any], kwargs: dict[str, Any]) -> Compiled:
     for array in leaf_arrays([*args, *kwargs.values()]):
-        to_array(array)  # raises for arrays no program takes
+        to_input(array)  # raises for arrays no program takes
     graph, result = trace(lambda *a, **k: call_traced(module, a, k), args, kwargs)
     rebuild = set_outputs(graph, result)
     validity = Validity(graph)
@@ -74,12 +75,12 @@ def _compile_module(module: ModuleLike, args: Sequence[Any], kwargs: dict[str, A
 
 def _to_input(value: Any) -> Any:
     if type(value) is np.ndarray:
-        return to_array(value)
+        return to_input(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Tensor):
         raise RuntimeError("symbolic tensors can only be used inside a traced function")
-    return to_array(value)
+    return to_input(value)
 
 
 def leaf_arrays(tree: Any) -> list[Any]:

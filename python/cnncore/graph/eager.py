@@ -10,10 +10,11 @@ from typing import Any, ParamSpec
 
 import numpy as np
 
+from .arrays import to_input
 from .cache import LRU
 from .compiler import Compiled, compile_function
 from .tensor import Tensor
-from .trace import is_tracing, to_array
+from .trace import is_tracing
 
 P = ParamSpec("P")
 
@@ -73,10 +74,10 @@ def _array(value: Any, op: str, arrays: list[Any]) -> Any:
         if isinstance(value, (list, tuple)) and any(
             not isinstance(v, (int, float, list, tuple)) for v in value
         ):
-            parts = [to_array(v, op) for v in value]
+            parts = [to_input(v, op) for v in value]
             arrays.extend(parts)
             return parts
-    value = to_array(value, op)
+    value = to_input(value, op)
     arrays.append(value)
     return value
 

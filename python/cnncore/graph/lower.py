@@ -56,9 +56,12 @@ class Slot:
 
 
 class Step:
-    """One call of the machine. `inplace` lists (output, input) pairs that may share memory."""
+    """One call of the machine, for a node or for none.
 
-    __slots__ = ("attrs", "index", "inplace", "inputs", "label", "op", "outputs", "refused", "setup")
+    `inplace` lists (output, input) pairs that may share memory.
+    """
+
+    __slots__ = ("attrs", "index", "inplace", "inputs", "node", "op", "outputs", "refused", "setup")
 
     def __init__(
         self,
@@ -66,7 +69,7 @@ class Step:
         inputs: Sequence[Slot | None],
         outputs: Sequence[Slot | None],
         attrs: dict[str, Any],
-        label: str,
+        node: Node | None,
         setup: bool,
         inplace: Sequence[tuple[int, int]],
         refused: Sequence[tuple[str, str]],
@@ -75,11 +78,16 @@ class Step:
         self.inputs = inputs
         self.outputs = outputs
         self.attrs = attrs
-        self.label = label
+        self.node = node
         self.setup = setup
         self.inplace = inplace
         self.refused = refused
         self.index = -1
+
+    @property
+    def label(self) -> str:
+        """The layer's path."""
+        return self.node.path if self.node is not None else ""
 
     def slots(self) -> list[Slot]:
         """Return every slot read or written."""
@@ -205,8 +213,7 @@ class Builder:
     ) -> None:
         if setup:
             self._made_at_setup.update(slot for slot in outputs if slot is not None)
-        label = self._node.path if self._node is not None else ""
-        self.steps.append(Step(op, inputs, outputs, attrs, label, setup, inplace, refused))
+        self.steps.append(Step(op, inputs, outputs, attrs, self._node, setup, inplace, refused))
 
     def _declare(self, tensor: Tensor, kind: str) -> Slot:
         slot = self._slots[tensor] = Slot(tensor.shape, tensor.dtype, tensor.layout, kind)
@@ -214,7 +221,7 @@ class Builder:
 
     def _bind(self, tensor: Tensor) -> Slot:
         source = tensor.source
-        array = source if isinstance(source, np.ndarray) else source.data
+        array = source if isinstance(source, np.ndarray) else source.memory
         slot = self._bind_array(array, source, tensor.layout)
         self._slots[tensor] = slot
         return slot
@@ -255,7 +262,7 @@ class Builder:
                         views[node.output] = origin
         self._late_updates: list[tuple[Slot, Tensor]] = []
         for target, new in self.graph.updates:
-            array = target if isinstance(target, np.ndarray) else target.data
+            array = target if isinstance(target, np.ndarray) else target.memory
             bound = self._bind_array(array, target)
             safe = (
                 new.node is not None

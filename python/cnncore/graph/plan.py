@@ -9,11 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import ALIGNMENT
 from .lower import Slot, Step
-
-ALIGNMENT = 64
-"""Bytes: a cache line and the widest vector register."""
-
 
 _NO_ROOM = np.iinfo(np.int64).max
 
@@ -39,6 +36,7 @@ class Plan:
     """Where everything lies. Offsets are in bytes."""
 
     arena_bytes: int = 0
+    setup_bytes: int = 0  # of the arena that setup steps use, gone when they have run
     persistent_bytes: int = 0
     regions: list[Region] = field(default_factory=list)
     setup_regions: list[Region] = field(default_factory=list)
@@ -47,8 +45,7 @@ class Plan:
     @property
     def value_bytes(self) -> int:
         """The arena's size if no step needed a workspace."""
-        both = (*self.regions, *self.setup_regions)
-        return max((align(r.offset + r.nbytes) for r in both if r.slot is not None), default=0)
+        return max((align(r.offset + r.nbytes) for r in self.regions if r.slot is not None), default=0)
 
 
 def plan_memory(steps: Sequence[Step], inputs: Sequence[Slot], workspace: Callable[[Step], int]) -> Plan:
@@ -66,7 +63,8 @@ def plan_memory(steps: Sequence[Step], inputs: Sequence[Slot], workspace: Callab
     _reuse_in_place(run)
     plan.setup_regions = _regions(setup, (), workspace)
     plan.regions = _regions(run, inputs, workspace)
-    plan.arena_bytes = max(assign_offsets(plan.setup_regions), assign_offsets(plan.regions))
+    plan.setup_bytes = assign_offsets(plan.setup_regions)
+    plan.arena_bytes = assign_offsets(plan.regions)
     for slot in dict.fromkeys(slot.root() for step in setup for slot in step.slots()):
         if slot.kind == "persistent":
             plan.persistent.append((slot, plan.persistent_bytes))

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from .. import _core
 from .lower import Builder, Slot, Step
 from .plan import Plan, plan_memory
-from .random import next_step
+from .random import next_step, rng_state
+from .snapshot import Snapshot, gate
 from .tensor import Graph
 from .trace import is_stored
 
@@ -23,16 +24,21 @@ from .trace import is_stored
 class Memory:
     """Bytes a program works with.
 
-    weights: parameters, buffers and constants, and what was packed or folded from them; activations:
-    the values between steps; workspace: what steps need while they run, on all threads.
+    weights: what it holds for itself: packed and folded weights, constants, and its copies of parameters and
+    buffers that have changed or gone since it was compiled; activations: the values between steps; workspace:
+    what steps need while they run, on all threads; shared: parameters and buffers of the living model, which
+    cost nothing until they change (each changed one then counts among the weights).
     """
 
     weights: int
     activations: int
     workspace: int
+    shared: int = 0
 
     @property
     def total(self) -> int:
+        """What the program holds for itself; each further caller at the same time adds activations and
+        workspace."""
         return self.weights + self.activations + self.workspace
 
 
@@ -40,7 +46,7 @@ class Executable:
     """A graph ready to run. Safe to call from several threads.
 
     Args:
-        graph: outputs, updates and checks set; it is not used afterwards.
+        graph: outputs, updates and checks set.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -55,7 +61,9 @@ class Executable:
         self.counted = list(graph.counted)
         self._changed = [target for target, _ in graph.updates if is_stored(target)] + self.counted
         self.rng = builder.rng
+        self._targets = [target for target, _ in graph.updates]
         self._stateful = self.rng is not None or bool(self._changed)
+        self._snapshots_seen = -1
         self._lock = threading.Lock()
         self._build(builder)
         packed_from = {
@@ -84,8 +92,8 @@ class Executable:
         machine.set_outputs([values[slot] for slot in builder.outputs])
         machine.set_guards([values[slot] for slot in builder.outputs[self._outputs :]])
         self._place(values, bound)
-        machine.finish(self.plan.arena_bytes, self.plan.persistent_bytes)
-        self._bound_bytes = sum(slot.nbytes for slot in bound)
+        machine.finish(self.plan.arena_bytes, self.plan.persistent_bytes, self.plan.setup_bytes)
+        self._sources = [(slot.source, slot.nbytes) for slot in bound]
 
     def _place(self, values: _Values, bound: Sequence[Slot]) -> None:
         """Tell the machine where every value and workspace lies."""
@@ -100,12 +108,28 @@ class Executable:
         for slot, offset in self.plan.persistent:
             machine.place(values[slot], "persistent", offset)
         written = {slot.root() for step in self.steps for slot in step.outputs if slot is not None}
+        self._numbers: dict[int, int] = {}  # id of a snapshot -> the value that is its memory
         for slot in bound:
-            array = slot.source if isinstance(slot.source, np.ndarray) else slot.source.data
+            source = slot.source
+            if isinstance(source, Snapshot):
+                source.add_reader(self)
+                self._numbers[id(source)] = values[slot]
+            array = source if isinstance(source, np.ndarray) else source.memory
             machine.bind(values[slot], array, slot in written)
         for slot, number in list(values.items()):
             if slot.base is not None:
                 machine.alias(number, values[slot.root()], slot.offset_in_root())
+
+    def rebind(self, snapshot: Snapshot, memory: NDArray[Any]) -> None:
+        """Read a snapshot's contents from other memory; returns when no run reads the old any more."""
+        self._machine.bind(self._numbers[id(snapshot)], memory)
+
+    def _follow(self) -> None:
+        """Run the setup steps again if what they read has changed."""
+        for source, version in zip(self._followed, self._versions, strict=True):
+            if source.version != version:
+                self.refresh()
+                break
 
     def refresh(self) -> None:
         """Run the setup steps on the parameters as they are now."""
@@ -114,10 +138,7 @@ class Executable:
 
     def __call__(self, arrays: Sequence[NDArray[Any]]) -> list[Any]:
         """Run on one array for each input; returns one array for each output."""
-        for source, version in zip(self._followed, self._versions, strict=True):
-            if source.version != version:
-                self.refresh()
-                break
+        self._follow()
         if self._stateful:
             with self._lock:
                 return self._run_and_count(arrays)
@@ -127,11 +148,15 @@ class Executable:
         """Run what draws random numbers or writes buffers, and say so."""
         if self.rng is not None:
             self.rng[:] = next_step()
-        outputs = self._check(self.run_machine(arrays))
-        for target in self.counted:
-            target.data += 1
-        for target in self._changed:
-            target.version += 1
+        self._snapshots_seen = gate.enter(self._changed, self._snapshots_seen)
+        try:
+            outputs = self._check(self.run_machine(arrays))
+            for target in self.counted:
+                target.memory += 1
+            for target in self._changed:
+                target.version += 1
+        finally:
+            gate.leave()
         return outputs
 
     def _check(self, outputs: list[Any]) -> list[Any]:
@@ -157,10 +182,13 @@ class Executable:
         """What the plan booked, exact before anything runs."""
         scratch = self._machine.scratch_bytes_per_thread * _core.num_threads()
         values = self.plan.value_bytes
+        shared = sum(nbytes for source, nbytes in self._sources if is_stored(source) or _is_shared(source))
+        bound = sum(nbytes for _, nbytes in self._sources)
         return Memory(
-            weights=self._bound_bytes + self.plan.persistent_bytes,
+            weights=self.plan.persistent_bytes + bound - shared,
             activations=values,
             workspace=self.plan.arena_bytes - values + scratch,
+            shared=shared,
         )
 
     def step_info(self, step: Step) -> dict[str, Any]:
@@ -169,9 +197,44 @@ class Executable:
         return info
 
     def profile(self, arrays: Sequence[NDArray[Any]]) -> tuple[list[Any], list[float]]:
-        """Run once; return the outputs and each step's seconds, by its index."""
+        """Run once, without counting what the run changes; return the outputs and each step's seconds, by its
+        index."""
         outputs, seconds = self._machine.profile(arrays)
         return outputs, seconds
+
+    def measure(self, arrays: Sequence[NDArray[Any]], repeats: int) -> NDArray[np.float64]:
+        """Run `repeats` times; return each step's least seconds, by its index.
+
+        What the runs change (parameters, optimiser state, statistics) is as before afterwards, and no random
+        numbers are used up.
+        """
+        self._follow()
+        with self._lock:
+            self._snapshots_seen = gate.enter(self._changed, self._snapshots_seen)
+            try:
+                written = [t if isinstance(t, np.ndarray) else t.memory for t in self._targets]
+                before = [array.copy() for array in written]
+                if self.rng is not None:
+                    self.rng[:] = rng_state()
+                try:
+                    least = np.full(len(self.steps), np.inf)
+                    for _ in range(repeats):
+                        least = np.minimum(least, self._timed(arrays))
+                    return least
+                finally:
+                    for array, values in zip(written, before, strict=True):
+                        array[...] = values
+            finally:
+                gate.leave()
+
+    def _timed(self, arrays: Sequence[NDArray[Any]]) -> list[float]:
+        outputs, seconds = self.profile(arrays)
+        self._check(outputs)
+        return seconds
+
+
+def _is_shared(source: Any) -> bool:
+    return isinstance(source, Snapshot) and source.shared
 
 
 class _Values(dict[Slot, int]):

@@ -18,8 +18,9 @@ What is recorded
     (graph/changes.py), as do `train()`, `eval()` and setting `requires_grad`.
 
 Parameters and buffers
-    Programs read and write `data` in place (a C-order array, float32, or int64 for counters) and add 1
-    to `version` after writing. Whoever else writes `data` adds 1 to `version` too.
+    Programs read and write `memory` in place (a C-order array, float32, or int64 for counters) and add 1
+    to `version` after writing. Whoever writes `memory` passes the gate of graph/snapshot.py, so that
+    predictors which share it can take a copy first.
 
 Batch norm
     `ops.batch_norm(..., training=True)` writes the running buffers given to it when they are
@@ -34,22 +35,29 @@ Random numbers
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from .snapshot import Snapshot
 
 
 @runtime_checkable
 class StoredArrayLike(Protocol):
     """A parameter or buffer: an array with an identity, changed in place."""
 
-    data: NDArray[Any]
+    memory: NDArray[Any]
     version: int
     requires_grad: bool
     name: str
 
     @property
     def shape(self) -> tuple[int, ...]: ...
+
+    def snapshot(self) -> Snapshot: ...
+
+    def before_change(self) -> None: ...
 
 
 class ModuleLike(Protocol):

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .op import OPS
+from .snapshot import Snapshot, gate
 from .tensor import Graph, Node, Tensor
 from .trace import is_stored
 
@@ -15,17 +14,25 @@ VERSION = 1
 
 
 def freeze_sources(graph: Graph) -> None:
-    """Let the graph own copies of its parameters and buffers, as they are now."""
-    copies: dict[int, Any] = {}
+    """Let the graph have snapshots of its parameters and buffers; the gate is closed."""
     for node in graph.nodes:
         for tensor in node.inputs:
             if tensor is not None and is_stored(tensor.source):
-                source = tensor.source
-                tensor.source = copies.setdefault(id(source), np.array(source.data, order="C", copy=True))
+                tensor.source = tensor.source.snapshot()
 
 
 def describe(graph: Graph) -> dict[str, Any]:
-    """Return a graph whose sources are arrays as nested lists, dicts and arrays."""
+    """Return a graph whose sources are frozen as nested lists, dicts and arrays."""
+    contents: dict[int, Any] = {}
+
+    def array(source: Any) -> Any:
+        """Return what may be read at any time: not the memory of a parameter."""
+        if not isinstance(source, Snapshot):
+            return source
+        if id(source) not in contents:
+            contents[id(source)] = source.memory.copy() if source.shared else source.memory
+        return contents[id(source)]
+
     numbers: dict[Tensor, int] = {}
     tensors: list[tuple[Any, ...]] = []
 
@@ -34,19 +41,20 @@ def describe(graph: Graph) -> dict[str, Any]:
             return -1
         if tensor not in numbers:
             numbers[tensor] = len(tensors)
-            tensors.append((tensor.shape, tensor.dtype, tensor.layout, tensor.source))
+            tensors.append((tensor.shape, tensor.dtype, tensor.layout, array(tensor.source)))
         return numbers[tensor]
 
-    nodes = [
-        (
-            node.op.name,
-            [number(t) for t in node.inputs],
-            [number(t) for t in node.outputs],
-            node.attrs,
-            node.path,
-        )
-        for node in graph.nodes
-    ]
+    with gate.closed():
+        nodes = [
+            (
+                node.op.name,
+                [number(t) for t in node.inputs],
+                [number(t) for t in node.outputs],
+                node.attrs,
+                node.path,
+            )
+            for node in graph.nodes
+        ]
     inputs = [number(t) for t in graph.inputs]
     outputs = [number(t) for t in graph.outputs]
     return {"version": VERSION, "tensors": tensors, "nodes": nodes, "inputs": inputs, "outputs": outputs}

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .op import Op
 from .protocols import ModuleLike
@@ -99,7 +98,7 @@ def count_call(buffer: Any) -> None:
 
 def is_stored(value: Any) -> bool:
     """Whether `value` is a parameter or buffer."""
-    return hasattr(value, "version") and hasattr(value, "data")
+    return hasattr(value, "version") and hasattr(value, "memory")
 
 
 def as_tensor(value: Any, op: str = "tensor") -> Tensor:
@@ -110,8 +109,8 @@ def as_tensor(value: Any, op: str = "tensor") -> Tensor:
     if is_stored(value):
         known = graph.stored.get(id(value))
         if known is None:
-            dtype = value_dtype(value.data.dtype)
-            known = graph.stored[id(value)] = Tensor(value.data.shape, dtype, "c", value)
+            dtype = value_dtype(value.dtype)
+            known = graph.stored[id(value)] = Tensor(value.shape, dtype, "c", value)
         return known
     try:
         array = constant_array(value)
@@ -138,35 +137,6 @@ def emit(
 
 
 # -- functions of arrays ------------------------------------------------------------------------
-
-
-def to_array(value: Any, op: str = "input") -> NDArray[Any]:
-    """Return an argument as a numpy array.
-
-    Accepts the buffer protocol, ``__array_interface__``, ``__array__`` and ``__dlpack__``.
-
-    Raises:
-        TypeError: complex, object or text arrays, ragged lists.
-        ValueError: an array without elements.
-    """
-    if type(value) is not np.ndarray:
-        if is_stored(value):
-            value = value.data
-        elif hasattr(value, "detach"):
-            value = np.asarray(value.detach())
-        elif hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
-            value = np.from_dlpack(value)
-        else:
-            try:
-                value = np.asarray(value)
-            except ValueError:
-                raise TypeError(f"[{where(op)}] expected an array, got {type(value).__name__}") from None
-    if value.dtype.kind not in "fiub":
-        raise TypeError(f"[{where(op)}] expected an array of real numbers, got dtype {value.dtype}")
-    if value.size == 0:
-        raise ValueError(f"[{where(op)}] expected a non-empty array, got shape {value.shape}")
-    array: NDArray[Any] = value
-    return array
 
 
 def trace(

@@ -6,10 +6,11 @@ from __future__ import annotations
 from typing import Any
 
 from .. import ops
+from ..graph.arrays import aligned_empty
 from . import init
 from .arguments import at_least, pair, positive
 from .module import Module
-from .parameter import Parameter, aligned_empty
+from .parameter import Parameter
 
 
 class Conv2d(Module):

@@ -6,11 +6,12 @@ from __future__ import annotations
 from typing import Any
 
 from .. import ops
+from ..graph.arrays import aligned_empty
 from ..ops.conv_transpose import transposed_extents
 from . import init
 from .arguments import pair, positive
 from .module import Module
-from .parameter import Parameter, aligned_empty
+from .parameter import Parameter
 
 
 class ConvTranspose2d(Module):

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..graph.arrays import aligned_empty
 from ..graph.trace import count_call
 from . import init
 from .arguments import fraction, positive
 from .module import Module
-from .parameter import Buffer, Parameter, aligned_empty
+from .parameter import Buffer, Parameter
 
 
 class BatchNorm2d(Module):

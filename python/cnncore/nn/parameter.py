@@ -3,45 +3,17 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from ..graph.arrays import aligned_copy, to_array
 from ..graph.changes import changes
+from ..graph.snapshot import Snapshot, gate
 from .operators import ArrayOperators
-
-ALIGNMENT = 64
-"""Bytes: a cache line and the widest vector register."""
-
-
-def aligned_empty(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]:
-    """Return an uninitialised C-order array whose memory starts on a cache line."""
-    kind = np.dtype(dtype)
-    nbytes = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
-    memory = np.empty(nbytes + ALIGNMENT, dtype=np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + nbytes].view(kind).reshape(shape)
-
-
-def to_numpy(value: Any) -> NDArray[Any]:
-    """Return `value` as a numpy array; complex numbers and objects raise TypeError.
-
-    Accepts whatever has the buffer protocol, ``__array_interface__``, ``__array__`` or
-    ``__dlpack__``, and nested lists of numbers.
-    """
-    if isinstance(value, StoredArray):
-        return value.data
-    if hasattr(value, "detach"):
-        value = value.detach()
-    only_dlpack = hasattr(value, "__dlpack__") and not (
-        hasattr(value, "__array__") or hasattr(value, "__array_interface__")
-    )
-    array: NDArray[Any] = np.from_dlpack(value) if only_dlpack else np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"expected an array of real numbers, got dtype {array.dtype}")
-    return array
 
 
 class StoredArray(ArrayOperators):
@@ -49,15 +21,15 @@ class StoredArray(ArrayOperators):
 
     It reads as a numpy array that cannot be written to; :meth:`assign` changes its contents, and
     :attr:`version` counts those changes so that whoever derived something from it can notice.
+    :attr:`memory` is the array itself: only programs write to it, through the gate of graph/snapshot.py.
     """
 
     def __init__(self, data: ArrayLike, dtype: DTypeLike = np.float32, name: str = "") -> None:
-        source = to_numpy(data)
-        self.data = aligned_empty(source.shape, dtype)
-        self.data[...] = source
+        self.memory = aligned_copy(to_array(data), dtype)
         self.name = name
         self.version = 0
         self._requires_grad = False
+        self._snapshot: weakref.ref[Snapshot] | None = None
 
     @property
     def requires_grad(self) -> bool:
@@ -71,29 +43,34 @@ class StoredArray(ArrayOperators):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.data.shape
+        return self.memory.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self.data.dtype
+        return self.memory.dtype
 
     @property
     def ndim(self) -> int:
-        return self.data.ndim
+        return self.memory.ndim
 
     @property
     def size(self) -> int:
-        return self.data.size
+        return self.memory.size
 
     @property
     def nbytes(self) -> int:
-        return self.data.nbytes
+        return self.memory.nbytes
 
     def numpy(self) -> NDArray[Any]:
         """Return a read-only view: it shows later changes; copy it to keep today's values."""
-        view: NDArray[Any] = self.data.view()
+        view: NDArray[Any] = self.memory.view()
         view.flags.writeable = False
         return view
+
+    @property
+    def data(self) -> NDArray[Any]:
+        """The same as `numpy()`."""
+        return self.numpy()
 
     def assign(self, value: ArrayLike) -> None:
         """Replace the contents. The shape must be the same; numbers are converted to the dtype.
@@ -102,53 +79,70 @@ class StoredArray(ArrayOperators):
             ValueError: the shape differs.
             TypeError: complex or object values, or fractions for an integer buffer.
         """
-        source = to_numpy(value)
+        source = to_array(value, self.name)
         label = f"[{self.name}] " if self.name else ""
         if source.shape != self.shape:
             raise ValueError(f"{label}expected an array of shape {self.shape}, got {source.shape}")
         if self.dtype.kind == "i" and source.dtype.kind == "f":
             raise TypeError(f"{label}expected integers ({self.dtype}), got {source.dtype}")
-        self.data[...] = source
-        self.bump()
+        gate.enter([self], -1)
+        try:
+            self.memory[...] = source
+        finally:
+            self.version += 1
+            gate.leave()
 
-    def bump(self) -> None:
-        """Count a change made directly to `data`."""
-        self.version += 1
+    def snapshot(self) -> Snapshot:
+        """Return the present contents; only to be called while the gate is closed."""
+        known = self._known_snapshot()
+        if known is None:
+            known = Snapshot(self)
+            self._snapshot = weakref.ref(known)
+            gate.taken += 1
+        return known
+
+    def before_change(self) -> None:
+        """Let a snapshot copy the contents; called by the gate."""
+        known = self._known_snapshot()
+        if known is not None:
+            known.copy()
+        self._snapshot = None
+
+    def _known_snapshot(self) -> Snapshot | None:
+        return None if self._snapshot is None else self._snapshot()
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         wanted = self.dtype if dtype is None else np.dtype(dtype)
         if copy or wanted != self.dtype:
             if copy is False:
                 raise ValueError(f"a copy is needed to convert {self.dtype} to {wanted}")
-            return self.data.astype(wanted)
+            return self.memory.astype(wanted)
         return self.numpy()
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.numpy())
 
     def __len__(self) -> int:
-        return len(self.data)
+        return len(self.memory)
 
     def __float__(self) -> float:
-        return float(self.data)
+        return float(self.memory)
 
     def __int__(self) -> int:
-        return int(self.data)
+        return int(self.memory)
 
     def item(self) -> Any:
         """Return the only element as a Python number."""
-        return self.data.item()
+        return self.memory.item()
 
     def __getstate__(self) -> dict[str, Any]:
-        return dict(self.__dict__, data=self.data.copy())
+        return dict(self.__dict__, memory=self.memory.copy(), _snapshot=None)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.data = aligned_empty(state["data"].shape, state["data"].dtype)
-        self.data[...] = state["data"]
+        self.__dict__.update(state, memory=aligned_copy(state["memory"]))
 
     def __repr__(self) -> str:
-        values = np.array2string(self.data, separator=", ", prefix=type(self).__name__ + "(")
+        values = np.array2string(self.memory, separator=", ", prefix=type(self).__name__ + "(")
         return f"{type(self).__name__}({values}{self._extra_repr()})"
 
     def _extra_repr(self) -> str:
@@ -190,7 +184,7 @@ class Buffer(StoredArray):
     def __init__(
         self, data: ArrayLike, persistent: bool = True, optional: bool = False, name: str = ""
     ) -> None:
-        source = to_numpy(data)
+        source = to_array(data)
         super().__init__(source, np.int64 if source.dtype.kind in "iu" else np.float32, name)
         self.persistent = persistent
         self.optional = optional

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..graph.arrays import to_array
 from ..graph.changes import changes
-from .parameter import to_numpy
 
 if TYPE_CHECKING:
     from .module import Module
@@ -65,7 +65,7 @@ def check_batch_size(batch_size: Any) -> int:
 def predict(module: Module, x: Any, batch_size: int) -> Any:
     """See `Module.predict`."""
     size = check_batch_size(batch_size)
-    rows = to_numpy(x)
+    rows = to_array(x)
     if rows.ndim < 2:
         raise ValueError(f"expected x of shape (rows, ...), got {rows.shape}; one row is x[None]")
     if rows.shape[0] == 0:

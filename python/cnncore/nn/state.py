@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from .parameter import Buffer, StoredArray, to_numpy
+from ..graph.arrays import to_array
+from .parameter import Buffer, StoredArray
 
 if TYPE_CHECKING:
     from .module import Module
@@ -55,7 +56,7 @@ def load_state(module: Module, state: dict[str, Any], strict: bool) -> Incompati
         if path not in state:
             continue
         try:
-            source = to_numpy(state[path])
+            source = to_array(state[path])
         except TypeError as error:
             problems.append(f"{path}: {error}")
             continue

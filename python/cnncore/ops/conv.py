@@ -176,23 +176,36 @@ def backward_weight(
 
 
 def choose(direction: str, input_shape: Shape, weight_shape: Shape, attrs: dict[str, Any]) -> dict[str, Any]:
-    """Return the algorithm for a problem, the size of its packed weight, and why others were refused."""
+    """Return the algorithm for a problem, the size of its packed weight, and why others were refused.
+
+    A graph that has been compiled may fix the accuracy, and the algorithm, in its nodes' `attrs`.
+    """
     from ..runtime import get_accuracy
 
     key = tuple(attrs[name] for name in GEOMETRY)
-    return _choose(direction, input_shape, weight_shape, key, get_accuracy())
+    accuracy = attrs.get("accuracy") or get_accuracy()
+    return _choose(direction, input_shape, weight_shape, key, accuracy, attrs.get("algorithm", ""))
 
 
 @lru_cache(maxsize=1024)
 def _choose(
-    direction: str, input_shape: Shape, weight_shape: Shape, values: tuple[Any, ...], accuracy: str
+    direction: str,
+    input_shape: Shape,
+    weight_shape: Shape,
+    values: tuple[Any, ...],
+    accuracy: str,
+    algorithm: str,
 ) -> dict[str, Any]:
     from .. import _core
 
     attrs = dict(zip(GEOMETRY, values, strict=True))
-    choice: dict[str, Any] = _core.conv_choose(
-        direction, list(input_shape), list(weight_shape), attrs, accuracy
-    )
+    settings = {**attrs, "algorithm": algorithm} if algorithm else attrs
+    choice: dict[str, Any] = _core.conv_choose(direction, input_shape, weight_shape, settings, accuracy)
+    if algorithm:
+        others = _core.conv_candidates(direction, input_shape, weight_shape, attrs, accuracy)
+        choice["refused"] = [
+            (name, why or "slower when measured") for name, why in others if name != algorithm
+        ]
     return choice
 
 

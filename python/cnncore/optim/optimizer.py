@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..graph.arrays import aligned_empty, to_array
 from ..nn.module import Module
-from ..nn.parameter import Parameter, aligned_empty, to_numpy
+from ..nn.parameter import Parameter
 
 
 class Optimizer:
@@ -170,7 +171,7 @@ class Optimizer:
             entry = state_dict["state"].get(number)
             if entry is None or any(entry.get(name) is None for name in self.slot_names):
                 continue
-            arrays = [to_numpy(entry[name]) for name in self.slot_names]
+            arrays = [to_array(entry[name]) for name in self.slot_names]
             for name, array in zip(self.slot_names, arrays, strict=True):
                 if array.shape != parameter.shape:
                     raise ValueError(

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..nn.parameter import to_numpy
+from ..graph.arrays import to_array
 
 Batch = tuple[Any, Any]
 
@@ -153,7 +153,7 @@ def make_batches(data: Any, batch_size: int, shuffle: bool, seed: int) -> Batche
 
 
 def _rows(name: str, value: Any) -> NDArray[Any]:
-    array = to_numpy(value)
+    array = to_array(value)
     if array.ndim == 0 or array.shape[0] == 0:
         raise ValueError(f"expected {name} with at least one row, got shape {array.shape}")
     return array
@@ -172,4 +172,4 @@ def _pair(batch: Any) -> Batch:
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
         count = f" of {len(batch)}" if isinstance(batch, (tuple, list)) else ""
         raise ValueError(f"expected batches (x, y), got a {type(batch).__name__}{count}")
-    return to_numpy(batch[0]), to_numpy(batch[1])
+    return to_array(batch[0]), to_array(batch[1])

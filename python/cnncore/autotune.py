@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Choosing convolution algorithms by measuring them where they run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .choices import Choices, Problem, build, find_problems
+from .graph.program import Executable
+from .graph.tensor import Graph, Node
+from .profiling import Table
+
+LEAST_TURNS = 3
+RUNS_A_TURN = 3
+"""The first of them brings the program's weights back into the caches, where they fit."""
+
+
+@dataclass
+class Measurement:
+    """The least seconds of a program's run, and of the steps of each of its nodes."""
+
+    total: float
+    nodes: dict[Node, float]
+
+    def of(self, problem: Problem) -> float:
+        """Seconds of all nodes with a problem."""
+        return sum(self.nodes[node] for node in problem.nodes)
+
+
+def measure(
+    programs: Sequence[Executable], arrays: Sequence[NDArray[Any]], seconds: float
+) -> list[Measurement]:
+    """Time programs in turns, for about `seconds`."""
+    least: list[NDArray[np.float64]] = [np.full(len(program.steps), np.inf) for program in programs]
+    total = [np.inf] * len(programs)
+    end = time.perf_counter() + seconds
+    turns = 0
+    while turns < LEAST_TURNS or time.perf_counter() < end:
+        turns += 1
+        for i, program in enumerate(programs):
+            for _ in range(RUNS_A_TURN):
+                _, taken = program.profile(arrays)
+                least[i] = np.minimum(least[i], taken)
+                total[i] = min(total[i], sum(taken))
+    return [Measurement(total[i], _by_node(program, least[i])) for i, program in enumerate(programs)]
+
+
+def _by_node(program: Executable, seconds: NDArray[np.float64]) -> dict[Node, float]:
+    nodes: dict[Node, float] = {}
+    for step in program.run_steps:
+        if step.node is not None:
+            nodes[step.node] = nodes.get(step.node, 0.0) + float(seconds[step.index])
+    return nodes
+
+
+class Tuner:
+    """Looks for the fastest algorithm of each problem of a graph.
+
+    A contest in rounds: each round has every problem's best so far in one program and another candidate in
+    another, so that candidates meet the caches as the steps before leave them, and few programs are held at
+    once. A candidate must be faster by `margin`; nothing changes when the whole is not faster in the end.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        program: Executable,
+        arrays: Sequence[NDArray[Any]],
+        seconds: float,
+        margin: float,
+    ) -> None:
+        self._graph = graph
+        self._arrays = arrays
+        self._seconds = seconds
+        self._margin = margin
+        self._problems = {t: p for t, p in find_problems(graph).items() if _runs(program, p)}
+        self._times: dict[str, dict[str, Measurement]] = {text: {} for text in self._problems}
+        self.before: Choices = {text: problem.algorithm for text, problem in self._problems.items()}
+        self.program = program
+        self.choices = self._contest(program)
+        fastest = program if self.choices == self.before else build(graph, self.choices)
+        self._ends = measure([program, fastest], arrays, seconds)
+        if self._ends[1].total < self._ends[0].total:
+            self.program = fastest
+        else:
+            self.choices, self._ends[1] = self.before, self._ends[0]
+
+    def _contest(self, program: Executable) -> Choices:
+        """Return the winners."""
+        best, holder = dict(self.before), program
+        others = {
+            text: [name for name in problem.candidates if name != self.before[text]]
+            for text, problem in self._problems.items()
+        }
+        for place in range(max(map(len, others.values()), default=0)):
+            tried = {text: names[place] for text, names in others.items() if place < len(names)}
+            ours, theirs = measure(
+                [holder, build(self._graph, {**best, **tried})], self._arrays, self._seconds
+            )
+            winners = {
+                text: name for text, name in tried.items() if self._wins(text, best[text], ours, name, theirs)
+            }
+            if winners and place + 1 < max(map(len, others.values())):
+                holder = build(self._graph, {**best, **winners})
+            best.update(winners)
+        return best
+
+    def _wins(self, text: str, holder: str, ours: Measurement, challenger: str, theirs: Measurement) -> bool:
+        self._times[text].setdefault(holder, ours)
+        self._times[text][challenger] = theirs
+        problem = self._problems[text]
+        return theirs.of(problem) < (1.0 - self._margin) * ours.of(problem)
+
+    def table(self) -> Table:
+        """Return a row for each convolution: its candidates, what was chosen, ms before and after."""
+        rows = Table()
+        places = {node: i for i, node in enumerate(self._graph.nodes)}
+        found = [(places[node], text, node) for text, p in self._problems.items() for node in p.nodes]
+        before, after = self._ends
+        for _, text, node in sorted(found, key=lambda entry: entry[0]):
+            times = self._times[text]
+            rows.append(
+                {
+                    "layer": node.path,
+                    "step": node.op.name,
+                    "before": self.before[text],
+                    "chosen": self.choices[text],
+                    "ms_before": before.nodes[node] * 1e3,
+                    "ms": after.nodes[node] * 1e3,
+                    "candidates": {name: times[name].nodes[node] * 1e3 for name in times},
+                }
+            )
+        changed = sum(row["before"] != row["chosen"] for row in rows)
+        rows.total = {"layer": "whole run", "ms_before": before.total * 1e3, "ms": after.total * 1e3}
+        rows.notes = [f"{changed} of {len(rows)} convolutions changed their algorithm"]
+        return rows
+
+
+def _runs(program: Executable, problem: Problem) -> bool:
+    """Whether the problem is solved in each run, not once at setup."""
+    nodes = {step.node for step in program.run_steps}
+    return all(node in nodes for node in problem.nodes)
+
+
+def tune(
+    graph: Graph, program: Executable, arrays: Sequence[NDArray[Any]], seconds: float, margin: float
+) -> tuple[Executable, Mapping[str, str], Table]:
+    """Return the fastest program found, which may be `program`, its choices and what was measured."""
+    tuner = Tuner(graph, program, arrays, seconds, margin)
+    return tuner.program, tuner.choices, tuner.table()

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which algorithm each convolution of a compiled graph has, and keeping that in a file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import _core
+from .graph.program import Executable
+from .graph.snapshot import gate
+from .graph.tensor import Graph, Node, present
+from .io.atomic import atomic_write
+from .ops.conv import choose, geometry
+from .runtime import get_num_threads, info
+
+FORMAT = "cnncore choices"
+VERSION = 1
+LARGEST_FILE = 1 << 24
+"""Bytes; a network of 1000 different convolutions needs some 300 KB."""
+
+DIRECTIONS = {"conv_forward": "forward", "conv_backward_data": "backward_data"}
+"""Operations that have a choice of algorithms in inference."""
+
+Choices = dict[str, str]
+"""Algorithm by problem: the text of a direction and of a convolution's sizes."""
+
+
+@dataclass
+class Problem:
+    """A convolution's sizes and the nodes that have them.
+
+    `algorithm` is the present one; `reasons` says of each algorithm why it cannot be used ("": it can).
+    """
+
+    algorithm: str
+    reasons: dict[str, str]
+    nodes: list[Node] = field(default_factory=list)
+
+    @property
+    def candidates(self) -> list[str]:
+        """The algorithms to choose from."""
+        return [name for name, reason in self.reasons.items() if not reason]
+
+
+def find_problems(graph: Graph) -> dict[str, Problem]:
+    """Return the different convolutions of a graph by their texts."""
+    found: dict[str, Problem] = {}
+    for node in graph.nodes:
+        direction = DIRECTIONS.get(node.op.name)
+        if direction is None:
+            continue
+        weight = present(node.inputs[1]).shape
+        shape = node.attrs.get("input_shape") or present(node.inputs[0]).shape
+        choice = choose(direction, shape, weight, node.attrs)
+        text = f"{direction} {choice['problem']}"
+        if text not in found:
+            accuracy = node.attrs["accuracy"]
+            reasons = _core.conv_candidates(direction, shape, weight, geometry(node.attrs), accuracy)
+            found[text] = Problem(choice["algorithm"], dict(reasons))
+        found[text].nodes.append(node)
+    return found
+
+
+def set_accuracy(graph: Graph, accuracy: str) -> None:
+    """Let a graph's convolutions be of this accuracy wherever they are compiled."""
+    for node in graph.nodes:
+        if node.op.name in DIRECTIONS:
+            node.attrs["accuracy"] = accuracy
+
+
+def get_choices(graph: Graph) -> Choices:
+    """Return the algorithm of each problem."""
+    return {text: problem.algorithm for text, problem in find_problems(graph).items()}
+
+
+def set_choices(graph: Graph, choices: Mapping[str, str]) -> None:
+    """Let every convolution among `choices` have that algorithm, and the others the cost model's."""
+    for text, problem in find_problems(graph).items():
+        for node in problem.nodes:
+            node.attrs.pop("algorithm", None)
+            if text in choices and len(problem.candidates) > 1:
+                node.attrs["algorithm"] = choices[text]
+
+
+def forget_unknown(graph: Graph) -> None:
+    """Take back choices, made by another version or on another machine, that cannot be used here."""
+    for node in graph.nodes:
+        if node.op.name in DIRECTIONS and "algorithm" in node.attrs:
+            name = node.attrs.pop("algorithm")
+            (problem,) = find_problems(_only(node)).values()
+            if name in problem.candidates:
+                node.attrs["algorithm"] = name
+
+
+def _only(node: Node) -> Graph:
+    graph = Graph()
+    graph.nodes = [node]
+    return graph
+
+
+def build(graph: Graph, choices: Mapping[str, str]) -> Executable:
+    """Return a program with these choices; the graph is afterwards as it was."""
+    with gate.closed():
+        before = [(node, dict(node.attrs)) for node in graph.nodes]
+        set_choices(graph, choices)
+        try:
+            return Executable(graph)
+        finally:
+            for node, attrs in before:
+                node.attrs = attrs
+
+
+# -- the file ----------------------------------------------------------------------------------------
+
+
+def save(path: str | os.PathLike[str], choices: Choices) -> None:
+    """Write choices, and what they were measured on."""
+    machine = {"isa": info()["isa"], "processor": info()["model"], "threads": get_num_threads()}
+    contents = {"format": FORMAT, "version": VERSION, "machine": machine, "choices": choices}
+    with atomic_write(path) as file:
+        file.write(json.dumps(contents, indent=1).encode() + b"\n")
+
+
+def load(path: str | os.PathLike[str], graph: Graph) -> Choices:
+    """Return the choices in a file after checking that they are for this graph.
+
+    Raises:
+        ValueError: the file is not one of choices, of another version, for another network or shape, or
+            names an algorithm that cannot be used.
+    """
+    name = os.fspath(path)
+    choices = _read(name)
+    found = find_problems(graph)
+    for text in (*found, *choices):
+        if text not in choices or text not in found:
+            side = "this network has no" if text in choices else "the file has no"
+            raise ValueError(f"{name!r} is for another network or input shape: {side} {text!r}")
+    for text, problem in found.items():
+        algorithm = choices[text]
+        reason = problem.reasons.get(algorithm, "no such algorithm")
+        if reason:
+            raise ValueError(f"{name!r} chooses {algorithm!r} for {text!r}, which cannot be: {reason}")
+    return choices
+
+
+def _read(name: str) -> Choices:
+    with open(name, "rb") as file:
+        data = file.read(LARGEST_FILE + 1)
+    if len(data) > LARGEST_FILE:
+        raise ValueError(f"{name!r} is not a file of choices: it has more than {LARGEST_FILE} bytes")
+    try:
+        contents: Any = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{name!r} is not a file of choices: {error}") from None
+    if not isinstance(contents, dict) or contents.get("format") != FORMAT:
+        raise ValueError(f"{name!r} is not a file of choices: it has no format {FORMAT!r}")
+    if contents.get("version") != VERSION:
+        raise ValueError(f"{name!r}: expected version {VERSION}, got {str(contents.get('version'))[:20]!r}")
+    choices = contents.get("choices")
+    if not isinstance(choices, dict) or not all(isinstance(value, str) for value in choices.values()):
+        raise ValueError(f"{name!r}: expected 'choices' to name an algorithm for each convolution")
+    return choices

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arrays from outside, and arrays that programs read and write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .trace import is_stored, where
+
+ALIGNMENT = 64
+"""Bytes: a cache line and the widest vector register."""
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]:
+    """Return an uninitialised C-order array whose memory starts on a cache line."""
+    kind = np.dtype(dtype)
+    nbytes = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+    memory = np.empty(nbytes + ALIGNMENT, dtype=np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + nbytes].view(kind).reshape(shape)
+
+
+def aligned_copy(source: NDArray[Any], dtype: DTypeLike | None = None) -> NDArray[Any]:
+    """Return a C-order copy whose memory starts on a cache line."""
+    copy = aligned_empty(source.shape, source.dtype if dtype is None else dtype)
+    copy[...] = source
+    return copy
+
+
+def to_array(value: Any, op: str = "") -> NDArray[Any]:
+    """Return `value` as a numpy array.
+
+    Accepts parameters and buffers, whatever has the buffer protocol, ``__array_interface__``, ``__array__``
+    or ``__dlpack__``, and nested lists of numbers.
+
+    Raises:
+        TypeError: complex, object or text arrays, ragged lists.
+    """
+    array = value if type(value) is np.ndarray else _as_array(value, op)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{_place(op)}expected an array of real numbers, got dtype {array.dtype}")
+    return array
+
+
+def to_input(value: Any, op: str = "input") -> NDArray[Any]:
+    """Return `value` as an array that programs take: as `to_array`, with a ValueError for an empty one."""
+    array = to_array(value, op)
+    if array.size == 0:
+        raise ValueError(f"{_place(op)}expected a non-empty array, got shape {array.shape}")
+    return array
+
+
+def _as_array(value: Any, op: str) -> NDArray[Any]:
+    if is_stored(value):
+        array: NDArray[Any] = value.numpy()
+        return array
+    if hasattr(value, "detach"):
+        value = value.detach()
+    only_dlpack = hasattr(value, "__dlpack__") and not (
+        hasattr(value, "__array__") or hasattr(value, "__array_interface__")
+    )
+    try:
+        return np.from_dlpack(value) if only_dlpack else np.asarray(value)
+    except ValueError:
+        raise TypeError(f"{_place(op)}expected an array, got {type(value).__name__}") from None
+
+
+def _place(op: str) -> str:
+    """Return where an argument was given, to begin an error's message with."""
+    place = where(op)
+    return f"[{place}] " if place else ""

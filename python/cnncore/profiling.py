@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables of a program's steps: what was chosen and why, how long each takes, and what limits it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .graph.lower import Step
+from .graph.program import Executable
+from .runtime import get_num_threads, measure_peak
+
+STEP_SECONDS = 2e-6
+"""What a step costs that does next to nothing: the call, waking the threads, waiting for the last one."""
+
+SAVINGS = {"winograd_f4": 4.0, "winograd_f2": 2.25}
+"""How many times fewer multiplications an algorithm needs than the direct sum its flops are counted by."""
+
+
+class Table(list[dict[str, Any]]):
+    """A list of rows (dicts) that prints as a table.
+
+    `total` is a row for all of them, printed last; `notes` are lines below the table.
+    """
+
+    def __init__(self, rows: Any = (), total: dict[str, Any] | None = None, notes: Any = ()) -> None:
+        super().__init__(rows)
+        self.total = total
+        self.notes: list[str] = list(notes)
+
+    def __repr__(self) -> str:
+        if not self:
+            return "(no rows)"
+        columns = list(self[0])
+        rows = self if self.total is None else [*self, self.total]
+        cells = [columns, *([_text(row.get(name, "")) for name in columns] for row in rows)]
+        widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in cells
+        ]
+        return "\n".join([*lines, *self.notes])
+
+
+def _text(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _name(step: Step) -> str:
+    function = step.attrs.get("function")
+    return f"{step.op} {function}" if function else step.op
+
+
+def explain(executable: Executable) -> Table:
+    """Return a row for each step of a run: layer, step, algorithm, and why others were not taken."""
+    rows = Table()
+    chosen: Counter[str] = Counter()
+    for step in executable.run_steps:
+        algorithm = executable.step_info(step)["algorithm"]
+        if step.refused:
+            chosen[algorithm] += 1
+        rows.append(
+            {
+                "layer": step.label,
+                "step": _name(step),
+                "algorithm": algorithm,
+                "refused": "; ".join(f"{name}: {reason}" for name, reason in step.refused),
+            }
+        )
+    if chosen:
+        counts = ", ".join(f"{name} {count}" for name, count in chosen.most_common())
+        rows.notes = [f"{len(rows)} steps; of those with a choice: {counts}"]
+    return rows
+
+
+def check_repeats(repeats: Any) -> int:
+    """Return `repeats` as an int of at least 1, or raise."""
+    if isinstance(repeats, bool) or not hasattr(repeats, "__index__"):
+        raise TypeError(f"expected an integer number of repeats, got {repeats!r}")
+    if repeats < 1:
+        raise ValueError(f"expected at least 1 repeat, got {repeats}")
+    return int(repeats.__index__())
+
+
+@lru_cache(maxsize=8)
+def _peak(threads: int) -> dict[str, Any]:
+    return dict(measure_peak())
+
+
+def profile(executable: Executable, seconds: NDArray[np.float64]) -> Table:
+    """Return a row for each step of a run that took these seconds, by its index.
+
+    `gflops` counts a convolution's operations as the direct sum's, so that Winograd's are effective ones, and
+    may exceed the peak; `gbytes` counts every input and output once. `bound` is the larger of the times that
+    the step's operations and bytes take at the machine's peaks, "compute" or "memory"; "overhead" when both
+    are below `STEP_SECONDS`.
+    """
+    peak = _peak(get_num_threads())
+    steps = executable.run_steps
+    infos = [executable.step_info(step) for step in steps]
+    times = [max(float(seconds[step.index]), 1e-9) for step in steps]
+    whole = sum(times)
+    rows = Table()
+    for step, info, time in zip(steps, infos, times, strict=True):
+        first = {"layer": step.label, "step": _name(step), "algorithm": info["algorithm"]}
+        rows.append(
+            {**first, **_rates(time, whole, info["flops"], info["bytes"], peak), "bound": _bound(info, peak)}
+        )
+    flops, size = sum(info["flops"] for info in infos), sum(info["bytes"] for info in infos)
+    count = f"{len(steps)} steps"
+    rows.total = {"layer": "total", "step": count, "algorithm": "", **_rates(whole, whole, flops, size, peak)}
+    rows.notes = [
+        f"peaks on {get_num_threads()} threads: {peak['gflops']:.0f} GFLOP/s, {peak['gbytes']:.1f} GB/s; "
+        "Winograd's GFLOP/s are effective: counted as direct convolution"
+    ]
+    return rows
+
+
+def _rates(time: float, whole: float, flops: float, size: float, peak: dict[str, Any]) -> dict[str, float]:
+    gflops, gbytes = flops / time / 1e9, size / time / 1e9
+    return {
+        "ms": time * 1e3,
+        "percent_of_time": 100.0 * time / whole,
+        "gflops": gflops,
+        "gbytes": gbytes,
+        "percent_of_peak": 100.0 * gflops / peak["gflops"],
+        "percent_of_bandwidth": 100.0 * gbytes / peak["gbytes"],
+    }
+
+
+def _bound(info: dict[str, Any], peak: dict[str, Any]) -> str:
+    compute = info["flops"] / SAVINGS.get(info["algorithm"], 1.0) / (peak["gflops"] * 1e9)
+    memory = info["bytes"] / (peak["gbytes"] * 1e9)
+    if max(compute, memory) < STEP_SECONDS:
+        return "overhead"
+    return "compute" if compute >= memory else "memory"
