@@ -8,6 +8,7 @@ numbers come from one generator, which `cnncore.manual_seed` restarts.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,7 +19,26 @@ from .parameter import Parameter
 
 Target = TypeVar("Target", Parameter, NDArray[Any])
 
+_BLOCK = 1 << 16  # numbers drawn at once
+
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3.0, "relu": math.sqrt(2.0), "selu": 0.75}
+
+
+def _draw(tensor: Target, draw: Callable[[int], NDArray[Any]]) -> Target:
+    """Fill with random numbers a block at a time: large weights need no second array of twice their size."""
+    if isinstance(tensor, Parameter):
+        with tensor.changing() as memory:
+            _draw_blocks(memory.reshape(-1), draw)
+    elif isinstance(tensor, np.ndarray) and tensor.flags.c_contiguous and tensor.dtype.kind == "f":
+        _draw_blocks(tensor.reshape(-1), draw)
+    else:
+        _fill(tensor, draw(math.prod(tensor.shape)).reshape(tensor.shape))
+    return tensor
+
+
+def _draw_blocks(flat: NDArray[Any], draw: Callable[[int], NDArray[Any]]) -> None:
+    for start in range(0, flat.size, _BLOCK):
+        flat[start : start + _BLOCK] = draw(min(_BLOCK, flat.size - start))
 
 
 def _fill(tensor: Target, values: NDArray[Any] | float) -> Target:
@@ -76,12 +96,12 @@ def uniform_(tensor: Target, a: float = 0.0, b: float = 1.0) -> Target:
     >>> bool(np.all(uniform_(np.empty(100), 2.0, 3.0) >= 2.0))
     True
     """
-    return _fill(tensor, generator().uniform(a, b, tensor.shape))
+    return _draw(tensor, lambda count: generator().uniform(a, b, count))
 
 
 def normal_(tensor: Target, mean: float = 0.0, std: float = 1.0) -> Target:
     """Fill from the normal distribution."""
-    return _fill(tensor, generator().normal(mean, std, tensor.shape))
+    return _draw(tensor, lambda count: generator().normal(mean, std, count))
 
 
 def trunc_normal_(

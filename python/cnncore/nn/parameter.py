@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -85,9 +86,15 @@ class StoredArray(ArrayOperators):
             raise ValueError(f"{label}expected an array of shape {self.shape}, got {source.shape}")
         if self.dtype.kind == "i" and source.dtype.kind == "f":
             raise TypeError(f"{label}expected integers ({self.dtype}), got {source.dtype}")
+        with self.changing() as memory:
+            memory[...] = source
+
+    @contextmanager
+    def changing(self) -> Iterator[NDArray[Any]]:
+        """Yield the memory, to be written to inside a ``with`` block that compiles nothing."""
         gate.enter([self], -1)
         try:
-            self.memory[...] = source
+            yield self.memory
         finally:
             self.version += 1
             gate.leave()
