@@ -39,6 +39,7 @@ struct LinearProductArgs {
   float* sums = nullptr;
   std::int64_t sums_stride = 0;
   bool accumulate = false;
+  bool stream = false;          // do not keep the sums in cache; they must not be accumulated
   const float* next = nullptr;  // `depth` rows of `panel` floats to be fetched; may be null
 };
 
@@ -58,6 +59,7 @@ struct LinearFinishArgs {
 
 struct LinearKernels {
   int panel;  // columns that `product` works best on
+  int tile;   // and rows
   /// Arranges rows for `dot`: rows * (depth rounded up to whole vectors) floats, zeros past the depth.
   void (*pack_input)(const float* input, std::int64_t stride, std::int64_t rows, std::int64_t depth,
                      float* packed);

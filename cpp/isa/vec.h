@@ -39,6 +39,8 @@ CNNCORE_INLINE void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
 /// Reads n < kWidth floats; the other lanes are zero and their memory is not touched.
 CNNCORE_INLINE Vec load_partial(const float* p, int64_t n) { return _mm512_maskz_loadu_ps(tail_mask(n), p); }
 CNNCORE_INLINE void store_partial(float* p, Vec v, int64_t n) { _mm512_mask_storeu_ps(p, tail_mask(n), v); }
+/// Writes to an aligned place without keeping it in cache; finish_streaming() before another thread reads it.
+CNNCORE_INLINE void store_past_cache(float* p, Vec v) { _mm512_stream_ps(p, v); }
 CNNCORE_INLINE Vec set1(float x) { return _mm512_set1_ps(x); }
 CNNCORE_INLINE Vec fmadd(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 CNNCORE_INLINE Vec fnmadd(Vec a, Vec b, Vec c) { return _mm512_fnmadd_ps(a, b, c); }
@@ -108,6 +110,7 @@ CNNCORE_INLINE void store_partial(float* p, Vec v, int64_t n) {
   }
   if (n == 1) _mm_store_ss(p, part);
 }
+CNNCORE_INLINE void store_past_cache(float* p, Vec v) { _mm256_stream_ps(p, v); }
 CNNCORE_INLINE Vec set1(float x) { return _mm256_set1_ps(x); }
 CNNCORE_INLINE Vec fmadd(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 CNNCORE_INLINE Vec fnmadd(Vec a, Vec b, Vec c) { return _mm256_fnmadd_ps(a, b, c); }
@@ -162,6 +165,7 @@ CNNCORE_INLINE Vec load_partial(const float* p, int64_t n) {
 CNNCORE_INLINE void store_partial(float* p, Vec v, int64_t n) {
   for (int64_t i = 0; i < n; ++i) p[i] = v[i];
 }
+CNNCORE_INLINE void store_past_cache(float* p, Vec v) { store(p, v); }
 CNNCORE_INLINE Vec set1(float x) { return Vec{x, x, x, x}; }
 CNNCORE_INLINE Vec fmadd(Vec a, Vec b, Vec c) { return a * b + c; }
 CNNCORE_INLINE Vec fnmadd(Vec a, Vec b, Vec c) { return c - a * b; }
@@ -200,6 +204,15 @@ CNNCORE_INLINE IVec shift_right(IVec a) {
 }
 
 #endif
+
+CNNCORE_INLINE void finish_streaming() {
+#if defined(__AVX512F__) || defined(__AVX2__)
+  _mm_sfence();
+#endif
+}
+CNNCORE_INLINE bool is_aligned(const float* p) {
+  return reinterpret_cast<std::uintptr_t>(p) % (kWidth * sizeof(float)) == 0;
+}
 
 CNNCORE_INLINE Vec zero() { return set1(0.0f); }
 /// Reads n floats, 0 < n; all kWidth of them when n is larger.

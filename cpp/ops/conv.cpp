@@ -24,6 +24,7 @@ const std::vector<ConvAlgorithm>& algorithms() {
       winograd_f2_backward_data(),
       scatter_backward_data(),
       direct_backward_data(),
+      linear_backward_weight(),
       depthwise_backward_weight(),
       winograd_f4_backward_weight(),
       winograd_f2_backward_weight(),
@@ -64,22 +65,6 @@ std::vector<std::int64_t> shape_of(const TensorDesc& desc) {
   return {desc.shape.begin(), desc.shape.begin() + desc.rank};
 }
 
-void check_float(const TensorDesc& desc, const char* what) {
-  require(desc.dtype == DType::f32, what, ": expected float32, got ", name_of(desc.dtype));
-}
-
-/// Activations are channels-last, or C order without spatial axes (where both are the same).
-void check_activation(const TensorDesc& desc, const char* what) {
-  check_float(desc, what);
-  require(desc.is_channels_last(), what, ": expected channels-last memory, shape ", desc.shape_text());
-}
-
-void check_vector(const TensorDesc& desc, std::int64_t size, const char* what) {
-  check_float(desc, what);
-  require(desc.is_contiguous() && desc.numel() == size, what, ": expected ", size, " contiguous floats, got ",
-          desc.shape_text());
-}
-
 /// An algorithm without a packed weight reads the weight itself.
 void check_weight(const TensorDesc& desc, const ConvAlgorithm& algorithm, const ConvProblem& problem) {
   const std::int64_t packed = algorithm.packed_floats(problem);
@@ -98,14 +83,6 @@ void check_shape(const TensorDesc& desc, const std::vector<std::int64_t>& expect
   const TensorDesc wanted = dense_desc(DType::f32, expected.data(), static_cast<int>(expected.size()), true);
   require(desc.same_shape(wanted), what, ": expected shape ", wanted.shape_text(), ", got ",
           desc.shape_text());
-}
-
-Activation activation_from(const std::string& name) {
-  if (name == "none") return Activation::none;
-  if (name == "relu") return Activation::relu;
-  if (name == "leaky_relu") return Activation::leaky_relu;
-  if (name == "relu6") return Activation::relu6;
-  fail("expected activation none, relu, leaky_relu or relu6, got '", name, "'");
 }
 
 ConvEpilogue epilogue_of(const StepSpec& spec, std::int64_t channels) {
@@ -179,6 +156,29 @@ std::unique_ptr<Step> make_backward_weight(const StepSpec& spec) {
 }
 
 }  // namespace
+
+void check_float(const TensorDesc& desc, const char* what) {
+  require(desc.dtype == DType::f32, what, ": expected float32, got ", name_of(desc.dtype));
+}
+
+void check_activation(const TensorDesc& desc, const char* what) {
+  check_float(desc, what);
+  require(desc.is_channels_last(), what, ": expected channels-last memory, shape ", desc.shape_text());
+}
+
+void check_vector(const TensorDesc& desc, std::int64_t size, const char* what) {
+  check_float(desc, what);
+  require(desc.is_contiguous() && desc.numel() == size, what, ": expected ", size, " contiguous floats, got ",
+          desc.shape_text());
+}
+
+Activation activation_from(const std::string& name) {
+  if (name == "none") return Activation::none;
+  if (name == "relu") return Activation::relu;
+  if (name == "leaky_relu") return Activation::leaky_relu;
+  if (name == "relu6") return Activation::relu6;
+  fail("expected activation none, relu, leaky_relu or relu6, got '", name, "'");
+}
 
 ConvChoice conv_choose(ConvDirection direction, const ConvProblem& problem, const std::string& accuracy,
                        const std::string& name) {

@@ -40,6 +40,12 @@ void conv_bias_gradient(const ConvProblem& problem, const float* grad_output, fl
                         float* grad_bias);
 std::int64_t conv_bias_gradient_floats(const ConvProblem& problem);
 
+void check_float(const TensorDesc& desc, const char* what);
+/// Activations are channels-last, or C order without spatial axes (where both are the same).
+void check_activation(const TensorDesc& desc, const char* what);
+void check_vector(const TensorDesc& desc, std::int64_t size, const char* what);
+Activation activation_from(const std::string& name);
+
 ConvAlgorithm direct_forward();
 ConvAlgorithm direct_backward_data();
 ConvAlgorithm direct_backward_weight();
@@ -52,6 +58,7 @@ ConvAlgorithm winograd_f2_backward_weight();
 ConvAlgorithm scatter_backward_data();
 ConvAlgorithm linear_forward();
 ConvAlgorithm linear_backward_data();
+ConvAlgorithm linear_backward_weight();
 ConvAlgorithm depthwise_forward();
 ConvAlgorithm depthwise_backward_data();
 ConvAlgorithm depthwise_backward_weight();

@@ -63,6 +63,15 @@ def backward_data(grad: Array, weight: Array) -> Array:
     return run_step("conv_backward_data", [(grad, "c"), (weight, "c")], [output], attrs)[0]
 
 
+def backward_weight(x: Array, grad: Array) -> tuple[Array, Array]:
+    """The gradients by weight and bias."""
+    inputs, outputs = x.shape[1], grad.shape[1]
+    attrs = {**NO_GEOMETRY, "algorithm": "linear", "weight_shape": [outputs, inputs]}
+    results = [((outputs, inputs), "float32", "c"), ((outputs,), "float32", "c")]
+    grad_weight, grad_bias = run_step("conv_backward_weight", [(x, "c"), (grad, "c")], results, attrs)
+    return grad_weight, grad_bias
+
+
 def whole(rng: np.random.Generator, *shape: int) -> Array:
     return rng.integers(-4, 5, shape).astype(np.float32)
 
@@ -86,6 +95,9 @@ def test_whole_numbers_are_exact(inputs: int, outputs: int) -> None:
         expected = activated(x @ weight.T + bias + residual, activation)
         np.testing.assert_array_equal(forward(x, weight, bias, residual, activation), expected)
         np.testing.assert_array_equal(backward_data(grad, weight), grad @ weight)
+        grad_weight, grad_bias = backward_weight(x, grad)
+        np.testing.assert_array_equal(grad_weight, grad.T @ x)
+        np.testing.assert_array_equal(grad_bias, grad.sum(0))
 
 
 @pytest.mark.parametrize("rows", [1, 7, 32])
@@ -102,6 +114,8 @@ def test_real_numbers_are_within_the_bound_of_a_sum(rows: int) -> None:
     assert (error <= ref.dot_bound(inputs, np.abs(x64) @ np.abs(weight64.T))).all()
     error = np.abs(backward_data(grad, weight) - grad64 @ weight64)
     assert (error <= ref.dot_bound(outputs, np.abs(grad64) @ np.abs(weight64))).all()
+    error = np.abs(backward_weight(x, grad)[0] - grad64.T @ x64)
+    assert (error <= ref.dot_bound(rows, np.abs(grad64).T @ np.abs(x64))).all()
 
 
 def test_threads_and_the_rest_of_the_batch_do_not_change_a_bit() -> None:
@@ -114,12 +128,12 @@ def test_threads_and_the_rest_of_the_batch_do_not_change_a_bit() -> None:
     try:
         for threads in (1, 2, 3):
             _core.set_num_threads(threads)
-            results.append((forward(x, weight), backward_data(grad, weight)))
+            results.append((forward(x, weight), backward_data(grad, weight), *backward_weight(x, grad)))
     finally:
         _core.set_num_threads(before)
-    for output, grad_input in results[1:]:
-        np.testing.assert_array_equal(output, results[0][0])
-        np.testing.assert_array_equal(grad_input, results[0][1])
+    for other in results[1:]:
+        for found, first in zip(other, results[0], strict=True):
+            np.testing.assert_array_equal(found, first)
     np.testing.assert_array_equal(forward(x[5:6], weight), results[0][0][5:6])
     np.testing.assert_array_equal(backward_data(grad[5:6], weight), results[0][1][5:6])
 
@@ -139,6 +153,33 @@ def test_what_is_not_a_number_stays_in_its_row_and_column() -> None:
     expected = np.zeros((7, inputs), bool)
     expected[:, 0] = True
     np.testing.assert_array_equal(found, expected)
+    found = np.isnan(backward_weight(np.where(np.isinf(x), np.nan, x), grad)[0])
+    expected = np.zeros((outputs, inputs), bool)
+    expected[:, inputs - 1] = True
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_results_need_no_alignment() -> None:
+    """Gradients of widths that are whole vectors are written past the cache, which needs aligned memory."""
+    rng = np.random.default_rng(5)
+    x, grad = whole(rng, 6, 128), whole(rng, 6, 11)
+    memory = np.zeros(11 * 128 + 16, np.float32)
+    for skip in (0, 1, 3, 8):
+        start = -(memory.ctypes.data // 4) % 16 + skip
+        result = memory[start % 16 : start % 16 + 11 * 128].reshape(11, 128)
+        program = _core.Program()
+        values = [program.add_value(a.shape, "float32", "c") for a in (x, grad, result)]
+        for value, array in zip(values, (x, grad, result), strict=True):
+            program.bind(value, array, array is result)
+        step = program.add_step(
+            "conv_backward_weight", values[:2], values[2:], {**NO_GEOMETRY, "algorithm": "linear"}
+        )
+        program.place_workspace(step, 0)
+        program.set_inputs([])
+        program.set_outputs([])
+        program.finish(program.step_info(step)["workspace"])
+        program.run([])
+        np.testing.assert_array_equal(result, grad.T @ x)
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward_data"])

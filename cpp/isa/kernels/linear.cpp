@@ -169,6 +169,7 @@ void product_tile(const LinearProductArgs& args, int64_t row, int64_t column, in
     run_to(args.depth * (i + 1) / fetches);
   }
   run_to(args.depth);
+  const bool stream = args.stream && is_aligned(args.sums) && args.sums_stride % kWidth == 0;
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
     float* out = args.sums + (row + r) * args.sums_stride + column;
@@ -177,6 +178,8 @@ void product_tile(const LinearProductArgs& args, int64_t row, int64_t column, in
       const Vec value = args.accumulate ? read(out, j) + sum[r][j] : sum[r][j];
       if (kTail && j + 1 == NV) {
         store_partial(out + j * kWidth, value, tail);
+      } else if (stream) {
+        store_past_cache(out + j * kWidth, value);
       } else {
         store(out + j * kWidth, value);
       }
@@ -214,6 +217,7 @@ void product(const LinearProductArgs& args) {
     }
     column += left >= kPanel ? kPanel : kWidth;
   }
+  if (args.stream) finish_streaming();
 }
 
 // -- finish ------------------------------------------------------------------------------------------
@@ -236,7 +240,7 @@ void finish(const LinearFinishArgs& args) {
 
 }  // namespace
 
-LinearKernels linear_kernels() { return {kVectors * kWidth, pack_input, dot, product, finish}; }
+LinearKernels linear_kernels() { return {kVectors * kWidth, kProductRows, pack_input, dot, product, finish}; }
 
 }  // namespace CNNCORE_ISA
 }  // namespace cnncore
