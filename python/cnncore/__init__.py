@@ -34,7 +34,8 @@ if TYPE_CHECKING:
         threads,
     )
     from .train import History, Trainer
-    from .transforms import grad, train_step, value_and_grad
+    from .training import train_step
+    from .transforms import grad, value_and_grad
 
 _MODULES = ("bench", "data", "io", "models", "nn", "ops", "optim", "train")
 
@@ -43,7 +44,7 @@ _NAMES = {
     "compile": "predictor",
     "Predictor": "predictor",
     "grad": "transforms",
-    "train_step": "transforms",
+    "train_step": "training",
     "value_and_grad": "transforms",
     "History": "train",
     "Trainer": "train",

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions of functions: gradients and training steps."""
+"""Functions of functions: gradients."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,40 +14,31 @@ from .graph.cache import LRU
 from .graph.call import Validity
 from .graph.compiler import Compiled, Rebuild, finish, set_outputs
 from .graph.fuse import fuse
-from .graph.op import OPS
-from .graph.protocols import OptimizerLike
+from .graph.program import Executable
 from .graph.simplify import simplify
 from .graph.tensor import Graph, Tensor
-from .graph.trace import as_tensor, building, emit, is_stored, trace
+from .graph.trace import as_tensor, building, is_stored, trace
 
 CAPACITY = 16
 """Programs kept for a function: one for each combination of input shapes."""
 
 
-class _Program(Compiled):
-    """A compiled function with the settings of the optimiser it was compiled for."""
-
-    __slots__ = ("settings",)
-
-    settings: list[Any]
-
-
-def _arrays(inputs: Sequence[Any]) -> tuple[list[Any], tuple[Any, ...]]:
+def input_arrays(inputs: Sequence[Any]) -> tuple[list[Any], tuple[Any, ...]]:
     """Return the inputs as arrays, and their shapes and dtypes."""
     arrays = [x if type(x) is np.ndarray else to_input(x) for x in inputs]
     return arrays, tuple([(a.shape, a.dtype.char) for a in arrays])
 
 
-class _Function:
+class Function:
     """A function compiled for each combination of input shapes it meets."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
         if not callable(fn):
             raise TypeError(f"expected a function, got {type(fn).__name__}")
         self._fn = fn
-        self._programs: LRU[_Program] = LRU(CAPACITY, _Program.nbytes)
+        self._programs: LRU[Compiled] = LRU(CAPACITY, Compiled.nbytes)
 
-    def _program(self, key: tuple[Any, ...], arrays: list[Any]) -> _Program:
+    def _program(self, key: tuple[Any, ...], arrays: list[Any]) -> Compiled:
         program = self._programs.get(key)
         if program is None or not program.validity.holds():
             for i, array in enumerate(arrays):
@@ -56,7 +46,7 @@ class _Function:
             program = self._programs.put(key, self._compile(arrays))
         return program
 
-    def _compile(self, arrays: list[Any]) -> _Program:
+    def _compile(self, arrays: list[Any]) -> Compiled:
         raise NotImplementedError
 
     def _trace(self, arrays: list[Any]) -> tuple[Graph, Tensor, Any]:
@@ -73,7 +63,7 @@ class _Function:
         return graph, loss, result
 
 
-def _prepare(graph: Graph, result: Any) -> tuple[Rebuild, Tensor]:
+def prepare(graph: Graph, result: Any) -> tuple[Rebuild, Tensor]:
     """Simplify and fuse the forward pass; return the loss as it is then."""
     rebuild = set_outputs(graph, result)
     simplify(graph)
@@ -81,11 +71,18 @@ def _prepare(graph: Graph, result: Any) -> tuple[Rebuild, Tensor]:
     return rebuild, graph.outputs[0]
 
 
+def complete(graph: Graph) -> Executable:
+    """Compile a graph with forward and backward pass."""
+    simplify(graph)
+    fuse(graph, inference=False)
+    return finish(graph)
+
+
 def _zeros_like(tensor: Tensor) -> Tensor:
     return Tensor(tensor.shape, "float32", tensor.layout, np.zeros(tensor.shape, np.float32))
 
 
-class _ValueAndGrad(_Function):
+class _ValueAndGrad(Function):
     """Returned by `value_and_grad` for parameters, and by `grad` for inputs (`params` None)."""
 
     def __init__(self, fn: Callable[..., Any], params: Any, argnums: tuple[int, ...]) -> None:
@@ -94,7 +91,7 @@ class _ValueAndGrad(_Function):
         self._argnums = argnums
 
     def __call__(self, *inputs: Any) -> tuple[Any, list[Any]]:
-        arrays, key = _arrays(inputs)
+        arrays, key = input_arrays(inputs)
         if any(not -len(arrays) <= i < len(arrays) for i in self._argnums):
             raise ValueError(f"expected argnums below the {len(arrays)} inputs, got {self._argnums}")
         program = self._program(key, arrays)
@@ -106,14 +103,14 @@ class _ValueAndGrad(_Function):
             return [graph.inputs[i] for i in self._argnums]
         return [graph.stored.get(id(parameter)) for parameter in self._params]
 
-    def _compile(self, arrays: list[Any]) -> _Program:
+    def _compile(self, arrays: list[Any]) -> Compiled:
         if self._params is None:
             arrays = [
                 a.astype(np.float32) if i in self._positions(len(arrays)) else a for i, a in enumerate(arrays)
             ]
         graph, _, result = self._trace(arrays)
         validity = Validity(graph)
-        rebuild, loss = _prepare(graph, result)
+        rebuild, loss = prepare(graph, result)
         wrt = self._wrt(graph)
         found = iter(add_gradients(graph, loss, [tensor for tensor in wrt if tensor is not None]))
         grads: list[Tensor] = []
@@ -126,13 +123,12 @@ class _ValueAndGrad(_Function):
                 grads.append(_zeros_like(tensor) if gradient is None else gradient)
         count = len(graph.outputs)
         graph.outputs += grads
-        simplify(graph)
-        fuse(graph, inference=False)
+        executable = complete(graph)
 
         def split(outputs: list[Any]) -> tuple[Any, list[Any]]:
             return rebuild(outputs[:count]), outputs[count:]
 
-        return _Program(finish(graph), split, validity)
+        return Compiled(executable, split, validity)
 
     def _positions(self, count: int) -> set[int]:
         return {i % count for i in self._argnums}
@@ -200,121 +196,3 @@ def grad(fn: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[.
         return grads[0] if isinstance(argnums, int) else tuple(grads)
 
     return gradient
-
-
-# -- training ----------------------------------------------------------------------------------------
-
-
-class TrainStep(_Function):
-    """Returned by `train_step`: forward, backward and update of one batch in one call."""
-
-    def __init__(self, fn: Callable[..., Any], optimizer: OptimizerLike) -> None:
-        super().__init__(fn)
-        if not hasattr(optimizer, "update_op"):
-            raise TypeError(f"expected an optimizer, got {type(optimizer).__name__}")
-        self.optimizer = optimizer
-        self._lock = threading.RLock()
-
-    def __call__(self, *inputs: Any) -> Any:
-        arrays, key = _arrays(inputs)
-        with self._lock:
-            program = self._program(key, arrays)
-            if self._settings() != program.settings:
-                program = self._programs.put(key, self._compile(arrays))
-            self.optimizer.advance()
-            try:
-                return program(arrays)
-            except (TypeError, ValueError):  # refused before anything was changed
-                self.optimizer.retreat()
-                raise
-
-    def _settings(self) -> list[Any]:
-        """Return what the optimiser has fixed in a compiled step."""
-        optimizer = self.optimizer
-        groups = optimizer.param_groups
-        return [(len(group["params"]), optimizer.update_attrs(i)) for i, group in enumerate(groups)]
-
-    def _compile(self, arrays: list[Any]) -> _Program:
-        graph, _, result = self._trace(arrays)
-        validity = Validity(graph)
-        rebuild, loss = _prepare(graph, result)
-        wanted: list[tuple[int, Any, Tensor]] = []
-        for number, group in enumerate(self.optimizer.param_groups):
-            for parameter in group["params"]:
-                tensor = graph.stored.get(id(parameter))
-                if tensor is not None and parameter.requires_grad:
-                    wanted.append((number, parameter, tensor))
-        if not wanted:
-            raise ValueError("the loss depends on none of the optimizer's parameters (or all are frozen)")
-        grads = add_gradients(graph, loss, [tensor for _, _, tensor in wanted])
-        for number in range(len(self.optimizer.param_groups)):
-            mine = [(p, t, g) for (n, p, t), g in zip(wanted, grads, strict=True) if n == number]
-            self._add_update(graph, number, mine)
-        simplify(graph)
-        fuse(graph, inference=False)
-
-        def unpack(outputs: list[Any]) -> Any:
-            outputs[0] = float(outputs[0])
-            return rebuild(outputs)
-
-        program = _Program(finish(graph), unpack, validity)
-        program.settings = self._settings()
-        return program
-
-    def _add_update(
-        self, graph: Graph, number: int, triples: list[tuple[Any, Tensor, Tensor | None]]
-    ) -> None:
-        """Add the update of one parameter group, for the parameters that have a gradient."""
-        optimizer = self.optimizer
-        inputs: list[Tensor | None] = [_bound(optimizer.hyper(number).view(np.int64)), None]
-        targets: list[Any] = []
-        for parameter, tensor, gradient in triples:
-            if gradient is None:
-                continue
-            slots = optimizer.state_slots(parameter)
-            missing = optimizer.slot_count - len(slots)
-            inputs += [tensor, gradient, *map(_bound, slots), *[None] * missing]
-            targets += [parameter, *slots, *[None] * missing]
-        if not targets:
-            return
-        attrs = {
-            "step": optimizer.update_op,
-            "count": 1 + optimizer.slot_count,
-            "settings": optimizer.update_attrs(number),
-        }
-        with building(graph):
-            node = emit(OPS["optimizer_update"], inputs, attrs, "optimizer")
-        for target, new in zip(targets, node.outputs, strict=True):
-            if target is not None and new is not None:
-                graph.updates.append((target, new))
-
-
-def _bound(array: Any) -> Tensor:
-    """Return a tensor that is the memory of an array."""
-    return Tensor(array.shape, array.dtype.name, "c", array)
-
-
-def train_step(fn: Callable[..., Any], optimizer: OptimizerLike) -> TrainStep:
-    """Compile forward pass, backward pass and update into one call.
-
-    Args:
-        fn: function of tensors that returns a scalar loss, or (loss, aux...).
-        optimizer: changes its parameters that the loss depends on and that are not frozen; its
-            settings may change between calls.
-
-    Returns:
-        A function of fn's inputs (arrays) that runs one step, without Python's global lock, and
-        returns the loss (a float) or (loss, aux...). It is compiled once for each combination of input
-        shapes, and anew when a module or `requires_grad` has changed. Several steps may share modules.
-
-    >>> import numpy as np
-    >>> import cnncore as cc
-    >>> from cnncore import nn, ops, optim
-    >>> model = nn.Linear(1, 1)
-    >>> step = cc.train_step(lambda x, y: ops.mse_loss(model(x), y), optim.SGD(model.parameters(), lr=0.5))
-    >>> x = np.linspace(-1, 1, 8)[:, None]
-    >>> losses = [step(x, 3 * x + 1) for _ in range(50)]
-    >>> losses[-1] < 1e-3 < losses[0]
-    True
-    """
-    return TrainStep(fn, optimizer)

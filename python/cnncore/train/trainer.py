@@ -10,7 +10,7 @@ from typing import Any
 from ..nn.module import Module
 from ..nn.predict import check_batch_size, inference_mode
 from ..optim.optimizer import Optimizer
-from ..transforms import train_step
+from ..training import train_step
 from .batches import Batches, make_batches
 from .callbacks import Callback
 from .history import History

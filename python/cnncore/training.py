@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training steps: forward pass, backward pass and update in one program."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import profiling
+from .graph.autodiff import add_gradients
+from .graph.call import Validity
+from .graph.compiler import Compiled
+from .graph.op import OPS
+from .graph.protocols import OptimizerLike
+from .graph.tensor import Graph, Tensor
+from .graph.trace import building, emit
+from .profiling import Table
+from .transforms import Function, complete, input_arrays, prepare
+
+
+class _Validity(Validity):
+    """What a compiled step depends on, with what the optimiser has fixed in it."""
+
+    def __init__(self, graph: Graph, settings: Callable[[], list[Any]]) -> None:
+        super().__init__(graph)
+        self._settings = settings
+        self._compiled_for = settings()
+
+    def holds(self) -> bool:
+        return super().holds() and self._settings() == self._compiled_for
+
+
+class TrainStep(Function):
+    """Returned by `train_step`: forward, backward and update of one batch in one call."""
+
+    def __init__(self, fn: Callable[..., Any], optimizer: OptimizerLike) -> None:
+        super().__init__(fn)
+        if not hasattr(optimizer, "update_op"):
+            raise TypeError(f"expected an optimizer, got {type(optimizer).__name__}")
+        self.optimizer = optimizer
+        self._lock = threading.RLock()
+
+    def __call__(self, *inputs: Any) -> Any:
+        arrays, key = input_arrays(inputs)
+        with self._lock:
+            program = self._program(key, arrays)
+            self.optimizer.advance()
+            try:
+                return program(arrays)
+            except (TypeError, ValueError):  # refused before anything was changed
+                self.optimizer.retreat()
+                raise
+
+    def explain(self, *inputs: Any) -> Table:
+        """Return a row for each part of a step: layer, step, algorithm, and why others were not taken.
+
+        Args:
+            inputs: as for a call; without, the program that ran last is explained.
+        """
+        with self._lock:
+            if inputs:
+                arrays, key = input_arrays(inputs)
+                return profiling.explain(self._program(key, arrays).executable)
+            programs = self._programs.values()
+        if not programs:
+            raise ValueError("expected the inputs of a step, or a step that has run: nothing is compiled yet")
+        return profiling.explain(programs[-1].executable)
+
+    def profile(self, *inputs: Any, repeats: int = 5) -> Table:
+        """Measure each part of a step.
+
+        Parameters, statistics and the optimiser's state are afterwards as before; other threads should not
+        use them meanwhile.
+
+        Args:
+            inputs: as for a call.
+            repeats: steps measured; the least time of each part counts.
+
+        Returns:
+            A row for each part, as `Predictor.profile` returns them.
+        """
+        repeats = profiling.check_repeats(repeats)
+        arrays, key = input_arrays(inputs)
+        with self._lock:
+            executable = self._program(key, arrays).executable
+            self.optimizer.advance()
+            try:
+                seconds = executable.measure(arrays, repeats + 1)
+            finally:
+                self.optimizer.retreat()
+        return profiling.profile(executable, seconds)
+
+    def _settings(self) -> list[Any]:
+        """Return what the optimiser has fixed in a compiled step."""
+        optimizer = self.optimizer
+        groups = optimizer.param_groups
+        return [(len(group["params"]), optimizer.update_attrs(i)) for i, group in enumerate(groups)]
+
+    def _compile(self, arrays: list[Any]) -> Compiled:
+        graph, _, result = self._trace(arrays)
+        validity = _Validity(graph, self._settings)
+        rebuild, loss = prepare(graph, result)
+        wanted: list[tuple[int, Any, Tensor]] = []
+        for number, group in enumerate(self.optimizer.param_groups):
+            for parameter in group["params"]:
+                tensor = graph.stored.get(id(parameter))
+                if tensor is not None and parameter.requires_grad:
+                    wanted.append((number, parameter, tensor))
+        if not wanted:
+            raise ValueError("the loss depends on none of the optimizer's parameters (or all are frozen)")
+        grads = add_gradients(graph, loss, [tensor for _, _, tensor in wanted])
+        for number in range(len(self.optimizer.param_groups)):
+            mine = [(p, t, g) for (n, p, t), g in zip(wanted, grads, strict=True) if n == number]
+            self._add_update(graph, number, mine)
+        executable = complete(graph)
+
+        def unpack(outputs: list[Any]) -> Any:
+            outputs[0] = float(outputs[0])
+            return rebuild(outputs)
+
+        return Compiled(executable, unpack, validity)
+
+    def _add_update(
+        self, graph: Graph, number: int, triples: list[tuple[Any, Tensor, Tensor | None]]
+    ) -> None:
+        """Add the update of one parameter group, for the parameters that have a gradient."""
+        optimizer = self.optimizer
+        inputs: list[Tensor | None] = [_bound(optimizer.hyper(number).view(np.int64)), None]
+        targets: list[Any] = []
+        for parameter, tensor, gradient in triples:
+            if gradient is None:
+                continue
+            slots = optimizer.state_slots(parameter)
+            missing = optimizer.slot_count - len(slots)
+            inputs += [tensor, gradient, *map(_bound, slots), *[None] * missing]
+            targets += [parameter, *slots, *[None] * missing]
+        if not targets:
+            return
+        attrs = {
+            "step": optimizer.update_op,
+            "count": 1 + optimizer.slot_count,
+            "settings": optimizer.update_attrs(number),
+        }
+        with building(graph):
+            node = emit(OPS["optimizer_update"], inputs, attrs, "optimizer")
+        for target, new in zip(targets, node.outputs, strict=True):
+            if target is not None and new is not None:
+                graph.updates.append((target, new))
+
+
+def _bound(array: Any) -> Tensor:
+    """Return a tensor that is the memory of an array."""
+    return Tensor(array.shape, array.dtype.name, "c", array)
+
+
+def train_step(fn: Callable[..., Any], optimizer: OptimizerLike) -> TrainStep:
+    """Compile forward pass, backward pass and update into one call.
+
+    Args:
+        fn: function of tensors that returns a scalar loss, or (loss, aux...).
+        optimizer: changes its parameters that the loss depends on and that are not frozen; its
+            settings may change between calls.
+
+    Returns:
+        A function of fn's inputs (arrays) that runs one step, without Python's global lock, and
+        returns the loss (a float) or (loss, aux...). It is compiled once for each combination of input
+        shapes, and anew when a module or `requires_grad` has changed. Several steps may share modules.
+
+    >>> import numpy as np
+    >>> import cnncore as cc
+    >>> from cnncore import nn, ops, optim
+    >>> model = nn.Linear(1, 1)
+    >>> step = cc.train_step(lambda x, y: ops.mse_loss(model(x), y), optim.SGD(model.parameters(), lr=0.5))
+    >>> x = np.linspace(-1, 1, 8)[:, None]
+    >>> losses = [step(x, 3 * x + 1) for _ in range(50)]
+    >>> losses[-1] < 1e-3 < losses[0]
+    True
+    """
+    return TrainStep(fn, optimizer)
