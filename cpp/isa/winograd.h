@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Winograd convolution of 3x3 kernels, stride 1: transforms between pixels and points, and the products at
-// the points. Transformed activations are [point][block of 16 channels][tile][16 channels], so a tile's
-// channels lie at constant offsets for every ISA; channels past the last are zero.
+// Winograd convolution of 3x3 and 5x5 kernels, stride 1: transforms between pixels and points, and the
+// products at the points. Transformed activations are [point][block of 16 channels][tile][16 channels], so a
+// tile's channels lie at constant offsets for every ISA; channels past the last are zero.
 #pragma once
 
 #include <cstdint>
@@ -56,7 +56,7 @@ struct WinogradScatter {
 };
 
 struct WinogradWeight {
-  const float* weight = nullptr;  // 9 contiguous taps at row * row_step + column * column_step
+  const float* weight = nullptr;  // a filter's contiguous taps at row * row_step + column * column_step
   std::int64_t row_step = 0;
   std::int64_t column_step = 0;
   std::int64_t rows = 0;
@@ -73,7 +73,7 @@ struct WinogradWeightGradient {
   std::int64_t width = 0;
   std::int64_t rows = 0;
   std::int64_t columns = 0;
-  float* grad = nullptr;  // 9 contiguous taps at row * 9 + column * column_step
+  float* grad = nullptr;  // a filter's contiguous taps at row * (their number) + column * column_step
   std::int64_t column_step = 0;
 };
 
@@ -112,9 +112,10 @@ struct WinogradOuter {
   bool accumulate = false;  // add to what sum holds
 };
 
-/// The transforms of F(tile x tile, 3x3).
+/// The transforms of F(tile x tile, taps x taps).
 struct WinogradTransforms {
   int tile;    // output pixels along an axis
+  int taps;    // of a filter along an axis
   int points;  // in all
   void (*input)(const WinogradGather& args);
   void (*output)(const WinogradScatter& args);
@@ -124,8 +125,9 @@ struct WinogradTransforms {
 };
 
 struct WinogradKernels {
-  WinogradTransforms f4;
-  WinogradTransforms f2;
+  WinogradTransforms f4;  // 3x3
+  WinogradTransforms f2;  // 3x3
+  WinogradTransforms f2x5;
   int nr;  // columns of a full panel
   int mr;  // tiles that fill register blocks of every width
   void (*multiply)(const WinogradProduct& args);

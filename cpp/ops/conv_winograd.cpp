@@ -26,8 +26,8 @@ constexpr std::int64_t kPackRows = 16;
 
 class WinogradPlan {
  public:
-  WinogradPlan(const ConvProblem& p, ConvDirection direction, int tile)
-      : geometry(p, direction, tile), transforms(winograd_transforms(tile)) {
+  WinogradPlan(const ConvProblem& p, ConvDirection direction, WinogradForm form)
+      : geometry(p, direction, form), transforms(winograd_transforms(form)) {
     const auto& kernel = kernels().winograd;
     panels = ceil_div(geometry.out_channels, kernel.nr);
     in_blocks = ceil_div(geometry.in_channels, kWinogradBlock);
@@ -87,8 +87,8 @@ class WinogradPlan {
 
 class WinogradPack : public Step {
  public:
-  WinogradPack(const ConvProblem& p, ConvDirection direction, int tile)
-      : plan_(p, direction, tile), direction_(direction), tile_(tile) {}
+  WinogradPack(const ConvProblem& p, ConvDirection direction, WinogradForm form)
+      : plan_(p, direction, form), direction_(direction), form_(form) {}
 
   void run(const StepArgs& args) const override {
     const auto& g = plan_.geometry;
@@ -99,17 +99,18 @@ class WinogradPack : public Step {
       const std::int64_t panel = task / pieces % plan_.panels;
       const std::int64_t group = task / pieces / plan_.panels;
       const std::int64_t nr = kernels().winograd.nr;
+      const std::int64_t taps = plan_.transforms.taps * plan_.transforms.taps;
       WinogradWeight call;
       if (direction_ == ConvDirection::backward_data) {
-        call.row_step = 9 * g.out_channels;
-        call.column_step = 9;
+        call.row_step = taps * g.out_channels;
+        call.column_step = taps;
         call.rotate = true;
       } else {
-        call.row_step = 9;
-        call.column_step = 9 * g.in_channels;
+        call.row_step = taps;
+        call.column_step = taps * g.in_channels;
       }
-      call.weight = args.input(0) + group * g.in_channels * g.out_channels * 9 + first_row * call.row_step +
-                    panel * nr * call.column_step;
+      call.weight = args.input(0) + group * g.in_channels * g.out_channels * taps +
+                    first_row * call.row_step + panel * nr * call.column_step;
       call.rows = std::min(kPackRows, g.in_channels - first_row);
       call.columns = std::min<std::int64_t>(nr, g.out_channels - panel * nr);
       call.width = plan_.width(panel);
@@ -119,18 +120,18 @@ class WinogradPack : public Step {
       plan_.transforms.weight(call);
     });
   }
-  std::string algorithm() const override { return winograd_name(tile_); }
+  std::string algorithm() const override { return winograd_name(form_); }
 
  private:
   WinogradPlan plan_;
   ConvDirection direction_;
-  int tile_;
+  WinogradForm form_;
 };
 
 class WinogradConv : public Step {
  public:
-  WinogradConv(const ConvProblem& p, ConvDirection direction, const ConvEpilogue& epilogue, int tile)
-      : plan_(p, direction, tile), epilogue_(epilogue), flops_(p.flops()), tile_(tile) {}
+  WinogradConv(const ConvProblem& p, ConvDirection direction, const ConvEpilogue& epilogue, WinogradForm form)
+      : plan_(p, direction, form), epilogue_(epilogue), flops_(p.flops()), form_(form) {}
 
   void run(const StepArgs& args) const override {
     const auto& g = plan_.geometry;
@@ -144,7 +145,7 @@ class WinogradConv : public Step {
   std::size_t scratch_bytes() const override {
     return static_cast<std::size_t>(plan_.scratch_floats()) * sizeof(float);
   }
-  std::string algorithm() const override { return winograd_name(tile_); }
+  std::string algorithm() const override { return winograd_name(form_); }
   double flops() const override { return flops_; }
 
  private:
@@ -213,39 +214,47 @@ class WinogradConv : public Step {
   WinogradPlan plan_;
   ConvEpilogue epilogue_;
   double flops_;
-  int tile_;
+  WinogradForm form_;
 };
 
-template <ConvDirection kDirection, int kTile>
+template <ConvDirection kDirection, WinogradForm kForm>
 ConvAlgorithm algorithm() {
   ConvAlgorithm a{};
-  a.name = winograd_name(kTile);
+  a.name = winograd_name(kForm);
   a.exact = false;
   a.direction = kDirection;
   a.refuse = [](const ConvProblem& p, const std::string& accuracy) {
-    return winograd_refuse(p, kDirection, kTile, accuracy);
+    return winograd_refuse(p, kDirection, kForm, accuracy);
   };
   a.packed_floats = [](const ConvProblem& p) {
-    const WinogradPlan plan(p, kDirection, kTile);
+    const WinogradPlan plan(p, kDirection, kForm);
     return p.groups * plan.group_floats();
   };
   a.statistics_rows = [](const ConvProblem& p) {
-    return kDirection == ConvDirection::forward ? WinogradPlan(p, kDirection, kTile).tile_blocks : 0;
+    return kDirection == ConvDirection::forward ? WinogradPlan(p, kDirection, kForm).tile_blocks : 0;
   };
   a.make_pack = [](const ConvProblem& p) -> std::unique_ptr<Step> {
-    return std::make_unique<WinogradPack>(p, kDirection, kTile);
+    return std::make_unique<WinogradPack>(p, kDirection, kForm);
   };
   a.make = [](const ConvProblem& p, const ConvEpilogue& epilogue) -> std::unique_ptr<Step> {
-    return std::make_unique<WinogradConv>(p, kDirection, epilogue, kTile);
+    return std::make_unique<WinogradConv>(p, kDirection, epilogue, kForm);
   };
   return a;
 }
 
 }  // namespace
 
-ConvAlgorithm winograd_f4_forward() { return algorithm<ConvDirection::forward, 4>(); }
-ConvAlgorithm winograd_f2_forward() { return algorithm<ConvDirection::forward, 2>(); }
-ConvAlgorithm winograd_f4_backward_data() { return algorithm<ConvDirection::backward_data, 4>(); }
-ConvAlgorithm winograd_f2_backward_data() { return algorithm<ConvDirection::backward_data, 2>(); }
+ConvAlgorithm winograd_f4_forward() { return algorithm<ConvDirection::forward, WinogradForm::f4>(); }
+ConvAlgorithm winograd_f2_forward() { return algorithm<ConvDirection::forward, WinogradForm::f2>(); }
+ConvAlgorithm winograd_f2x5_forward() { return algorithm<ConvDirection::forward, WinogradForm::f2x5>(); }
+ConvAlgorithm winograd_f4_backward_data() {
+  return algorithm<ConvDirection::backward_data, WinogradForm::f4>();
+}
+ConvAlgorithm winograd_f2_backward_data() {
+  return algorithm<ConvDirection::backward_data, WinogradForm::f2>();
+}
+ConvAlgorithm winograd_f2x5_backward_data() {
+  return algorithm<ConvDirection::backward_data, WinogradForm::f2x5>();
+}
 
 }  // namespace cnncore

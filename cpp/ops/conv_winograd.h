@@ -10,10 +10,16 @@
 
 namespace cnncore {
 
-/// A 3x3 convolution of stride 1 as tiles. Backward-data is one too: of grad_output, with rotated weights and
+/// F(4x4, 3x3), F(2x2, 3x3) and F(2x2, 5x5).
+enum class WinogradForm { f4, f2, f2x5 };
+
+const char* winograd_name(WinogradForm form);
+const WinogradTransforms& winograd_transforms(WinogradForm form);
+
+/// A convolution of stride 1 as tiles. Backward-data is one too: of grad_output, with rotated weights and
 /// input and output channels exchanged.
 struct WinogradGeometry {
-  WinogradGeometry(const ConvProblem& problem, ConvDirection direction, int tile);
+  WinogradGeometry(const ConvProblem& problem, ConvDirection direction, WinogradForm form);
 
   std::int64_t in_channels;  // of a group, as are out_channels
   std::int64_t out_channels;
@@ -23,11 +29,8 @@ struct WinogradGeometry {
   WinogradImages output;
 };
 
-const WinogradTransforms& winograd_transforms(int tile);
-inline constexpr const char* winograd_name(int tile) { return tile == 4 ? "winograd_f4" : "winograd_f2"; }
-
-/// Why F(tile x tile, 3x3) does not take the problem; empty when it does.
-std::string winograd_refuse(const ConvProblem& problem, ConvDirection direction, int tile,
+/// Why the form does not take the problem; empty when it does.
+std::string winograd_refuse(const ConvProblem& problem, ConvDirection direction, WinogradForm form,
                             const std::string& accuracy);
 
 /// Floats from point to point of `blocks` blocks of channels and `tiles` tiles: an odd number of cache lines,

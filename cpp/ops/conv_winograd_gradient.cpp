@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Winograd gradient of the weight: at each point an outer product of transformed input and grad_output over
-// all tiles, then one transform back to 3x3 taps. The tiles are cut into splits by shape alone, whose
+// all tiles, then one transform back to taps. The tiles are cut into splits by shape alone, whose
 // gradients are added in order.
 #include <algorithm>
 #include <cstring>
@@ -31,12 +31,12 @@ constexpr std::int64_t kAddFloats = 4096;
 
 class WinogradWeightGradientStep : public Step {
  public:
-  WinogradWeightGradientStep(const ConvProblem& p, const ConvEpilogue& epilogue, int tile)
+  WinogradWeightGradientStep(const ConvProblem& p, const ConvEpilogue& epilogue, WinogradForm form)
       : problem_(p),
         has_bias_(epilogue.bias),
-        tile_(tile),
-        geometry_(p, ConvDirection::forward, tile),
-        transforms_(winograd_transforms(tile)) {
+        form_(form),
+        geometry_(p, ConvDirection::forward, form),
+        transforms_(winograd_transforms(form)) {
     const auto& g = geometry_;
     const std::int64_t most = std::max<std::int64_t>(1, g.tiles / kLeastSplitTiles);
     std::int64_t block = kBlock;
@@ -84,7 +84,7 @@ class WinogradWeightGradientStep : public Step {
                                     sum_floats()) *
            sizeof(float);
   }
-  std::string algorithm() const override { return winograd_name(tile_); }
+  std::string algorithm() const override { return winograd_name(form_); }
   double flops() const override { return problem_.flops(); }
 
  private:
@@ -176,7 +176,7 @@ class WinogradWeightGradientStep : public Step {
 
   ConvProblem problem_;
   bool has_bias_;
-  int tile_;
+  WinogradForm form_;
   WinogradGeometry geometry_;
   const WinogradTransforms& transforms_;
   std::int64_t rows_, columns_;              // of a task's sums, in whole blocks of 16
@@ -185,25 +185,26 @@ class WinogradWeightGradientStep : public Step {
   std::int64_t left_step_, right_step_;  // floats from point to point
 };
 
-template <int kTile>
+template <WinogradForm kForm>
 ConvAlgorithm algorithm() {
   ConvAlgorithm a{};
-  a.name = winograd_name(kTile);
+  a.name = winograd_name(kForm);
   a.exact = false;
   a.direction = ConvDirection::backward_weight;
   a.refuse = [](const ConvProblem& p, const std::string& accuracy) {
-    return winograd_refuse(p, ConvDirection::backward_weight, kTile, accuracy);
+    return winograd_refuse(p, ConvDirection::backward_weight, kForm, accuracy);
   };
   a.packed_floats = a.statistics_rows = [](const ConvProblem&) { return std::int64_t{0}; };
   a.make = [](const ConvProblem& p, const ConvEpilogue& epilogue) -> std::unique_ptr<Step> {
-    return std::make_unique<WinogradWeightGradientStep>(p, epilogue, kTile);
+    return std::make_unique<WinogradWeightGradientStep>(p, epilogue, kForm);
   };
   return a;
 }
 
 }  // namespace
 
-ConvAlgorithm winograd_f4_backward_weight() { return algorithm<4>(); }
-ConvAlgorithm winograd_f2_backward_weight() { return algorithm<2>(); }
+ConvAlgorithm winograd_f4_backward_weight() { return algorithm<WinogradForm::f4>(); }
+ConvAlgorithm winograd_f2_backward_weight() { return algorithm<WinogradForm::f2>(); }
+ConvAlgorithm winograd_f2x5_backward_weight() { return algorithm<WinogradForm::f2x5>(); }
 
 }  // namespace cnncore

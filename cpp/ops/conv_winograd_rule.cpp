@@ -19,8 +19,9 @@ struct Costs {
 };
 constexpr Costs kF4 = {205.0, 125.0, 24.0};
 constexpr Costs kF2 = {80.0, 45.0, 12.0};
-constexpr double kDirectWeight = 24.0;  // direct gradients: a filter's sums to their places
-constexpr double kStart = 3000.0;       // of a step with its stages and tasks
+constexpr Costs kF2x5 = {205.0, 90.0, 60.0};
+constexpr double kDirectWeight = 24.0 / 9.0;  // direct gradients: a tap's sums to their places
+constexpr double kStart = 3000.0;             // of a step with its stages and tasks
 // Weights beyond a second cache come from the third, and larger ones from memory, once for a problem of few
 // tiles.
 constexpr double kNearBytes = 512.0 * 1024.0;
@@ -35,10 +36,15 @@ double transfer(double floats) {
 }
 double vectors(std::int64_t channels) { return static_cast<double>(ceil_div(channels, kWinogradBlock)); }
 
-double winograd_cost(const ConvProblem& p, ConvDirection direction, int tile) {
-  const WinogradGeometry g(p, direction, tile);
-  const Costs& costs = tile == 4 ? kF4 : kF2;
-  const auto points = static_cast<double>(winograd_transforms(tile).points);
+const Costs& costs_of(WinogradForm form) {
+  if (form == WinogradForm::f4) return kF4;
+  return form == WinogradForm::f2 ? kF2 : kF2x5;
+}
+
+double winograd_cost(const ConvProblem& p, ConvDirection direction, WinogradForm form) {
+  const WinogradGeometry g(p, direction, form);
+  const Costs& costs = costs_of(form);
+  const auto points = static_cast<double>(winograd_transforms(form).points);
   const auto filters = static_cast<double>(g.in_channels * g.out_channels);
   const double in_blocks = vectors(g.in_channels);
   const double out_blocks = vectors(g.out_channels);
@@ -55,7 +61,7 @@ double winograd_cost(const ConvProblem& p, ConvDirection direction, int tile) {
 /// Pairs of an output coordinate and a tap that meet the input: direct convolution does no others.
 std::int64_t inner_taps(const ConvProblem& p, std::size_t axis) {
   std::int64_t pairs = 0;
-  for (std::int64_t tap = 0; tap < 3; ++tap) {
+  for (std::int64_t tap = 0; tap < p.kernel[axis]; ++tap) {
     const std::int64_t first = std::max<std::int64_t>(0, p.padding_begin[axis] - tap);
     const std::int64_t end = std::min(p.output[axis], p.input[axis] + p.padding_begin[axis] - tap);
     pairs += std::max<std::int64_t>(0, end - first);
@@ -64,28 +70,30 @@ std::int64_t inner_taps(const ConvProblem& p, std::size_t axis) {
 }
 
 double direct_cost(const ConvProblem& p, ConvDirection direction) {
-  const WinogradGeometry g(p, direction, 2);
-  const auto filters = static_cast<double>(g.in_channels * g.out_channels);
+  const WinogradGeometry g(p, direction, WinogradForm::f2);
+  const auto weights = static_cast<double>(g.in_channels * g.out_channels * p.taps());
   // Half a vector costs half.
   const double columns = g.out_channels <= kWinogradBlock / 2 ? 0.5 : vectors(g.out_channels);
   const auto taps = static_cast<double>(p.batch * p.input[0] * inner_taps(p, 1) * inner_taps(p, 2));
-  const double weight = direction == ConvDirection::backward_weight ? kDirectWeight * filters : 0.0;
+  const double places = direction == ConvDirection::backward_weight ? kDirectWeight * weights : 0.0;
   return static_cast<double>(g.groups) *
-         (taps * static_cast<double>(g.in_channels) * columns + weight + transfer(9.0 * filters));
+         (taps * static_cast<double>(g.in_channels) * columns + places + transfer(weights));
 }
 
 /// What the algorithm cannot do at all.
-std::string unsupported(const ConvProblem& p) {
-  for (std::size_t a = 1; a < 3; ++a) {
-    if (p.kernel[a] != 3) {
-      return "the kernel is " + std::to_string(p.kernel[1]) + "x" + std::to_string(p.kernel[2]) + ", not 3x3";
-    }
+std::string unsupported(const ConvProblem& p, int taps) {
+  if (p.kernel[1] != taps || p.kernel[2] != taps) {
+    const std::string side = std::to_string(taps);
+    return "the kernel is " + std::to_string(p.kernel[1]) + "x" + std::to_string(p.kernel[2]) + ", not " +
+           side + "x" + side;
   }
   if (p.kernel[0] != 1 || p.padding_begin[0] != 0 || p.padding_end[0] != 0) return "the kernel has depth";
   for (std::size_t a = 0; a < 3; ++a) {
     if (p.stride[a] != 1) return "stride " + std::to_string(p.stride[a]) + " != 1";
     if (a > 0 && p.dilation[a] != 1) return "dilation " + std::to_string(p.dilation[a]) + " != 1";
-    if (p.padding_begin[a] > 2 || p.padding_end[a] > 2) return "padding of more than 2";
+    if (std::max(p.padding_begin[a], p.padding_end[a]) >= taps) {
+      return "padding of more than " + std::to_string(taps - 1);
+    }
   }
   if (p.groups > 1 && (p.group_in() < kLeastChannels || p.group_out() < kLeastChannels)) {
     return "groups of fewer than " + std::to_string(kLeastChannels) + " channels";
@@ -95,7 +103,7 @@ std::string unsupported(const ConvProblem& p) {
 
 }  // namespace
 
-WinogradGeometry::WinogradGeometry(const ConvProblem& p, ConvDirection direction, int tile)
+WinogradGeometry::WinogradGeometry(const ConvProblem& p, ConvDirection direction, WinogradForm form)
     : in_channels(p.group_in()), out_channels(p.group_out()), groups(p.groups) {
   input.height = p.input[1];
   input.width = p.input[2];
@@ -108,10 +116,11 @@ WinogradGeometry::WinogradGeometry(const ConvProblem& p, ConvDirection direction
   if (direction == ConvDirection::backward_data) {
     std::swap(input, output);
     std::swap(in_channels, out_channels);
-    input.top = p.padding_begin[1] - 2;
-    input.left = p.padding_begin[2] - 2;
+    input.top = p.padding_begin[1] + 1 - p.kernel[1];
+    input.left = p.padding_begin[2] + 1 - p.kernel[2];
     output.top = output.left = 0;
   }
+  const std::int64_t tile = winograd_transforms(form).tile;
   output.tile_rows = ceil_div(output.height, tile);
   output.tile_columns = ceil_div(output.width, tile);
   input.tile_rows = output.tile_rows;
@@ -119,21 +128,28 @@ WinogradGeometry::WinogradGeometry(const ConvProblem& p, ConvDirection direction
   tiles = p.batch * p.input[0] * output.tile_rows * output.tile_columns;
 }
 
-const WinogradTransforms& winograd_transforms(int tile) {
-  return tile == 4 ? kernels().winograd.f4 : kernels().winograd.f2;
+const char* winograd_name(WinogradForm form) {
+  if (form == WinogradForm::f4) return "winograd_f4";
+  return form == WinogradForm::f2 ? "winograd_f2" : "winograd_f2x5";
+}
+
+const WinogradTransforms& winograd_transforms(WinogradForm form) {
+  const auto& kernel = kernels().winograd;
+  if (form == WinogradForm::f4) return kernel.f4;
+  return form == WinogradForm::f2 ? kernel.f2 : kernel.f2x5;
 }
 
 std::int64_t winograd_point_step(std::int64_t blocks, std::int64_t tiles) {
   return (blocks * (tiles + kWinogradSpareTiles) | 1) * kWinogradBlock;
 }
 
-std::string winograd_refuse(const ConvProblem& p, ConvDirection direction, int tile,
+std::string winograd_refuse(const ConvProblem& p, ConvDirection direction, WinogradForm form,
                             const std::string& accuracy) {
-  std::string reason = unsupported(p);
+  std::string reason = unsupported(p, winograd_transforms(form).taps);
   if (!reason.empty() || accuracy.empty()) return reason;
-  const double cost = winograd_cost(p, direction, tile);
+  const double cost = winograd_cost(p, direction, form);
   if (cost >= direct_cost(p, direction)) return "too few channels or tiles to pay off";
-  if (tile == 4 && cost > winograd_cost(p, direction, 2)) {
+  if (form == WinogradForm::f4 && cost > winograd_cost(p, direction, WinogradForm::f2)) {
     return "its weights are too large for this few tiles: F(2x2) costs less";
   }
   return {};

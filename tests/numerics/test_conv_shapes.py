@@ -29,17 +29,20 @@ DIRECTIONS = ("forward", "backward_data", "backward_weight")
 LARGEST_WHOLE = 4
 """Products up to 16, so that 2 ** 24 / 16 of them, a million, still add up exactly."""
 WINOGRAD_POINTS = (0.0, 0.625, -0.625, 1.5, -1.5)
-WINOGRAD_TILE = 4
+WINOGRAD_TILES = {3: 4, 5: 2}
+"""Extent of a kernel -> outputs of a tile at these points."""
 WINOGRAD_RMS = {
     ("winograd_f4", False): 2.5,
     ("winograd_f4", True): 4.0,
     ("winograd_f2", False): 1.25,
     ("winograd_f2", True): 1.25,
+    ("winograd_f2x5", False): 2.5,
+    ("winograd_f2x5", True): 4.0,
 }
 """Algorithm, whether it is the weight's gradient -> rms error in units of a plain float32 sum's.
 
-F(4x4, 3x3) has 1.9 in theory; the gradient of few tiles up to 3.6, since only its transforms' errors count.
-Below two tiles most products are with padding and have no error to compare with.
+F(4x4, 3x3) and F(2x2, 5x5) have 1.9 in theory; the gradient of few tiles up to 3.6, since only its transforms'
+errors count. Below two tiles most products are with padding and have no error to compare with.
 """
 
 
@@ -148,15 +151,20 @@ def check_random_numbers(problem: ConvProblem, direction: str, accuracy: str = "
         bound = ref.dot_bound(reduction_length(direction, problem), magnitude)
     excess = np.abs(found - expected) - bound
     assert excess.max() <= 0, f"{algorithm}: {excess.max():.2e} above the bound"
-    comparable = problem.groups == 1 and min(*problem.output, *problem.input) >= 2 * WINOGRAD_TILE
-    if algorithm.startswith("winograd") and comparable:
+    if algorithm.startswith("winograd") and has_tiles(problem):
         ratio = rms(found - expected) / rms(plain_conv(direction, problem, first, second) - expected)
         limit = WINOGRAD_RMS[algorithm, direction == "backward_weight"]
         assert ratio <= limit, f"{algorithm}: {ratio:.2f} times a plain sum's rms error"
 
 
+def has_tiles(problem: ConvProblem) -> bool:
+    """Whether a plain sum has errors to compare with: two tiles along each axis."""
+    tile = WINOGRAD_TILES[problem.kernel[0]]
+    return problem.groups == 1 and min(*problem.output, *problem.input) >= 2 * tile
+
+
 def winograd_bound(direction: str, problem: ConvProblem, first: Array, second: Array) -> Array:
-    """Bound of F(4x4, 3x3) and of its gradient by the weight, F(3x3, 4x4), over the whole tensor.
+    """Bound of F(4x4, 3x3) or F(2x2, 5x5) and of their gradients by the weight, F(3x3, 4x4) and F(5x5, 2x2).
 
     Every rounding is relative to the largest products of a tile, grown by the transform along both axes. One
     result adds up its reduction and passes two transforms of six terms on the way in and on the way out.
@@ -166,12 +174,14 @@ def winograd_bound(direction: str, problem: ConvProblem, first: Array, second: A
     )
     peaks = [np.abs(operand).max((2, 3), keepdims=True) for operand in (first, second)]
     magnitude = expected_of(direction, single, *peaks)
+    taps = problem.kernel[0]
+    tile = WINOGRAD_TILES[taps]
     if direction == "backward_weight":
-        growth = ref.winograd_growth(3, 4, WINOGRAD_POINTS)
-        tiles = int(np.prod([-(-extent // WINOGRAD_TILE) for extent in problem.output]))
+        growth = ref.winograd_growth(taps, tile, WINOGRAD_POINTS)
+        tiles = int(np.prod([-(-extent // tile) for extent in problem.output]))
         magnitude, length = tiles * magnitude, tiles * problem.batch
     else:
-        growth = ref.winograd_growth(4, 3, WINOGRAD_POINTS)
+        growth = ref.winograd_growth(tile, taps, WINOGRAD_POINTS)
         length = reduction_length(direction, single)
     return growth**2 * ref.dot_bound(length + 4 * 6, magnitude)
 

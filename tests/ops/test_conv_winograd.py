@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Winograd convolution in all directions, by name, so whatever the rule of costs would choose.
 
-F(2x2) on small whole numbers makes no rounding error: tolerance 0. F(4x4) is held to the bound of its
-transforms everywhere and to a multiple of direct convolution's error on layers of real networks.
+F(2x2, 3x3) on small whole numbers makes no rounding error: tolerance 0. F(4x4, 3x3) and F(2x2, 5x5) are held
+to the bound of their transforms everywhere and to a multiple of direct convolution's error on layers of real
+networks.
 """
 
 from __future__ import annotations
@@ -24,20 +25,21 @@ from cnncore import _core
 Array = NDArray[Any]
 
 DIRECTIONS = ("forward", "backward_data", "backward_weight")
-ALGORITHMS = ("winograd_f4", "winograd_f2")
-F4_POINTS = (0.0, 0.625, -0.625, 1.5, -1.5)
+SIDES = {"winograd_f4": 3, "winograd_f2": 3, "winograd_f2x5": 5}
+"""Taps along an axis that each algorithm is for."""
+POINTS = (0.0, 0.625, -0.625, 1.5, -1.5)
+"""Of F(4x4, 3x3) and F(2x2, 5x5), with infinity."""
 GUARD = 37
 SLOPE = 0.25
-RMS_F4 = {"forward": 2.5, "backward_data": 2.5, "backward_weight": 3.0}
-"""Most rms error of F(4x4) in units of direct convolution's, on layers of several tiles."""
+RMS = {"winograd_f4": 2.5, "winograd_f2": 1.2, "winograd_f2x5": 2.5}
+"""Most rms error in units of direct convolution's, on layers of several tiles."""
 RMS_WITHOUT_FMA = 1.1
 """Without fused multiply-add every product is rounded as well: a factor to the bounds."""
-RMS_F2 = 1.2
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A 3x3 convolution of stride 1; channels are those of one group."""
+    """A convolution of stride 1 with a square kernel; channels are those of one group."""
 
     batch: int
     inputs: int
@@ -46,6 +48,11 @@ class Layer:
     begin: tuple[int, int] = (1, 1)
     end: tuple[int, int] = (1, 1)
     groups: int = 1
+    side: int = 3
+
+    @property
+    def algorithms(self) -> list[str]:
+        return [name for name, side in SIDES.items() if side == self.side]
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -53,11 +60,11 @@ class Layer:
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
-        return (self.groups * self.outputs, self.inputs, 3, 3)
+        return (self.groups * self.outputs, self.inputs, self.side, self.side)
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        extents = (n + b + e - 2 for n, b, e in zip(self.size, self.begin, self.end, strict=True))
+        extents = (n + b + e + 1 - self.side for n, b, e in zip(self.size, self.begin, self.end, strict=True))
         return (self.batch, self.groups * self.outputs, *extents)
 
     @property
@@ -165,7 +172,7 @@ def reference(direction: str, layer: Layer, first: Array, second: Array) -> Arra
         return ref.conv(first, second, **layer.settings)
     if direction == "backward_data":
         return ref.conv_backward_data(first, second, layer.size, **layer.settings)
-    return ref.conv_backward_weight(first, second, (3, 3), **layer.settings)
+    return ref.conv_backward_weight(first, second, (layer.side, layer.side), **layer.settings)
 
 
 def operands(direction: str, layer: Layer, seed: int = 0, whole: bool = False) -> tuple[Array, Array]:
@@ -180,15 +187,16 @@ def operands(direction: str, layer: Layer, seed: int = 0, whole: bool = False) -
     return make(first), make(second)
 
 
-def f4_bound(direction: str, layer: Layer, first: Array, second: Array) -> float:
-    """What the transforms of F(4x4) may make of the rounding errors of its products' sums."""
+def six_point_bound(direction: str, layer: Layer, first: Array, second: Array) -> float:
+    """What the transforms at six points may make of the rounding errors of their products' sums."""
+    tile = 7 - layer.side
     if direction == "backward_weight":
         height, width = layer.output_shape[2:]
-        length = layer.batch * -(-height // 4) * -(-width // 4)
-        growth = ref.winograd_growth(3, 4, F4_POINTS)
+        length = layer.batch * -(-height // tile) * -(-width // tile)
+        growth = ref.winograd_growth(layer.side, tile, POINTS)
     else:
         length = layer.outputs if direction == "backward_data" else layer.inputs
-        growth = ref.winograd_growth(4, 3, F4_POINTS)
+        growth = ref.winograd_growth(tile, layer.side, POINTS)
     magnitude = length * np.abs(first).max() * np.abs(second).max()
     return float(growth**2 * ref.dot_bound(length + 24, magnitude))
 
@@ -206,14 +214,14 @@ def activated(x: Array, activation: str) -> Array:
 
 
 def check_exact(layer: Layer, seed: int) -> None:
-    """F(2x2) equals the reference; F(4x4) keeps to its bound."""
+    """F(2x2, 3x3) equals the reference; the others keep to their bounds."""
     for direction in DIRECTIONS:
         first, second = operands(direction, layer, seed, whole=True)
         expected = reference(direction, layer, first, second)
-        found = convolve("winograd_f2", direction, layer, first, second)[0]
-        np.testing.assert_array_equal(found, expected)
-        found = convolve("winograd_f4", direction, layer, first, second)[0]
-        assert np.abs(found - expected).max() <= f4_bound(direction, layer, first, second)
+        for algorithm in layer.algorithms:
+            found = convolve(algorithm, direction, layer, first, second)[0]
+            bound = 0 if algorithm == "winograd_f2" else six_point_bound(direction, layer, first, second)
+            assert np.abs(found - expected).max() <= bound, algorithm
 
 
 LAYERS = {
@@ -232,6 +240,14 @@ LAYERS = {
     "groups": Layer(2, 16, 24, (8, 7), groups=3),
     "uneven groups": Layer(1, 9, 70, (5, 4), groups=2),
     "many tiles": Layer(5, 8, 16, (30, 34)),
+    "5x5, one tile": Layer(1, 16, 16, (2, 2), (2, 2), (2, 2), side=5),
+    "5x5, one pixel": Layer(1, 9, 17, (1, 1), (2, 2), (2, 2), side=5),
+    "5x5, one output pixel": Layer(2, 16, 8, (5, 5), (0, 0), (0, 0), side=5),
+    "5x5, full padding": Layer(2, 16, 16, (5, 6), (4, 4), (4, 4), side=5),
+    "5x5, opposite padding": Layer(2, 10, 18, (8, 7), (4, 0), (0, 3), side=5),
+    "5x5, ragged": Layer(3, 20, 70, (13, 11), (2, 2), (2, 2), side=5),
+    "5x5, groups": Layer(2, 16, 24, (8, 7), (1, 2), (2, 1), groups=3, side=5),
+    "5x5, many tiles": Layer(3, 8, 16, (27, 27), (2, 2), (2, 2), side=5),
 }
 
 
@@ -244,6 +260,8 @@ def test_whole_numbers(name: str) -> None:
 def test_every_width(channels: int) -> None:
     check_exact(Layer(1, channels, 12, (6, 5)), channels)
     check_exact(Layer(1, 12, channels, (6, 5)), channels)
+    check_exact(Layer(1, channels, 12, (6, 5), side=5), channels)
+    check_exact(Layer(1, 12, channels, (6, 5), side=5), channels)
 
 
 @pytest.mark.parametrize("tiles", [*range(1, 31), 41, 42, 43, 57])
@@ -256,9 +274,12 @@ def test_every_number_of_tiles(tiles: int) -> None:
 def layers(draw: st.DrawFn) -> Layer:
     groups = draw(st.sampled_from([1, 1, 1, 2]))
     channels = st.integers(8 if groups > 1 else 1, 40)
-    begin, end = ((draw(st.integers(0, 2)), draw(st.integers(0, 2))) for _ in range(2))
-    height, width = (draw(st.integers(max(1, 3 - b - e), 14)) for b, e in zip(begin, end, strict=True))
-    return Layer(draw(st.integers(1, 3)), draw(channels), draw(channels), (height, width), begin, end, groups)
+    side = draw(st.sampled_from([3, 5]))
+    padding = st.tuples(st.integers(0, side - 1), st.integers(0, side - 1))
+    begin, end = draw(padding), draw(padding)
+    height, width = (draw(st.integers(max(1, side - b - e), 14)) for b, e in zip(begin, end, strict=True))
+    batch = draw(st.integers(1, 3))
+    return Layer(batch, draw(channels), draw(channels), (height, width), begin, end, groups, side)
 
 
 @given(layers(), st.integers(0, 1000))
@@ -286,11 +307,11 @@ def test_epilogue(direction: str, activation: str, with_bias: bool, with_residua
     np.testing.assert_array_equal(found, activated(total, activation))
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", SIDES)
 @pytest.mark.parametrize("offset", [0.0, 1000.0])
 def test_statistics(algorithm: str, offset: float) -> None:
     """Rows of count, mean and squared deviations add up to those of the outputs before the activation."""
-    layer = Layer(7, 24, 70, (9, 14))
+    layer = Layer(7, 24, 70, (9, 14), side=SIDES[algorithm])
     x, weight = operands("forward", layer)
     bias = np.full(70, offset, np.float32)
     plain = convolve(algorithm, "forward", layer, x, weight, [(bias, "c")])[0].astype(np.float64)
@@ -305,22 +326,24 @@ def test_statistics(algorithm: str, offset: float) -> None:
     np.testing.assert_allclose(total / count.sum(0), plain.var((0, 2, 3)), rtol=1e-4)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", SIDES)
 def test_bias_gradient(algorithm: str) -> None:
-    layer = Layer(3, 16, 20, (9, 10))
+    layer = Layer(3, 16, 20, (9, 10), side=SIDES[algorithm])
     x, grad = operands("backward_weight", layer, whole=True)
     found = convolve(algorithm, "backward_weight", layer, x, grad, extra=True)[1]
     np.testing.assert_array_equal(found, ref.conv_backward_bias(grad))
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", SIDES)
 def test_nan_stays_in_its_tiles(algorithm: str) -> None:
     """relu does not turn a NaN into 0, and images without one are not touched."""
-    layer = Layer(2, 16, 16, (12, 12))
+    side = SIDES[algorithm]
+    layer = Layer(2, 16, 16, (12, 12), (side // 2, side // 2), (side // 2, side // 2), side=side)
     x, weight = operands("forward", layer)
     x[0, 3, 5, 5] = np.nan
     found = convolve(algorithm, "forward", layer, x, weight, activation="relu")[0]
-    assert np.isnan(found[0, :, 4:7, 4:7]).all()
+    reach = slice(5 - side // 2, 6 + side // 2)
+    assert np.isnan(found[0, :, reach, reach]).all()
     assert not np.isnan(found[1]).any()
     assert np.isfinite(found[0, :, 9:, 9:]).all()
 
@@ -333,6 +356,9 @@ NETWORK_LAYERS = {
     "resnet18, layer1": Layer(1, 64, 64, (56, 56)),
     "resnet18, layer2": Layer(1, 128, 128, (28, 28)),
     "vgg, conv4": Layer(1, 256, 256, (20, 20)),
+    "alexnet, features.3": Layer(2, 64, 192, (27, 27), (2, 2), (2, 2), side=5),
+    "5x5, 16 channels": Layer(8, 16, 16, (28, 28), (2, 2), (2, 2), side=5),
+    "5x5, 128 channels": Layer(1, 128, 128, (28, 28), (2, 2), (2, 2), side=5),
 }
 
 
@@ -345,21 +371,20 @@ def test_error_beside_direct(name: str, direction: str) -> None:
     if direction != "backward_data":
         first = np.maximum(first, 0)
     if direction != "backward_weight":
-        second *= np.float32(np.sqrt(2 / (9 * layer.inputs)))
+        second *= np.float32(np.sqrt(2 / (layer.side**2 * layer.inputs)))
     expected = reference(direction, layer, first, second)
     direct = rms(convolve("direct", direction, layer, first, second)[0] - expected)
-    f4 = rms(convolve("winograd_f4", direction, layer, first, second)[0] - expected)
-    f2 = rms(convolve("winograd_f2", direction, layer, first, second)[0] - expected)
     if _core.cpu_info()["isa"] == "portable":
         direct *= RMS_WITHOUT_FMA
-    assert f4 <= RMS_F4[direction] * direct, f"{f4 / direct:.2f} times direct's error"
-    assert f2 <= RMS_F2 * direct, f"{f2 / direct:.2f} times direct's error"
+    for algorithm in layer.algorithms:
+        error = rms(convolve(algorithm, direction, layer, first, second)[0] - expected)
+        assert error <= RMS[algorithm] * direct, f"{algorithm}: {error / direct:.2f} times direct's error"
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", SIDES)
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_same_bits_on_any_number_of_threads(algorithm: str, direction: str) -> None:
-    layer = Layer(6, 40, 72, (18, 21))
+    layer = Layer(6, 40, 72, (18, 21), side=SIDES[algorithm])
     first, second = operands(direction, layer)
     before = _core.num_threads()
     results = []
@@ -384,6 +409,10 @@ def test_choice() -> None:
         exact = large.choice(direction, accuracy="exact")
         assert exact["algorithm"] == "direct"
         assert ("winograd_f4", "accuracy is 'exact'") in exact["refused"]
+    five = Layer(16, 64, 192, (27, 27), (2, 2), (2, 2), side=5)
+    for direction in DIRECTIONS:
+        assert five.choice(direction)["algorithm"] == "winograd_f2x5"
+        assert five.choice(direction, accuracy="exact")["algorithm"] == "direct"
     few = Layer(1, 3, 16, (8, 8)).choice("forward")
     assert few["algorithm"] == "direct"
     assert dict(few["refused"])["winograd_f4"] == "too few channels or tiles to pay off"

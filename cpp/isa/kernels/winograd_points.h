@@ -12,10 +12,14 @@
 namespace cnncore {
 namespace CNNCORE_ISA {
 
-/// F(4,3) at the points 0, +-5/8, +-3/2 and infinity. The textbook's 0, +-1, +-2 have twice the error.
-struct F4 {
-  static constexpr int kTile = 4;
+/// F(kOutputs, 7 - kOutputs) at the points 0, +-5/8, +-3/2 and infinity. The textbook's 0, +-1, +-2 have
+/// twice the error.
+template <int kOutputs>
+struct SixPoints {
+  static constexpr int kTile = kOutputs;
+  static constexpr int kTaps = 7 - kOutputs;
   static constexpr int kPoints = 6;
+  static_assert(kTile == 4 || kTile == 2, "results come in even and odd ones");
   static constexpr float kA = 0.625f, kA2 = kA * kA, kA3 = kA2 * kA;
   static constexpr float kB = 1.5f, kB2 = kB * kB, kB3 = kB2 * kB;
   // Reciprocals of the product of a point's distances to the other finite points.
@@ -25,6 +29,12 @@ struct F4 {
 
   static constexpr int kGroups = 4;
   static constexpr int kFirst[kGroups + 1] = {0, 1, 3, 5, 6};  // first result of a group
+
+  /// Values at a point and its negative.
+  static CNNCORE_MEMBER void both_signs(float point, Vec even, Vec odd, Vec* o) {
+    o[0] = fmadd(set1(point), odd, even);
+    o[1] = fnmadd(set1(point), odd, even);
+  }
 
   struct Input {
     static constexpr int kRead = 6;
@@ -37,58 +47,64 @@ struct F4 {
     }
     template <class Load>
     static CNNCORE_MEMBER void pair(float point, float other, const Load& d, Vec* o) {
-      const Vec even = fnmadd(set1(other), d(2), d(4));
-      const Vec odd = fnmadd(set1(point * other), d(1), set1(point) * d(3));
-      o[0] = even + odd;
-      o[1] = even - odd;
+      both_signs(point, fnmadd(set1(other), d(2), d(4)), fnmadd(set1(other), d(1), d(3)), o);
     }
   };
 
   struct Gradient {  // of the output: the transposed output transform
-    static constexpr int kRead = 4;
+    static constexpr int kRead = kTile;
     template <int G, class Load>
     static CNNCORE_MEMBER void group(const Load& y, Vec* o) {
       if constexpr (G == 0) o[0] = y(0);
       if constexpr (G == 1) pair(kA, y, o);
       if constexpr (G == 2) pair(kB, y, o);
-      if constexpr (G == 3) o[0] = y(3);
+      if constexpr (G == 3) o[0] = y(kTile - 1);
     }
     template <class Load>
     static CNNCORE_MEMBER void pair(float point, const Load& y, Vec* o) {
-      const Vec even = fmadd(set1(point * point), y(2), y(0));
-      const Vec odd = fmadd(set1(point * point * point), y(3), set1(point) * y(1));
-      o[0] = even + odd;
-      o[1] = even - odd;
+      if constexpr (kTile == 2) return both_signs(point, y(0), y(1), o);
+      const Vec square = set1(point * point);
+      both_signs(point, fmadd(square, y(kTile - 2), y(0)), fmadd(square, y(kTile - 1), y(1)), o);
     }
   };
 
-  /// Group G makes the results G and G + 2.
+  /// Group G makes the results G, G + 2 ...
   template <int G, class Load>
   static CNNCORE_MEMBER void output(const Load& m, Vec* o) {
     if constexpr (G == 0) {
       const Vec a = m(1) + m(2);
       const Vec b = m(3) + m(4);
       o[0] = (m(0) + a) + b;
-      o[1] = fmadd(set1(kA2), a, set1(kB2) * b);
+      if constexpr (kTile == 4) o[1] = fmadd(set1(kA2), a, set1(kB2) * b);
     } else {
       const Vec a = m(1) - m(2);
       const Vec b = m(3) - m(4);
-      o[0] = fmadd(set1(kA), a, set1(kB) * b);
-      o[1] = fmadd(set1(kA3), a, fmadd(set1(kB3), b, m(5)));
+      if constexpr (kTile == 4) o[0] = fmadd(set1(kA), a, set1(kB) * b);
+      constexpr float kLastA = kTile == 4 ? kA3 : kA;
+      constexpr float kLastB = kTile == 4 ? kB3 : kB;
+      o[kTile / 2 - 1] = fmadd(set1(kLastA), a, fmadd(set1(kLastB), b, m(5)));
     }
   }
 
   /// In double, so that transformed weights are rounded once.
   template <class V, class Load>
   static CNNCORE_MEMBER void weight(const Load& g, V* o) {
-    const V a = kScaleA * (g(0) + (kA * kA) * g(2));
-    const V b = kScaleB * (g(0) + (kB * kB) * g(2));
     o[0] = kScale0 * g(0);
-    o[1] = a + (kScaleA * kA) * g(1);
-    o[2] = a - (kScaleA * kA) * g(1);
-    o[3] = b + (kScaleB * kB) * g(1);
-    o[4] = b - (kScaleB * kB) * g(1);
-    o[5] = g(2);
+    weight_pair(kScaleA, kA, g, o + 1);
+    weight_pair(kScaleB, kB, g, o + 3);
+    o[5] = g(kTaps - 1);
+  }
+  template <class V, class Load>
+  static CNNCORE_MEMBER void weight_pair(double scale, double point, const Load& g, V* o) {
+    const double square = point * point;
+    V even = g(0) + square * g(2);
+    V odd = g(1);
+    if constexpr (kTaps == 5) {
+      even = even + (square * square) * g(kTaps - 1);
+      odd = odd + square * g(kTaps - 2);
+    }
+    o[0] = scale * even + (scale * point) * odd;
+    o[1] = scale * even - (scale * point) * odd;
   }
 
   template <class Load>
@@ -98,15 +114,27 @@ struct F4 {
     constexpr auto kOddB = static_cast<float>(kScaleB * kB);
     const Vec a = set1(static_cast<float>(kScaleA)) * (u(1) + u(2));
     const Vec b = set1(static_cast<float>(kScaleB)) * (u(3) + u(4));
+    const Vec odd_a = set1(kOddA) * (u(1) - u(2));
+    const Vec odd_b = set1(kOddB) * (u(3) - u(4));
     o[0] = fmadd(set1(kScale), u(0), a + b);
-    o[1] = fmadd(set1(kOddA), u(1) - u(2), set1(kOddB) * (u(3) - u(4)));
-    o[2] = fmadd(set1(kA2), a, fmadd(set1(kB2), b, u(5)));
+    o[1] = odd_a + odd_b;
+    if constexpr (kTaps == 3) {
+      o[2] = fmadd(set1(kA2), a, fmadd(set1(kB2), b, u(5)));
+    } else {
+      o[2] = fmadd(set1(kA2), a, set1(kB2) * b);
+      o[3] = fmadd(set1(kA2), odd_a, set1(kB2) * odd_b);
+      o[4] = fmadd(set1(kA2 * kA2), a, fmadd(set1(kB2 * kB2), b, u(5)));
+    }
   }
 };
+
+using F4 = SixPoints<4>;
+using F2x5 = SixPoints<2>;
 
 /// F(2,3) at the points 0, +-1 and infinity: exact on integers.
 struct F2 {
   static constexpr int kTile = 2;
+  static constexpr int kTaps = 3;
   static constexpr int kPoints = 4;
   static constexpr int kGroups = 3;
   static constexpr int kFirst[kGroups + 1] = {0, 1, 3, 4};

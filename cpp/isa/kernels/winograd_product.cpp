@@ -9,6 +9,7 @@ namespace CNNCORE_ISA {
 
 WinogradTransforms winograd_f4();
 WinogradTransforms winograd_f2();
+WinogradTransforms winograd_f2x5();
 
 namespace {
 
@@ -17,7 +18,7 @@ constexpr int kBlock = kWinogradBlock;
 // into blocks, whose sums are added, and short ones run as two chains, for which there are registers.
 constexpr int64_t kDepth = 64;
 constexpr int64_t kShortDepth = 32;
-constexpr int64_t kChain = 14;  // tiles of the outer product
+constexpr int64_t kChain = 7;  // tiles of the outer product
 // Tiles of a register block of each width in vectors, for one chain and for two; rows of one of the outer
 // product.
 #if defined(__AVX512F__)
@@ -130,37 +131,57 @@ void multiply_width(const WinogradProduct& args) {
 
 void multiply(const WinogradProduct& args) { multiply_width<1>(args); }
 
+/// sum = left^T right over `tiles` tiles.
 template <int MR, int NV>
-void outer_block(const WinogradOuter& args, int64_t tiles, const float* left, const float* right,
-                 float* sum_at, bool accumulate) {
-  Vec sum[MR][NV];
+CNNCORE_MEMBER void outer_chain(int64_t tiles, const float* left, const float* const (&right)[NV],
+                                Vec (&sum)[MR][NV]) {
 #pragma GCC unroll 16
   for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 4
     for (int j = 0; j < NV; ++j) sum[i][j] = zero();
   }
+  for (int64_t at = 0; at < tiles * kBlock; at += kBlock) {
+    Vec b[NV];
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) b[j] = load(right[j] + at);
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+      const Vec a = set1(left[at + i]);
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; ++j) sum[i][j] = fmadd(a, b[j], sum[i][j]);
+    }
+  }
+}
+
+/// Chains are added to each other before they are to the sum of earlier calls.
+template <int MR, int NV>
+void outer_block(const WinogradOuter& args, const float* left, const float* right, float* sum_at) {
   const float* b_at[NV];
 #pragma GCC unroll 4
   for (int j = 0; j < NV; ++j) {
     b_at[j] = right + j * kWidth / kBlock * args.right_block_step + j * kWidth % kBlock;
   }
-  for (int64_t tile = 0; tile < tiles; ++tile, left += kBlock) {
-    Vec b[NV];
+  const int64_t chains = (args.tiles + kChain - 1) / kChain;
+  const int64_t length = (args.tiles + chains - 1) / chains;
+  float total[MR * NV * kWidth];
+  for (int64_t tile = 0; tile < args.tiles; tile += length) {
+    Vec sum[MR][NV];
+    const float* from[NV];
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) b[j] = load(b_at[j] + tile * kBlock);
+    for (int j = 0; j < NV; ++j) from[j] = b_at[j] + tile * kBlock;
+    outer_chain<MR, NV>(min_of(length, args.tiles - tile), left + tile * kBlock, from, sum);
+    const bool first = tile == 0;
+    const bool last = tile + length >= args.tiles;
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
-      const Vec a = set1(left[i]);
 #pragma GCC unroll 4
-      for (int j = 0; j < NV; ++j) sum[i][j] = fmadd(a, b[j], sum[i][j]);
-    }
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < MR; ++i) {
-#pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) {
-      float* out = sum_at + i * args.sum_row_step + j * kWidth;
-      store(out, accumulate ? sum[i][j] + load(out) : sum[i][j]);
+      for (int j = 0; j < NV; ++j) {
+        float* kept = total + (i * NV + j) * kWidth;
+        float* out = sum_at + i * args.sum_row_step + j * kWidth;
+        if (!first) sum[i][j] = sum[i][j] + load(kept);
+        if (last && args.accumulate) sum[i][j] = sum[i][j] + load(out);
+        store(last ? out : kept, sum[i][j]);
+      }
     }
   }
 }
@@ -169,12 +190,8 @@ template <int NV>
 CNNCORE_MEMBER void outer_rows(const WinogradOuter& args, const float* left, const float* right, float* sum) {
   constexpr int kRows = kOuterRows[NV];
   for (int64_t row = 0; row < args.rows; row += kRows) {
-    const float* at = left + row / kBlock * args.left_block_step + row % kBlock;
-    for (int64_t tile = 0; tile < args.tiles; tile += kChain) {
-      outer_block<kRows, NV>(args, min_of(kChain, args.tiles - tile), at + tile * kBlock,
-                             right + tile * kBlock, sum + row * args.sum_row_step,
-                             args.accumulate || tile > 0);
-    }
+    outer_block<kRows, NV>(args, left + row / kBlock * args.left_block_step + row % kBlock, right,
+                           sum + row * args.sum_row_step);
   }
 }
 
@@ -199,7 +216,7 @@ void outer(const WinogradOuter& args) {
 }  // namespace
 
 WinogradKernels winograd_kernels() {
-  return {winograd_f4(), winograd_f2(), kVectors * kWidth, kTileUnit, multiply, outer};
+  return {winograd_f4(), winograd_f2(), winograd_f2x5(), kVectors * kWidth, kTileUnit, multiply, outer};
 }
 
 }  // namespace CNNCORE_ISA

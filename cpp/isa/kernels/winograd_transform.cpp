@@ -3,8 +3,8 @@
 // column and then along its rows, so all between is in registers; the pixels, in the first cache, are read
 // again for each group.
 #include "isa/kernels/activate.h"
-#include "isa/kernels/transpose.h"
 #include "isa/kernels/winograd_points.h"
+#include "isa/kernels/winograd_weight.h"
 #include "isa/winograd.h"
 
 namespace cnncore {
@@ -244,105 +244,10 @@ void scatter(const WinogradScatter& args) {
   }
 }
 
-constexpr int kTaps = 9;
-constexpr int kHalf = kWidth / 2;
-typedef float HalfVec __attribute__((vector_size(kHalf * sizeof(float))));
-typedef double DoubleVec __attribute__((vector_size(kHalf * sizeof(double))));
-
-/// taps[t][lane] = weight[lane * step + t] for `lanes` lanes, zero in the others.
-CNNCORE_INLINE void load_taps(const float* weight, int64_t step, int64_t lanes, float* taps) {
-  constexpr int kRow = (kTaps + kWidth - 1) / kWidth * kWidth;
-  float rows[kWidth][kRow];
-  for (int64_t lane = 0; lane < kWidth; ++lane) {
-    for (int t = 0; t < kRow; t += kWidth) {
-      const bool inside = lane < lanes && t < kTaps;
-      store(rows[lane] + t, inside ? load_upto(weight + lane * step + t, kTaps - t) : zero());
-    }
-  }
-  for (int t = 0; t < kRow; t += kWidth) transpose_square(rows[0] + t, kRow, taps + t * kWidth, kWidth);
-}
-
-template <class F>
-void transform_weight(const WinogradWeight& args) {
-  constexpr int kPoints = F::kPoints;
-  for (int64_t row = 0; row < args.rows; ++row) {
-    for (int64_t column = 0; column < args.width; column += kWidth) {
-      float taps[(kTaps + kWidth) * kWidth];
-      load_taps(args.weight + row * args.row_step + column * args.column_step, args.column_step,
-                args.columns - column, taps);
-      for (int half = 0; half < kWidth; half += kHalf) {
-        const auto tap = [&](int t) CNNCORE_FLATTEN {
-          HalfVec value;
-          __builtin_memcpy(&value, taps + (args.rotate ? kTaps - 1 - t : t) * kWidth + half, sizeof value);
-          return __builtin_convertvector(value, DoubleVec);
-        };
-        DoubleVec vertical[3][kPoints];
-#pragma GCC unroll 3
-        for (int c = 0; c < 3; ++c) {
-          F::template weight<DoubleVec>([&](int r) CNNCORE_FLATTEN { return tap(3 * r + c); }, vertical[c]);
-        }
-        float* to = args.values + row * args.width + column + half;
-#pragma GCC unroll 6
-        for (int i = 0; i < kPoints; ++i) {
-          DoubleVec o[kPoints];
-          F::template weight<DoubleVec>([&](int c) CNNCORE_FLATTEN { return vertical[c][i]; }, o);
-#pragma GCC unroll 6
-          for (int j = 0; j < kPoints; ++j) {
-            const HalfVec value = __builtin_convertvector(o[j], HalfVec);
-            __builtin_memcpy(to + (i * kPoints + j) * args.point_step, &value, sizeof value);
-          }
-        }
-      }
-    }
-  }
-}
-
-/// taps[t] of kWidth columns of one row.
-template <class F>
-CNNCORE_INLINE void gradient_taps(const float* values, int64_t point_step, float* taps) {
-  constexpr int kPoints = F::kPoints;
-  Vec vertical[kPoints][3];
-#pragma GCC unroll 6
-  for (int c = 0; c < kPoints; ++c) {
-    const auto read = [&](int r) CNNCORE_FLATTEN { return load(values + (r * kPoints + c) * point_step); };
-    F::grad_weight(read, vertical[c]);
-  }
-#pragma GCC unroll 3
-  for (int i = 0; i < 3; ++i) {
-    Vec o[3];
-    F::grad_weight([&](int c) CNNCORE_FLATTEN { return vertical[c][i]; }, o);
-    for (int j = 0; j < 3; ++j) store(taps + (3 * i + j) * kWidth, o[j]);
-  }
-}
-
-template <class F>
-void transform_grad_weight(const WinogradWeightGradient& args) {
-  for (int64_t column = 0; column < args.columns; column += kWidth) {
-    const int64_t columns = min_of(kWidth, args.columns - column);
-    for (int64_t row = 0; row < args.rows; row += kWidth) {
-      const int64_t rows = min_of(kWidth, args.rows - row);
-      float taps[kWidth * kTaps * kWidth];  // [row][tap][column]
-      for (int64_t r = 0; r < rows; ++r) {
-        gradient_taps<F>(args.values + (row + r) * args.width + column, args.point_step,
-                         taps + r * kTaps * kWidth);
-      }
-      float* grad = args.grad + column * args.column_step + row * kTaps;
-      if (rows == kWidth && columns == kWidth) {
-        for (int64_t t = 0; t < kTaps; ++t) {
-          transpose_square(taps + t * kWidth * kWidth, kWidth, grad + t * kWidth, args.column_step);
-        }
-        continue;
-      }
-      for (int64_t c = 0; c < columns; ++c) {
-        for (int64_t t = 0; t < rows * kTaps; ++t) grad[c * args.column_step + t] = taps[t * kWidth + c];
-      }
-    }
-  }
-}
-
 template <class F>
 WinogradTransforms transforms() {
   return {F::kTile,
+          F::kTaps,
           F::kPoints * F::kPoints,
           gather<F, typename F::Input>,
           scatter<F>,
@@ -355,6 +260,7 @@ WinogradTransforms transforms() {
 
 WinogradTransforms winograd_f4() { return transforms<F4>(); }
 WinogradTransforms winograd_f2() { return transforms<F2>(); }
+WinogradTransforms winograd_f2x5() { return transforms<F2x5>(); }
 
 }  // namespace CNNCORE_ISA
 }  // namespace cnncore

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// Winograd's transforms of filters to the points, in double so that each is rounded once, and of gradients at
+// the points back to filters.
+#include "isa/kernels/winograd_weight.h"
+
+#include "isa/kernels/transpose.h"
+#include "isa/kernels/winograd_points.h"
+
+namespace cnncore {
+namespace CNNCORE_ISA {
+namespace {
+
+constexpr int kHalf = kWidth / 2;
+typedef float HalfVec __attribute__((vector_size(kHalf * sizeof(float))));
+typedef double DoubleVec __attribute__((vector_size(kHalf * sizeof(double))));
+
+/// taps[t][lane] = weight[lane * step + t] for `lanes` lanes, zero in the others.
+template <int kTaps>
+CNNCORE_INLINE void load_taps(const float* weight, int64_t step, int64_t lanes, float* taps) {
+  constexpr int kRow = (kTaps + kWidth - 1) / kWidth * kWidth;
+  float rows[kWidth][kRow];
+  for (int64_t lane = 0; lane < kWidth; ++lane) {
+    for (int t = 0; t < kRow; t += kWidth) {
+      const bool inside = lane < lanes && t < kTaps;
+      store(rows[lane] + t, inside ? load_upto(weight + lane * step + t, kTaps - t) : zero());
+    }
+  }
+  for (int t = 0; t < kRow; t += kWidth) transpose_square(rows[0] + t, kRow, taps + t * kWidth, kWidth);
+}
+
+/// taps[t] of kWidth columns of one row.
+template <class F>
+CNNCORE_INLINE void gradient_taps(const float* values, int64_t point_step, float* taps) {
+  constexpr int kPoints = F::kPoints;
+  constexpr int kSide = F::kTaps;
+  Vec vertical[kPoints][kSide];
+#pragma GCC unroll 6
+  for (int c = 0; c < kPoints; ++c) {
+    const auto read = [&](int r) CNNCORE_FLATTEN { return load(values + (r * kPoints + c) * point_step); };
+    F::grad_weight(read, vertical[c]);
+  }
+#pragma GCC unroll 5
+  for (int i = 0; i < kSide; ++i) {
+    Vec o[kSide];
+    F::grad_weight([&](int c) CNNCORE_FLATTEN { return vertical[c][i]; }, o);
+    for (int j = 0; j < kSide; ++j) store(taps + (kSide * i + j) * kWidth, o[j]);
+  }
+}
+
+}  // namespace
+
+template <class F>
+void transform_weight(const WinogradWeight& args) {
+  constexpr int kPoints = F::kPoints;
+  constexpr int kSide = F::kTaps;
+  constexpr int kTaps = kSide * kSide;
+  for (int64_t row = 0; row < args.rows; ++row) {
+    for (int64_t column = 0; column < args.width; column += kWidth) {
+      float taps[(kTaps + kWidth) * kWidth];
+      load_taps<kTaps>(args.weight + row * args.row_step + column * args.column_step, args.column_step,
+                       args.columns - column, taps);
+      for (int half = 0; half < kWidth; half += kHalf) {
+        const auto tap = [&](int t) CNNCORE_FLATTEN {
+          HalfVec value;
+          __builtin_memcpy(&value, taps + (args.rotate ? kTaps - 1 - t : t) * kWidth + half, sizeof value);
+          return __builtin_convertvector(value, DoubleVec);
+        };
+        DoubleVec vertical[kSide][kPoints];
+#pragma GCC unroll 5
+        for (int c = 0; c < kSide; ++c) {
+          F::template weight<DoubleVec>([&](int r) CNNCORE_FLATTEN { return tap(kSide * r + c); },
+                                        vertical[c]);
+        }
+        float* to = args.values + row * args.width + column + half;
+#pragma GCC unroll 6
+        for (int i = 0; i < kPoints; ++i) {
+          DoubleVec o[kPoints];
+          F::template weight<DoubleVec>([&](int c) CNNCORE_FLATTEN { return vertical[c][i]; }, o);
+#pragma GCC unroll 6
+          for (int j = 0; j < kPoints; ++j) {
+            const HalfVec value = __builtin_convertvector(o[j], HalfVec);
+            __builtin_memcpy(to + (i * kPoints + j) * args.point_step, &value, sizeof value);
+          }
+        }
+      }
+    }
+  }
+}
+
+template <class F>
+void transform_grad_weight(const WinogradWeightGradient& args) {
+  constexpr int kTaps = F::kTaps * F::kTaps;
+  for (int64_t column = 0; column < args.columns; column += kWidth) {
+    const int64_t columns = min_of(kWidth, args.columns - column);
+    for (int64_t row = 0; row < args.rows; row += kWidth) {
+      const int64_t rows = min_of(kWidth, args.rows - row);
+      float taps[kWidth * kTaps * kWidth];  // [row][tap][column]
+      for (int64_t r = 0; r < rows; ++r) {
+        gradient_taps<F>(args.values + (row + r) * args.width + column, args.point_step,
+                         taps + r * kTaps * kWidth);
+      }
+      float* grad = args.grad + column * args.column_step + row * kTaps;
+      if (rows == kWidth && columns == kWidth) {
+        for (int64_t t = 0; t < kTaps; ++t) {
+          transpose_square(taps + t * kWidth * kWidth, kWidth, grad + t * kWidth, args.column_step);
+        }
+        continue;
+      }
+      for (int64_t c = 0; c < columns; ++c) {
+        for (int64_t t = 0; t < rows * kTaps; ++t) grad[c * args.column_step + t] = taps[t * kWidth + c];
+      }
+    }
+  }
+}
+
+template void transform_weight<F4>(const WinogradWeight&);
+template void transform_weight<F2>(const WinogradWeight&);
+template void transform_weight<F2x5>(const WinogradWeight&);
+template void transform_grad_weight<F4>(const WinogradWeightGradient&);
+template void transform_grad_weight<F2>(const WinogradWeightGradient&);
+template void transform_grad_weight<F2x5>(const WinogradWeightGradient&);
+
+}  // namespace CNNCORE_ISA
+}  // namespace cnncore

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// Winograd's transforms of weights, for the forms of winograd_points.h.
+#pragma once
+
+#include "isa/vec.h"
+#include "isa/winograd.h"
+
+namespace cnncore {
+namespace CNNCORE_ISA {
+
+template <class F>
+void transform_weight(const WinogradWeight& args);
+
+template <class F>
+void transform_grad_weight(const WinogradWeightGradient& args);
+
+}  // namespace CNNCORE_ISA
+}  // namespace cnncore
