@@ -17,7 +17,7 @@ from .runtime import get_num_threads, measure_peak
 STEP_SECONDS = 2e-6
 """What a step costs that does next to nothing: the call, waking the threads, waiting for the last one."""
 
-SAVINGS = {"winograd_f4": 4.0, "winograd_f2": 2.25}
+SAVINGS = {"winograd_f4": 4.0, "winograd_f2": 2.25, "winograd_f2x5": 25.0 / 9.0}
 """How many times fewer multiplications an algorithm needs than the direct sum its flops are counted by."""
 
 
@@ -47,6 +47,8 @@ class Table(list[dict[str, Any]]):
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(entry)}" for name, entry in value.items())
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
@@ -55,12 +57,17 @@ def _name(step: Step) -> str:
     return f"{step.op} {function}" if function else step.op
 
 
+def _algorithm(step: Step, info: dict[str, Any]) -> str:
+    """Return the algorithm chosen for a step, or what a step without a choice says of itself."""
+    return str(step.attrs.get("algorithm") or info["algorithm"])
+
+
 def explain(executable: Executable) -> Table:
     """Return a row for each step of a run: layer, step, algorithm, and why others were not taken."""
     rows = Table()
     chosen: Counter[str] = Counter()
     for step in executable.run_steps:
-        algorithm = executable.step_info(step)["algorithm"]
+        algorithm = _algorithm(step, executable.step_info(step))
         if step.refused:
             chosen[algorithm] += 1
         rows.append(
@@ -106,9 +113,13 @@ def profile(executable: Executable, seconds: NDArray[np.float64]) -> Table:
     whole = sum(times)
     rows = Table()
     for step, info, time in zip(steps, infos, times, strict=True):
-        first = {"layer": step.label, "step": _name(step), "algorithm": info["algorithm"]}
+        first = {"layer": step.label, "step": _name(step), "algorithm": _algorithm(step, info)}
         rows.append(
-            {**first, **_rates(time, whole, info["flops"], info["bytes"], peak), "bound": _bound(info, peak)}
+            {
+                **first,
+                **_rates(time, whole, info["flops"], info["bytes"], peak),
+                "bound": _bound(step, info, peak),
+            }
         )
     flops, size = sum(info["flops"] for info in infos), sum(info["bytes"] for info in infos)
     count = f"{len(steps)} steps"
@@ -132,8 +143,8 @@ def _rates(time: float, whole: float, flops: float, size: float, peak: dict[str,
     }
 
 
-def _bound(info: dict[str, Any], peak: dict[str, Any]) -> str:
-    compute = info["flops"] / SAVINGS.get(info["algorithm"], 1.0) / (peak["gflops"] * 1e9)
+def _bound(step: Step, info: dict[str, Any], peak: dict[str, Any]) -> str:
+    compute = info["flops"] / SAVINGS.get(_algorithm(step, info), 1.0) / (peak["gflops"] * 1e9)
     memory = info["bytes"] / (peak["gbytes"] * 1e9)
     if max(compute, memory) < STEP_SECONDS:
         return "overhead"

@@ -14,11 +14,12 @@ VERSION = 1
 
 
 def freeze_sources(graph: Graph) -> None:
-    """Let the graph have snapshots of its parameters and buffers; the gate is closed."""
+    """Let the graph have snapshots of its parameters and buffers, and let go of the model; the gate is closed."""
     for node in graph.nodes:
         for tensor in node.inputs:
             if tensor is not None and is_stored(tensor.source):
                 tensor.source = tensor.source.snapshot()
+    graph.stored, graph.modules = {}, {}
 
 
 def describe(graph: Graph) -> dict[str, Any]:
