@@ -11,10 +11,12 @@ namespace cnncore {
 /// kernel clips horizontal ones.
 struct DepthwiseRow {
   const float* const* row = nullptr;     // [rows] input rows under the vertical taps
-  const float* const* weight = nullptr;  // [rows] their weights, [taps][channels]
+  const float* const* weight = nullptr;  // [rows] their weights, [taps] of [channels]
   std::int64_t rows = 0;
-  std::int64_t channels = 0;  // also the pixel pitch of every tensor
-  std::int64_t count = 0;     // output pixels
+  std::int64_t channels = 0;
+  std::int64_t pitch = 0;        // from input pixel to input pixel
+  std::int64_t weight_step = 0;  // from tap to tap
+  std::int64_t count = 0;        // output pixels
   // Output pixel i reads input pixels in_start + i * in_step + t * tap_step, t < taps, of in_size.
   std::int64_t in_start = 0, in_step = 1, in_size = 0, taps = 1, tap_step = 1;
 };
@@ -30,8 +32,8 @@ struct DepthwiseOutput {
 
 struct DepthwiseKernels {
   void (*forward)(const DepthwiseRow& row, const DepthwiseOutput& output);
-  /// sum[r][t][channel] += grad_output[pixel][channel] * input pixel under tap (r, t); `sum` has a pointer
-  /// for every listed row, and row.weight is not read.
+  /// sum[r][t][channel] += grad_output[pixel][channel] * input pixel under tap (r, t). `sum` has a pointer
+  /// for every listed row, its taps lie weight_step apart; row.weight is not read; grad_output has row.pitch.
   void (*backward_weight)(const DepthwiseRow& row, const float* grad_output, float* const* sum);
   /// Count, mean and sum of squared deviations of each column of `rows` contiguous rows; the three results of
   /// a column lie `stride` apart.

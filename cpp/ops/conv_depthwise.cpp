@@ -71,7 +71,7 @@ struct Rows {
   DepthwiseRow geometry() const {
     const ConvAxis& width = loop.axis[2];
     DepthwiseRow row;
-    row.channels = pitch;
+    row.channels = row.pitch = row.weight_step = pitch;
     row.count = width.count;
     row.in_start = width.in_start;
     row.in_step = width.in_step;

@@ -6,6 +6,7 @@
 namespace cnncore {
 
 void register_conv(StepRegistry& registry);
+void register_inverted_residual(StepRegistry& registry);
 void register_matmul(StepRegistry& registry);
 void register_pool(StepRegistry& registry);
 void register_norm(StepRegistry& registry);
@@ -31,6 +32,7 @@ const StepRegistry& step_registry() {
   static const StepRegistry registry = [] {
     StepRegistry all;
     register_conv(all);
+    register_inverted_residual(all);
     register_matmul(all);
     register_pool(all);
     register_norm(all);

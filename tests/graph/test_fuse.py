@@ -223,8 +223,74 @@ def test_folded_weights_follow_the_parameters():
     assert not np.array_equal(predictor(x), before)  # a snapshot
 
 
+def large_block(*layers, size=(2, 8, 112, 112)):
+    """The steps of layers on images whose expansion to 48 channels exceeds the caches."""
+    return steps(nn.Sequential(*layers), *size)
+
+
+def filters(channels=48, **settings):
+    return nn.Conv2d(channels, channels, 3, **{"padding": 1, "groups": channels, **settings})
+
+
+def test_large_inverted_residuals_are_one_step_in_inference():
+    expand, project = nn.Conv2d(8, 48, 1), nn.Conv2d(48, 8, 1)
+    layers = [expand, nn.BatchNorm2d(48), nn.ReLU6(), filters(), nn.ReLU(), project, nn.BatchNorm2d(8)]
+    assert large_block(*layers) == ["inverted_residual"]
+    assert large_block(*layers, nn.ReLU()) == ["inverted_residual"]
+    assert large_block(*layers, size=(1, 8, 56, 56)) == ["conv_forward"] * 3
+    found = training_steps(
+        lambda x: ops.sum(nn.Sequential(*layers)(x)), list(expand.parameters()), image(2, 8, 112, 112)
+    )
+    assert "inverted_residual" not in found
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ([nn.Conv2d(8, 48, 3, padding=1), filters(), nn.Conv2d(48, 8, 1)], ["conv", "block"]),
+        ([nn.Conv2d(8, 48, 1, padding=1), filters(), nn.Conv2d(48, 8, 1)], ["conv", "block"]),
+        ([nn.Conv2d(8, 48, 1, groups=2), filters(), nn.Conv2d(48, 8, 1)], ["conv", "block"]),
+        ([nn.Conv2d(8, 48, 1), nn.Tanh(), filters(), nn.Conv2d(48, 8, 1)], ["conv", "tanh", "block"]),
+        ([nn.Conv2d(8, 48, 1), filters(), nn.Tanh(), nn.Conv2d(48, 8, 1)], ["conv", "conv", "tanh", "conv"]),
+        ([nn.Conv2d(8, 48, 1), filters(), nn.Conv2d(48, 8, 1, stride=2)], ["conv"] * 3),
+        ([nn.Conv2d(8, 48, 1), filters(), nn.Conv2d(48, 8, 1, groups=2)], ["conv"] * 3),
+        ([nn.Conv2d(8, 48, 1), filters(groups=24), nn.Conv2d(48, 8, 1)], ["conv"] * 3),
+        ([nn.Conv2d(8, 1, 1), filters(1), nn.Conv2d(1, 8, 1)], ["conv"] * 3),
+        ([nn.Conv2d(8, 48, 1), nn.Conv2d(48, 96, 3, groups=48), nn.Conv2d(96, 8, 1)], ["conv"] * 3),
+    ],
+)
+def test_what_is_no_inverted_residual_stays_as_it_is(layers, expected):
+    names = {"conv": "conv_forward", "block": "inverted_residual", "tanh": "elementwise tanh"}
+    assert large_block(*layers) == [names[name] for name in expected]
+
+
+def test_an_expansion_with_other_users_is_kept():
+    expand, depthwise, project = nn.Conv2d(8, 48, 1), filters(), nn.Conv2d(48, 48, 1)
+    x = image(2, 8, 112, 112)
+
+    def expanded_twice(x):
+        y = expand(x)
+        return project(depthwise(y)) + y
+
+    def filtered_twice(x):
+        y = depthwise(expand(x))
+        return project(y) + y
+
+    def found(fn):
+        return [row["step"] for row in cc.compile(fn, x.shape).explain()]
+
+    assert found(expanded_twice) == ["conv_forward", "inverted_residual"]
+    assert found(filtered_twice) == ["conv_forward"] * 3
+
+
 def test_every_rule_names_an_operation():
     from cnncore.graph.op import OPS
 
-    rules = {**fuse_module.INFERENCE_RULES, **fuse_module.TRAINING_RULES, **fuse_module.LATE_RULES}
-    assert set(rules) | set(fuse_module.RESIDUAL) <= set(OPS)
+    tables = (
+        fuse_module.INFERENCE_RULES,
+        fuse_module.TRAINING_RULES,
+        fuse_module.LATE_RULES,
+        fuse_module.BLOCK_RULES,
+    )
+    rules = set().union(*tables)
+    assert rules | set(fuse_module.RESIDUAL) <= set(OPS)

@@ -49,9 +49,9 @@ CNNCORE_INLINE void add_row(const DepthwiseRow& row, const float* input, const f
   if constexpr (kTaps > 0) {
     Vec w[kTaps];
 #pragma GCC unroll 8
-    for (int t = 0; t < kTaps; ++t) w[t] = load_upto(weight + t * row.channels, left);
+    for (int t = 0; t < kTaps; ++t) w[t] = load_upto(weight + t * row.weight_step, left);
 #pragma GCC unroll 16
-    for (int column = 0; column < (N - 1) * kStep + kTaps; ++column, input += row.channels) {
+    for (int column = 0; column < (N - 1) * kStep + kTaps; ++column, input += row.pitch) {
       const Vec value = load_upto(input, left);
 #pragma GCC unroll 8
       for (int t = 0; t < kTaps; ++t) {
@@ -62,11 +62,11 @@ CNNCORE_INLINE void add_row(const DepthwiseRow& row, const float* input, const f
     }
   } else {
     for (int64_t t = 0; t < row.taps; ++t) {
-      const Vec w = load_upto(weight + t * row.channels, left);
-      const float* tap = input + t * row.tap_step * row.channels;
+      const Vec w = load_upto(weight + t * row.weight_step, left);
+      const float* tap = input + t * row.tap_step * row.pitch;
 #pragma GCC unroll 8
       for (int i = 0; i < N; ++i)
-        sum[i] = fmadd(load_upto(tap + i * row.in_step * row.channels, left), w, sum[i]);
+        sum[i] = fmadd(load_upto(tap + i * row.in_step * row.pitch, left), w, sum[i]);
     }
   }
 }
@@ -77,7 +77,7 @@ CNNCORE_INLINE void interior_pixels(const DepthwiseRow& row, const DepthwiseOutp
   Vec sum[N];
 #pragma GCC unroll 8
   for (int i = 0; i < N; ++i) sum[i] = zero();
-  const int64_t start = (row.in_start + pixel * row.in_step) * row.channels + channel;
+  const int64_t start = (row.in_start + pixel * row.in_step) * row.pitch + channel;
   for (int64_t r = 0; r < row.rows; ++r)
     add_row<N, kTaps, kStep>(row, row.row[r] + start, row.weight[r] + channel, left, sum);
 #pragma GCC unroll 8
@@ -91,8 +91,8 @@ CNNCORE_INLINE void edge_pixel(const DepthwiseRow& row, const DepthwiseOutput& o
     const int64_t x = row.in_start + pixel * row.in_step + t * row.tap_step;
     if (x < 0 || x >= row.in_size) continue;
     for (int64_t r = 0; r < row.rows; ++r) {
-      const Vec w = load_upto(row.weight[r] + t * row.channels + channel, left);
-      sum = fmadd(load_upto(row.row[r] + x * row.channels + channel, left), w, sum);
+      const Vec w = load_upto(row.weight[r] + t * row.weight_step + channel, left);
+      sum = fmadd(load_upto(row.row[r] + x * row.pitch + channel, left), w, sum);
     }
   }
   finish(out, pixel, channel, left, sum);
@@ -145,8 +145,8 @@ CNNCORE_INLINE void add_products(const DepthwiseRow& row, int64_t first_row, int
                                  const float* grad, int64_t channel, int64_t left, float* const* sum) {
   if (pixels.begin >= pixels.end) return;
   constexpr int kGradients = 4;  // and R x T sums fit the registers
-  const int64_t pitch = row.channels;
-  const int64_t offset = first_tap * pitch + channel;
+  const int64_t pitch = row.pitch;
+  const int64_t offset = first_tap * row.weight_step + channel;
   const int64_t start = row.in_start + pixels.begin * row.in_step + first_tap * row.tap_step;
   const float* input[R];
   Vec total[R][T];
@@ -154,7 +154,8 @@ CNNCORE_INLINE void add_products(const DepthwiseRow& row, int64_t first_row, int
   for (int r = 0; r < R; ++r) {
     input[r] = row.row[first_row + r] + start * pitch + channel;
 #pragma GCC unroll 8
-    for (int t = 0; t < T; ++t) total[r][t] = load_upto(sum[first_row + r] + offset + t * pitch, left);
+    for (int t = 0; t < T; ++t)
+      total[r][t] = load_upto(sum[first_row + r] + offset + t * row.weight_step, left);
   }
   int64_t i = pixels.begin;
   grad += i * pitch + channel;
@@ -193,7 +194,8 @@ CNNCORE_INLINE void add_products(const DepthwiseRow& row, int64_t first_row, int
 #pragma GCC unroll 4
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-    for (int t = 0; t < T; ++t) store_upto(sum[first_row + r] + offset + t * pitch, total[r][t], left);
+    for (int t = 0; t < T; ++t)
+      store_upto(sum[first_row + r] + offset + t * row.weight_step, total[r][t], left);
   }
 }
 

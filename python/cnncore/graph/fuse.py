@@ -63,6 +63,8 @@ def fuse(graph: Graph, inference: bool) -> None:
     """Fuse a graph. With `inference` it will not be differentiated: batch norm is folded into weights."""
     _Fusion(graph, INFERENCE_RULES if inference else TRAINING_RULES).run()
     _Fusion(graph, LATE_RULES).run()
+    if inference:
+        _Fusion(graph, BLOCK_RULES).run()
 
 
 # -- rules -------------------------------------------------------------------------------------------
@@ -210,7 +212,52 @@ def _flattened_linear(fusion: _Fusion, node: Node) -> bool:
     return True
 
 
+def _inverted_residual(fusion: _Fusion, node: Node) -> bool:
+    """In inference, 1x1 expansion, depthwise convolution and 1x1 projection are one step.
+
+    Where the activations between them exceed the caches: the step keeps a few rows of them at a time.
+    """
+    from ..ops.conv import geometry
+    from ..ops.inverted_residual import LEAST_BYTES, bytes_between
+
+    filtered = fusion.producer(node.inputs[0], ("conv_forward",))
+    if filtered is None or not _is_pointwise(node) or not _is_depthwise(filtered):
+        return False
+    expanded = fusion.producer(filtered.inputs[0], ("conv_forward",))
+    if expanded is not None and (not _is_pointwise(expanded) or expanded.inputs[3] is not None):
+        expanded = None
+    x = present((expanded or filtered).inputs[0])
+    expansion = [None, None] if expanded is None else expanded.inputs[1:3]
+    hidden = present(filtered.inputs[1]).shape[0]
+    if bytes_between(x.shape, node.output.shape, hidden) < LEAST_BYTES:
+        return False
+    attrs = geometry(filtered.attrs)
+    for prefix, part in (("expand_", expanded), ("depthwise_", filtered), ("", node)):
+        if part is not None:
+            attrs |= {prefix + name: part.attrs[name] for name in ("activation", "alpha")}
+    inputs = [x, *expansion, *filtered.inputs[1:3], *node.inputs[1:4]]
+    block = Node(OPS["inverted_residual"], inputs, [node.output], attrs, filtered.path)
+    fusion.graph.nodes.append(block)
+    return True
+
+
+def _is_pointwise(node: Node) -> bool:
+    """Whether a convolution of images multiplies each pixel by one matrix."""
+    attrs, kernel = node.attrs, present(node.inputs[1]).shape[2:]
+    moved = (*attrs["padding_begin"], *attrs["padding_end"])
+    ones = kernel == attrs["stride"] == (1, 1)
+    return ones and not any(moved) and attrs["groups"] == 1 and node.outputs[1] is None
+
+
+def _is_depthwise(node: Node) -> bool:
+    """Whether a convolution filters each of several channels on its own, with a kernel of usual height."""
+    channels, inputs, height = present(node.inputs[1]).shape[:3]
+    alone = channels == node.attrs["groups"] > 1 and inputs == 1
+    return alone and height <= 16 and node.inputs[3] is None
+
+
 COMMON_RULES: dict[str, Rule] = {"elementwise": _elementwise, "batch_norm_statistics": _statistics}
 INFERENCE_RULES: dict[str, Rule] = {**COMMON_RULES, "batch_norm_apply": _batch_norm}
 TRAINING_RULES: dict[str, Rule] = {**COMMON_RULES, "max_pool": _max_pool}
 LATE_RULES: dict[str, Rule] = {"conv_forward": _flattened_linear}
+BLOCK_RULES: dict[str, Rule] = {"conv_forward": _inverted_residual}

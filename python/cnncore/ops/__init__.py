@@ -28,6 +28,7 @@ from .conv import conv2d
 from .conv_transpose import conv_transpose2d
 from .dropout import dropout
 from .elementwise import Elementwise as _Elementwise  # noqa: F401  (the operation, not a function)
+from .inverted_residual import InvertedResidual as _InvertedResidual  # noqa: F401
 from .linear import linear, matmul
 from .loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from .norm import batch_norm

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+// Inverted residual block (Sandler et al., 2018): 1x1 expansion, depthwise convolution and 1x1 projection in
+// one step. The expanded activation, several times as large as the block's input and output, exists only as
+// a ring of rows in the thread's scratch, which stays in the second cache. Without the expansion it is a
+// depthwise separable convolution.
+#include <algorithm>
+#include <array>
+
+#include "core/parallel.h"
+#include "isa/kernel_table.h"
+#include "ops/conv_algorithm.h"
+#include "ops/conv_geometry.h"
+#include "ops/conv_pack.h"
+#include "ops/registry.h"
+
+namespace cnncore {
+namespace {
+
+constexpr std::int64_t kMaxKernelRows = 16;
+constexpr std::int64_t kStripPixels = 64;  // enough rows for the tiles that one load of a weight panel serves
+constexpr std::int64_t kWantedTasks = 16;
+constexpr std::int64_t kLine = 16;  // floats of a cache line
+
+// Positions of the step's inputs.
+constexpr std::size_t kInput = 0, kExpandWeight = 1, kExpandBias = 2, kDepthwiseWeight = 3;
+constexpr std::size_t kDepthwiseBias = 4, kProjectWeight = 5, kProjectBias = 6, kResidual = 7;
+
+/// What follows one of the three convolutions.
+struct Stage {
+  bool bias = false;
+  Activation activation = Activation::none;
+  float alpha = 0.0f;
+
+  const float* bias_at(const StepArgs& args, std::size_t input, std::int64_t channel) const {
+    return bias ? args.input(input) + channel : nullptr;
+  }
+};
+
+/// Channels of the expanded activation that are computed together, and where their rows lie in the ring.
+struct Panel {
+  std::int64_t channel, columns;
+  std::int64_t offset, pitch;  // in floats
+};
+
+/// Pixels an odd number of cache lines apart fall into all sets of the first cache.
+std::int64_t odd_lines(std::int64_t floats) { return (ceil_div(floats, kLine) | 1) * kLine; }
+
+std::vector<std::int64_t> multiples(std::int64_t step, std::int64_t count) {
+  std::vector<std::int64_t> result;
+  for (std::int64_t i = 0; i < count; ++i) result.push_back(i * step);
+  return result;
+}
+
+class InvertedResidual : public Step {
+ public:
+  explicit InvertedResidual(const StepSpec& spec);
+  void run(const StepArgs& args) const override;
+  std::size_t scratch_bytes() const override {
+    return static_cast<std::size_t>(ring_floats_ + strip_rows_ * width_.count * middle_pitch_) *
+           sizeof(float);
+  }
+  std::string algorithm() const override { return "row strips"; }
+  double flops() const override { return flops_; }
+
+ private:
+  struct Task {
+    const StepArgs& args;
+    std::int64_t image;
+    float* ring;
+    float* middle;  // results of the depthwise convolution
+  };
+  void check(const StepSpec& spec) const;
+  void plan_panels();
+  void plan_pieces(std::int64_t batch);
+  std::int64_t first_row(std::int64_t y) const { return height_.in_start + y * height_.in_step; }
+  float* ring_row(const Task& task, const Panel& panel, std::int64_t row) const {
+    return task.ring + panel.offset + row % ring_rows_ * width_.in_size * panel.pitch;
+  }
+  void expand(const Task& task, const Panel& panel, std::int64_t begin, std::int64_t end) const;
+  void filter(const Task& task, const Panel& panel, std::int64_t y, float* output) const;
+  void project(const Task& task, std::int64_t y, std::int64_t rows) const;
+
+  bool expands_, residual_;
+  std::int64_t in_channels_, hidden_, out_channels_, batch_;
+  ConvAxis height_, width_;
+  Stage expand_, filter_, project_;
+  std::vector<Panel> panels_;
+  std::int64_t ring_rows_ = 0, ring_floats_ = 0, strip_rows_ = 0, middle_pitch_ = 0;
+  std::int64_t pieces_ = 1;  // of an image
+  double flops_ = 0.0;
+  std::vector<std::int64_t> input_offset_, panel_offset_, last_offset_, middle_offset_, output_offset_;
+};
+
+Stage stage_of(const StepSpec& spec, const std::string& prefix, std::size_t bias, std::int64_t channels) {
+  Stage stage;
+  stage.activation = activation_from(spec.attrs.text(prefix + "activation", "none"));
+  stage.alpha = static_cast<float>(spec.attrs.real(prefix + "alpha", 0.0));
+  stage.bias = spec.has_input(bias);
+  if (stage.bias) check_vector(spec.input(bias), channels, "bias");
+  return stage;
+}
+
+/// The 1x1 convolution that a weight was packed for.
+ConvLoop pointwise(std::int64_t inputs, std::int64_t outputs) {
+  ConvLoop loop;
+  loop.in_channels = inputs;
+  loop.out_channels = outputs;
+  return loop;
+}
+
+InvertedResidual::InvertedResidual(const StepSpec& spec)
+    : expands_(spec.has_input(kExpandWeight)), residual_(spec.has_input(kResidual)) {
+  check_activation(spec.input(kInput), "input");
+  check_activation(spec.output(0), "output");
+  require(spec.input(kInput).rank == 4, "inverted_residual: expected images of rank 4, got ",
+          spec.input(kInput).shape_text());
+  const auto& shape = spec.input(kInput).shape;
+  const auto& kernel = spec.attrs.integers("kernel");
+  require(kernel.size() == 2, "kernel: expected 2 numbers, got ", kernel.size());
+  batch_ = shape[0];
+  in_channels_ = shape[1];
+  hidden_ = spec.attrs.integer("groups");
+  out_channels_ = spec.output(0).shape[1];
+  const ConvProblem problem =
+      conv_problem({batch_, hidden_, shape[2], shape[3]}, {hidden_, 1, kernel[0], kernel[1]}, spec.attrs);
+  const ConvLoop loop = forward_loop(problem);
+  height_ = loop.axis[1];
+  width_ = loop.axis[2];
+  check(spec);
+  expand_ = stage_of(spec, "expand_", kExpandBias, hidden_);
+  filter_ = stage_of(spec, "depthwise_", kDepthwiseBias, hidden_);
+  project_ = stage_of(spec, "", kProjectBias, out_channels_);
+  plan_pieces(batch_);
+  plan_panels();
+  flops_ = problem.flops() + 2.0 * static_cast<double>(problem.output_pixels() * hidden_ * out_channels_);
+  if (expands_) flops_ += 2.0 * static_cast<double>(problem.input_pixels() * in_channels_ * hidden_);
+  input_offset_ = multiples(in_channels_, width_.in_size);
+  panel_offset_ = multiples(panels_.front().pitch, width_.in_size);
+  last_offset_ = multiples(panels_.back().pitch, width_.in_size);
+  middle_offset_ = multiples(middle_pitch_, strip_rows_ * width_.count);
+  output_offset_ = multiples(out_channels_, strip_rows_ * width_.count);
+}
+
+void InvertedResidual::check(const StepSpec& spec) const {
+  const TensorDesc& output = spec.output(0);
+  require(output.rank == 4 && output.shape[0] == batch_ && output.shape[2] == height_.count &&
+              output.shape[3] == width_.count,
+          "output: expected shape (", batch_, ", channels, ", height_.count, ", ", width_.count, "), got ",
+          output.shape_text());
+  require(height_.taps <= kMaxKernelRows, "kernel: expected at most ", kMaxKernelRows, " rows, got ",
+          height_.taps);
+  require(expands_ || in_channels_ == hidden_, "without expansion: expected ", hidden_,
+          " input channels, got ", in_channels_);
+  if (expands_) {
+    check_vector(spec.input(kExpandWeight), packed_group_floats(pointwise(in_channels_, hidden_)),
+                 "packed expand weight");
+  }
+  check_vector(spec.input(kDepthwiseWeight), height_.taps * width_.taps * hidden_, "packed depthwise weight");
+  check_vector(spec.input(kProjectWeight), packed_group_floats(pointwise(hidden_, out_channels_)),
+               "packed project weight");
+  if (residual_) {
+    check_activation(spec.input(kResidual), "residual");
+    require(spec.input(kResidual).same_shape(output), "residual: expected shape ", output.shape_text(),
+            ", got ", spec.input(kResidual).shape_text());
+  }
+}
+
+/// Cuts an image into pieces, a task each, when there are few images; at most an eighth of the expanded rows
+/// is computed twice.
+void InvertedResidual::plan_pieces(std::int64_t batch) {
+  const std::int64_t span = (height_.taps - 1) * height_.tap_step + 1;
+  const std::int64_t twice = expands_ ? std::max<std::int64_t>(0, span - height_.in_step) : 0;
+  while (pieces_ * batch < kWantedTasks && height_.count / (2 * pieces_) * height_.in_step >= 8 * twice &&
+         2 * pieces_ <= height_.count) {
+    pieces_ *= 2;
+  }
+  strip_rows_ = std::clamp<std::int64_t>(kStripPixels / width_.count, 1, ceil_div(height_.count, pieces_));
+  ring_rows_ = (strip_rows_ - 1) * height_.in_step + span;
+}
+
+void InvertedResidual::plan_panels() {
+  middle_pitch_ = odd_lines(hidden_);
+  const std::int64_t step = expands_ ? kernels().gemm_tile.nr : hidden_;
+  for (std::int64_t c = 0; c < hidden_; c += step) {
+    Panel panel{c, std::min(step, hidden_ - c), ring_floats_, 0};
+    panel.pitch = expands_ ? odd_lines(panel.columns) : hidden_;
+    if (expands_) ring_floats_ += ring_rows_ * width_.in_size * panel.pitch;
+    panels_.push_back(panel);
+  }
+}
+
+void InvertedResidual::run(const StepArgs& args) const {
+  const double work = flops_ / 2.0 / kernels().width;
+  const std::int64_t size = ceil_div(height_.count, pieces_);
+  parallel_for(batch_ * pieces_, work, [&](std::int64_t index, int thread) {
+    float* scratch = args.scratch_of(thread);
+    const Task task{args, index / pieces_, scratch, scratch + ring_floats_};
+    const std::int64_t begin = index % pieces_ * size;
+    const std::int64_t end = std::min(begin + size, height_.count);
+    std::int64_t done = 0;  // rows above this one are in the ring, or not needed
+    for (std::int64_t y = begin; y < end; y += strip_rows_) {
+      const std::int64_t rows = std::min(strip_rows_, end - y);
+      const std::int64_t below = first_row(y + rows - 1) + (height_.taps - 1) * height_.tap_step + 1;
+      const std::int64_t last = std::min(height_.in_size, below);
+      done = std::max(done, first_row(y));
+      for (const Panel& panel : panels_) {
+        if (expands_) expand(task, panel, done, last);
+        for (std::int64_t k = 0; k < rows; ++k)
+          filter(task, panel, y + k, task.middle + k * width_.count * middle_pitch_);
+      }
+      done = std::max(done, last);
+      project(task, y, rows);
+    }
+  });
+}
+
+/// Rows begin ... end - 1 of the expanded activation, into the ring.
+void InvertedResidual::expand(const Task& task, const Panel& panel, std::int64_t begin,
+                              std::int64_t end) const {
+  const std::int64_t zero = 0;
+  GemmTileArgs call;
+  call.row_offset = input_offset_.data();
+  call.rows = width_.in_size;
+  call.tap_offset = call.tap_row = &zero;
+  call.depth = in_channels_;
+  call.panel = task.args.input(kExpandWeight) + panel.channel * in_channels_;
+  call.columns = panel.columns;
+  call.output_offset = (&panel == &panels_.back() ? last_offset_ : panel_offset_).data();
+  call.bias = expand_.bias_at(task.args, kExpandBias, panel.channel);
+  call.activation = expand_.activation;
+  call.alpha = expand_.alpha;
+  call.prefetch = panel.channel == 0;
+  for (std::int64_t row = begin; row < end; ++row) {
+    call.input =
+        task.args.input(kInput) + (task.image * height_.in_size + row) * width_.in_size * in_channels_;
+    call.output = ring_row(task, panel, row);
+    kernels().gemm_tile.run(call);
+  }
+}
+
+/// Row y of the depthwise convolution's result.
+void InvertedResidual::filter(const Task& task, const Panel& panel, std::int64_t y, float* output) const {
+  std::array<const float*, kMaxKernelRows> row;
+  std::array<const float*, kMaxKernelRows> weight;
+  DepthwiseRow call;
+  for (std::int64_t t = 0; t < height_.taps; ++t) {
+    const std::int64_t from = first_row(y) + t * height_.tap_step;
+    if (from < 0 || from >= height_.in_size) continue;
+    const auto r = static_cast<std::size_t>(call.rows++);
+    const float* image = task.args.input(kInput) + task.image * height_.in_size * width_.in_size * hidden_;
+    row[r] = expands_ ? ring_row(task, panel, from) : image + from * width_.in_size * hidden_;
+    weight[r] = task.args.input(kDepthwiseWeight) + t * width_.taps * hidden_ + panel.channel;
+  }
+  call.row = row.data();
+  call.weight = weight.data();
+  call.channels = panel.columns;
+  call.pitch = panel.pitch;
+  call.weight_step = hidden_;
+  call.count = width_.count;
+  call.in_start = width_.in_start;
+  call.in_step = width_.in_step;
+  call.in_size = width_.in_size;
+  call.taps = width_.taps;
+  call.tap_step = width_.tap_step;
+  DepthwiseOutput out;
+  out.output = output + panel.channel;
+  out.step = middle_pitch_;
+  out.bias = filter_.bias_at(task.args, kDepthwiseBias, panel.channel);
+  out.activation = filter_.activation;
+  out.alpha = filter_.alpha;
+  kernels().depthwise.forward(call, out);
+}
+
+/// Rows y ... y + rows - 1 of the block's result.
+void InvertedResidual::project(const Task& task, std::int64_t y, std::int64_t rows) const {
+  const std::int64_t zero = 0;
+  const std::int64_t at = (task.image * height_.count + y) * width_.count * out_channels_;
+  const std::int64_t nr = kernels().gemm_tile.nr;
+  GemmTileArgs call;
+  call.input = task.middle;
+  call.row_offset = middle_offset_.data();
+  call.rows = rows * width_.count;
+  call.tap_offset = call.tap_row = &zero;
+  call.depth = hidden_;
+  call.output_offset = output_offset_.data();
+  call.activation = project_.activation;
+  call.alpha = project_.alpha;
+  for (std::int64_t column = 0; column < out_channels_; column += nr) {
+    call.panel = task.args.input(kProjectWeight) + column * hidden_;
+    call.columns = std::min(nr, out_channels_ - column);
+    call.output = task.args.output(0) + at + column;
+    if (residual_) call.residual = task.args.input(kResidual) + at + column;
+    call.bias = project_.bias_at(task.args, kProjectBias, column);
+    kernels().gemm_tile.run(call);
+  }
+}
+
+std::unique_ptr<Step> make_inverted_residual(const StepSpec& spec) {
+  return std::make_unique<InvertedResidual>(spec);
+}
+
+}  // namespace
+
+void register_inverted_residual(StepRegistry& registry) {
+  registry.add("inverted_residual", make_inverted_residual);
+}
+
+}  // namespace cnncore

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The inverted residual block as one operation, which fusion makes of three convolutions in inference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from .. import _core
+from ..graph.lower import Builder
+from ..graph.op import Op, Spec
+from ..graph.tensor import Node, Shape, Tensor, present
+from .conv import geometry, output_extents, pack
+
+LEAST_BYTES = 8 << 20
+"""Expanded activations below this size stay in the caches between three steps of their own."""
+
+
+class InvertedResidual(Op):
+    """[input, expand weight?, bias?, depthwise weight, bias?, project weight, bias?, residual?] -> [output].
+
+    The 1x1 expansion may be missing. attrs: the depthwise convolution's geometry; `activation` and `alpha`
+    of the projection, with the prefix `expand_` or `depthwise_` those of the other two.
+    """
+
+    name = "inverted_residual"
+    differentiable = False
+
+    def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
+        x, depthwise, project = present(inputs[0]), present(inputs[3]), present(inputs[5])
+        extents = output_extents(x.shape, depthwise.shape, attrs)
+        return [((x.shape[0], project.shape[0], *extents), "float32", "channels_last")]
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        x, expand, expand_bias, depthwise, depthwise_bias, project, project_bias, residual = node.inputs
+        x, depthwise, project, output = present(x), present(depthwise), present(project), node.output
+        hidden = depthwise.shape[0]
+        inner = (x.shape[0], hidden, *x.shape[2:])
+        middle = (x.shape[0], hidden, *output.shape[2:])
+        inputs = [
+            builder.slot(x),
+            None if expand is None else _packed(builder, expand, x.shape, POINTWISE, "direct"),
+            *builder.slots([expand_bias]),
+            _packed(builder, depthwise, inner, node.attrs, "depthwise"),
+            *builder.slots([depthwise_bias]),
+            _packed(builder, project, middle, POINTWISE, "direct"),
+            *builder.slots([project_bias, residual]),
+        ]
+        attrs = {**node.attrs, "kernel": list(depthwise.shape[2:])}
+        reason = (
+            f"{bytes_between(x.shape, output.shape, hidden) / 2**20:.0f} MiB between them exceed the caches"
+        )
+        builder.step(self.name, inputs, [builder.slot(output)], attrs, refused=[("separate steps", reason)])
+
+
+POINTWISE: dict[str, Any] = {
+    "stride": (1, 1),
+    "padding_begin": (0, 0),
+    "padding_end": (0, 0),
+    "dilation": (1, 1),
+    "groups": 1,
+}
+"""Geometry of the two 1x1 convolutions."""
+
+
+def _packed(
+    builder: Builder, weight: Tensor, input_shape: Shape, attrs: dict[str, Any], algorithm: str
+) -> Any:
+    """Return a weight in the order that the step reads it."""
+    settings = {**geometry(attrs), "algorithm": algorithm}
+    choice = _core.conv_choose("forward", input_shape, weight.shape, settings, "exact")
+    return pack(builder, "forward", weight, input_shape, settings, choice)
+
+
+def bytes_between(input_shape: Shape, output_shape: Shape, hidden: int) -> int:
+    """Return the bytes that three separate steps would pass to each other."""
+    return 4 * hidden * input_shape[0] * (prod(input_shape[2:]) + prod(output_shape[2:]))
