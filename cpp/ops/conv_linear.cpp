@@ -19,8 +19,12 @@ constexpr std::int64_t kTasks = 16;  // at least, where the layer is large enoug
 // cache for a block, and four rows of the weight in the first.
 constexpr std::int64_t kDepth = 1024;
 constexpr std::int64_t kColumns = 128;
-// Backward-data: rows of the weight that are added up in registers, and the sums of a task.
-constexpr std::int64_t kRows = 64;
+// Backward-data: rows of the weight that are added up in registers. Few of them make memory's pages be read
+// in longer runs; many spare loads and stores of the sums, which counts where there is more to compute.
+constexpr std::int64_t kMinRows = 16;
+constexpr std::int64_t kMaxRows = 128;
+constexpr std::int64_t kRowsOfOne = 3;  // for each row of the batch
+// Sums of a task.
 constexpr std::int64_t kSumFloats = 32 * 1024;
 
 /// Columns of a task: whole multiples of `unit`, at most `most`.
@@ -134,7 +138,8 @@ class LinearBackwardData final : public LinearStep {
   LinearBackwardData(const ConvProblem& p, const ConvEpilogue& epilogue)
       : LinearStep(p, epilogue),
         columns_(task_columns(p.in_channels, kernels().linear.panel,
-                              std::max<std::int64_t>(1, kSumFloats / p.batch))) {}
+                              std::max<std::int64_t>(1, kSumFloats / p.batch))),
+        rows_(std::clamp(round_up(kRowsOfOne * p.batch, kMinRows), kMinRows, kMaxRows)) {}
 
   std::size_t scratch_bytes() const override {
     return static_cast<std::size_t>(problem_.batch * columns_) * sizeof(float);
@@ -160,9 +165,9 @@ class LinearBackwardData final : public LinearStep {
     call.rows = problem_.batch;
     call.weight_stride = inputs;
     call.sums_stride = columns_;
-    for (std::int64_t row = 0; row < outputs; row += kRows) {
+    for (std::int64_t row = 0; row < outputs; row += rows_) {
       call.input = grad_output + row;
-      call.depth = std::min(kRows, outputs - row);
+      call.depth = std::min(rows_, outputs - row);
       call.accumulate = row > 0;
       for (std::int64_t column = 0; column < columns; column += panel) {
         call.weight = weight + row * inputs + column;
@@ -171,8 +176,8 @@ class LinearBackwardData final : public LinearStep {
         call.next = nullptr;
         if (column + 2 * panel <= columns) {
           call.next = call.weight + panel;
-        } else if (row + 2 * kRows <= outputs && columns >= panel) {
-          call.next = weight + (row + kRows) * inputs;
+        } else if (row + 2 * rows_ <= outputs && columns >= panel) {
+          call.next = weight + (row + rows_) * inputs;
         }
         kernels().linear.product(call);
       }
@@ -180,6 +185,7 @@ class LinearBackwardData final : public LinearStep {
   }
 
   std::int64_t columns_;  // of a task
+  std::int64_t rows_;     // of the weight that are added up at once
 };
 
 std::int64_t nothing(const ConvProblem&) { return 0; }

@@ -19,6 +19,8 @@ constexpr int kVectors = 2;
 #endif
 constexpr int kProductRows = 6;
 constexpr int64_t kLine = 16;  // floats of a cache line
+// With fewer tiles `dot` waits for memory, and the CPU's own prefetching along rows does better.
+constexpr int64_t kFetchTiles = 4;
 
 /// Rows are split into tiles of nearly equal height.
 struct Tiles {
@@ -77,7 +79,7 @@ void dot_tile(const LinearDotArgs& args, const float* input, float* sums,
   int64_t k = 0;
   while (k + kLine <= args.depth) {
 #pragma GCC unroll 4
-    for (int c = 0; c < kLinearColumns; ++c) __builtin_prefetch(fetch[c] + k, 0, 2);
+    for (int c = 0; c < kLinearColumns; ++c) __builtin_prefetch(fetch[c] + k);
 #pragma GCC unroll 4
     for (int i = 0; i < kLine / kWidth; ++i, k += kWidth) step(k, [](const float* p) { return load(p); });
   }
@@ -103,12 +105,13 @@ Tiles dot_tiles(int64_t rows) { return {rows, (rows + kDotRows - 1) / kDotRows};
 void dot(const LinearDotArgs& args) {
   const Tiles tiles = dot_tiles(args.rows);
   const int64_t pitch = (args.depth + kWidth - 1) / kWidth * kWidth;
+  const bool fetches = args.next != nullptr && tiles.count >= kFetchTiles;
   int64_t row = 0;
   for (int64_t tile = 0; tile < tiles.count; ++tile) {
     // Each tile fetches its share of the next columns, and what it has itself in place of the others'.
     const float* fetch[kLinearColumns];
     for (int c = 0; c < kLinearColumns; ++c) {
-      const bool own = args.next != nullptr && c < args.columns && c * tiles.count / kLinearColumns == tile;
+      const bool own = fetches && c < args.columns && c * tiles.count / kLinearColumns == tile;
       fetch[c] = own ? args.next + c * args.weight_stride : args.weight;
     }
     const int64_t height = tiles.height(tile);
@@ -165,7 +168,7 @@ void product_tile(const LinearProductArgs& args, int64_t row, int64_t column, in
   for (int64_t i = 0; i < fetches; ++i) {
     const float* line = args.next + (fetch_begin + i) * args.weight_stride;
 #pragma GCC unroll 4
-    for (int j = 0; j < kVectors * kWidth / kLine; ++j) __builtin_prefetch(line + j * kLine, 0, 2);
+    for (int j = 0; j < kVectors * kWidth / kLine; ++j) __builtin_prefetch(line + j * kLine);
     run_to(args.depth * (i + 1) / fetches);
   }
   run_to(args.depth);
