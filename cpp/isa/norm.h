@@ -40,10 +40,11 @@ struct NormKernels {
   void (*apply)(const float* x, const float* scale, const float* shift, const float* residual,
                 PixelBlock block, Activation activation, float alpha, float* output);
   /// Of each channel: sums[0] = sum of the gated gradient, sums[1] = sum of it times (x - mean).
+  /// grad_residual, the gated gradient, may be null or grad_output.
   void (*backward_sums)(const float* grad_output, const float* x, const float* mean,
-                        const ActivationGate& gate, PixelBlock block, float* sums);
-  /// grad_input = gated * a + x * b + c; b may be null, then only gated * a. grad_residual (the gated
-  /// gradient) may be null.
+                        const ActivationGate& gate, PixelBlock block, float* sums, float* grad_residual);
+  /// grad_input = gated * a + x * b + c; b may be null, then only gated * a. grad_residual may be null;
+  /// the results may be grad_output or x, one of them each.
   void (*backward_apply)(const float* grad_output, const float* x, const float* a, const float* b,
                          const float* c, const ActivationGate& gate, PixelBlock block, float* grad_input,
                          float* grad_residual);

@@ -18,7 +18,8 @@ void fold_sums(const float* sums, std::int64_t wide_channels, std::int64_t chann
   }
 }
 
-/// Two passes over memory: sums of each channel, then the gradients.
+/// Two passes over memory: sums of each channel, then the gradients. The first leaves the gated gradient in
+/// grad_residual where there is one, so that the second need not read the activation's output again.
 class BatchNormBackward final : public Step {
  public:
   explicit BatchNormBackward(const StepSpec& spec)
@@ -56,8 +57,13 @@ class BatchNormBackward final : public Step {
                          memory.scale, memory.shift);
     std::copy_n(args.input(2), blocks_.channels, memory.mean);
     blocks_.repeat_values(memory.mean);
-    if (training_ || given_.output(1) || given_.output(2)) sum(args, memory);
-    apply(args, memory);
+    const bool summed = training_ || given_.output(1) || given_.output(2);
+    if (summed) sum(args, memory);
+    if (summed && given_.output(3)) {
+      apply(args, memory, args.output(3), ActivationGate{}, nullptr);
+    } else {
+      apply(args, memory, args.input(0), gate_, given_.output(args, 3));
+    }
   }
   double flops() const override { return 8.0 * static_cast<double>(blocks_.floats()); }
 
@@ -85,8 +91,8 @@ class BatchNormBackward final : public Step {
     }
   };
 
-  ActivationGate gate_at(const StepArgs& args, const Memory& memory, std::int64_t at) const {
-    ActivationGate gate = gate_;
+  ActivationGate gate_at(ActivationGate gate, const StepArgs& args, const Memory& memory,
+                         std::int64_t at) const {
     const float* output = given_.input(args, 5);
     gate.output = output == nullptr ? nullptr : output + at;
     gate.scale = memory.scale;
@@ -96,6 +102,7 @@ class BatchNormBackward final : public Step {
 
   void sum(const StepArgs& args, const Memory& memory) const {
     const std::int64_t channels = blocks_.channels;
+    float* grad_residual = given_.output(args, 3);
     parallel_for(blocks_.chunks(), blocks_.work(4.0), [&](std::int64_t chunk, int thread) {
       float* sums = args.scratch_of(thread);
       float* row = memory.partial + chunk * 2 * channels;
@@ -103,7 +110,8 @@ class BatchNormBackward final : public Step {
       blocks_.for_wide(chunk, [&](std::int64_t offset, PixelBlock block) {
         const std::int64_t at = blocks_.begin(chunk) + offset;
         kernels().norm.backward_sums(args.input(0) + at, args.input(1) + at, memory.mean,
-                                     gate_at(args, memory, at), block, sums);
+                                     gate_at(gate_, args, memory, at), block, sums,
+                                     grad_residual == nullptr ? nullptr : grad_residual + at);
         for (std::int64_t k = 0; k < 2; ++k) {
           fold_sums(sums + k * block.channels, block.channels, channels, row + k * channels);
         }
@@ -128,15 +136,15 @@ class BatchNormBackward final : public Step {
   }
 
   /// Chunks in reverse, because the last ones are still in the cache.
-  void apply(const StepArgs& args, const Memory& memory) const {
-    float* grad_residual = given_.output(args, 3);
+  void apply(const StepArgs& args, const Memory& memory, const float* grad_output, const ActivationGate& gate,
+             float* grad_residual) const {
+    const float* slope = training_ ? memory.b : nullptr;
     parallel_for(blocks_.chunks(), blocks_.work(4.0), [&](std::int64_t task, int) {
       const std::int64_t chunk = blocks_.chunks() - 1 - task;
       blocks_.for_wide(chunk, [&](std::int64_t offset, PixelBlock block) {
         const std::int64_t at = blocks_.begin(chunk) + offset;
-        kernels().norm.backward_apply(args.input(0) + at, args.input(1) + at, memory.scale,
-                                      training_ ? memory.b : nullptr, memory.c, gate_at(args, memory, at),
-                                      block, args.output(0) + at,
+        kernels().norm.backward_apply(grad_output + at, args.input(1) + at, memory.scale, slope, memory.c,
+                                      gate_at(gate, args, memory, at), block, args.output(0) + at,
                                       grad_residual == nullptr ? nullptr : grad_residual + at);
       });
     });

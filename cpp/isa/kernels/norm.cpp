@@ -223,31 +223,31 @@ struct BackwardSums {
   const GateType& gate;
   int64_t channels;
   float* sums;
+  float* grad_residual;
 
   template <int kPixels, bool kFull>
   CNNCORE_MEMBER void run(int64_t pixel, int64_t c, int64_t lanes) const {
-    const Vec centre = load_some<kFull>(mean + c, lanes);
-    Vec sum = zero(), product = zero();
-    for (int i = 0; i < kPixels; ++i) {
-      const int64_t at = (pixel + i) * channels + c;
-      const Vec input = load_some<kFull>(x + at, lanes);
-      const Vec grad =
-          gate.template pass<kFull>(load_some<kFull>(grad_output + at, lanes), input, at, c, lanes);
-      sum = sum + grad;
-      product = fmadd(grad, input - centre, product);
-    }
-    float* second = sums + channels;
-    store_some<kFull>(sums + c, load_some<kFull>(sums + c, lanes) + sum, lanes);
-    store_some<kFull>(second + c, load_some<kFull>(second + c, lanes) + product, lanes);
+    const int64_t at = pixel * channels + c;
+    float* products = sums + channels;
+    const Vec input = load_some<kFull>(x + at, lanes);
+    const Vec grad =
+        gate.template pass<kFull>(load_some<kFull>(grad_output + at, lanes), input, at, c, lanes);
+    if (grad_residual != nullptr) store_some<kFull>(grad_residual + at, grad, lanes);
+    const Vec deviation = input - load_some<kFull>(mean + c, lanes);
+    store_some<kFull>(sums + c, load_some<kFull>(sums + c, lanes) + grad, lanes);
+    store_some<kFull>(products + c, fmadd(grad, deviation, load_some<kFull>(products + c, lanes)), lanes);
   }
 };
 
+// Pixel by pixel: several rows at a time would be as many streams, more than the prefetchers follow, and
+// half as fast.
 void backward_sums(const float* grad_output, const float* x, const float* mean, const ActivationGate& gate,
-                   PixelBlock block, float* sums) {
+                   PixelBlock block, float* sums, float* grad_residual) {
   clear(sums, 2 * block.channels);
   with_gate(gate, [&](const auto fixed) {
-    for_block<kGroup>(BackwardSums<decltype(fixed)>{grad_output, x, mean, fixed, block.channels, sums},
-                      block);
+    for_block<1>(
+        BackwardSums<decltype(fixed)>{grad_output, x, mean, fixed, block.channels, sums, grad_residual},
+        block);
   });
 }
 
@@ -306,15 +306,11 @@ struct GateSum {
 
   template <int kPixels, bool kFull>
   CNNCORE_MEMBER void run(int64_t pixel, int64_t c, int64_t lanes) const {
-    Vec sum = zero();
-    for (int i = 0; i < kPixels; ++i) {
-      const int64_t at = (pixel + i) * channels + c;
-      const Vec grad =
-          gate.template pass<kFull>(load_some<kFull>(grad_output + at, lanes), zero(), at, c, lanes);
-      if (grad_input != nullptr) store_some<kFull>(grad_input + at, grad, lanes);
-      sum = sum + grad;
-    }
-    if (sums != nullptr) store_some<kFull>(sums + c, load_some<kFull>(sums + c, lanes) + sum, lanes);
+    const int64_t at = pixel * channels + c;
+    const Vec grad =
+        gate.template pass<kFull>(load_some<kFull>(grad_output + at, lanes), zero(), at, c, lanes);
+    if (grad_input != nullptr) store_some<kFull>(grad_input + at, grad, lanes);
+    if (sums != nullptr) store_some<kFull>(sums + c, load_some<kFull>(sums + c, lanes) + grad, lanes);
   }
 };
 
@@ -322,7 +318,7 @@ void gate(const float* grad_output, const ActivationGate& gate, PixelBlock block
           float* sums) {
   if (sums != nullptr) clear(sums, block.channels);
   with_gate(gate, [&](const auto fixed) {
-    for_block<kGroup>(GateSum<decltype(fixed)>{grad_output, fixed, block.channels, grad_input, sums}, block);
+    for_block<1>(GateSum<decltype(fixed)>{grad_output, fixed, block.channels, grad_input, sums}, block);
   });
 }
 

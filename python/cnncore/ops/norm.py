@@ -114,7 +114,7 @@ class BatchNormBackward(Op):
     def lower(self, node: Node, builder: Builder) -> None:
         attrs = {key: node.attrs[key] for key in ("activation", "alpha")}
         attrs["training"] = int(node.attrs["training"])
-        inplace = [(0, 0)] if node.outputs[3] is None else [(3, 0)]
+        inplace = [(0, 0)] if node.outputs[3] is None else [(3, 0), (0, 1)]
         builder.step(self.name, builder.slots(node.inputs), builder.slots(node.outputs), attrs, inplace)
 
 
