@@ -215,6 +215,17 @@ CNNCORE_INLINE bool is_aligned(const float* p) {
 }
 
 CNNCORE_INLINE Vec zero() { return set1(0.0f); }
+/// Keeps the compiler from loading a value again for each of its uses.
+CNNCORE_INLINE Vec in_register(Vec v) {
+#if defined(__AVX512F__)
+  __asm__("" : "+v"(v));
+#elif defined(__x86_64__)
+  __asm__("" : "+x"(v));
+#elif defined(__aarch64__)
+  __asm__("" : "+w"(v));
+#endif
+  return v;
+}
 /// Reads n floats, 0 < n; all kWidth of them when n is larger.
 CNNCORE_INLINE Vec load_upto(const float* p, int64_t n) { return n >= kWidth ? load(p) : load_partial(p, n); }
 CNNCORE_INLINE void store_upto(float* p, Vec v, int64_t n) {

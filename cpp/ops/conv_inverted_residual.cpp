@@ -165,12 +165,12 @@ void InvertedResidual::check(const StepSpec& spec) const {
   }
 }
 
-/// Cuts an image into pieces, a task each, when there are few images; at most an eighth of the expanded rows
+/// Cuts an image into pieces, a task each, when there are few images; at most a seventh of the expanded rows
 /// is computed twice.
 void InvertedResidual::plan_pieces(std::int64_t batch) {
   const std::int64_t span = (height_.taps - 1) * height_.tap_step + 1;
   const std::int64_t twice = expands_ ? std::max<std::int64_t>(0, span - height_.in_step) : 0;
-  while (pieces_ * batch < kWantedTasks && height_.count / (2 * pieces_) * height_.in_step >= 8 * twice &&
+  while (pieces_ * batch < kWantedTasks && height_.count / (2 * pieces_) * height_.in_step >= 7 * twice &&
          2 * pieces_ <= height_.count) {
     pieces_ *= 2;
   }

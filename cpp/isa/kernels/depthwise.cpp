@@ -8,7 +8,7 @@ namespace cnncore {
 namespace CNNCORE_ISA {
 namespace {
 
-constexpr int kPixels = 6;  // output pixels that share a load of the weight
+constexpr int kPixels = 7;  // output pixels that share a load of the weight; image widths are often multiples
 
 struct Range {
   int64_t begin, end;
@@ -32,27 +32,51 @@ Range interior(const DepthwiseRow& row) {
   return {begin, max_of(begin, min_of(first.end, last.end))};
 }
 
-CNNCORE_INLINE void finish(const DepthwiseOutput& out, int64_t pixel, int64_t channel, int64_t left,
-                           Vec value) {
-  const int64_t at = pixel * out.step + channel;
-  if (out.bias != nullptr) value = value + load_upto(out.bias + channel, left);
-  if (out.residual != nullptr) value = value + load_upto(out.residual + at, left);
-  store_upto(out.output + at, activate(value, out.activation, set1(out.alpha)), left);
+/// What happens to a vector of channels before it is stored. Every activation but leaky_relu is a clamp.
+struct Epilogue {
+  Vec bias, low, high;
+};
+
+CNNCORE_INLINE Epilogue epilogue(const DepthwiseOutput& out, int64_t channel, int64_t left) {
+  const float infinity = __builtin_inff();
+  const bool clamps = out.activation == Activation::relu || out.activation == Activation::relu6;
+  return {out.bias != nullptr ? load_upto(out.bias + channel, left) : zero(), set1(clamps ? 0.0f : -infinity),
+          set1(out.activation == Activation::relu6 ? 6.0f : infinity)};
 }
 
-/// Adds the products of one input row to N pixels whose taps all exist. For adjacent taps (kTaps > 0) each
-/// input vector is loaded once for all the pixels that use it: the multiplications then set the pace, not the
-/// loads.
-template <int N, int kTaps, int kStep>
-CNNCORE_INLINE void add_row(const DepthwiseRow& row, const float* input, const float* weight, int64_t left,
-                            Vec (&sum)[N]) {
+/// Stores N pixels; a NaN stays NaN.
+template <int N>
+CNNCORE_INLINE void finish(const DepthwiseOutput& out, const Epilogue& last, int64_t pixel, int64_t channel,
+                           int64_t left, Vec (&sum)[N]) {
+  const int64_t at = pixel * out.step + channel;
+  if (out.residual != nullptr) {
+#pragma GCC unroll 8
+    for (int i = 0; i < N; ++i) sum[i] = sum[i] + load_upto(out.residual + at + i * out.step, left);
+  }
+  if (out.activation == Activation::leaky_relu) {
+#pragma GCC unroll 8
+    for (int i = 0; i < N; ++i) sum[i] = activate(sum[i], Activation::leaky_relu, set1(out.alpha));
+  }
+  float* output = out.output + at;
+#pragma GCC unroll 8
+  for (int i = 0; i < N; ++i) store_upto(output + i * out.step, min(last.high, max(last.low, sum[i])), left);
+}
+
+/// Adds the products of one input row to N pixels; the first pixel's first tap is at `input`, coordinate `x`.
+/// Adjacent taps (kTaps > 0) load each input vector once for all the pixels that use it: the multiplications
+/// then set the pace, not the loads. With kEdge some taps may lie outside of the input.
+template <int N, int kTaps, int kStep, bool kEdge>
+CNNCORE_INLINE void add_row(const DepthwiseRow& row, const float* input, int64_t x, const float* weight,
+                            int64_t left, Vec (&sum)[N]) {
+  const auto outside = [&](int64_t at) { return kEdge && (at < 0 || at >= row.in_size); };
   if constexpr (kTaps > 0) {
     Vec w[kTaps];
 #pragma GCC unroll 8
     for (int t = 0; t < kTaps; ++t) w[t] = load_upto(weight + t * row.weight_step, left);
-#pragma GCC unroll 16
-    for (int column = 0; column < (N - 1) * kStep + kTaps; ++column, input += row.pitch) {
-      const Vec value = load_upto(input, left);
+#pragma GCC unroll 32
+    for (int column = 0; column < (N - 1) * kStep + kTaps; ++column) {
+      if (outside(x + column)) continue;
+      const Vec value = in_register(load_upto(input + column * row.pitch, left));
 #pragma GCC unroll 8
       for (int t = 0; t < kTaps; ++t) {
         const int distance = column - t;
@@ -63,51 +87,44 @@ CNNCORE_INLINE void add_row(const DepthwiseRow& row, const float* input, const f
   } else {
     for (int64_t t = 0; t < row.taps; ++t) {
       const Vec w = load_upto(weight + t * row.weight_step, left);
-      const float* tap = input + t * row.tap_step * row.pitch;
 #pragma GCC unroll 8
-      for (int i = 0; i < N; ++i)
-        sum[i] = fmadd(load_upto(tap + i * row.in_step * row.pitch, left), w, sum[i]);
+      for (int i = 0; i < N; ++i) {
+        const int64_t column = i * row.in_step + t * row.tap_step;
+        if (outside(x + column)) continue;
+        sum[i] = fmadd(load_upto(input + column * row.pitch, left), w, sum[i]);
+      }
     }
   }
 }
 
-template <int N, int kTaps, int kStep>
-CNNCORE_INLINE void interior_pixels(const DepthwiseRow& row, const DepthwiseOutput& out, int64_t pixel,
-                                    int64_t channel, int64_t left) {
+template <int N, int kTaps, int kStep, bool kEdge>
+CNNCORE_INLINE void forward_pixels(const DepthwiseRow& row, const DepthwiseOutput& out, const Epilogue& last,
+                                   int64_t pixel, int64_t channel, int64_t left) {
   Vec sum[N];
 #pragma GCC unroll 8
-  for (int i = 0; i < N; ++i) sum[i] = zero();
-  const int64_t start = (row.in_start + pixel * row.in_step) * row.pitch + channel;
-  for (int64_t r = 0; r < row.rows; ++r)
-    add_row<N, kTaps, kStep>(row, row.row[r] + start, row.weight[r] + channel, left, sum);
-#pragma GCC unroll 8
-  for (int i = 0; i < N; ++i) finish(out, pixel + i, channel, left, sum[i]);
-}
-
-CNNCORE_INLINE void edge_pixel(const DepthwiseRow& row, const DepthwiseOutput& out, int64_t pixel,
-                               int64_t channel, int64_t left) {
-  Vec sum = zero();
-  for (int64_t t = 0; t < row.taps; ++t) {
-    const int64_t x = row.in_start + pixel * row.in_step + t * row.tap_step;
-    if (x < 0 || x >= row.in_size) continue;
-    for (int64_t r = 0; r < row.rows; ++r) {
-      const Vec w = load_upto(row.weight[r] + t * row.weight_step + channel, left);
-      sum = fmadd(load_upto(row.row[r] + x * row.pitch + channel, left), w, sum);
-    }
+  for (int i = 0; i < N; ++i) sum[i] = last.bias;
+  const int64_t x = row.in_start + pixel * row.in_step;
+  for (int64_t r = 0; r < row.rows; ++r) {
+    add_row<N, kTaps, kStep, kEdge>(row, row.row[r] + x * row.pitch + channel, x, row.weight[r] + channel,
+                                    left, sum);
   }
-  finish(out, pixel, channel, left, sum);
+  finish(out, last, pixel, channel, left, sum);
 }
 
-template <int kTaps, int kStep>
+template <int kTaps, int kStep, bool kFull>
 CNNCORE_INLINE void forward_channels(const DepthwiseRow& row, const DepthwiseOutput& out, const Range& inside,
                                      int64_t channel, int64_t left) {
-  for (int64_t i = 0; i < inside.begin; ++i) edge_pixel(row, out, i, channel, left);
-  int64_t i = inside.begin;
-  for (; i + kPixels <= inside.end; i += kPixels)
-    interior_pixels<kPixels, kTaps, kStep>(row, out, i, channel, left);
-  for (; i + 2 <= inside.end; i += 2) interior_pixels<2, kTaps, kStep>(row, out, i, channel, left);
-  for (; i < inside.end; ++i) interior_pixels<1, kTaps, kStep>(row, out, i, channel, left);
-  for (; i < row.count; ++i) edge_pixel(row, out, i, channel, left);
+  const Epilogue last = epilogue(out, channel, left);
+  int64_t i = 0;
+  for (; i + kPixels <= row.count; i += kPixels) {
+    if (kFull && i >= inside.begin && i + kPixels <= inside.end) {
+      forward_pixels<kPixels, kTaps, kStep, false>(row, out, last, i, channel, left);
+    } else {
+      forward_pixels<kPixels, kTaps, kStep, true>(row, out, last, i, channel, left);
+    }
+  }
+  for (; i + 3 <= row.count; i += 3) forward_pixels<3, kTaps, kStep, true>(row, out, last, i, channel, left);
+  for (; i < row.count; ++i) forward_pixels<1, kTaps, kStep, true>(row, out, last, i, channel, left);
 }
 
 template <int kTaps, int kStep>
@@ -116,9 +133,9 @@ void forward_row(const DepthwiseRow& row, const DepthwiseOutput& out) {
   int64_t channel = 0;
   // The literal width lets the compiler drop the tail branches of full vectors.
   for (; channel + kWidth <= row.channels; channel += kWidth)
-    forward_channels<kTaps, kStep>(row, out, inside, channel, kWidth);
+    forward_channels<kTaps, kStep, true>(row, out, inside, channel, kWidth);
   if (channel < row.channels)
-    forward_channels<kTaps, kStep>(row, out, inside, channel, row.channels - channel);
+    forward_channels<kTaps, kStep, false>(row, out, inside, channel, row.channels - channel);
 }
 
 void forward(const DepthwiseRow& row, const DepthwiseOutput& out) {
@@ -168,7 +185,7 @@ CNNCORE_INLINE void add_products(const DepthwiseRow& row, int64_t first_row, int
       for (int column = 0; column < (kGradients - 1) * kStep + T; ++column) {
 #pragma GCC unroll 4
         for (int r = 0; r < R; ++r) {
-          const Vec value = load_upto(input[r] + column * pitch, left);
+          const Vec value = in_register(load_upto(input[r] + column * pitch, left));
 #pragma GCC unroll 8
           for (int t = 0; t < T; ++t) {
             const int distance = column - t;
