@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 
-from cnncore.bench.timing import Timing, interleaved
+from cnncore.bench.timing import interleaved
 from networks import Array, Network, State, with_statistics
 from peers import Runner, UnavailableError
+from results import Row
 
-OURS = "cnncore"
 TRAINING_STEPS_COMPARED = 3
 OUTPUT_TOLERANCE = 2e-3
 """Of the largest output: float32 sums of a few thousand products in another order, with Winograd's share."""
@@ -24,31 +23,6 @@ third losses of PyTorch's own two memory formats lie 2e-3 apart, where the first
 
 class WrongAnswerError(AssertionError):
     """A runner's answer is not the others'; its time means nothing."""
-
-
-@dataclass
-class Row:
-    """One network in one mode at one batch: runner -> timing, and what was left out or went wrong."""
-
-    network: str
-    mode: str
-    batch: int
-    times: dict[str, Timing] = field(default_factory=dict)
-    errors: dict[str, float] = field(default_factory=dict)
-    """Runner -> largest difference from the first runner's answer, as a share of its largest value."""
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def ratio(self) -> float | None:
-        """How many times faster than the best peer cnncore is, by the median."""
-        peers = [timing.median for name, timing in self.times.items() if name != OURS]
-        return min(peers) / self.times[OURS].median if peers and OURS in self.times else None
-
-    @property
-    def ratio_of_minimum(self) -> float | None:
-        """The same by the minimum."""
-        peers = [timing.minimum for name, timing in self.times.items() if name != OURS]
-        return min(peers) / self.times[OURS].minimum if peers and OURS in self.times else None
 
 
 def initial_state(network: Network, runners: list[Runner]) -> State:
@@ -89,8 +63,12 @@ def training(network: Network, batch: int, runners: list[Runner], seconds: float
     for runner in runners:
         if runner.trainer is None:
             continue
-        step = runner.trainer(network, state)
-        losses = [step(x, y) for _ in range(TRAINING_STEPS_COMPARED)]
+        try:
+            step = runner.trainer(network, state)
+            losses = [step(x, y) for _ in range(TRAINING_STEPS_COMPARED)]
+        except UnavailableError as reason:
+            row.notes.append(f"{runner.name}: {reason}")
+            continue
         answers[runner.name] = np.array(losses, np.float32)
         calls[runner.name] = lambda step=step: step(x, y)
     if network.random:
@@ -104,6 +82,8 @@ def training(network: Network, batch: int, runners: list[Runner], seconds: float
 
 def _compare(row: Row, answers: dict[str, Array], tolerance: float) -> None:
     """Note each answer's distance from the first; an answer that is wrong stops the benchmark."""
+    if not answers:
+        return
     names = list(answers)
     reference = answers[names[0]]
     scale = float(np.abs(reference).max())

@@ -28,10 +28,14 @@ class Network:
     per_pixel: bool = False
     """It classifies pixels: there is a label for each."""
 
+    def shape(self, batch: int) -> tuple[int, int, int, int]:
+        """Of a batch of images."""
+        return batch, self.channels, self.size, self.size
+
     def data(self, batch: int) -> tuple[Array, Labels]:
         """Images and labels, the same in every call."""
         generator = np.random.default_rng(batch)
-        x = generator.standard_normal((batch, self.channels, self.size, self.size), dtype=np.float32)
+        x = generator.standard_normal(self.shape(batch), dtype=np.float32)
         shape = (batch, self.size, self.size) if self.per_pixel else (batch,)
         return x, generator.integers(0, self.classes, shape)
 
@@ -50,6 +54,17 @@ NETWORKS = {
         Network("unet", 3, 128, 2, inference=(1, 32), training=(8,), per_pixel=True),
     )
 }
+
+GROUPS = ("inference, batch 1", "inference, batch 32 (vgg16: 16)", "training")
+"""What geometric means are taken over: all networks, each with one of its batches."""
+
+
+def group_of(network: str, mode: str, batch: int) -> str | None:
+    """The group that a measurement belongs to, if it belongs to one."""
+    listed = NETWORKS[network]
+    belonging = (("inference", listed.inference[0]), ("inference", listed.inference[1]))
+    places = (*belonging, ("training", listed.training[0]))
+    return GROUPS[places.index((mode, batch))] if (mode, batch) in places else None
 
 
 def with_statistics(state: State) -> State:

@@ -1,43 +1,218 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results as a table for people and as JSON for machines."""
+"""Results as tables, for a terminal and for Markdown; all of them from what the JSON files hold.
+
+python benchmarks/report.py results.json ...        every table that the files have rows for
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from cnncore.bench.tables import milliseconds, table
 from cnncore.bench.timing import Timing
-from measure import Row
+from memory import Job
+from networks import group_of
+from peers import EXACT, OURS
+from results import Mean, Row, load, means
+
+FAMILIES = {
+    "PyTorch": ("torch", "torch channels_last"),
+    "PyTorch compiled": (
+        *("torch compile", "torch compile channels_last"),
+        *("torch frozen", "torch frozen channels_last"),
+    ),
+    "onnxruntime": ("onnxruntime",),
+    "OpenVINO": ("openvino",),
+}
+"""Columns of the short table: the fastest runner of each."""
+
+DIRECTIONS = {
+    "forward": "forward",
+    "backward_data": "gradient by the input",
+    "backward_weight": "gradient by the weight",
+}
 
 
 def networks(rows: Sequence[Row]) -> str:
-    """Milliseconds of each runner, and how many times faster than the best peer cnncore is."""
+    """Milliseconds of each runner, how many times faster than the best peer cnncore is, and the means."""
     names = list(dict.fromkeys(name for row in rows for name in row.times))
-    header = ["network", "mode", "batch", *names, "best peer / cnncore"]
+    ours = [name for name in OURS if name in names]
+    header = ["network", "mode", "batch", *names, *(f"best peer / {name}" for name in ours)]
     body = []
     for row in rows:
-        cells = [_cell(row.times.get(name)) for name in names]
-        ratio = "" if row.ratio is None else f"{row.ratio:.2f} ({row.ratio_of_minimum:.2f})"
-        body.append([row.network, row.mode, str(row.batch), *cells, ratio])
+        cells = [row.network, row.mode, str(row.batch), *(_cell(row.times.get(name)) for name in names)]
+        body.append([*cells, *(_ratios(row.ratio(name), row.ratio(name, "minimum")) for name in ours)])
     notes = [f"{row.network} {row.mode} b{row.batch}: {note}" for row in rows for note in row.notes]
-    text = "Milliseconds a call, median (minimum):\n\n" + table(header, body)
-    return "\n".join([text, "", *dict.fromkeys(notes)]) if notes else text
+    parts = ["Milliseconds a call, median (minimum):", table(header, body)]
+    if found := means(rows):
+        parts.append("\n".join(map(sentence, found)))
+    if notes:
+        parts.append("\n".join(dict.fromkeys(notes)))
+    return "\n\n".join(parts)
 
 
-def as_json(row: Row) -> dict[str, object]:
-    """A row with its ratios."""
-    return {**asdict(row), "ratio_median": row.ratio, "ratio_minimum": row.ratio_of_minimum}
+def sentence(mean: Mean) -> str:
+    """A geometric mean in words."""
+    exact = "" if mean.ratio_exact is None else f', in "exact" mode {mean.ratio_exact:.2f}'
+    return (
+        f"{mean.group}: geometric mean over {mean.networks} networks {mean.ratio_median:.2f} "
+        f"({mean.ratio_minimum:.2f}){exact}; lowest {mean.lowest_ratio:.2f}, {mean.lowest}"
+    )
 
 
-def memory(peaks: Mapping[str, Mapping[str, float]]) -> str:
-    """Peak megabytes of a training process: a row a job, a column a runner."""
-    names = list(dict.fromkeys(name for row in peaks.values() for name in row))
-    rows = [
-        [job, *(f"{row[name]:.0f}" if name in row else "-" for name in names)] for job, row in peaks.items()
+def short(rows: Sequence[Row]) -> str:
+    """Networks for a document: medians in milliseconds, peers by family, and the ratios."""
+    families = {
+        name: members
+        for name, members in FAMILIES.items()
+        if any(m in row.times for row in rows for m in members)
+    }
+    ours = {"cnncore": OURS[0], **({'"exact"': EXACT} if any(EXACT in row.times for row in rows) else {})}
+    header = ["network", "mode", "batch", *ours, *families]
+    header += [f"best peer / {name}" for name in ours]
+    body = []
+    for row in rows:
+        times = [row.times.get(name) for name in ours.values()]
+        times += [_fastest(row, members) for members in families.values()]
+        cells = ["" if timing is None else milliseconds(timing.median) for timing in times]
+        ratios = [_number(row.ratio(name)) for name in ours.values()]
+        body.append([row.network, row.mode, str(row.batch), *cells, *ratios])
+    return table(header, body)
+
+
+def means_table(rows: Iterable[Row]) -> str:
+    """Geometric means by group, with the lowest ratio of each."""
+    body = [
+        [mean.group, _number(mean.ratio_median), _number(mean.ratio_exact), _lowest(mean)]
+        for mean in means(rows)
     ]
-    return "Peak resident MB of a training process:\n\n" + table(["job", *names], rows)
+    return table(["", "geometric mean", 'in "exact" mode', "lowest"], body)
+
+
+def ratios(rows: Sequence[Row]) -> str:
+    """Nothing but ratios: a row a network, a column a group, the geometric means last."""
+    found = means(rows)
+    grouped: dict[str, dict[str, float]] = {}
+    for row in rows:
+        group, ratio = group_of(row.network, row.mode, row.batch), row.ratio()
+        if group is not None and ratio is not None:
+            grouped.setdefault(row.network, {})[group] = ratio
+    groups = [mean.group for mean in found]
+    body = [[name, *(_number(of.get(group)) for group in groups)] for name, of in grouped.items()]
+    body.append(["geometric mean", *(_number(mean.ratio_median) for mean in found)])
+    return table(["network", *groups], body)
+
+
+def layers(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Convolutions in percent of the FMA peak: median and worst of each direction and number of threads."""
+    body = []
+    for threads in sorted({row["threads"] for row in rows}):
+        for direction, name in DIRECTIONS.items():
+            percents = {
+                row["problem"]["layer"]: row["percent_of_peak"]
+                for row in rows
+                if row["threads"] == threads and row["direction"] == direction
+            }
+            if percents:
+                worst = min(percents, key=percents.__getitem__)
+                median = f"{statistics.median(percents.values()):.0f}"
+                body.append([name, str(threads), median, f"{percents[worst]:.0f}", worst])
+    return table(["direction", "threads", "median, %", "worst, %", "worst layer"], body)
+
+
+def winograd(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Layers that Winograd takes: the rate of direct convolution it is worth, in percent of the FMA peak."""
+    taken = [row for row in rows if row["algorithm"].startswith("winograd")]
+    columns = sorted({row["threads"] for row in taken})
+    cells: dict[tuple[str, str], dict[int, float]] = {}
+    for row in taken:
+        cells.setdefault((_problem(row["problem"]), DIRECTIONS[row["direction"]]), {})[row["threads"]] = row[
+            "percent_of_peak"
+        ]
+    body = [
+        [problem, direction, *(f"{of[threads]:.0f}" if threads in of else "" for threads in columns)]
+        for (problem, direction), of in cells.items()
+    ]
+    return table(["layer", "direction", *(f"{threads} threads, %" for threads in columns)], body)
+
+
+def memory(jobs: Sequence[Job]) -> str:
+    """Peak megabytes of a process: a row a job, a column a runner, cnncore's share of the leanest peer's."""
+    names = list(dict.fromkeys(name for job in jobs for name in job.usage))
+    body = []
+    for job in jobs:
+        peaks = [f"{job.usage[name].peak:.0f}" if name in job.usage else "" for name in names]
+        body.append([job.network, job.mode, str(job.batch), *peaks, _number(job.share)])
+    return table(["network", "mode", "batch", *names, "cnncore / leanest peer"], body)
+
+
+def soak(found: Mapping[str, Any]) -> str:
+    """What a long training did to its process."""
+    return (
+        f"{found['steps']:,.0f} training steps of {found['network']}, batch {found['batch']}: "
+        f"{found['begin']:.1f} MB resident after 1 % of them, {found['end']:.1f} MB at the end."
+    )
+
+
+def errors(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rounding errors in units of direct convolution's."""
+    body = []
+    for row in rows:
+        ratios = [_number(row["fast"]), _number(row["torch"])]
+        body.append([row["subject"], row["result"], f"{row['exact_rms']:.1e}", *ratios])
+    return table(["", "result", '"exact", relative', '"fast" / "exact"', 'PyTorch / "exact"'], body)
+
+
+SECTIONS: dict[str, Callable[[Any], str]] = {
+    "networks": lambda rows: networks(list(map(Row.from_json, rows))),
+    "layers": layers,
+    "memory": lambda jobs: memory(list(map(Job.from_json, jobs))),
+    "errors": errors,
+    "soak": soak,
+}
+"""Section of a result file -> its table."""
+
+
+def _problem(problem: Mapping[str, Any]) -> str:
+    side = "x".join(map(str, problem["input"]))
+    return f"{problem['layer']}, {problem['in_channels']} > {problem['out_channels']}, {side}"
+
+
+def _fastest(row: Row, names: Iterable[str]) -> Timing | None:
+    return min((row.times[name] for name in names if name in row.times), key=_median, default=None)
+
+
+def _median(timing: Timing) -> float:
+    return timing.median
+
+
+def _lowest(mean: Mean) -> str:
+    return f"{mean.lowest_ratio:.2f}, {mean.lowest}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _ratios(median: float | None, minimum: float | None) -> str:
+    return "" if median is None or minimum is None else f"{median:.2f} ({minimum:.2f})"
 
 
 def _cell(timing: Timing | None) -> str:
     return "-" if timing is None else f"{milliseconds(timing.median)} ({milliseconds(timing.minimum)})"
+
+
+def main(paths: Sequence[str]) -> None:
+    """Print what the files hold."""
+    for path in paths:
+        content = load(path)
+        for section, draw in SECTIONS.items():
+            if content.get(section):
+                print(f"{path}, {section}\n\n{draw(content[section])}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

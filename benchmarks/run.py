@@ -1,69 +1,76 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmark: cnncore against its peers and against the machine's arithmetic peak.
 
-    python benchmarks/run.py --peers torch,onnxruntime,openvino    networks, inference and training
-    python benchmarks/run.py --layers                              ResNet-50's convolutions, % of the FMA peak
-    python benchmarks/run.py --memory                              peak memory of training processes
-    python benchmarks/run.py --soak 1000000                        does a training process grow?
+    python benchmarks/run.py                       networks, inference and training, against every peer
+    python benchmarks/run.py --accuracy exact      the same with cnncore's "exact" mode beside
+    python benchmarks/run.py --isa avx2            the same on AVX2, against torch held to it
+    python benchmarks/run.py --layers              ResNet-50's convolutions, % of the FMA peak
+    python benchmarks/run.py --memory              peak memory of serving and training processes
+    python benchmarks/run.py --errors              rounding errors against float64
+    python benchmarks/run.py --soak 1000000        does a training process grow?
 
 Compared calls take turns in one run, their answers are checked against each other, and minimum and median are
-both given: on a shared machine only the ratios within a run mean something.
+both given: on a shared machine only the ratios within a run mean something. With `--json FILE` each row is
+written as soon as it is there; `report.py` prints such files, `plots.py` draws them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import report
 from cnncore.bench import machine
-from measure import OURS, Row, WrongAnswerError, inference, training
-from networks import NETWORKS
-from peers import MODULES, Runner, UnavailableError, runners
+from measure import WrongAnswerError, inference, training
+from networks import NETWORKS, Network
+from peers import EXACT, MODULES, OURS, Runner, UnavailableError, runners
+from results import ERROR_LIMIT, ResultFile, Row, means
 
 PEER_SETTINGS = {
-    "avx2": {"CNNCORE_ISA": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
     "avx512": {"CNNCORE_ISA": "avx512"},
-    "portable": {"CNNCORE_ISA": "portable"},
+    "avx2": {"CNNCORE_ISA": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
+    "portable": {
+        "CNNCORE_ISA": "portable",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "ATEN_CPU_CAPABILITY": "default",
+    },
 }
-"""Environment that holds cnncore, and torch where it can be told, to an instruction set."""
+"""Environment that holds cnncore and torch to an instruction set."""
+
+UNHELD = ("onnxruntime", "openvino")
+"""Peers that take the best instruction set there is, whatever they are told."""
 
 LAYER_SHAPES = Path(__file__).parent / "shapes" / "resnet50.csv"
-DIRECTIONS = ("forward", "backward_data", "backward_weight")
+LAYER_DIRECTIONS = tuple(report.DIRECTIONS)
 QUICK_SECONDS = 0.1
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure what the arguments ask for, print tables, and write JSON if asked; 1 after a wrong answer."""
+    """Measure what the arguments ask for, print tables, write JSON if asked; 1 when an answer is wrong."""
     arguments = sys.argv[1:] if argv is None else argv
     options = parser().parse_args(arguments)
-    if options.isa and os.environ.get("CNNCORE_ISA") != options.isa:
-        os.environ.update(PEER_SETTINGS[options.isa])
+    settings = PEER_SETTINGS.get(options.isa, {})
+    if any(os.environ.get(name) != value for name, value in settings.items()):
+        os.environ.update(settings)
         os.execv(sys.executable, [sys.executable, str(Path(__file__)), *arguments])
     facts = machine.describe()
     print(
         ", ".join(f"{key} {value}" for key, value in facts.items()) + f", threads {options.threads}",
         flush=True,
     )
-    results: dict[str, Any] = {"machine": facts, "threads": options.threads}
-    rows: list[Row] = []
+    file = ResultFile(options.json, {"machine": facts, "threads": options.threads})
     if options.layers:
-        results["layers"] = measure_layers(options)
-    elif options.memory:
-        results["memory"] = compare_memory(options)
-    elif options.soak:
-        results["soak"] = soak(options)
-    else:
-        rows = compare_networks(options)
-        results["networks"] = [report.as_json(row) for row in rows]
-    if options.json:
-        Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
-    return 0 if all(row.times for row in rows) else 1
+        return measure_layers(options, file)
+    if options.memory:
+        return compare_memory(options, file)
+    if options.errors:
+        return measure_errors(options, file)
+    if options.soak:
+        return soak(options, file)
+    return compare_networks(options, file)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -72,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--networks", type=_names(NETWORKS), default=list(NETWORKS), help="default: all")
     made.add_argument("--batch", type=_sizes, help="sizes, comma-separated; default: each network's own")
     made.add_argument("--mode", choices=("inference", "training"), help="default: both")
-    peers = [name for name in MODULES if name != OURS]
+    peers = [name for name in MODULES if name != OURS[0]]
     made.add_argument("--peers", type=_names(peers), default=peers, help="comma-separated; default: all")
     made.add_argument("--only-peers", action="store_true", help="leave cnncore out")
     made.add_argument("--threads", type=int, default=machine.available_cores(), help="of every runner")
@@ -80,99 +87,130 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seconds", type=float, default=2.0, help="measured for each runner of each row")
     made.add_argument("--quick", action="store_true", help="a rough answer in a fraction of the time")
     made.add_argument("--json", metavar="FILE", help="write the results there, too")
+    made.add_argument(
+        "--accuracy",
+        choices=("exact", "fast"),
+        help="exact: networks also without Winograd, as a runner of its own; fast: --layers with Winograd",
+    )
     made.add_argument("--layers", action="store_true", help="single convolution steps against the FMA peak")
-    made.add_argument("--directions", type=_names(DIRECTIONS), default=list(DIRECTIONS), help="of --layers")
-    made.add_argument("--accuracy", choices=("exact", "fast"), default="exact", help="of --layers")
-    made.add_argument("--memory", action="store_true", help="peak memory of training, a process each")
+    made.add_argument(
+        "--directions", type=_names(LAYER_DIRECTIONS), default=list(LAYER_DIRECTIONS), help="of --layers"
+    )
+    made.add_argument("--memory", action="store_true", help="peak memory, a process for each runner")
+    made.add_argument("--errors", action="store_true", help="rounding errors against float64")
     made.add_argument("--soak", type=int, metavar="N", help="N training steps: does memory grow?")
     return made
 
 
-def compare_networks(options: argparse.Namespace) -> list[Row]:
+def compare_networks(options: argparse.Namespace, file: ResultFile) -> int:
     """Networks x batch x mode x peers, printed as one table."""
-    taking_part = available([*([] if options.only_peers else [OURS]), *options.peers], options.threads)
+    taking_part = available(options)
     seconds = QUICK_SECONDS if options.quick else options.seconds
-    rows = []
+    rows: list[Row] = []
+    for network, mode, batch in jobs(options):
+        try:
+            row = (inference if mode == "inference" else training)(network, batch, taking_part, seconds)
+        except WrongAnswerError as wrong:
+            row = Row(network.name, mode, batch, notes=[f"WRONG: {wrong}"])
+        rows.append(row)
+        file.add("networks", row.as_json())
+        file.set(geometric_means=[mean.as_json() for mean in means(rows)])
+        ratio = "" if row.ratio() is None else f", {row.ratio():.2f} times the best peer, {row.best_peer}"
+        print(f"measured {network.name} {mode} b{batch}{ratio}", file=sys.stderr)
+    print("\n" + report.networks(rows), flush=True)
+    return 0 if all(row.times for row in rows) else 1
+
+
+def jobs(options: argparse.Namespace) -> Iterator[tuple[Network, str, int]]:
+    """Network, mode and batch of each row."""
     for name in options.networks:
         network = NETWORKS[name]
-        for mode, measure, batches in (
-            ("inference", inference, network.inference),
-            ("training", training, network.training),
-        ):
-            if options.mode not in (None, mode):
-                continue
-            for batch in options.batch or batches:
-                try:
-                    row = measure(network, batch, taking_part, seconds)
-                except WrongAnswerError as wrong:
-                    row = Row(name, mode, batch, notes=[f"WRONG: {wrong}"])
-                rows.append(row)
-                ratio = "" if row.ratio is None else f", {row.ratio:.2f} times the best peer"
-                print(f"measured {name} {mode} b{batch}{ratio}", file=sys.stderr)
-    print("\n" + report.networks(rows), flush=True)
-    return rows
+        for mode, batches in (("inference", network.inference), ("training", network.training)):
+            if options.mode in (None, mode):
+                yield from ((network, mode, batch) for batch in options.batch or batches)
 
 
-def measure_layers(options: argparse.Namespace) -> list[dict[str, Any]]:
+def available(options: argparse.Namespace) -> list[Runner]:
+    """The runners that take part; a peer that cannot is named and left out."""
+    found: list[Runner] = []
+    for peer in [*([] if options.only_peers else [OURS[0]]), *options.peers]:
+        if peer in UNHELD and options.isa in ("avx2", "portable"):
+            print(f"skipped {peer}: it cannot be held to {options.isa}")
+            continue
+        try:
+            found += runners(peer, options.threads)
+        except UnavailableError as reason:
+            print(f"skipped {peer}: {reason}")
+    return [runner for runner in found if runner.name != EXACT or options.accuracy == "exact"]
+
+
+def measure_layers(options: argparse.Namespace, file: ResultFile) -> int:
     """ResNet-50's convolutions without the first, on one thread and on all."""
     import cnncore as cc
     from cnncore.bench import layer_row, layers, shapes, tables
 
     # The first layer has 3 input channels: another problem than keeping the vector units busy.
     problems = [problem for problem in shapes.read_csv(LAYER_SHAPES) if problem.in_channels > 3]
-    rows = []
     for threads in sorted({1, options.threads}):
         cc.set_num_threads(threads)
         found = []
         for result in layers.measure(
             problems[::4] if options.quick else problems,
             options.directions,
-            options.accuracy,
+            options.accuracy or "exact",
             QUICK_SECONDS if options.quick else 0.3,
         ):
             found.append(result)
-            rows.append({"threads": threads, **layer_row(result)})
+            file.add("layers", {"threads": threads, **layer_row(result)})
         print(f"\nISA {cc.info()['isa']}, threads {threads}\n\n{tables.layers(found)}", flush=True)
-    return rows
+    return 0
 
 
-def compare_memory(options: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Peak memory of cnncore's and PyTorch's training processes."""
+def compare_memory(options: argparse.Namespace, file: ResultFile) -> int:
+    """Peak memory of processes, each with one runner."""
     import memory
 
-    names = [OURS, *(["torch", "torch channels_last"] if "torch" in options.peers else [])]
-    peaks = {
-        f"{name} b{batch}": memory.compare(NETWORKS[name], batch, options.threads, names)
-        for name in options.networks
-        for batch in options.batch or NETWORKS[name].training
-    }
-    print("\n" + report.memory(peaks))
-    return peaks
+    found = []
+    for network, mode, batch in jobs(options):
+        if options.batch or mode == "training" or batch in network.inference[:2]:
+            found.append(memory.measure(network, mode, batch, options.threads, options.peers))
+            file.add("memory", found[-1].as_json())
+            print(f"measured {network.name} {mode} b{batch}", file=sys.stderr)
+    notes = list(dict.fromkeys(note for job in found for note in job.notes))
+    print("\n".join(["\nPeak resident MB of a process:\n", report.memory(found), *notes]), flush=True)
+    return 0
 
 
-def soak(options: argparse.Namespace) -> dict[str, float]:
+def measure_errors(options: argparse.Namespace, file: ResultFile) -> int:
+    """Errors of layers and networks in units of direct convolution's; 1 when a layer's is over the limit."""
+    try:
+        import errors
+    except ImportError as missing:
+        print(f"skipped: torch in float64 is the reference; {missing.name} is not installed")
+        return 0
+    found = []
+    listed = errors.LAYERS[::4] if options.quick else errors.LAYERS
+    for error in (*errors.layers(listed), *errors.networks(NETWORKS[name] for name in options.networks)):
+        found.append(error)
+        file.add("errors", error.as_json())
+    print("\n" + report.errors([error.as_json() for error in found]), flush=True)
+    over = [error for error in found if error.is_layer and error.fast > ERROR_LIMIT]
+    for error in over:
+        print(f"OVER {ERROR_LIMIT}: {error.subject}, {error.result}: {error.fast:.2f}")
+    return 1 if over else 0
+
+
+def soak(options: argparse.Namespace, file: ResultFile) -> int:
     """Many training steps of one network in this process."""
     import memory
 
     network = NETWORKS[options.networks[0]]
     batch = (options.batch or [1])[0]
     found = memory.soak(network, batch, options.soak, options.threads)
-    print(
-        f"{options.soak} training steps of {network.name} b{batch}: "
-        f"{found['begin']:.1f} MB resident after 1 %, {found['end']:.1f} MB at the end"
-    )
-    return found
-
-
-def available(peers: list[str], threads: int) -> list[Runner]:
-    """The runners of these peers; a missing one is named and left out."""
-    found: list[Runner] = []
-    for peer in peers:
-        try:
-            found += runners(peer, threads)
-        except UnavailableError as reason:
-            print(f"skipped {peer}: {reason}")
-    return found
+    found = {"network": network.name, "batch": batch, **found}
+    file.set(soak=found)
+    print(report.soak(found))
+    return 0
 
 
 def _names(known: Iterable[str]) -> Callable[[str], list[str]]:

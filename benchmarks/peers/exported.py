@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from pathlib import Path
 
 from networks import Network, State
 
@@ -20,10 +21,17 @@ def onnx_bytes(network: Network, state: State, batch: int) -> bytes:
     import torch
 
     model = pytorch.module(network, state).eval()
-    example = torch.zeros((batch, network.channels, network.size, network.size))
+    example = torch.zeros(network.shape(batch))
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # The exporter that is not deprecated needs onnxscript.
         warnings.simplefilter("ignore", DeprecationWarning)
+        # It tells of each slice of constants that it leaves to the runtime to fold.
+        warnings.filterwarnings("ignore", "Constant folding", UserWarning)
         torch.onnx.export(model, (example,), buffer, dynamo=False, input_names=["x"], output_names=["y"])
     return buffer.getvalue()
+
+
+def onnx_file(network: Network, batch: int, folder: Path) -> Path:
+    """Where a folder holds the network for this batch."""
+    return folder / f"{network.name}-{batch}.onnx"

@@ -4,31 +4,17 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import sys
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from cnncore.bench import layers, networks, run, shapes, tables, timing
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-OWN_MODULES = ("run", "report", "measure", "networks", "memory", "peers")
-
-
-@pytest.fixture
-def module_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The modules of the benchmarks folder, by name."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    yield importlib.import_module
-    for name in list(sys.modules):
-        if name.partition(".")[0] in OWN_MODULES:
-            del sys.modules[name]
 
 
 def test_run_writes_a_table_and_json(
@@ -57,8 +43,44 @@ def test_a_missing_peer_is_named_and_left_out(
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     run_module = module_of("run")
-    assert run_module.available(["openvino"], 1) == []
+    assert run_module.available(run_module.parser().parse_args(["--only-peers", "--peers", "openvino"])) == []
     assert "skipped openvino" in capsys.readouterr().out
+
+
+def test_peers_that_cannot_be_held_to_an_instruction_set_are_left_out(
+    module_of: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_module = module_of("run")
+    options = run_module.parser().parse_args(["--isa", "avx2", "--peers", "onnxruntime,openvino"])
+    assert [runner.name for runner in run_module.available(options)] == ["cnncore"]
+    printed = capsys.readouterr().out
+    assert "skipped onnxruntime: it cannot be held to avx2" in printed
+    assert "skipped openvino: it cannot be held to avx2" in printed
+
+
+def test_exact_mode_is_a_runner_of_its_own(module_of: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    run_module = module_of("run")
+    only = run_module.parser().parse_args(["--peers", "torch", "--only-peers", "--accuracy", "exact"])
+    assert all(runner.name.startswith("torch") for runner in run_module.available(only))
+    arguments = ["--quick", "--networks", "resnet20", "--mode", "inference", "--batch", "1"]
+    assert run_module.main([*arguments, "--peers", "torch", "--accuracy", "exact"]) == 0
+    printed = capsys.readouterr().out
+    assert "| cnncore exact |" in printed
+    assert 'in "exact" mode' in printed or "geometric mean" not in printed
+
+
+def test_a_killed_run_keeps_its_rows(module_of: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run_module = module_of("run")
+    file = tmp_path / "results.json"
+
+    def training(network: Any, batch: int, runners: Any, seconds: float) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "training", training)
+    arguments = ["--quick", "--networks", "lenet5", "--batch", "2", "--peers", "onnxruntime"]
+    with pytest.raises(KeyboardInterrupt):
+        run_module.main([*arguments, "--json", str(file)])
+    assert [row["mode"] for row in json.loads(file.read_text())["networks"]] == ["inference"]
 
 
 def test_an_unknown_network_is_refused(module_of: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,13 +122,6 @@ def test_rows_before_a_wrong_answer_are_kept(
     printed = capsys.readouterr().out
     assert "WRONG: the losses differ" in printed
     assert "| lenet5  | inference |     2 |" in printed
-
-
-def test_the_soak_reports_memory(module_of: Any) -> None:
-    found = module_of("memory").soak(module_of("networks").NETWORKS["lenet5"], 2, steps=5, threads=1)
-    assert found["begin"] > 0
-    assert found["end"] > 0
-    assert np.isfinite(found["loss"])
 
 
 def test_resnet50s_shapes_are_those_of_the_file() -> None:
