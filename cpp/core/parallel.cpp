@@ -21,6 +21,8 @@
 namespace cnncore {
 namespace {
 
+constexpr int kMaxThreads = 1024;
+
 struct ThreadDefault {
   int threads = 1;
   std::string source;
@@ -62,16 +64,32 @@ void run_serially(const Job& job) {
   for (std::int64_t task = 0; task < job.tasks; ++task) job.function(job.context, task, 0);
 }
 
+/// The tasks one thread begins with; in a cache line of its own, since threads on different third caches
+/// need up to a microsecond to pass one on.
+struct alignas(64) Share {
+  std::atomic<std::int64_t> next;
+  std::int64_t end;
+};
+Share shares[kMaxThreads];  // of the one team
+
+/// Every thread takes the tasks of its own share, then what is left of the others'. Loops over the same
+/// images give each thread the same ones in every loop, which it finds in its own caches.
 void run_team(const Job& job) {
-  std::atomic<std::int64_t> next{0};
+  for (int i = 0; i < job.threads; ++i) {
+    shares[i].next.store(job.tasks * i / job.threads, std::memory_order_relaxed);
+    shares[i].end = job.tasks * (i + 1) / job.threads;
+  }
 #pragma omp parallel num_threads(job.threads)
   {
     const FlushDenormals flush;
     inside_team = true;
     const int thread = omp_get_thread_num();
-    for (std::int64_t task = next.fetch_add(1, std::memory_order_relaxed); task < job.tasks;
-         task = next.fetch_add(1, std::memory_order_relaxed)) {
-      job.function(job.context, task, thread);
+    for (int i = 0; i < job.threads; ++i) {
+      Share& share = shares[(thread + i) % job.threads];
+      for (std::int64_t task = share.next.fetch_add(1, std::memory_order_relaxed); task < share.end;
+           task = share.next.fetch_add(1, std::memory_order_relaxed)) {
+        job.function(job.context, task, thread);
+      }
     }
     inside_team = false;
   }
@@ -137,7 +155,8 @@ int num_threads() {
 }
 
 void set_num_threads(int threads) {
-  require(threads >= 0 && threads <= 1024, "expected 1 to 1024 threads (0 = the default), got ", threads);
+  require(threads >= 0 && threads <= kMaxThreads, "expected 1 to ", kMaxThreads,
+          " threads (0 = the default), got ", threads);
   wanted_threads = threads;
 }
 
