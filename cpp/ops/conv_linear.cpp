@@ -18,7 +18,11 @@ constexpr std::int64_t kTasks = 16;  // at least, where the layer is large enoug
 // Forward: a block of the input's floats by rows of the weight. All rows of the batch stay in the second
 // cache for a block, and four rows of the weight in the first.
 constexpr std::int64_t kDepth = 1024;
-constexpr std::int64_t kColumns = 128;
+// A task reads its rows of the input once for all of its columns. Narrow layers part the rows, too, so that
+// neither becomes so few that the other is read over and over.
+constexpr std::int64_t kMinColumns = 32;
+constexpr std::int64_t kMaxColumns = 128;
+constexpr std::int64_t kMinGroup = 24;
 // Backward-data: rows of the weight that are added up in registers. Few of them make memory's pages be read
 // in longer runs; many spare loads and stores of the sums, which counts where there is more to compute.
 constexpr std::int64_t kMinRows = 16;
@@ -27,10 +31,10 @@ constexpr std::int64_t kRowsOfOne = 3;  // for each row of the batch
 // Sums of a task.
 constexpr std::int64_t kSumFloats = 32 * 1024;
 
-/// Columns of a task: whole multiples of `unit`, at most `most`.
-std::int64_t task_columns(std::int64_t columns, std::int64_t unit, std::int64_t most) {
-  return round_up(std::clamp<std::int64_t>(columns / kTasks, 1, most), unit);
-}
+struct Rows {
+  std::int64_t begin, end;
+  std::int64_t count() const { return end - begin; }
+};
 
 class LinearStep : public Step {
  public:
@@ -42,17 +46,18 @@ class LinearStep : public Step {
  protected:
   double work() const { return problem_.flops() / 2.0 / kernels().width; }
 
-  /// Turns the sums of columns [begin, end) into results.
-  void finish(const StepArgs& args, const float* sums, std::int64_t pitch, std::int64_t columns,
-              std::int64_t begin, std::int64_t end) const {
+  /// Turns the sums of rows and of columns [begin, end) into results.
+  void finish(const StepArgs& args, const float* sums, std::int64_t pitch, const Rows& rows,
+              std::int64_t columns, std::int64_t begin, std::int64_t end) const {
+    const std::int64_t first = rows.begin * columns + begin;
     LinearFinishArgs call;
     call.sums = sums;
     call.sums_stride = pitch;
-    call.rows = problem_.batch;
+    call.rows = rows.count();
     call.columns = end - begin;
     if (epilogue_.bias) call.bias = args.input(2) + begin;
-    if (epilogue_.residual) call.residual = args.input(3) + begin;
-    call.output = args.output(0) + begin;
+    if (epilogue_.residual) call.residual = args.input(3) + first;
+    call.output = args.output(0) + first;
     call.output_stride = columns;
     call.activation = epilogue_.activation;
     call.alpha = epilogue_.alpha;
@@ -65,49 +70,66 @@ class LinearStep : public Step {
 
 class LinearForward final : public LinearStep {
  public:
-  LinearForward(const ConvProblem& p, const ConvEpilogue& epilogue)
-      : LinearStep(p, epilogue), columns_(task_columns(p.out_channels, kLinearColumns, kColumns)) {}
+  LinearForward(const ConvProblem& p, const ConvEpilogue& epilogue) : LinearStep(p, epilogue) {
+    columns_ = round_up(std::clamp(p.out_channels / kTasks, kMinColumns, kMaxColumns), kLinearColumns);
+    pieces_ = ceil_div(p.out_channels, columns_);
+    const std::int64_t most = std::max<std::int64_t>(1, p.batch / kMinGroup);
+    group_ = ceil_div(p.batch, std::clamp<std::int64_t>(kTasks / pieces_, 1, most));
+    groups_ = ceil_div(p.batch, group_);
+  }
 
   std::size_t workspace_bytes() const override {
     const std::int64_t pitch = round_up(problem_.in_channels, kernels().width);
     return static_cast<std::size_t>(problem_.batch * pitch) * sizeof(float);
   }
   std::size_t scratch_bytes() const override {
-    return static_cast<std::size_t>(problem_.batch * columns_) * sizeof(float);
+    return static_cast<std::size_t>(group_ * columns_) * sizeof(float);
   }
 
   void run(const StepArgs& args) const override {
     auto* packed = reinterpret_cast<float*>(args.workspace);
     pack(args.input(0), packed);
-    const std::int64_t outputs = problem_.out_channels;
-    parallel_for(ceil_div(outputs, columns_), work(), [&](std::int64_t task, int thread) {
-      const std::int64_t begin = task * columns_;
-      const std::int64_t end = std::min(begin + columns_, outputs);
+    parallel_for(pieces_ * groups_, work(), [&](std::int64_t task, int thread) {
+      const Rows rows = group(task % groups_);
+      const std::int64_t begin = task / groups_ * columns_;
+      const std::int64_t end = std::min(begin + columns_, problem_.out_channels);
       float* sums = args.scratch_of(thread);
-      add_up(packed, args.input(1), begin, end, sums);
-      finish(args, sums, columns_, outputs, begin, end);
+      add_up(packed, args.input(1), rows, begin, end, sums);
+      finish(args, sums, columns_, rows, problem_.out_channels, begin, end);
     });
   }
 
  private:
+  Rows group(std::int64_t index) const {
+    return {index * group_, std::min((index + 1) * group_, problem_.batch)};
+  }
+
+  /// The packed input is [block of the depth][group of rows].
   void pack(const float* input, float* packed) const {
     const std::int64_t depth = problem_.in_channels;
     const double stores = static_cast<double>(problem_.batch * depth) / kernels().width;
-    parallel_for(ceil_div(depth, kDepth), 2.0 * stores, [&](std::int64_t block, int) {
-      const std::int64_t k = block * kDepth;
-      kernels().linear.pack_input(input + k, depth, problem_.batch, std::min(kDepth, depth - k),
-                                  packed + problem_.batch * k);
+    parallel_for(ceil_div(depth, kDepth) * groups_, 2.0 * stores, [&](std::int64_t task, int) {
+      const Rows rows = group(task % groups_);
+      const std::int64_t k = task / groups_ * kDepth;
+      const std::int64_t floats = std::min(kDepth, depth - k);
+      kernels().linear.pack_input(input + rows.begin * depth + k, depth, rows.count(), floats,
+                                  packed + packed_offset(rows.begin, k));
     });
   }
 
-  void add_up(const float* packed, const float* weight, std::int64_t begin, std::int64_t end,
-              float* sums) const {
+  std::int64_t packed_offset(std::int64_t row, std::int64_t k) const {
+    const std::int64_t block = std::min(kDepth, round_up(problem_.in_channels - k, kernels().width));
+    return problem_.batch * k + row * block;
+  }
+
+  void add_up(const float* packed, const float* weight, const Rows& rows, std::int64_t begin,
+              std::int64_t end, float* sums) const {
     LinearDotArgs call;
-    call.rows = problem_.batch;
+    call.rows = rows.count();
     call.weight_stride = problem_.in_channels;
     call.sums_stride = columns_;
     for (std::int64_t k = 0; k < problem_.in_channels; k += kDepth) {
-      call.input = packed + problem_.batch * k;
+      call.input = packed + packed_offset(rows.begin, k);
       call.depth = std::min(kDepth, problem_.in_channels - k);
       call.accumulate = k > 0;
       for (std::int64_t column = begin; column < end; column += kLinearColumns) {
@@ -130,15 +152,19 @@ class LinearForward final : public LinearStep {
     return nullptr;
   }
 
-  std::int64_t columns_;  // of a task
+  std::int64_t columns_ = 0;  // of a task
+  std::int64_t pieces_ = 0;   // of the columns
+  std::int64_t group_ = 0;    // rows of a task
+  std::int64_t groups_ = 0;
 };
 
 class LinearBackwardData final : public LinearStep {
  public:
   LinearBackwardData(const ConvProblem& p, const ConvEpilogue& epilogue)
       : LinearStep(p, epilogue),
-        columns_(task_columns(p.in_channels, kernels().linear.panel,
-                              std::max<std::int64_t>(1, kSumFloats / p.batch))),
+        columns_(round_up(std::clamp<std::int64_t>(p.in_channels / kTasks, 1,
+                                                   std::max<std::int64_t>(1, kSumFloats / p.batch)),
+                          kernels().linear.panel)),
         rows_(std::clamp(round_up(kRowsOfOne * p.batch, kMinRows), kMinRows, kMaxRows)) {}
 
   std::size_t scratch_bytes() const override {
@@ -152,7 +178,7 @@ class LinearBackwardData final : public LinearStep {
       const std::int64_t end = std::min(begin + columns_, inputs);
       float* sums = args.scratch_of(thread);
       add_up(args.input(0), args.input(1) + begin, end - begin, sums);
-      finish(args, sums, columns_, inputs, begin, end);
+      finish(args, sums, columns_, {0, problem_.batch}, inputs, begin, end);
     });
   }
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 import cnncore as cc
 import reference as ref
 from cnncore import _core, nn, ops
+from cnncore.graph.fuse import LARGE_COPY
 from steps import run_step
 
 Array = NDArray[Any]
@@ -202,18 +203,37 @@ WINDOW = {"stride": [1, 1], "padding_begin": [0, 0], "padding_end": [0, 0], "dil
 def test_large_layers_run_on_the_parameter_itself() -> None:
     rng = np.random.default_rng(3)
     outputs, inputs = LARGE
-    model = nn.Sequential(nn.Flatten(), nn.Linear(inputs, outputs), nn.ReLU()).eval()
+    model = nn.Sequential(nn.Linear(inputs, outputs), nn.ReLU()).eval()
     weight, bias = whole(rng, outputs, inputs), whole(rng, outputs)
-    model[1].weight.assign(weight)
-    model[1].bias.assign(bias)
-    predict = cc.compile(model, (3, inputs // 10, 2, 5))
-    x = whole(rng, 3, inputs // 10, 2, 5)
-    expected = np.maximum(x.reshape(3, -1) @ weight.T + bias, 0)
+    model[0].weight.assign(weight)
+    model[0].bias.assign(bias)
+    predict = cc.compile(model, (3, inputs))
+    x = whole(rng, 3, inputs)
+    expected = np.maximum(x @ weight.T + bias, 0)
     np.testing.assert_array_equal(predict(x), expected)
-    assert "conv_pack_weight" not in [step.op for step in predict._executable.steps]
-    model[1].weight.assign(2 * weight)
+    assert "conv_pack_weight" not in all_steps(predict)
+    model[0].weight.assign(2 * weight)
     np.testing.assert_array_equal(predict(x), expected)  # a predictor keeps the weights it was made with
-    np.testing.assert_array_equal(model(x), np.maximum(x.reshape(3, -1) @ (2 * weight).T + bias, 0))
+    np.testing.assert_array_equal(model(x), np.maximum(x @ (2 * weight).T + bias, 0))
+
+
+@pytest.mark.parametrize(("outputs", "packs"), [(2 * LARGE_COPY // 2080, False), (1024, True)])
+def test_flattened_images_enter_large_layers(outputs: int, packs: bool) -> None:
+    """Only a very large weight is not rearranged for inference."""
+    rng = np.random.default_rng(6)
+    weight = whole(rng, outputs, 2080)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2080, outputs, bias=False)).eval()
+    model[1].weight.assign(weight)
+    x = whole(rng, 3, 208, 2, 5)
+    predict = cc.compile(model, x.shape)
+    np.testing.assert_array_equal(predict(x), x.reshape(3, -1) @ weight.T)
+    image = cc.compile(nn.Sequential(nn.MaxPool2d(1), model), x.shape)  # its output is channels-last
+    np.testing.assert_array_equal(image(x), x.reshape(3, -1) @ weight.T)
+    assert ("conv_pack_weight" in all_steps(image)) == packs
+
+
+def all_steps(predict: Any) -> list[str]:
+    return [step.op for step in predict._executable.steps]
 
 
 def test_gradients_of_large_layers() -> None:

@@ -24,6 +24,9 @@ ACTIVATING = ("conv_forward", "batch_norm_apply", "conv_backward_data")
 """Operations that can apply an activation to their result."""
 
 
+LARGE_COPY = 1 << 22
+"""Floats of a weight that inference does not keep a second time for a few percent of speed."""
+
 Rule = Callable[["_Fusion", Node], bool]
 """Looks at a node; returns whether it has put something else in its place."""
 
@@ -31,9 +34,10 @@ Rule = Callable[["_Fusion", Node], bool]
 class _Fusion:
     """One pass over a graph."""
 
-    def __init__(self, graph: Graph, rules: dict[str, Rule]) -> None:
+    def __init__(self, graph: Graph, rules: dict[str, Rule], inference: bool) -> None:
         self.graph = graph
         self.rules = rules
+        self.inference = inference
         self.users = graph.users()
 
     def run(self) -> None:
@@ -61,10 +65,10 @@ class _Fusion:
 
 def fuse(graph: Graph, inference: bool) -> None:
     """Fuse a graph. With `inference` it will not be differentiated: batch norm is folded into weights."""
-    _Fusion(graph, INFERENCE_RULES if inference else TRAINING_RULES).run()
-    _Fusion(graph, LATE_RULES).run()
+    _Fusion(graph, INFERENCE_RULES if inference else TRAINING_RULES, inference).run()
+    _Fusion(graph, LATE_RULES, inference).run()
     if inference:
-        _Fusion(graph, BLOCK_RULES).run()
+        _Fusion(graph, BLOCK_RULES, inference).run()
 
 
 # -- rules -------------------------------------------------------------------------------------------
@@ -176,7 +180,8 @@ def _flattened_linear(fusion: _Fusion, node: Node) -> bool:
     """A linear layer on flattened images is a convolution whose kernel is as large as the image.
 
     It reads the activations as they lie in memory (channels-last) instead of rearranging them; unless the
-    weight is so large that the linear layer does not rearrange that.
+    linear layer would be one that reads its large weight as it lies, and rearranging that were more work in
+    every step of a training, or much memory in inference.
     """
     from ..ops.conv import choose, convolve
 
@@ -192,7 +197,9 @@ def _flattened_linear(fusion: _Fusion, node: Node) -> bool:
     kernel = image.shape[2:]
     if prod(kernel) == 1 or image.layout != "channels_last" or not layout_matters(image.shape):
         return False
-    if choose("forward", x.shape, weight.shape, node.attrs)["packed_floats"] == 0:
+    if choose("forward", x.shape, weight.shape, node.attrs)["packed_floats"] == 0 and not (
+        fusion.inference and weight.size < LARGE_COPY
+    ):
         return False
     zeros = (0,) * len(kernel)
     attrs = {
