@@ -17,6 +17,7 @@ py::dict choose(const std::string& direction, const std::vector<std::int64_t>& i
   result["algorithm"] = choice.algorithm;
   result["packed_floats"] = choice.packed_floats;
   result["statistics_rows"] = choice.statistics_rows;
+  result["residual_in_place"] = choice.residual_in_place;
   result["refused"] = choice.refused;
   result["problem"] = problem.text();
   return result;

@@ -198,6 +198,7 @@ ConvChoice conv_choose(ConvDirection direction, const ConvProblem& problem, cons
     choice.algorithm = algorithm.name;
     choice.packed_floats = algorithm.packed_floats(problem);
     choice.statistics_rows = algorithm.statistics_rows(problem);
+    choice.residual_in_place = algorithm.residual_in_place;
     return choice;
   }
   if (!name.empty()) find_algorithm(direction, problem, name);  // says what is wrong with the name

@@ -65,6 +65,7 @@ struct ConvChoice {
   std::string algorithm;
   std::int64_t packed_floats = 0;    // size of the packed weight; 0 where the step reads the weight itself
   std::int64_t statistics_rows = 0;  // rows of the statistics output; 0 when the direction has none
+  bool residual_in_place = false;    // the residual may be the memory of the output
   std::vector<std::pair<std::string, std::string>> refused;  // (algorithm, why not)
 };
 

@@ -32,7 +32,8 @@ struct ConvAlgorithm {
   std::int64_t (*statistics_rows)(const ConvProblem& problem);
   std::unique_ptr<Step> (*make_pack)(const ConvProblem& problem);
   std::unique_ptr<Step> (*make)(const ConvProblem& problem, const ConvEpilogue& epilogue);
-  bool exact = true;  // its rounding error is that of a plain float32 sum
+  bool exact = true;               // its rounding error is that of a plain float32 sum
+  bool residual_in_place = false;  // the residual may be the memory of the output
 };
 
 /// grad_bias = grad_output summed over batch and pixels, in pieces that depend on the shape only.

@@ -141,7 +141,9 @@ ConvAlgorithm direct_forward() {
           packed_floats<kDirection>,
           chunk_count,
           make_pack<kDirection>,
-          make_conv<kDirection>};
+          make_conv<kDirection>,
+          true,
+          true};
 }
 
 ConvAlgorithm direct_backward_data() {
@@ -152,7 +154,9 @@ ConvAlgorithm direct_backward_data() {
           packed_floats<kDirection>,
           no_statistics,
           make_pack<kDirection>,
-          make_conv<kDirection>};
+          make_conv<kDirection>,
+          true,
+          true};
 }
 
 }  // namespace cnncore

@@ -161,6 +161,8 @@ void ConvLoopPlan::run_task(std::int64_t task, const ConvLoopMemory& memory, con
   const std::int64_t out_base = chunk_output(loop_, chunk) * out_pitch_ + first_channel;
   const float* input = memory.input + chunk_input(loop_, chunk) * in_pitch_ + group * loop_.in_channels;
 
+  // A residual in the output's place is what the sums begin with when they pass through memory.
+  const bool begins = memory.residual == memory.output && blocks_.size() > 1;
   GemmTileArgs call;
   call.alpha = epilogue.alpha;
   for (std::size_t b = 0; b < blocks_.size(); ++b) {
@@ -172,7 +174,8 @@ void ConvLoopPlan::run_task(std::int64_t task, const ConvLoopMemory& memory, con
       call.columns = std::min<std::int64_t>(tile.nr, loop_.out_channels - column);
       call.output = memory.output + out_base + column;
       call.bias = finish && memory.bias != nullptr ? memory.bias + first_channel + column : nullptr;
-      call.residual = finish && memory.residual != nullptr ? memory.residual + out_base + column : nullptr;
+      const bool adds = finish && memory.residual != nullptr && !begins;
+      call.residual = adds ? memory.residual + out_base + column : nullptr;
       const float* weight = memory.packed + group * group_floats_ + column * loop_.taps() * loop_.in_channels;
       const std::int64_t width = tile.panel_width(call.columns);
       call.prefetch = panel == first_panel;
@@ -187,7 +190,7 @@ void ConvLoopPlan::run_task(std::int64_t task, const ConvLoopMemory& memory, con
         call.tap_row = pixels.tap_row.data() + part.tap_begin;
         call.taps = part.taps;
         call.depth = part.depth;
-        call.accumulate = part.accumulate;
+        call.accumulate = part.accumulate || begins;
         tile.run(call);
         call.statistics_begin = false;
       }

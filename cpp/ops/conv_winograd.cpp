@@ -222,6 +222,7 @@ ConvAlgorithm algorithm() {
   ConvAlgorithm a{};
   a.name = winograd_name(kForm);
   a.exact = false;
+  a.residual_in_place = true;
   a.direction = kDirection;
   a.refuse = [](const ConvProblem& p, const std::string& accuracy) {
     return winograd_refuse(p, kDirection, kForm, accuracy);

@@ -23,6 +23,9 @@ Grads = Sequence[Tensor | None]
 GEOMETRY = ("stride", "padding_begin", "padding_end", "dilation", "groups")
 """Attributes that all three directions share."""
 
+RESIDUAL = 3
+"""The input of a convolution or its gradient that is added to the result."""
+
 
 class ConvForward(Op):
     """[input, weight, bias?, residual?] -> [activation(conv + bias + residual), statistics?]."""
@@ -61,7 +64,10 @@ class ConvForward(Op):
         attrs["algorithm"] = choice["algorithm"]
         packed = pack(builder, "forward", weight, x.shape, node.attrs, choice)
         inputs = [builder.slot(x), packed, *builder.slots(node.inputs[2:])]
-        builder.step("conv_forward", inputs, builder.slots(node.outputs), attrs, refused=choice["refused"])
+        inplace = ((0, RESIDUAL),) if choice["residual_in_place"] else ()
+        builder.step(
+            "conv_forward", inputs, builder.slots(node.outputs), attrs, inplace, refused=choice["refused"]
+        )
 
 
 class ConvBackwardData(Op):
@@ -97,7 +103,10 @@ class ConvBackwardData(Op):
         attrs.pop("input_shape")
         packed = pack(builder, "backward_data", weight, shape, node.attrs, choice)
         inputs = [builder.slot(grad), packed, *builder.slots(node.inputs[2:])]
-        builder.step(node.op.name, inputs, builder.slots(node.outputs), attrs, refused=choice["refused"])
+        inplace = ((0, RESIDUAL),) if choice["residual_in_place"] else ()
+        builder.step(
+            node.op.name, inputs, builder.slots(node.outputs), attrs, inplace, refused=choice["refused"]
+        )
 
 
 class ConvBackwardWeight(Op):
