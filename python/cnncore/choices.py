@@ -15,7 +15,7 @@ from .graph.snapshot import gate
 from .graph.tensor import Graph, Node, present
 from .io.atomic import atomic_write
 from .ops.conv import choose, geometry
-from .runtime import get_num_threads, info
+from .runtime import get_accuracy, get_num_threads, info
 
 FORMAT = "cnncore choices"
 VERSION = 1
@@ -58,7 +58,7 @@ def find_problems(graph: Graph) -> dict[str, Problem]:
         choice = choose(direction, shape, weight, node.attrs)
         text = f"{direction} {choice['problem']}"
         if text not in found:
-            accuracy = node.attrs["accuracy"]
+            accuracy = node.attrs.get("accuracy") or get_accuracy()
             reasons = _core.conv_candidates(direction, shape, weight, geometry(node.attrs), accuracy)
             found[text] = Problem(choice["algorithm"], dict(reasons))
         found[text].nodes.append(node)

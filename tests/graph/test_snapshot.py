@@ -227,28 +227,63 @@ def test_compiling_while_another_thread_trains_sees_whole_steps() -> None:
 
 
 def test_the_gate_lets_changes_pass_side_by_side_and_waits_for_them() -> None:
-    gate.enter([], -1)
-    gate.enter([], -1)
-    closed = threading.Event()
+    steps = [threading.Event() for _ in range(3)]
+    inside, closed = threading.Barrier(3), threading.Event()
+
+    def change(until: threading.Event) -> None:
+        gate.enter([], -1)
+        inside.wait()
+        until.wait()
+        gate.leave()
 
     def close() -> None:
         with gate.closed():
             closed.set()
+            steps[2].wait()
 
-    thread = threading.Thread(target=close)
-    thread.start()
-    gate.leave()
+    changes = [threading.Thread(target=change, args=(step,)) for step in steps[:2]]
+    for thread in changes:
+        thread.start()
+    inside.wait()
+    closing = threading.Thread(target=close)
+    closing.start()
+    steps[0].set()
+    changes[0].join()
     time.sleep(0.05)
     assert not closed.is_set()
+    steps[1].set()
+    assert closed.wait(60)
+    late = threading.Thread(target=nn.Parameter(np.zeros(2)).assign, args=(np.ones(2),))
+    late.start()
+    time.sleep(0.05)
+    assert late.is_alive()
+    steps[2].set()
+    for thread in (*changes, closing, late):
+        thread.join()
+
+
+def test_the_gate_does_not_wait_for_its_own_thread() -> None:
+    """A Ctrl-C between entering and leaving must not stop this thread from compiling."""
+    gate.enter([], -1)
+    with gate.closed():
+        nn.Parameter(np.zeros(2)).assign(np.ones(2))
     gate.leave()
-    thread.join()
-    assert closed.is_set()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_child_of_a_process_that_is_changing_parameters_can_compile() -> None:
-    gate.enter([], -1)
+    done, inside = threading.Event(), threading.Event()
+
+    def change() -> None:
+        gate.enter([], -1)
+        inside.set()
+        done.wait()
+        gate.leave()
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    inside.wait()
     try:
         child = os.fork()
         if child == 0:
@@ -256,7 +291,8 @@ def test_a_child_of_a_process_that_is_changing_parameters_can_compile() -> None:
                 os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
     finally:
-        gate.leave()
+        done.set()
+        thread.join()
 
 
 def test_a_snapshot_hands_its_copy_to_its_readers() -> None:

@@ -7,16 +7,8 @@ import pickle
 import numpy as np
 import pytest
 
-from cnncore.graph.arrays import ALIGNMENT, aligned_empty, to_array
+from cnncore.graph.arrays import ALIGNMENT
 from cnncore.nn import Buffer, Parameter
-
-
-@pytest.mark.parametrize("shape", [(), (1,), (3, 5), (0, 4), (7, 1, 3, 3)])
-def test_aligned_memory(shape: tuple[int, ...]) -> None:
-    array = aligned_empty(shape)
-    assert array.shape == shape
-    assert array.flags.c_contiguous
-    assert array.size == 0 or array.ctypes.data % ALIGNMENT == 0
 
 
 def test_reads_as_a_read_only_array() -> None:
@@ -72,20 +64,9 @@ def test_converts_numbers(dtype: type) -> None:
     assert parameter.numpy().tolist() == [0, 1, 1, 0]
 
 
-def test_takes_strided_and_foreign_arrays() -> None:
-    class Foreign:
-        def __init__(self, array: np.ndarray) -> None:
-            self.array = array
-
-        def __dlpack__(self, **options: object) -> object:
-            return self.array.__dlpack__(**options)
-
-        def __dlpack_device__(self) -> tuple[int, int]:
-            return self.array.__dlpack_device__()
-
+def test_takes_strided_arrays() -> None:
     source = np.arange(12.0).reshape(3, 4)
     assert np.array_equal(Parameter(source.T[::-1]).numpy(), source.T[::-1])
-    assert np.array_equal(to_array(Foreign(source)), source)
 
 
 def test_takes_torch_tensors_with_gradient() -> None:

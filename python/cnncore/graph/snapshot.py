@@ -14,6 +14,7 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from threading import get_ident
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -63,40 +64,32 @@ class _Gate:
         self._reset()
 
     def _reset(self) -> None:
-        self._condition = threading.Condition()
-        self._changing = 0
-        self._closing = 0
+        self._turnstile = threading.RLock()  # on the way in; held by who waits for the gate to be empty
+        self._lock = threading.RLock()
+        self._left = threading.Condition(self._lock)
+        self._changing: set[int] = set()  # threads inside
 
     def enter(self, targets: Iterable[Any], seen: int) -> int:
         """Begin to change `targets`; returns the value of `taken`, to be given as `seen` the next time."""
-        with self._condition:
-            while self._closing:
-                self._condition.wait()
+        with self._turnstile, self._lock:
             if self.taken != seen:
                 for target in targets:
                     target.before_change()
-            self._changing += 1
+            self._changing.add(get_ident())
             return self.taken
 
     def leave(self) -> None:
         """End what `enter` began."""
-        with self._condition:
-            self._changing -= 1
-            if not self._changing:
-                self._condition.notify_all()
+        with self._lock:
+            self._changing.discard(get_ident())
+            self._left.notify_all()
 
     @contextmanager
     def closed(self) -> Iterator[None]:
-        """Wait until nothing changes and let nothing change inside the ``with`` block."""
-        with self._condition:
-            self._closing += 1
-            try:
-                while self._changing:
-                    self._condition.wait()
-            finally:
-                self._closing -= 1
-                if not self._closing:
-                    self._condition.notify_all()  # they get the lock when this block has ended
+        """Wait until no other thread changes anything and let none begin to inside the ``with`` block."""
+        with self._turnstile, self._lock:
+            while self._changing - {get_ident()}:
+                self._left.wait()
             yield
 
 
