@@ -64,14 +64,14 @@ class _Gate:
         self._reset()
 
     def _reset(self) -> None:
-        self._turnstile = threading.RLock()  # on the way in; held by who waits for the gate to be empty
-        self._lock = threading.RLock()
-        self._left = threading.Condition(self._lock)
+        self._entrance = threading.RLock()  # held by those who close the gate
         self._changing: set[int] = set()  # threads inside
+        self._left = threading.Condition()
+        self._awaited = False  # set before `_changing` is read, read after it is changed
 
     def enter(self, targets: Iterable[Any], seen: int) -> int:
         """Begin to change `targets`; returns the value of `taken`, to be given as `seen` the next time."""
-        with self._turnstile, self._lock:
+        with self._entrance:
             if self.taken != seen:
                 for target in targets:
                     target.before_change()
@@ -80,16 +80,20 @@ class _Gate:
 
     def leave(self) -> None:
         """End what `enter` began."""
-        with self._lock:
-            self._changing.discard(get_ident())
-            self._left.notify_all()
+        self._changing.discard(get_ident())
+        if self._awaited:
+            with self._left:
+                self._left.notify_all()
 
     @contextmanager
     def closed(self) -> Iterator[None]:
         """Wait until no other thread changes anything and let none begin to inside the ``with`` block."""
-        with self._turnstile, self._lock:
-            while self._changing - {get_ident()}:
-                self._left.wait()
+        with self._entrance:
+            self._awaited = True
+            with self._left:
+                while self._changing - {get_ident()}:
+                    self._left.wait()
+            self._awaited = False
             yield
 
 
