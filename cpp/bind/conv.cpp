@@ -18,6 +18,7 @@ py::dict choose(const std::string& direction, const std::vector<std::int64_t>& i
   result["packed_floats"] = choice.packed_floats;
   result["statistics_rows"] = choice.statistics_rows;
   result["residual_in_place"] = choice.residual_in_place;
+  result["pitched_output"] = choice.pitched_output;
   result["refused"] = choice.refused;
   result["problem"] = problem.text();
   return result;
@@ -32,6 +33,12 @@ std::vector<std::pair<std::string, std::string>> candidates(const std::string& d
   return conv_candidates(conv_direction_from_name(direction), problem, accuracy);
 }
 
+std::string refuse_inverted_residual(const std::vector<std::int64_t>& input_shape,
+                                     const std::vector<std::int64_t>& weight_shape,
+                                     std::map<std::string, AttrValue> attrs, bool expands) {
+  return inverted_residual_refuse(conv_problem(input_shape, weight_shape, Attrs(std::move(attrs))), expands);
+}
+
 }  // namespace
 
 void bind_conv(py::module_& module) {
@@ -43,6 +50,9 @@ void bind_conv(py::module_& module) {
   module.def("conv_candidates", &candidates, py::arg("direction"), py::arg("input_shape"),
              py::arg("weight_shape"), py::arg("attrs"), py::arg("accuracy") = "fast",
              "Every algorithm of a direction and why it cannot take the problem; an empty text when it can.");
+  module.def("inverted_residual_refuse", &refuse_inverted_residual, py::arg("input_shape"),
+             py::arg("weight_shape"), py::arg("attrs"), py::arg("expands"),
+             "Why the block around this depthwise convolution is not one step; an empty text when it is.");
 }
 
 }  // namespace cnncore

@@ -66,6 +66,7 @@ struct ConvChoice {
   std::int64_t packed_floats = 0;    // size of the packed weight; 0 where the step reads the weight itself
   std::int64_t statistics_rows = 0;  // rows of the statistics output; 0 when the direction has none
   bool residual_in_place = false;    // the residual may be the memory of the output
+  bool pitched_output = false;       // the output may be part of the channels of a wider tensor
   std::vector<std::pair<std::string, std::string>> refused;  // (algorithm, why not)
 };
 
@@ -79,5 +80,9 @@ ConvChoice conv_choose(ConvDirection direction, const ConvProblem& problem, cons
 std::vector<std::pair<std::string, std::string>> conv_candidates(ConvDirection direction,
                                                                  const ConvProblem& problem,
                                                                  const std::string& accuracy);
+
+/// Why the convolutions of an inverted residual block had better be steps of their own; empty when one step
+/// is better. `depthwise` is the one in the middle, `expands` whether a 1x1 convolution is before it.
+std::string inverted_residual_refuse(const ConvProblem& depthwise, bool expands);
 
 }  // namespace cnncore

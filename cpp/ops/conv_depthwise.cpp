@@ -59,6 +59,17 @@ struct Rows {
     return rows;
   }
 
+  /// Lets a call for output row `index` fetch the input rows below its own, which the next row adds.
+  void set_next(std::int64_t index, const float* input, DepthwiseRow& call) const {
+    const auto& [depth, height, width] = loop.axis;
+    const std::int64_t y = height.in_start + index % height.count * height.in_step;
+    const std::int64_t next = y + (height.taps - 1) * height.tap_step + 1;
+    const std::int64_t image = index / height.count;
+    if (depth.in_size > 1) return;
+    call.next = input + (image * height.in_size + next) * width.in_size * pitch;
+    call.next_rows = std::min(height.in_step, height.in_size - next);
+  }
+
   /// Offset of the row's first pixel in the output tensor.
   std::int64_t output_offset(std::int64_t index) const {
     const auto& [depth, height, width] = loop.axis;
@@ -176,6 +187,7 @@ class DepthwiseConv : public Step {
     for (std::int64_t r = 0; r < call.rows; ++r) weight[r] = packed + tap[r] * call.taps * rows.pitch;
     call.row = row;
     call.weight = weight;
+    rows.set_next(index, args.input(0), call);
     const std::int64_t offset = rows.output_offset(index);
     DepthwiseOutput out;
     out.output = args.output(0) + offset;

@@ -19,6 +19,8 @@ namespace {
 constexpr std::int64_t kMaxKernelRows = 16;
 constexpr std::int64_t kStripPixels = 64;  // enough rows for the tiles that one load of a weight panel serves
 constexpr std::int64_t kWantedTasks = 16;
+// Below this size the expanded activation stays in the second caches between steps of their own.
+constexpr double kLeastBytes = 2 << 20;
 constexpr std::int64_t kLine = 16;  // floats of a cache line
 
 // Positions of the step's inputs.
@@ -51,6 +53,21 @@ std::vector<std::int64_t> multiples(std::int64_t step, std::int64_t count) {
   return result;
 }
 
+/// Input rows under an output row.
+std::int64_t span(const ConvAxis& height) { return (height.taps - 1) * height.tap_step + 1; }
+
+/// Into how many pieces, a task each, an image is cut when there are few images; at most a seventh of the
+/// expanded rows is computed twice.
+std::int64_t pieces_of_image(std::int64_t batch, const ConvAxis& height, bool expands) {
+  const std::int64_t twice = expands ? std::max<std::int64_t>(0, span(height) - height.in_step) : 0;
+  std::int64_t pieces = 1;
+  while (pieces * batch < kWantedTasks && 2 * pieces <= height.count &&
+         height.count / (2 * pieces) * height.in_step >= 7 * twice) {
+    pieces *= 2;
+  }
+  return pieces;
+}
+
 class InvertedResidual : public Step {
  public:
   explicit InvertedResidual(const StepSpec& spec);
@@ -71,7 +88,7 @@ class InvertedResidual : public Step {
   };
   void check(const StepSpec& spec) const;
   void plan_panels();
-  void plan_pieces(std::int64_t batch);
+  void plan_strips();
   std::int64_t first_row(std::int64_t y) const { return height_.in_start + y * height_.in_step; }
   float* ring_row(const Task& task, const Panel& panel, std::int64_t row) const {
     return task.ring + panel.offset + row % ring_rows_ * width_.in_size * panel.pitch;
@@ -130,13 +147,13 @@ InvertedResidual::InvertedResidual(const StepSpec& spec)
   expand_ = stage_of(spec, "expand_", kExpandBias, hidden_);
   filter_ = stage_of(spec, "depthwise_", kDepthwiseBias, hidden_);
   project_ = stage_of(spec, "", kProjectBias, out_channels_);
-  plan_pieces(batch_);
+  plan_strips();
   plan_panels();
   flops_ = problem.flops() + 2.0 * static_cast<double>(problem.output_pixels() * hidden_ * out_channels_);
   if (expands_) flops_ += 2.0 * static_cast<double>(problem.input_pixels() * in_channels_ * hidden_);
-  input_offset_ = multiples(in_channels_, width_.in_size);
-  panel_offset_ = multiples(panels_.front().pitch, width_.in_size);
-  last_offset_ = multiples(panels_.back().pitch, width_.in_size);
+  input_offset_ = multiples(in_channels_, ring_rows_ * width_.in_size);
+  panel_offset_ = multiples(panels_.front().pitch, ring_rows_ * width_.in_size);
+  last_offset_ = multiples(panels_.back().pitch, ring_rows_ * width_.in_size);
   middle_offset_ = multiples(middle_pitch_, strip_rows_ * width_.count);
   output_offset_ = multiples(out_channels_, strip_rows_ * width_.count);
 }
@@ -165,17 +182,11 @@ void InvertedResidual::check(const StepSpec& spec) const {
   }
 }
 
-/// Cuts an image into pieces, a task each, when there are few images; at most a seventh of the expanded rows
-/// is computed twice.
-void InvertedResidual::plan_pieces(std::int64_t batch) {
-  const std::int64_t span = (height_.taps - 1) * height_.tap_step + 1;
-  const std::int64_t twice = expands_ ? std::max<std::int64_t>(0, span - height_.in_step) : 0;
-  while (pieces_ * batch < kWantedTasks && height_.count / (2 * pieces_) * height_.in_step >= 7 * twice &&
-         2 * pieces_ <= height_.count) {
-    pieces_ *= 2;
-  }
+/// Strips of rows that lie next to each other in the ring.
+void InvertedResidual::plan_strips() {
+  pieces_ = pieces_of_image(batch_, height_, expands_);
   strip_rows_ = std::clamp<std::int64_t>(kStripPixels / width_.count, 1, ceil_div(height_.count, pieces_));
-  ring_rows_ = (strip_rows_ - 1) * height_.in_step + span;
+  ring_rows_ = (strip_rows_ - 1) * height_.in_step + span(height_);
 }
 
 void InvertedResidual::plan_panels() {
@@ -220,7 +231,6 @@ void InvertedResidual::expand(const Task& task, const Panel& panel, std::int64_t
   const std::int64_t zero = 0;
   GemmTileArgs call;
   call.row_offset = input_offset_.data();
-  call.rows = width_.in_size;
   call.tap_offset = call.tap_row = &zero;
   call.depth = in_channels_;
   call.panel = task.args.input(kExpandWeight) + panel.channel * in_channels_;
@@ -230,11 +240,14 @@ void InvertedResidual::expand(const Task& task, const Panel& panel, std::int64_t
   call.activation = expand_.activation;
   call.alpha = expand_.alpha;
   call.prefetch = panel.channel == 0;
-  for (std::int64_t row = begin; row < end; ++row) {
+  for (std::int64_t row = begin; row < end;) {
+    const std::int64_t rows = std::min(end - row, ring_rows_ - row % ring_rows_);
     call.input =
         task.args.input(kInput) + (task.image * height_.in_size + row) * width_.in_size * in_channels_;
+    call.rows = rows * width_.in_size;
     call.output = ring_row(task, panel, row);
     kernels().gemm_tile.run(call);
+    row += rows;
   }
 }
 
@@ -242,12 +255,12 @@ void InvertedResidual::expand(const Task& task, const Panel& panel, std::int64_t
 void InvertedResidual::filter(const Task& task, const Panel& panel, std::int64_t y, float* output) const {
   std::array<const float*, kMaxKernelRows> row;
   std::array<const float*, kMaxKernelRows> weight;
+  const float* image = task.args.input(kInput) + task.image * height_.in_size * width_.in_size * in_channels_;
   DepthwiseRow call;
   for (std::int64_t t = 0; t < height_.taps; ++t) {
     const std::int64_t from = first_row(y) + t * height_.tap_step;
     if (from < 0 || from >= height_.in_size) continue;
     const auto r = static_cast<std::size_t>(call.rows++);
-    const float* image = task.args.input(kInput) + task.image * height_.in_size * width_.in_size * hidden_;
     row[r] = expands_ ? ring_row(task, panel, from) : image + from * width_.in_size * hidden_;
     weight[r] = task.args.input(kDepthwiseWeight) + t * width_.taps * hidden_ + panel.channel;
   }
@@ -262,6 +275,11 @@ void InvertedResidual::filter(const Task& task, const Panel& panel, std::int64_t
   call.in_size = width_.in_size;
   call.taps = width_.taps;
   call.tap_step = width_.tap_step;
+  if (!expands_) {
+    const std::int64_t next = first_row(y) + (height_.taps - 1) * height_.tap_step + 1;
+    call.next = image + next * width_.in_size * hidden_;
+    call.next_rows = std::min(height_.in_step, height_.in_size - next);
+  }
   DepthwiseOutput out;
   out.output = output + panel.channel;
   out.step = middle_pitch_;
@@ -300,6 +318,21 @@ std::unique_ptr<Step> make_inverted_residual(const StepSpec& spec) {
 }
 
 }  // namespace
+
+std::string inverted_residual_refuse(const ConvProblem& p, bool expands) {
+  const ConvLoop loop = forward_loop(p);
+  const ConvAxis& height = loop.axis[1];
+  if (height.taps > kMaxKernelRows)
+    return "the kernel has more than " + std::to_string(kMaxKernelRows) + " rows";
+  const double bytes =
+      sizeof(float) * static_cast<double>(p.in_channels * (p.input_pixels() + p.output_pixels()));
+  if (bytes < kLeastBytes) return "the activations between the steps stay in cache";
+  const std::int64_t tasks = p.batch * pieces_of_image(p.batch, height, expands);
+  if (tasks < kWantedTasks && tasks % 4 != 0) {
+    return std::to_string(tasks) + " tasks are shared unevenly among threads";
+  }
+  return {};
+}
 
 void register_inverted_residual(StepRegistry& registry) {
   registry.add("inverted_residual", make_inverted_residual);

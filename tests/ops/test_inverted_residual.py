@@ -129,7 +129,7 @@ def expected(case: Case, x: Array, arrays: dict[str, Any], magnitude: bool = Fal
 @pytest.fixture
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of every size become one step."""
-    monkeypatch.setattr(inverted_residual, "LEAST_BYTES", 0)
+    monkeypatch.setattr(inverted_residual, "refuse", lambda *_: "")
 
 
 def fused(case: Case, arrays: dict[str, Any]) -> Any:
@@ -233,7 +233,7 @@ def cases(draw: st.DrawFn) -> Case:
 @settings(max_examples=60)
 def test_any_shape(case: Case, seed: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inverted_residual, "LEAST_BYTES", 0)
+        patch.setattr(inverted_residual, "refuse", lambda *_: "")
         check_whole_numbers(case, seed)
 
 
@@ -292,7 +292,7 @@ def test_the_step_says_what_it_does() -> None:
     predictor = fused(case, case.arrays(draw))
     (row,) = predictor.explain()
     assert row["algorithm"] == "row strips"
-    assert row["refused"] == "separate steps: 9 MiB between them exceed the caches"
+    assert row["refused"] == "separate steps: pass 9 MiB to each other"
     (step,) = predictor._executable.run_steps
     info = predictor._executable.step_info(step)
     pixels = 2 * 112 * 112
@@ -300,6 +300,31 @@ def test_the_step_says_what_it_does() -> None:
     weights = 4 * (8 * 48 + 48 + 9 * 48 + 48 + 8)
     assert 4 * pixels * 8 * 3 + weights < info["bytes"] < 4 * pixels * 8 * 3 + 4 * weights + 4 * 48 * 64
     assert predictor(x).shape == (2, 8, 112, 112)
+
+
+def refused(batch: int, channels: int, size: Pair, kernel: Pair = (3, 3), stride: Pair = (1, 1)) -> str:
+    padding = tuple(k // 2 for k in kernel)
+    attrs = {"stride": stride, "padding_begin": padding, "padding_end": padding, "dilation": (1, 1)}
+    weight = (channels, 1, *kernel)
+    return inverted_residual.refuse(
+        (batch, channels, *size), weight, {**attrs, "groups": channels}, expands=True
+    )
+
+
+def test_blocks_in_cache_and_few_tasks_stay_separate_steps() -> None:
+    assert refused(32, 576, (14, 14)) == refused(1, 96, (112, 112), stride=(2, 2)) == ""
+    assert refused(1, 144, (56, 56)) == refused(4, 576, (14, 14)) == refused(21, 960, (7, 7)) == ""
+    assert "stay in cache" in refused(1, 576, (14, 14))
+    assert refused(5, 576, (14, 14)) == "5 tasks are shared unevenly among threads"
+    assert refused(32, 96, (56, 56), kernel=(17, 3)) == "the kernel has more than 16 rows"
+
+
+def test_a_convolution_says_why_its_block_is_three_steps() -> None:
+    case = Case(1, 8, 48, 8, (14, 14))
+    rows = cc.compile(function(case, case.arrays(whole(6))), case.shape).explain()
+    assert [row["step"] for row in rows] == ["conv_forward"] * 3
+    reason = "inverted_residual: the activations between the steps stay in cache"
+    assert [row["refused"].startswith(reason) for row in rows] == [False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,16 @@ CNNCORE_INLINE void add_row(const DepthwiseRow& row, const float* input, int64_t
   }
 }
 
+/// The hardware does not see in time that a pixel is followed by the one below it.
+template <int N, int kStep>
+CNNCORE_INLINE void fetch_next(const DepthwiseRow& row, int64_t x, int64_t channel) {
+  const float* next = row.next + x * row.pitch + channel;
+  for (int64_t r = 0; r < row.next_rows; ++r, next += row.in_size * row.pitch) {
+#pragma GCC unroll 16
+    for (int i = 0; i < N * kStep; ++i) __builtin_prefetch(next + i * row.pitch);
+  }
+}
+
 template <int N, int kTaps, int kStep, bool kEdge>
 CNNCORE_INLINE void forward_pixels(const DepthwiseRow& row, const DepthwiseOutput& out, const Epilogue& last,
                                    int64_t pixel, int64_t channel, int64_t left) {
@@ -104,6 +114,7 @@ CNNCORE_INLINE void forward_pixels(const DepthwiseRow& row, const DepthwiseOutpu
 #pragma GCC unroll 8
   for (int i = 0; i < N; ++i) sum[i] = last.bias;
   const int64_t x = row.in_start + pixel * row.in_step;
+  fetch_next<N, kStep>(row, x, channel);
   for (int64_t r = 0; r < row.rows; ++r) {
     add_row<N, kTaps, kStep, kEdge>(row, row.row[r] + x * row.pitch + channel, x, row.weight[r] + channel,
                                     left, sum);

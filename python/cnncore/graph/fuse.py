@@ -225,7 +225,7 @@ def _inverted_residual(fusion: _Fusion, node: Node) -> bool:
     Where the activations between them exceed the caches: the step keeps a few rows of them at a time.
     """
     from ..ops.conv import geometry
-    from ..ops.inverted_residual import LEAST_BYTES, bytes_between
+    from ..ops.inverted_residual import refuse
 
     filtered = fusion.producer(node.inputs[0], ("conv_forward",))
     if filtered is None or not _is_pointwise(node) or not _is_depthwise(filtered):
@@ -235,8 +235,10 @@ def _inverted_residual(fusion: _Fusion, node: Node) -> bool:
         expanded = None
     x = present((expanded or filtered).inputs[0])
     expansion = [None, None] if expanded is None else expanded.inputs[1:3]
-    hidden = present(filtered.inputs[1]).shape[0]
-    if bytes_between(x.shape, node.output.shape, hidden) < LEAST_BYTES:
+    inside, weight = present(filtered.inputs[0]), present(filtered.inputs[1])
+    reason = refuse(inside.shape, weight.shape, filtered.attrs, expanded is not None)
+    if reason:
+        filtered.attrs["unfused"] = (("inverted_residual", reason),)
         return False
     attrs = geometry(filtered.attrs)
     for prefix, part in (("expand_", expanded), ("depthwise_", filtered), ("", node)):
@@ -257,10 +259,9 @@ def _is_pointwise(node: Node) -> bool:
 
 
 def _is_depthwise(node: Node) -> bool:
-    """Whether a convolution filters each of several channels on its own, with a kernel of usual height."""
-    channels, inputs, height = present(node.inputs[1]).shape[:3]
-    alone = channels == node.attrs["groups"] > 1 and inputs == 1
-    return alone and height <= 16 and node.inputs[3] is None
+    """Whether a convolution filters each of several channels on its own."""
+    channels, inputs = present(node.inputs[1]).shape[:2]
+    return channels == node.attrs["groups"] > 1 and inputs == 1 and node.inputs[3] is None
 
 
 COMMON_RULES: dict[str, Rule] = {"elementwise": _elementwise, "batch_norm_statistics": _statistics}

@@ -60,14 +60,14 @@ class ConvForward(Op):
         x, weight = _two(node.inputs)
         attrs = {**node.attrs, "weight_shape": list(weight.shape)}
         attrs.pop("statistics_rows", None)
+        unfused = attrs.pop("unfused", ())
         choice = choose("forward", x.shape, weight.shape, node.attrs)
         attrs["algorithm"] = choice["algorithm"]
         packed = pack(builder, "forward", weight, x.shape, node.attrs, choice)
         inputs = [builder.slot(x), packed, *builder.slots(node.inputs[2:])]
         inplace = ((0, RESIDUAL),) if choice["residual_in_place"] else ()
-        builder.step(
-            "conv_forward", inputs, builder.slots(node.outputs), attrs, inplace, refused=choice["refused"]
-        )
+        refused = [*unfused, *choice["refused"]]
+        builder.step("conv_forward", inputs, builder.slots(node.outputs), attrs, inplace, refused)
 
 
 class ConvBackwardData(Op):

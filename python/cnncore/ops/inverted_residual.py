@@ -11,10 +11,7 @@ from .. import _core
 from ..graph.lower import Builder
 from ..graph.op import Op, Spec
 from ..graph.tensor import Node, Shape, Tensor, present
-from .conv import geometry, output_extents, pack
-
-LEAST_BYTES = 8 << 20
-"""Expanded activations below this size stay in the caches between three steps of their own."""
+from .conv import choose, geometry, output_extents, pack
 
 
 class InvertedResidual(Op):
@@ -48,10 +45,9 @@ class InvertedResidual(Op):
             *builder.slots([project_bias, residual]),
         ]
         attrs = {**node.attrs, "kernel": list(depthwise.shape[2:])}
-        reason = (
-            f"{bytes_between(x.shape, output.shape, hidden) / 2**20:.0f} MiB between them exceed the caches"
-        )
-        builder.step(self.name, inputs, [builder.slot(output)], attrs, refused=[("separate steps", reason)])
+        megabytes = 4 * hidden * x.shape[0] * (prod(x.shape[2:]) + prod(output.shape[2:])) / 2**20
+        refused = [("separate steps", f"pass {megabytes:.0f} MiB to each other")]
+        builder.step(self.name, inputs, [builder.slot(output)], attrs, refused=refused)
 
 
 POINTWISE: dict[str, Any] = {
@@ -69,10 +65,17 @@ def _packed(
 ) -> Any:
     """Return a weight in the order that the step reads it."""
     settings = {**geometry(attrs), "algorithm": algorithm}
-    choice = _core.conv_choose("forward", input_shape, weight.shape, settings, "exact")
+    choice = choose("forward", input_shape, weight.shape, settings)
     return pack(builder, "forward", weight, input_shape, settings, choice)
 
 
-def bytes_between(input_shape: Shape, output_shape: Shape, hidden: int) -> int:
-    """Return the bytes that three separate steps would pass to each other."""
-    return 4 * hidden * input_shape[0] * (prod(input_shape[2:]) + prod(output_shape[2:]))
+def refuse(input_shape: Shape, weight_shape: Shape, attrs: dict[str, Any], expands: bool) -> str:
+    """Return why the block around a depthwise convolution is better three steps; empty when one is better.
+
+    Args:
+        input_shape: that of the depthwise convolution.
+        weight_shape: (channels, 1, *kernel).
+        attrs: the depthwise convolution's geometry.
+        expands: whether a 1x1 convolution is before it.
+    """
+    return _core.inverted_residual_refuse(input_shape, weight_shape, geometry(attrs), expands)
