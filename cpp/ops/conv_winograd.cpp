@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Winograd convolution, forward and backward-data. A task takes a block of tiles through all three stages
-// while it stays in the second cache: pixels to points, a product at each point, points to pixels.
+// while it stays in the second cache: pixels to points, a product at each point, points to pixels. Where
+// tasks share a block of tiles because its output channels are cut, the first stage is done before for all of
+// them.
 #include "ops/conv_winograd.h"
 
 #include <algorithm>
@@ -22,6 +24,10 @@ constexpr std::int64_t kNearWeightFloats = 128 * 1024;
 constexpr std::int64_t kFarWeightFloats = 4 * 1024 * 1024;
 constexpr std::int64_t kMaxUnits = 4;
 constexpr std::int64_t kTasks = 16;
+constexpr std::int64_t kEvenBlocks = 4;
+// Tasks that would transform the same tiles; fewer gain more from values in their own second cache.
+constexpr std::int64_t kSharedTasks = 4;
+constexpr std::int64_t kPieceChannels = 32;  // of a task that only transforms the input
 constexpr std::int64_t kPackRows = 16;
 
 class WinogradPlan {
@@ -40,6 +46,7 @@ class WinogradPlan {
     panel_groups = std::clamp<std::int64_t>(kTasks / (tile_blocks * geometry.groups), 1, panels);
     panels_per_task = ceil_div(panels, panel_groups);
     panel_groups = ceil_div(panels, panels_per_task);
+    shared = panel_groups >= kSharedTasks;
   }
 
   std::int64_t width(std::int64_t panel) const {
@@ -57,8 +64,11 @@ class WinogradPlan {
     return panel_offset(panels - 1) + transforms.points * panel_point_step(panels - 1);
   }
   std::int64_t zero_floats() const { return round_up(6 * geometry.input.pitch, kWinogradBlock); }
+  /// Of a block of tiles.
+  std::int64_t value_floats() const { return transforms.points * point_step; }
+  std::int64_t shared_floats() const { return shared ? tile_blocks * geometry.groups * value_floats() : 0; }
   std::int64_t scratch_floats() const {
-    return zero_floats() + transforms.points * (point_step + (in_place ? 0 : product_step));
+    return zero_floats() + (shared ? 0 : value_floats()) + (in_place ? 0 : transforms.points * product_step);
   }
 
   WinogradGeometry geometry;
@@ -68,6 +78,7 @@ class WinogradPlan {
   std::int64_t block_tiles, tile_blocks;  // tiles of a task; tasks along the tiles
   std::int64_t point_step, product_step;  // floats from point to point
   std::int64_t panels_per_task, panel_groups;
+  bool shared;  // several tasks multiply the same transformed input
 
  private:
   void plan_tiles() {
@@ -81,6 +92,8 @@ class WinogradPlan {
     units = std::clamp<std::int64_t>(std::min(units, share), 1, kMaxUnits);
     tile_blocks = ceil_div(geometry.tiles, units * unit);
     block_tiles = ceil_div(geometry.tiles, tile_blocks);
+    // Whole register blocks, unless they would leave the tasks too unequal.
+    if (tile_blocks >= kEvenBlocks) block_tiles = round_up(block_tiles, unit / 2);
     tile_blocks = ceil_div(geometry.tiles, block_tiles);
   }
 };
@@ -135,13 +148,30 @@ class WinogradConv : public Step {
 
   void run(const StepArgs& args) const override {
     const auto& g = plan_.geometry;
-    const std::int64_t tasks = plan_.tile_blocks * g.groups * plan_.panel_groups;
-    const double work = static_cast<double>(g.tiles * g.groups * plan_.transforms.points) *
-                        static_cast<double>(g.in_channels * g.out_channels + 8) / kernels().width;
-    parallel_for(tasks, work,
-                 [&](std::int64_t task, int thread) { run_task(task, args, args.scratch_of(thread)); });
+    const std::int64_t blocks = plan_.tile_blocks * g.groups;
+    const double values = static_cast<double>(g.tiles * g.groups * plan_.transforms.points);
+    if (plan_.shared) {
+      const std::int64_t pieces = ceil_div(g.in_channels, kPieceChannels);
+      const double vectors = values * static_cast<double>(g.in_channels) / kernels().width;
+      parallel_for(blocks * pieces, 4.0 * vectors, [&](std::int64_t task, int thread) {
+        const std::int64_t channel = task % pieces * kPieceChannels;
+        gather(task / pieces, channel, std::min(kPieceChannels, g.in_channels - channel), args,
+               args.scratch_of(thread), shared_values(task / pieces, args));
+      });
+    }
+    const double work = values * static_cast<double>(g.in_channels * g.out_channels + 8) / kernels().width;
+    parallel_for(blocks * plan_.panel_groups, work, [&](std::int64_t task, int thread) {
+      // Blocks of tiles are the inner loop: one that takes weights from memory leaves them to the next.
+      const std::int64_t block = task % plan_.tile_blocks;
+      const std::int64_t panels = task / plan_.tile_blocks % plan_.panel_groups;
+      const std::int64_t group = task / plan_.tile_blocks / plan_.panel_groups;
+      run_task(block * g.groups + group, panels * plan_.panels_per_task, args, args.scratch_of(thread));
+    });
   }
 
+  std::size_t workspace_bytes() const override {
+    return static_cast<std::size_t>(plan_.shared_floats()) * sizeof(float);
+  }
   std::size_t scratch_bytes() const override {
     return static_cast<std::size_t>(plan_.scratch_floats()) * sizeof(float);
   }
@@ -149,50 +179,63 @@ class WinogradConv : public Step {
   double flops() const override { return flops_; }
 
  private:
-  void run_task(std::int64_t task, const StepArgs& args, float* scratch) const {
+  float* shared_values(std::int64_t block_and_group, const StepArgs& args) const {
+    return reinterpret_cast<float*>(args.workspace) + block_and_group * plan_.value_floats();
+  }
+
+  /// Channels of a block of tiles to the points.
+  void gather(std::int64_t block_and_group, std::int64_t channel, std::int64_t channels, const StepArgs& args,
+              float* zeros, float* values) const {
+    const auto& g = plan_.geometry;
+    std::memset(zeros, 0, static_cast<std::size_t>(plan_.zero_floats()) * sizeof(float));
+    WinogradGather call;
+    call.images = g.input;
+    call.pixels = args.input(0) + block_and_group % g.groups * g.in_channels + channel;
+    call.zeros = zeros;
+    call.channels = channels;
+    call.first_tile = block_and_group / g.groups * plan_.block_tiles;
+    call.tiles = std::min(plan_.block_tiles, g.tiles - call.first_tile);
+    call.point_step = plan_.point_step;
+    call.block_step = winograd_block_step(plan_.block_tiles);
+    call.values = values + channel / kWinogradBlock * call.block_step;
+    plan_.transforms.input(call);
+  }
+
+  void run_task(std::int64_t block_and_group, std::int64_t first_panel, const StepArgs& args,
+                float* scratch) const {
     const auto& g = plan_.geometry;
     const auto& kernel = kernels().winograd;
-    const std::int64_t first_panel = task % plan_.panel_groups * plan_.panels_per_task;
     const std::int64_t end_panel = std::min(first_panel + plan_.panels_per_task, plan_.panels);
-    const std::int64_t group = task / plan_.panel_groups % g.groups;
-    const std::int64_t block = task / plan_.panel_groups / g.groups;
+    const std::int64_t group = block_and_group % g.groups;
+    const std::int64_t block = block_and_group / g.groups;
 
-    float* zeros = scratch;
-    std::memset(zeros, 0, static_cast<std::size_t>(plan_.zero_floats()) * sizeof(float));
     float* values = scratch + plan_.zero_floats();
-    float* products = plan_.in_place ? values : values + plan_.transforms.points * plan_.point_step;
-
-    WinogradGather gather;
-    gather.images = g.input;
-    gather.pixels = args.input(0) + group * g.in_channels;
-    gather.zeros = zeros;
-    gather.channels = g.in_channels;
-    gather.first_tile = block * plan_.block_tiles;
-    gather.tiles = std::min(plan_.block_tiles, g.tiles - gather.first_tile);
-    gather.values = values;
-    gather.point_step = plan_.point_step;
-    gather.block_step = winograd_block_step(plan_.block_tiles);
-    plan_.transforms.input(gather);
+    float* products = plan_.in_place ? values : values + (plan_.shared ? 0 : plan_.value_floats());
+    if (plan_.shared) {
+      values = shared_values(block_and_group, args);
+    } else {
+      gather(block_and_group, 0, g.in_channels, args, scratch, values);
+    }
 
     WinogradProduct product;
     product.points = plan_.transforms.points;
-    product.tiles = gather.tiles;
+    product.tiles = std::min(plan_.block_tiles, g.tiles - block * plan_.block_tiles);
     product.depth = g.in_channels;
     product.left = values;
-    product.left_point_step = gather.point_step;
-    product.left_block_step = gather.block_step;
+    product.left_point_step = plan_.point_step;
+    product.left_block_step = winograd_block_step(plan_.block_tiles);
     product.result = products;
     product.result_point_step = plan_.product_step;
-    product.result_block_step = gather.block_step;
+    product.result_block_step = product.left_block_step;
     const float* packed = args.input(1) + group * plan_.group_floats();
 
     WinogradScatter scatter;
     scatter.images = g.output;
     scatter.values = products;
     scatter.point_step = plan_.product_step;
-    scatter.block_step = gather.block_step;
-    scatter.first_tile = gather.first_tile;
-    scatter.tiles = gather.tiles;
+    scatter.block_step = product.left_block_step;
+    scatter.first_tile = block * plan_.block_tiles;
+    scatter.tiles = product.tiles;
     scatter.activation = epilogue_.activation;
     scatter.alpha = epilogue_.alpha;
     scatter.statistics_step = g.output.pitch;
@@ -222,7 +265,6 @@ ConvAlgorithm algorithm() {
   ConvAlgorithm a{};
   a.name = winograd_name(kForm);
   a.exact = false;
-  a.residual_in_place = true;
   a.direction = kDirection;
   a.refuse = [](const ConvProblem& p, const std::string& accuracy) {
     return winograd_refuse(p, kDirection, kForm, accuracy);

@@ -17,11 +17,8 @@ namespace {
 constexpr std::int64_t kBlock = 128;
 constexpr std::int64_t kLeastBlock = 32;
 constexpr std::int64_t kLeastTasks = 8;
-// Transformed input and grad_output of a block of tiles stay in a second cache of 1 MiB.
-constexpr std::int64_t kBlockFloats = 128 * 1024;
-constexpr std::int64_t kLeastTiles = 28;  // the sums of a point pass once for each block
-constexpr std::int64_t kMostTiles = 28;   // sums of more lose accuracy
-constexpr std::int64_t kTasks = 16;
+constexpr std::int64_t kBlockTiles = 56;  // the sums of all points pass once for each block of tiles
+constexpr std::int64_t kTasks = 8;
 constexpr std::int64_t kLeastSplitTiles = 64;  // the transform back is a small part of a split of these
 constexpr std::int64_t kShortSumTiles = 128;
 constexpr std::int64_t kMostSplits = 64;
@@ -47,9 +44,8 @@ class WinogradWeightGradientStep : public Step {
       splits_ = std::max(splits_, accurate_splits());
       block /= 2;
     } while (blocks() * splits_ < kLeastTasks && block >= kLeastBlock);
-    block_tiles_ =
-        std::clamp(kBlockFloats / (transforms_.points * (rows_ + columns_)), kLeastTiles, kMostTiles);
-    block_tiles_ = std::min(block_tiles_, g.tiles);
+    const std::int64_t split_tiles = ceil_div(g.tiles, splits_);
+    block_tiles_ = ceil_div(split_tiles, ceil_div(split_tiles, kBlockTiles));
     left_step_ = winograd_point_step(rows_ / kWinogradBlock, block_tiles_);
     right_step_ = winograd_point_step(columns_ / kWinogradBlock, block_tiles_);
   }

@@ -11,15 +11,17 @@ namespace {
 constexpr std::int64_t kLeastChannels = 8;
 
 // The rule of when Winograd pays: cycles of one core with 16 lanes and one FMA a cycle. The transforms'
-// cycles are measured; they are what small channel counts cannot hide.
+// cycles are measured; they are what small channel counts cannot hide. A sum of few tiles has little error of
+// its own beside that of the transforms, which would be more than 2.5 times direct's.
 struct Costs {
-  double gather;   // a tile and block of 16 channels, to the points
-  double scatter;  // from the points
-  double weight;   // a filter, to or from the points
+  double gather;             // a tile and block of 16 channels, to the points
+  double scatter;            // from the points
+  double weight;             // a filter, to or from the points
+  std::int64_t least_tiles;  // of a gradient of the weight
 };
-constexpr Costs kF4 = {205.0, 125.0, 24.0};
-constexpr Costs kF2 = {80.0, 45.0, 12.0};
-constexpr Costs kF2x5 = {205.0, 90.0, 60.0};
+constexpr Costs kF4 = {205.0, 125.0, 24.0, 16};
+constexpr Costs kF2 = {80.0, 45.0, 12.0, 1};
+constexpr Costs kF2x5 = {205.0, 90.0, 60.0, 64};
 constexpr double kDirectWeight = 24.0 / 9.0;  // direct gradients: a tap's sums to their places
 constexpr double kStart = 3000.0;             // of a step with its stages and tasks
 // Weights beyond a second cache come from the third, and larger ones from memory, once for a problem of few
@@ -147,6 +149,10 @@ std::string winograd_refuse(const ConvProblem& p, ConvDirection direction, Winog
                             const std::string& accuracy) {
   std::string reason = unsupported(p, winograd_transforms(form).taps);
   if (!reason.empty() || accuracy.empty()) return reason;
+  const std::int64_t tiles = WinogradGeometry(p, direction, form).tiles;
+  if (direction == ConvDirection::backward_weight && tiles < costs_of(form).least_tiles) {
+    return "the gradient of few tiles has too much rounding error";
+  }
   const double cost = winograd_cost(p, direction, form);
   if (cost >= direct_cost(p, direction)) return "too few channels or tiles to pay off";
   if (form == WinogradForm::f4 && cost > winograd_cost(p, direction, WinogradForm::f2)) {

@@ -413,6 +413,8 @@ def test_choice() -> None:
     for direction in DIRECTIONS:
         assert five.choice(direction)["algorithm"] == "winograd_f2x5"
         assert five.choice(direction, accuracy="exact")["algorithm"] == "direct"
+    short = Layer(1, 256, 256, (12, 12)).choice("backward_weight")["refused"]
+    assert dict(short)["winograd_f4"] == "the gradient of few tiles has too much rounding error"
     few = Layer(1, 3, 16, (8, 8)).choice("forward")
     assert few["algorithm"] == "direct"
     assert dict(few["refused"])["winograd_f4"] == "too few channels or tiles to pay off"

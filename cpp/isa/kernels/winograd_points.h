@@ -12,6 +12,27 @@
 namespace cnncore {
 namespace CNNCORE_ISA {
 
+/// Half a vector's floats, and as doubles.
+constexpr int kHalf = kWidth / 2;
+typedef float HalfVec __attribute__((vector_size(kHalf * sizeof(float))));
+typedef double DoubleVec __attribute__((vector_size(kHalf * sizeof(double))));
+
+CNNCORE_INLINE Vec scale(double factor, Vec x) { return set1(static_cast<float>(factor)) * x; }
+CNNCORE_INLINE Vec scale_add(double factor, Vec x, Vec y) {
+  return fmadd(set1(static_cast<float>(factor)), x, y);
+}
+CNNCORE_INLINE DoubleVec scale(double factor, DoubleVec x) { return factor * x; }
+CNNCORE_INLINE DoubleVec scale_add(double factor, DoubleVec x, DoubleVec y) { return factor * x + y; }
+
+template <bool kDouble>
+struct Choice {
+  using Type = Vec;
+};
+template <>
+struct Choice<true> {
+  using Type = DoubleVec;
+};
+
 /// F(kOutputs, 7 - kOutputs) at the points 0, +-5/8, +-3/2 and infinity. The textbook's 0, +-1, +-2 have
 /// twice the error.
 template <int kOutputs>
@@ -107,23 +128,25 @@ struct SixPoints {
     o[1] = scale * even - (scale * point) * odd;
   }
 
-  template <class Load>
-  static CNNCORE_MEMBER void grad_weight(const Load& u, Vec* o) {
-    constexpr auto kScale = static_cast<float>(kScale0);
-    constexpr auto kOddA = static_cast<float>(kScaleA * kA);
-    constexpr auto kOddB = static_cast<float>(kScaleB * kB);
-    const Vec a = set1(static_cast<float>(kScaleA)) * (u(1) + u(2));
-    const Vec b = set1(static_cast<float>(kScaleB)) * (u(3) + u(4));
-    const Vec odd_a = set1(kOddA) * (u(1) - u(2));
-    const Vec odd_b = set1(kOddB) * (u(3) - u(4));
-    o[0] = fmadd(set1(kScale), u(0), a + b);
-    o[1] = odd_a + odd_b;
+  /// Five taps of few tiles are mostly the rounding of this sum, in which much cancels.
+  using GradientVec = typename Choice<kTaps == 5>::Type;
+
+  template <class V, class Load>
+  static CNNCORE_MEMBER void grad_weight(const Load& u, V* o) {
+    constexpr double kSquareA = kA * kA, kSquareB = kB * kB;
+    constexpr double kOddA = kScaleA * kA, kOddB = kScaleB * kB;
+    const V a = u(1) + u(2);
+    const V b = u(3) + u(4);
+    const V odd_a = u(1) - u(2);
+    const V odd_b = u(3) - u(4);
+    o[0] = scale_add(kScaleA, a, scale_add(kScaleB, b, scale(kScale0, u(0))));
+    o[1] = scale_add(kOddA, odd_a, scale(kOddB, odd_b));
     if constexpr (kTaps == 3) {
-      o[2] = fmadd(set1(kA2), a, fmadd(set1(kB2), b, u(5)));
+      o[2] = scale_add(kScaleA * kSquareA, a, scale_add(kScaleB * kSquareB, b, u(5)));
     } else {
-      o[2] = fmadd(set1(kA2), a, set1(kB2) * b);
-      o[3] = fmadd(set1(kA2), odd_a, set1(kB2) * odd_b);
-      o[4] = fmadd(set1(kA2 * kA2), a, fmadd(set1(kB2 * kB2), b, u(5)));
+      o[2] = scale_add(kScaleA * kSquareA, a, scale(kScaleB * kSquareB, b));
+      o[3] = scale_add(kOddA * kSquareA, odd_a, scale(kOddB * kSquareB, odd_b));
+      o[4] = scale_add(kScaleA * kSquareA * kSquareA, a, scale_add(kScaleB * kSquareB * kSquareB, b, u(5)));
     }
   }
 };
@@ -181,12 +204,13 @@ struct F2 {
     o[3] = g(2);
   }
 
-  template <class Load>
-  static CNNCORE_MEMBER void grad_weight(const Load& u, Vec* o) {
-    const Vec half = set1(0.5f);
-    const Vec even = half * (u(1) + u(2));
+  using GradientVec = Vec;
+
+  template <class V, class Load>
+  static CNNCORE_MEMBER void grad_weight(const Load& u, V* o) {
+    const V even = scale(0.5, u(1) + u(2));
     o[0] = u(0) + even;
-    o[1] = half * (u(1) - u(2));
+    o[1] = scale(0.5, u(1) - u(2));
     o[2] = even + u(3);
   }
 };

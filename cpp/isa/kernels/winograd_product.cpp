@@ -22,8 +22,8 @@ constexpr int64_t kChain = 7;  // tiles of the outer product
 // Tiles of a register block of each width in vectors, for one chain and for two; rows of one of the outer
 // product.
 #if defined(__AVX512F__)
-constexpr int kVectors = 4;
-constexpr int kTiles[3][kVectors + 1] = {{}, {0, 14, 14, 9, 7}, {0, 14, 7, 4, 3}};
+constexpr int kVectors = 2;
+constexpr int kTiles[3][kVectors + 1] = {{}, {0, 14, 14}, {0, 14, 7}};
 constexpr int kTileUnit = 14;
 constexpr int kOuterVectors = 2;
 constexpr int kOuterRows[kOuterVectors + 1] = {0, 16, 8};
@@ -131,10 +131,10 @@ void multiply_width(const WinogradProduct& args) {
 
 void multiply(const WinogradProduct& args) { multiply_width<1>(args); }
 
-/// sum = left^T right over `tiles` tiles.
+/// sum = left^T right over `tiles` tiles, of which `right` begins at an offset.
 template <int MR, int NV>
 CNNCORE_MEMBER void outer_chain(int64_t tiles, const float* left, const float* const (&right)[NV],
-                                Vec (&sum)[MR][NV]) {
+                                int64_t offset, Vec (&sum)[MR][NV]) {
 #pragma GCC unroll 16
   for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 4
@@ -143,7 +143,7 @@ CNNCORE_MEMBER void outer_chain(int64_t tiles, const float* left, const float* c
   for (int64_t at = 0; at < tiles * kBlock; at += kBlock) {
     Vec b[NV];
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) b[j] = load(right[j] + at);
+    for (int j = 0; j < NV; ++j) b[j] = load(right[j] + offset + at);
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
       const Vec a = set1(left[at + i]);
@@ -153,9 +153,27 @@ CNNCORE_MEMBER void outer_chain(int64_t tiles, const float* left, const float* c
   }
 }
 
+template <int MR, int NV>
+CNNCORE_MEMBER void store_sum(const Vec (&sum)[MR][NV], float* to, int64_t row_step) {
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) store(to + i * row_step + j * kWidth, sum[i][j]);
+  }
+}
+template <int MR, int NV>
+CNNCORE_MEMBER void add_sum(const float* from, int64_t row_step, Vec (&sum)[MR][NV]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) sum[i][j] = sum[i][j] + load(from + i * row_step + j * kWidth);
+  }
+}
+
 /// Chains are added to each other before they are to the sum of earlier calls.
 template <int MR, int NV>
 void outer_block(const WinogradOuter& args, const float* left, const float* right, float* sum_at) {
+  constexpr int64_t kRow = NV * kWidth;
   const float* b_at[NV];
 #pragma GCC unroll 4
   for (int j = 0; j < NV; ++j) {
@@ -163,27 +181,21 @@ void outer_block(const WinogradOuter& args, const float* left, const float* righ
   }
   const int64_t chains = (args.tiles + kChain - 1) / kChain;
   const int64_t length = (args.tiles + chains - 1) / chains;
-  float total[MR * NV * kWidth];
+  float total[MR * kRow];
+  Vec sum[MR][NV];
   for (int64_t tile = 0; tile < args.tiles; tile += length) {
-    Vec sum[MR][NV];
-    const float* from[NV];
-#pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) from[j] = b_at[j] + tile * kBlock;
-    outer_chain<MR, NV>(min_of(length, args.tiles - tile), left + tile * kBlock, from, sum);
-    const bool first = tile == 0;
-    const bool last = tile + length >= args.tiles;
-#pragma GCC unroll 16
-    for (int i = 0; i < MR; ++i) {
-#pragma GCC unroll 4
-      for (int j = 0; j < NV; ++j) {
-        float* kept = total + (i * NV + j) * kWidth;
-        float* out = sum_at + i * args.sum_row_step + j * kWidth;
-        if (!first) sum[i][j] = sum[i][j] + load(kept);
-        if (last && args.accumulate) sum[i][j] = sum[i][j] + load(out);
-        store(last ? out : kept, sum[i][j]);
-      }
+    outer_chain<MR, NV>(min_of(length, args.tiles - tile), left + tile * kBlock, b_at, tile * kBlock, sum);
+    if (tile + length >= args.tiles) {
+      if (tile > 0) add_sum<MR, NV>(total, kRow, sum);
+    } else if (tile == 0) {
+      store_sum<MR, NV>(sum, total, kRow);
+    } else {
+      add_sum<MR, NV>(total, kRow, sum);
+      store_sum<MR, NV>(sum, total, kRow);
     }
   }
+  if (args.accumulate) add_sum<MR, NV>(sum_at, args.sum_row_step, sum);
+  store_sum<MR, NV>(sum, sum_at, args.sum_row_step);
 }
 
 template <int NV>

@@ -10,9 +10,17 @@ namespace cnncore {
 namespace CNNCORE_ISA {
 namespace {
 
-constexpr int kHalf = kWidth / 2;
-typedef float HalfVec __attribute__((vector_size(kHalf * sizeof(float))));
-typedef double DoubleVec __attribute__((vector_size(kHalf * sizeof(double))));
+CNNCORE_INLINE void read(const float* from, Vec& value) { value = load(from); }
+CNNCORE_INLINE void read(const float* from, DoubleVec& value) {
+  HalfVec floats;
+  __builtin_memcpy(&floats, from, sizeof floats);
+  value = __builtin_convertvector(floats, DoubleVec);
+}
+CNNCORE_INLINE void write(float* to, Vec value) { store(to, value); }
+CNNCORE_INLINE void write(float* to, DoubleVec value) {
+  const HalfVec floats = __builtin_convertvector(value, HalfVec);
+  __builtin_memcpy(to, &floats, sizeof floats);
+}
 
 /// taps[t][lane] = weight[lane * step + t] for `lanes` lanes, zero in the others.
 template <int kTaps>
@@ -31,19 +39,28 @@ CNNCORE_INLINE void load_taps(const float* weight, int64_t step, int64_t lanes, 
 /// taps[t] of kWidth columns of one row.
 template <class F>
 CNNCORE_INLINE void gradient_taps(const float* values, int64_t point_step, float* taps) {
+  using V = typename F::GradientVec;
+  constexpr int kLanes = sizeof(V) / sizeof(V{}[0]);
   constexpr int kPoints = F::kPoints;
   constexpr int kSide = F::kTaps;
-  Vec vertical[kPoints][kSide];
+  for (int lane = 0; lane < kWidth; lane += kLanes) {
+    V vertical[kPoints][kSide];
 #pragma GCC unroll 6
-  for (int c = 0; c < kPoints; ++c) {
-    const auto read = [&](int r) CNNCORE_FLATTEN { return load(values + (r * kPoints + c) * point_step); };
-    F::grad_weight(read, vertical[c]);
-  }
+    for (int c = 0; c < kPoints; ++c) {
+      const auto point = [&](int r) CNNCORE_FLATTEN {
+        V value;
+        read(values + (r * kPoints + c) * point_step + lane, value);
+        return value;
+      };
+      F::grad_weight(point, vertical[c]);
+    }
 #pragma GCC unroll 5
-  for (int i = 0; i < kSide; ++i) {
-    Vec o[kSide];
-    F::grad_weight([&](int c) CNNCORE_FLATTEN { return vertical[c][i]; }, o);
-    for (int j = 0; j < kSide; ++j) store(taps + (kSide * i + j) * kWidth, o[j]);
+    for (int i = 0; i < kSide; ++i) {
+      V o[kSide];
+      F::grad_weight([&](int c) CNNCORE_FLATTEN { return vertical[c][i]; }, o);
+#pragma GCC unroll 5
+      for (int j = 0; j < kSide; ++j) write(taps + (kSide * i + j) * kWidth + lane, o[j]);
+    }
   }
 }
 
@@ -61,9 +78,9 @@ void transform_weight(const WinogradWeight& args) {
                        args.columns - column, taps);
       for (int half = 0; half < kWidth; half += kHalf) {
         const auto tap = [&](int t) CNNCORE_FLATTEN {
-          HalfVec value;
-          __builtin_memcpy(&value, taps + (args.rotate ? kTaps - 1 - t : t) * kWidth + half, sizeof value);
-          return __builtin_convertvector(value, DoubleVec);
+          DoubleVec value;
+          read(taps + (args.rotate ? kTaps - 1 - t : t) * kWidth + half, value);
+          return value;
         };
         DoubleVec vertical[kSide][kPoints];
 #pragma GCC unroll 5
@@ -77,10 +94,7 @@ void transform_weight(const WinogradWeight& args) {
           DoubleVec o[kPoints];
           F::template weight<DoubleVec>([&](int c) CNNCORE_FLATTEN { return vertical[c][i]; }, o);
 #pragma GCC unroll 6
-          for (int j = 0; j < kPoints; ++j) {
-            const HalfVec value = __builtin_convertvector(o[j], HalfVec);
-            __builtin_memcpy(to + (i * kPoints + j) * args.point_step, &value, sizeof value);
-          }
+          for (int j = 0; j < kPoints; ++j) write(to + (i * kPoints + j) * args.point_step, o[j]);
         }
       }
     }
