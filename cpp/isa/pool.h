@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "isa/norm.h"
+
 namespace cnncore {
 
 /// The window of one output coordinate along one axis, clipped to the input.
@@ -26,6 +28,8 @@ struct PoolRow {
   std::int64_t width;
   std::int64_t channels;
   std::int64_t pixel;
+  Activation activation;  // of the largest values
+  float alpha;            // slope of leaky_relu
 };
 
 /// An output coordinate whose window covers some input coordinate.
@@ -58,15 +62,16 @@ struct PoolKernels {
   void (*max_index_u8)(const PoolRow& row, float* output, std::uint8_t* index);
   void (*max_index_i32)(const PoolRow& row, float* output, std::int32_t* index);
   void (*average)(const PoolRow& row, float* output);
+  /// The gate is that of the activation which `max_...` applied.
   void (*max_gather_u8)(const PoolGather& row, const float* grad_output, const std::uint8_t* index,
-                        float* grad_input);
+                        const ActivationGate& gate, float* grad_input);
   void (*max_gather_i32)(const PoolGather& row, const float* grad_output, const std::int32_t* index,
-                         float* grad_input);
+                         const ActivationGate& gate, float* grad_input);
   void (*average_gather)(const PoolGather& row, const float* grad_output, float* grad_input);
   /// The other way round, for windows that do not overlap: one row of windows of one plane writes the input
   /// pixels it covers. `row.input` is not used; grad_input is where it would point to.
   void (*max_scatter_u8)(const PoolRow& row, const float* grad_output, const std::uint8_t* index,
-                         float* grad_input);
+                         const ActivationGate& gate, float* grad_input);
 };
 
 }  // namespace cnncore

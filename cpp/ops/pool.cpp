@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
+#include "ops/channel_blocks.h"
 #include "ops/pool_geometry.h"
 #include "ops/registry.h"
 
@@ -15,7 +16,8 @@ class PoolForward final : public Step {
  public:
   enum class Kind { average, max, max_index_u8, max_index_i32 };
 
-  PoolForward(PoolGeometry geometry, Kind kind) : geometry_(std::move(geometry)), kind_(kind) {
+  PoolForward(PoolGeometry geometry, Kind kind, const ActivationGate& activation = {})
+      : geometry_(std::move(geometry)), kind_(kind), activation_(activation) {
     const auto& [depth, height, width] = geometry_.axes;
     const auto taps = static_cast<double>(geometry_.axes[0].windows[0].taps * height.windows[0].taps *
                                           width.windows[0].taps);
@@ -55,6 +57,8 @@ class PoolForward final : public Step {
     row.width = width.output;
     row.channels = at.channels;
     row.pixel = pixel;
+    row.activation = activation_.activation;
+    row.alpha = activation_.alpha;
 
     const std::int64_t offset = at.index * width.output * pixel + at.channel;
     float* output = args.output(0) + offset;
@@ -77,6 +81,7 @@ class PoolForward final : public Step {
 
   PoolGeometry geometry_;
   Kind kind_;
+  ActivationGate activation_;
   PoolTasks tasks_;
 };
 
@@ -89,7 +94,7 @@ std::unique_ptr<Step> make_max(const StepSpec& spec, PoolGeometry geometry) {
     kind = spec.output(1).dtype == DType::u8 ? PoolForward::Kind::max_index_u8
                                              : PoolForward::Kind::max_index_i32;
   }
-  return std::make_unique<PoolForward>(std::move(geometry), kind);
+  return std::make_unique<PoolForward>(std::move(geometry), kind, activation_from_attrs(spec.attrs));
 }
 
 std::unique_ptr<Step> make_average(const StepSpec& spec, PoolGeometry geometry) {

@@ -5,16 +5,24 @@
 
 #include "core/error.h"
 #include "isa/kernel_table.h"
+#include "ops/channel_blocks.h"
 #include "ops/pool_geometry.h"
 
 namespace cnncore {
 namespace {
 
+/// The gate of one run: the pooling's output, from `offset` on, is input 2 where it applied an activation.
+ActivationGate opened(ActivationGate gate, const StepArgs& args, std::int64_t offset) {
+  if (gate.activation != Activation::none) gate.output = args.input(2) + offset;
+  return gate;
+}
+
 class PoolGatherStep final : public Step {
  public:
   enum class Kind { average, max_u8, max_i32 };
 
-  PoolGatherStep(PoolGeometry geometry, Kind kind) : geometry_(std::move(geometry)), kind_(kind) {
+  PoolGatherStep(PoolGeometry geometry, Kind kind, const ActivationGate& gate = {})
+      : geometry_(std::move(geometry)), kind_(kind), gate_(gate) {
     for (std::size_t i = 0; i < 3; ++i) geometry_.axes[i].invert(begin_[i], sources_[i]);
     const auto& [depth, height, width] = geometry_.axes;
     const auto covers = static_cast<double>(sources_[0].size() * sources_[1].size()) /
@@ -61,16 +69,19 @@ class PoolGatherStep final : public Step {
         pool.average_gather(row, args.input(0), grad_input);
         break;
       case Kind::max_u8:
-        pool.max_gather_u8(row, args.input(0), args.input<std::uint8_t>(1), grad_input);
+        pool.max_gather_u8(row, args.input(0), args.input<std::uint8_t>(1), opened(gate_, args, 0),
+                           grad_input);
         break;
       case Kind::max_i32:
-        pool.max_gather_i32(row, args.input(0), args.input<std::int32_t>(1), grad_input);
+        pool.max_gather_i32(row, args.input(0), args.input<std::int32_t>(1), opened(gate_, args, 0),
+                            grad_input);
         break;
     }
   }
 
   PoolGeometry geometry_;
   Kind kind_;
+  ActivationGate gate_;
   std::array<std::vector<std::int32_t>, 3> begin_;
   std::array<std::vector<PoolSource>, 3> sources_;
   PoolTasks tasks_;
@@ -92,7 +103,8 @@ std::int64_t covered(const PoolAxis& axis) { return axis.windows.back().start + 
 /// max_pool_backward for windows of one plane that tile it. A task owns the input rows of its windows.
 class PoolScatterStep final : public Step {
  public:
-  explicit PoolScatterStep(PoolGeometry geometry) : geometry_(std::move(geometry)) {
+  PoolScatterStep(PoolGeometry geometry, const ActivationGate& gate)
+      : geometry_(std::move(geometry)), gate_(gate) {
     const auto& [depth, height, width] = geometry_.axes;
     const double row_work =
         pool_vectors(geometry_.channels) * static_cast<double>(width.input * (height.windows[0].taps + 1));
@@ -132,7 +144,7 @@ class PoolScatterStep final : public Step {
     float* grad_input = args.output(0) + (at.image * height.input + window.start) * line_size + at.channel;
     const std::int64_t offset = at.index * width.output * pixel + at.channel;
     kernels().pool.max_scatter_u8(row, args.input(0) + offset, args.input<std::uint8_t>(1) + offset,
-                                  grad_input);
+                                  opened(gate_, args, offset), grad_input);
     for (std::int64_t j = 0; j < window.taps; ++j) {
       clear(grad_input + j * line_size, covered(width), width.input, row.channels);
     }
@@ -147,6 +159,7 @@ class PoolScatterStep final : public Step {
   }
 
   PoolGeometry geometry_;
+  ActivationGate gate_;
   PoolTasks tasks_;
 };
 
@@ -156,11 +169,19 @@ std::unique_ptr<Step> make_max_pool_backward(const StepSpec& spec, PoolGeometry 
   require_float(spec.input(0), "grad_output");
   require_float(spec.output(0), "grad_input");
   require_pool_index(spec.input(1), spec.input(0), geometry.largest_number);
-  if (spec.input(1).dtype != DType::u8) {
-    return std::make_unique<PoolGatherStep>(std::move(geometry), PoolGatherStep::Kind::max_i32);
+  const ActivationGate gate = activation_from_attrs(spec.attrs);
+  if (gate.activation != Activation::none) {
+    require_float(spec.input(2), "output");
+    require(spec.input(2).same_layout(spec.input(0)), "output: expected ", spec.input(0).shape_text(),
+            ", got ", spec.input(2).shape_text());
   }
-  if (PoolScatterStep::accepts(geometry)) return std::make_unique<PoolScatterStep>(std::move(geometry));
-  return std::make_unique<PoolGatherStep>(std::move(geometry), PoolGatherStep::Kind::max_u8);
+  if (spec.input(1).dtype != DType::u8) {
+    return std::make_unique<PoolGatherStep>(std::move(geometry), PoolGatherStep::Kind::max_i32, gate);
+  }
+  if (PoolScatterStep::accepts(geometry)) {
+    return std::make_unique<PoolScatterStep>(std::move(geometry), gate);
+  }
+  return std::make_unique<PoolGatherStep>(std::move(geometry), PoolGatherStep::Kind::max_u8, gate);
 }
 
 std::unique_ptr<Step> make_average_pool_backward(const StepSpec& spec, PoolGeometry geometry) {

@@ -52,7 +52,7 @@ def unfused(monkeypatch):
 
     def leave_out():
         monkeypatch.setattr(compiler, "fuse", lambda graph, inference: None)
-        monkeypatch.setattr(cc.transforms, "fuse", lambda graph, inference: None)
+        monkeypatch.setattr("cnncore.transforms.fuse", lambda graph, inference: None)
         monkeypatch.setattr("cnncore.predictor.fuse", lambda graph, inference: None)
 
     return leave_out
@@ -144,16 +144,21 @@ def test_gradients_that_meet_are_added_by_the_convolution():
     assert "elementwise" not in found
 
 
+@pytest.mark.parametrize("window", [(2, 2, 0), (3, 2, 1), (17, 1, 0)])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_activations_move_behind_max_pooling_in_training(activation, unfused):
-    model = randomise(nn.Sequential(nn.Conv2d(3, 8, 3), activation, nn.MaxPool2d(2), nn.BatchNorm2d(8)))
-    x, weights = image(2, 3, 10, 10), image(2, 8, 4, 4)
+def test_max_pooling_takes_over_activations_in_training(activation, window, unfused):
+    pool = nn.MaxPool2d(*window)
+    model = randomise(nn.Sequential(nn.Conv2d(3, 6, 3), activation, pool, nn.BatchNorm2d(6)))
+    x = image(2, 3, 21, 22)
+    weights = image(*model(x).shape)
 
     def loss(x):
         return (model(x) * weights).sum()
 
     params = list(model.parameters())
-    assert "activation_backward" not in training_steps(loss, params, x)
+    steps = training_steps(loss, params, x)
+    assert "activation_backward" not in steps
+    assert "max_pool_backward" in steps
     _, grads = cc.value_and_grad(loss, params)(x)
     unfused()
     _, plain = cc.value_and_grad(loss, params)(x)

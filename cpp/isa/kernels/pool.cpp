@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "isa/pool.h"
 
+#include "isa/kernels/activate.h"
+#include "isa/kernels/activation_gate.h"
 #include "isa/kernels/channel_runs.h"
 #include "isa/kernels/small_ints.h"
 #include "isa/vec.h"
@@ -22,39 +24,36 @@ CNNCORE_INLINE void store_some_ints(T* p, IVec v, int64_t lanes) {
   }
 }
 
-/// The running maximum of V vectors of channels with the number of the tap that holds it.
+/// The running maximum of V vectors of channels with the number of the tap that
+/// holds it.
 template <class Index, int V>
 struct Top {
   Vec value[V];
   Vec number[V];
 
-  explicit CNNCORE_MEMBER Top(int32_t first) {
-    for (int v = 0; v < V; ++v) {
-      value[v] = set1(-__builtin_inff());
-      number[v] = as_float(iset1(first));
-    }
+  static CNNCORE_MEMBER Vec none() { return set1(-__builtin_inff()); }
+  CNNCORE_MEMBER void begin(int v, Vec first, IVec tap) {
+    value[v] = first;
+    number[v] = as_float(tap);
   }
-  CNNCORE_MEMBER void add(int v, Vec candidate, int32_t tap) {
+  CNNCORE_MEMBER void add(int v, Vec candidate, IVec tap) {
     const Mask better = either(greater(candidate, value[v]), is_nan(candidate));
     value[v] = select(better, candidate, value[v]);
-    number[v] = select(better, as_float(iset1(tap)), number[v]);
+    number[v] = select(better, as_float(tap), number[v]);
   }
   CNNCORE_MEMBER void end_line() {}
 };
 
-/// Without numbers. max() forgets a NaN when the next value comes, so NaN is noted apart.
+/// Without numbers. max() forgets a NaN when the next value comes, so NaN is
+/// noted apart.
 template <int V>
 struct Top<void, V> {
   Vec value[V];
   Vec nan[V];
 
-  explicit CNNCORE_MEMBER Top(int32_t) {
-    for (int v = 0; v < V; ++v) {
-      value[v] = set1(-__builtin_inff());
-      nan[v] = zero();
-    }
-  }
-  CNNCORE_MEMBER void add(int v, Vec candidate, int32_t) {
+  static CNNCORE_MEMBER Vec none() { return set1(-__builtin_inff()); }
+  CNNCORE_MEMBER void begin(int v, Vec first, IVec) { value[v] = nan[v] = first; }
+  CNNCORE_MEMBER void add(int v, Vec candidate, IVec) {
     value[v] = max(value[v], candidate);
     nan[v] = select(is_nan(candidate), candidate, nan[v]);
   }
@@ -63,14 +62,19 @@ struct Top<void, V> {
 
 struct MaxOutput {
   float* output;
+  Activation activation;
+  float alpha;
+
+  /// The next row.
+  CNNCORE_MEMBER void prefetch(int64_t count) const { prefetch_write(output + count, count); }
 
   template <int V>
   using Accumulator = Top<void, V>;
   template <int V, bool kFull>
-  CNNCORE_MEMBER void put(const Top<void, V>& top, int64_t at, int64_t lanes, float) const {
+  CNNCORE_MEMBER void put(const Top<void, V>& top, int64_t at, int64_t lanes, int32_t, float) const {
     for (int v = 0; v < V; ++v) {
       const Vec value = select(is_nan(top.nan[v]), top.nan[v], top.value[v]);
-      store_some<kFull>(output + at + v * kWidth, value, lanes);
+      store_some<kFull>(output + at + v * kWidth, activate(value, activation, set1(alpha)), lanes);
     }
   }
 };
@@ -79,28 +83,38 @@ template <class Index>
 struct MaxIndexOutput {
   float* output;
   Index* index;
+  Activation activation;
+  float alpha;
+
+  CNNCORE_MEMBER void prefetch(int64_t count) const {
+    prefetch_write(output + count, count);
+    prefetch_write(index + count, count);
+  }
 
   template <int V>
   using Accumulator = Top<Index, V>;
   template <int V, bool kFull>
-  CNNCORE_MEMBER void put(const Top<Index, V>& top, int64_t at, int64_t lanes, float) const {
+  CNNCORE_MEMBER void put(const Top<Index, V>& top, int64_t at, int64_t lanes, int32_t first, float) const {
     for (int v = 0; v < V; ++v) {
-      store_some<kFull>(output + at + v * kWidth, top.value[v], lanes);
-      store_some_ints<kFull>(index + at + v * kWidth, as_int(top.number[v]), lanes);
+      store_some<kFull>(output + at + v * kWidth, activate(top.value[v], activation, set1(alpha)), lanes);
+      store_some_ints<kFull>(index + at + v * kWidth, iadd(as_int(top.number[v]), iset1(first)), lanes);
     }
   }
 };
 
-/// Lines are summed one by one before they are added up, so the error grows with height plus width.
+/// Lines are summed one by one before they are added up, so the error grows
+/// with height plus width.
 template <int V>
 struct Sum {
   Vec total[V];
   Vec line[V];
 
-  explicit CNNCORE_MEMBER Sum(int32_t) {
-    for (int v = 0; v < V; ++v) total[v] = line[v] = zero();
+  static CNNCORE_MEMBER Vec none() { return zero(); }
+  CNNCORE_MEMBER void begin(int v, Vec first, IVec) {
+    total[v] = zero();
+    line[v] = first;
   }
-  CNNCORE_MEMBER void add(int v, Vec value, int32_t) { line[v] = line[v] + value; }
+  CNNCORE_MEMBER void add(int v, Vec value, IVec) { line[v] = line[v] + value; }
   CNNCORE_MEMBER void end_line() {
     for (int v = 0; v < V; ++v) {
       total[v] = total[v] + line[v];
@@ -112,17 +126,21 @@ struct Sum {
 struct AverageOutput {
   float* output;
 
+  CNNCORE_MEMBER void prefetch(int64_t count) const { prefetch_write(output + count, count); }
+
   template <int V>
   using Accumulator = Sum<V>;
   template <int V, bool kFull>
-  CNNCORE_MEMBER void put(const Sum<V>& sum, int64_t at, int64_t lanes, float divisor) const {
+  CNNCORE_MEMBER void put(const Sum<V>& sum, int64_t at, int64_t lanes, int32_t, float divisor) const {
     for (int v = 0; v < V; ++v) {
       store_some<kFull>(output + at + v * kWidth, sum.total[v] / set1(divisor), lanes);
     }
   }
 };
 
-/// Windows of one plane with kSize rows get a loop of their own where they also have kSize columns.
+/// Windows of one plane with kSize rows get a loop of their own where they also
+/// have kSize columns. Taps are numbered from the window's first while the
+/// largest is sought: numbers then stay in registers.
 template <int kSize, class Output>
 struct WindowRow {
   const PoolRow& row;
@@ -131,28 +149,40 @@ struct WindowRow {
   template <int V, bool kFull>
   CNNCORE_MEMBER void run(int64_t c, int64_t lanes, int64_t begin, int64_t end) const {
     const int64_t pixel = row.pixel, row_step = row.row_step, column_step = row.column_step;
+    const float* const input = row.input + c;
+    const PoolWindow* const columns = row.columns;
+    const int32_t first_number = row.first_number;
+    const float divisor = row.divisor;
+    IVec number[kSize + 1][kSize + 1];
+    for (int j = 0; j < kSize; ++j) {
+      for (int k = 0; k < kSize; ++k) number[j][k] = iset1(j * row.row_number + k);
+    }
     for (int64_t x = begin; x < end; ++x) {
-      const PoolWindow window = row.columns[x];
+      const PoolWindow window = columns[x];
       if (kSize == 0 || window.taps != kSize) {
         any_window<V, kFull>(c, lanes, x);
         continue;
       }
-      const float* input = row.input + window.start * pixel + c;
-      const int32_t first = row.first_number + window.number;
-      typename Output::template Accumulator<V> sum(first);
+      const float* start = input + window.start * pixel;
+      typename Output::template Accumulator<V> sum;
 #pragma GCC unroll 3
       for (int j = 0; j < kSize; ++j) {
 #pragma GCC unroll 3
         for (int k = 0; k < kSize; ++k) {
-          const float* p = input + j * row_step + k * column_step;
+          const float* p = start + j * row_step + k * column_step;
           for (int v = 0; v < V; ++v) {
-            sum.add(v, load_some<kFull>(p + v * kWidth, lanes), first + j * row.row_number + k);
+            const Vec value = load_some<kFull>(p + v * kWidth, lanes);
+            if (j + k == 0) {
+              sum.begin(v, value, number[0][0]);
+            } else {
+              sum.add(v, value, number[j][k]);
+            }
           }
         }
         sum.end_line();
       }
-      output.template put<V, kFull>(sum, x * pixel + c, lanes,
-                                    row.divisor * static_cast<float>(window.divisor));
+      output.template put<V, kFull>(sum, x * pixel + c, lanes, first_number + window.number,
+                                    divisor * static_cast<float>(window.divisor));
     }
   }
 
@@ -161,26 +191,27 @@ struct WindowRow {
   __attribute__((noinline)) void any_window(int64_t c, int64_t lanes, int64_t x) const {
     const PoolWindow window = row.columns[x];
     const float* input = row.input + window.start * row.pixel + c;
-    const int32_t first = row.first_number + window.number;
-    typename Output::template Accumulator<V> sum(first);
+    typename Output::template Accumulator<V> sum;
+    for (int v = 0; v < V; ++v) sum.begin(v, Output::template Accumulator<V>::none(), iset1(0));
     for (int64_t i = 0; i < row.planes; ++i) {
       for (int64_t j = 0; j < row.rows; ++j) {
         const float* p = input + i * row.plane_step + j * row.row_step;
         int32_t number =
-            first + static_cast<int32_t>(i) * row.plane_number + static_cast<int32_t>(j) * row.row_number;
+            static_cast<int32_t>(i) * row.plane_number + static_cast<int32_t>(j) * row.row_number;
         for (int32_t k = 0; k < window.taps; ++k, p += row.column_step, ++number) {
-          for (int v = 0; v < V; ++v) sum.add(v, load_some<kFull>(p + v * kWidth, lanes), number);
+          for (int v = 0; v < V; ++v) sum.add(v, load_some<kFull>(p + v * kWidth, lanes), iset1(number));
         }
         sum.end_line();
       }
     }
-    output.template put<V, kFull>(sum, x * row.pixel + c, lanes,
+    output.template put<V, kFull>(sum, x * row.pixel + c, lanes, row.first_number + window.number,
                                   row.divisor * static_cast<float>(window.divisor));
   }
 };
 
 template <class Output>
 CNNCORE_INLINE void window_row(const PoolRow& row, const Output& output) {
+  output.prefetch(row.width * row.pixel);
   if (row.planes == 1 && row.rows == 2) {
     for_row(WindowRow<2, Output>{row, output}, row.channels, row.width);
   } else if (row.planes == 1 && row.rows == 3) {
@@ -190,16 +221,19 @@ CNNCORE_INLINE void window_row(const PoolRow& row, const Output& output) {
   }
 }
 
-void max_values(const PoolRow& row, float* output) { window_row(row, MaxOutput{output}); }
+void max_values(const PoolRow& row, float* output) {
+  window_row(row, MaxOutput{output, row.activation, row.alpha});
+}
 void max_index_u8(const PoolRow& row, float* output, uint8_t* index) {
-  window_row(row, MaxIndexOutput<uint8_t>{output, index});
+  window_row(row, MaxIndexOutput<uint8_t>{output, index, row.activation, row.alpha});
 }
 void max_index_i32(const PoolRow& row, float* output, int32_t* index) {
-  window_row(row, MaxIndexOutput<int32_t>{output, index});
+  window_row(row, MaxIndexOutput<int32_t>{output, index, row.activation, row.alpha});
 }
 void average(const PoolRow& row, float* output) { window_row(row, AverageOutput{output}); }
 
-/// Each input pixel is the sum over the windows that cover it of what `term` takes from each.
+/// Each input pixel is the sum over the windows that cover it of what `term`
+/// takes from each.
 template <class Term>
 struct GatherRow {
   const PoolGather& row;
@@ -240,16 +274,34 @@ CNNCORE_INLINE void gather_row(const PoolGather& row, const Term& term, float* g
   for_row(GatherRow<Term>{row, term, grad_input}, row.channels, row.width);
 }
 
+/// What passes from a vector of grad_output.
+template <bool kFull>
+CNNCORE_INLINE Vec passing(const ActivationGate& gate, const float* grad_output, int64_t at, int64_t lanes) {
+  const Vec grad = load_some<kFull>(grad_output + at, lanes);
+  if (gate.activation == Activation::none) return grad;
+  const Vec output = load_some<kFull>(gate.output + at, lanes);
+  const Vec alpha = set1(gate.alpha);
+  switch (gate.activation) {
+    case Activation::relu:
+      return gated<Activation::relu>(grad, output, alpha);
+    case Activation::leaky_relu:
+      return gated<Activation::leaky_relu>(grad, output, alpha);
+    default:
+      return gated<Activation::relu6>(grad, output, alpha);
+  }
+}
+
 template <class Index>
 struct MaxTerm {
   const float* grad_output;
   const Index* index;
+  const ActivationGate& gate;
 
   CNNCORE_MEMBER IVec window(int32_t number, int32_t) const { return iset1(number); }
   template <bool kFull>
   CNNCORE_MEMBER Vec add(Vec sum, IVec number, int64_t at, int64_t lanes) const {
     const Mask chosen = equal_ints(load_some_ints<kFull>(index + at, lanes), number);
-    return select(chosen, sum + load_some<kFull>(grad_output + at, lanes), sum);
+    return select(chosen, sum + passing<kFull>(gate, grad_output, at, lanes), sum);
   }
 };
 
@@ -265,54 +317,86 @@ struct AverageTerm {
   }
 };
 
-void max_gather_u8(const PoolGather& row, const float* grad_output, const uint8_t* index, float* grad_input) {
-  gather_row(row, MaxTerm<uint8_t>{grad_output, index}, grad_input);
+void max_gather_u8(const PoolGather& row, const float* grad_output, const uint8_t* index,
+                   const ActivationGate& gate, float* grad_input) {
+  gather_row(row, MaxTerm<uint8_t>{grad_output, index, gate}, grad_input);
 }
 
 void max_gather_i32(const PoolGather& row, const float* grad_output, const int32_t* index,
-                    float* grad_input) {
-  gather_row(row, MaxTerm<int32_t>{grad_output, index}, grad_input);
+                    const ActivationGate& gate, float* grad_input) {
+  gather_row(row, MaxTerm<int32_t>{grad_output, index, gate}, grad_input);
 }
 
 void average_gather(const PoolGather& row, const float* grad_output, float* grad_input) {
   gather_row(row, AverageTerm{grad_output}, grad_input);
 }
 
-/// Windows that do not overlap: each writes its own pixels of grad_input.
+/// Windows that do not overlap: each writes its own pixels of grad_input, one
+/// line after the other. Where windows have kSize columns, their numbers of
+/// taps stay in registers.
+template <int kSize>
 struct ScatterRow {
   const PoolRow& row;
   const float* grad_output;
   const uint8_t* index;
+  const ActivationGate& gate;
   float* grad_input;
 
   template <int V, bool kFull>
   CNNCORE_MEMBER void run(int64_t c, int64_t lanes, int64_t begin, int64_t end) const {
+    for (int64_t j = 0; j < row.rows; ++j) line<V, kFull>(j, c, lanes, begin, end);
+  }
+
+  template <int V, bool kFull>
+  CNNCORE_MEMBER void line(int64_t j, int64_t c, int64_t lanes, int64_t begin, int64_t end) const {
+    const int64_t pixel = row.pixel, column_step = row.column_step;
+    const PoolWindow* const columns = row.columns;
+    const ActivationGate gate_of_row = gate;
+    const int32_t first_number = row.first_number + static_cast<int32_t>(j) * row.row_number;
+    const uint8_t* const chosen_from = index + c;
+    float* const to = grad_input + j * row.row_step + c;
+    IVec number[kSize + 1];
+    for (int k = 0; k < kSize; ++k) number[k] = iset1(k);
     for (int64_t x = begin; x < end; ++x) {
-      const PoolWindow& window = row.columns[x];
-      const int64_t at = x * row.pixel + c;
+      const PoolWindow window = columns[x];
+      const IVec first = iset1(first_number + window.number);
       Vec grad[V];
       IVec chosen[V];
       for (int v = 0; v < V; ++v) {
-        grad[v] = load_some<kFull>(grad_output + at + v * kWidth, lanes);
-        chosen[v] = load_some_ints<kFull>(index + at + v * kWidth, lanes);
+        grad[v] = passing<kFull>(gate_of_row, grad_output, x * pixel + c + v * kWidth, lanes);
+        chosen[v] = isub(load_some_ints<kFull>(chosen_from + x * pixel + v * kWidth, lanes), first);
       }
-      for (int64_t j = 0; j < row.rows; ++j) {
-        float* y = grad_input + window.start * row.pixel + j * row.row_step + c;
-        const int32_t first = row.first_number + window.number + static_cast<int32_t>(j) * row.row_number;
-        for (int32_t k = 0; k < window.taps; ++k, y += row.column_step) {
-          const IVec number = iset1(first + k);
-          for (int v = 0; v < V; ++v) {
-            const Vec share = select(equal_ints(chosen[v], number), grad[v], zero());
-            store_some<kFull>(y + v * kWidth, share, lanes);
-          }
-        }
+      float* y = to + window.start * pixel;
+      if (window.taps == kSize) {
+#pragma GCC unroll 3
+        for (int k = 0; k < kSize; ++k) put<V, kFull>(grad, chosen, number[k], y + k * column_step, lanes);
+      } else {
+        for (int32_t k = 0; k < window.taps; ++k)
+          put<V, kFull>(grad, chosen, iset1(k), y + k * column_step, lanes);
       }
+    }
+  }
+
+  template <int V, bool kFull>
+  static CNNCORE_MEMBER void put(const Vec (&grad)[V], const IVec (&chosen)[V], IVec number, float* y,
+                                 int64_t lanes) {
+    for (int v = 0; v < V; ++v) {
+      const Vec share = select(equal_ints(chosen[v], number), grad[v], zero());
+      store_some<kFull>(y + v * kWidth, share, lanes);
     }
   }
 };
 
-void max_scatter_u8(const PoolRow& row, const float* grad_output, const uint8_t* index, float* grad_input) {
-  for_row(ScatterRow{row, grad_output, index, grad_input}, row.channels, row.width);
+void max_scatter_u8(const PoolRow& row, const float* grad_output, const uint8_t* index,
+                    const ActivationGate& gate, float* grad_input) {
+  prefetch_write(grad_input + row.rows * row.row_step, row.rows * row.row_step);
+  if (row.columns[0].taps == 2) {
+    for_row(ScatterRow<2>{row, grad_output, index, gate, grad_input}, row.channels, row.width);
+  } else if (row.columns[0].taps == 3) {
+    for_row(ScatterRow<3>{row, grad_output, index, gate, grad_input}, row.channels, row.width);
+  } else {
+    for_row(ScatterRow<0>{row, grad_output, index, gate, grad_input}, row.channels, row.width);
+  }
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ from .build import elementwise, reshape_to
 from .op import OPS
 from .simplify import remove_dead
 from .tensor import Graph, Node, Tensor, layout_matters, present
-from .trace import at, building, emit
+from .trace import at, building
 
 RESIDUAL = {"conv_forward": 3, "batch_norm_apply": 5, "conv_backward_data": 3}
 """Operations that can add a tensor to their result, and the position of that input."""
@@ -158,22 +158,16 @@ def _scaled(weight: Tensor, scale: Tensor, convolution: Node) -> Tensor:
 
 
 def _max_pool(fusion: _Fusion, node: Node) -> bool:
-    """In training, max_pool(activation(x)) -> activation(max_pool(x)), the same for a growing function.
+    """In training, pooling takes over the activation before it: the largest of a growing function's values is
+    that of the largest argument.
 
     The gradient then passes the activation at the size of the pooled image.
     """
     before = fusion.producer(node.inputs[0], ACTIVATING)
-    if before is None or before.attrs["activation"] == "none" or node.outputs[1] is not None:
-        return False
-    attrs: dict[str, Any] = {"function": before.attrs["activation"]}
-    if before.attrs["alpha"]:
-        attrs["alpha"] = before.attrs["alpha"]
-    before.attrs.update(activation="none", alpha=0.0)
-    with at(node.path):
-        pooled = emit(node.op, node.inputs, node.attrs).output
-    fusion.users[pooled] = 1
-    fusion.graph.nodes.append(Node(OPS["elementwise"], [pooled], [node.output], attrs, before.path))
-    return True
+    if before is not None and before.attrs["activation"] != "none" and node.outputs[1] is None:
+        node.attrs.update(activation=before.attrs["activation"], alpha=before.attrs["alpha"])
+        before.attrs.update(activation="none", alpha=0.0)
+    return False
 
 
 def _flattened_linear(fusion: _Fusion, node: Node) -> bool:

@@ -41,6 +41,8 @@ class _Pool(Op):
         inputs: list[Tensor] = [with_layout(present(grads[0]), "channels_last")]
         if self.index_dtype is not None:
             inputs.append(self._index(node))
+            if node.attrs.get("activation", "none") != "none":
+                inputs.append(node.output)
         return [emit(OPS[f"{self.name}_backward"], inputs, attrs).output]
 
     def _index(self, node: Node) -> Tensor:
@@ -59,7 +61,9 @@ class _Pool(Op):
 
 
 class _PoolBackward(Op):
-    """[grad_output, index?] -> [grad_input]; attrs as the pooling's, and input_shape."""
+    """[grad_output, index?, y?] -> [grad_input]; attrs as the pooling's, and input_shape.
+
+    y is the result of a pooling with an activation, whose gradient follows from it."""
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
         return [(attrs["input_shape"], "float32", "channels_last")]
@@ -75,6 +79,8 @@ def _settings(attrs: dict[str, Any]) -> dict[str, Any]:
 
 
 class MaxPool(_Pool):
+    """May apply an activation to its result: attrs activation and alpha, set by fusion."""
+
     name = "max_pool"
     index_dtype = "uint8"
 
