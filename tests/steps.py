@@ -53,6 +53,8 @@ def conv_choice(direction: str, problem: ConvProblem, accuracy: str = "exact") -
 def packed_weight(direction: str, problem: ConvProblem, weight: Array, accuracy: str = "exact") -> Array:
     """The weight as the convolution steps take it."""
     choice = conv_choice(direction, problem, accuracy)
+    if not choice["packed_floats"]:
+        return weight
     attrs = {
         **problem.attrs(),
         "algorithm": choice["algorithm"],

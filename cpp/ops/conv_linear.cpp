@@ -14,6 +14,9 @@
 namespace cnncore {
 namespace {
 
+constexpr std::int64_t kForwardRows = 256;
+constexpr std::int64_t kGradientRows = 512;
+
 constexpr std::int64_t kTasks = 16;  // at least, where the layer is large enough
 // Forward: a block of the input's floats by rows of the weight. All rows of the batch stay in the second
 // cache for a block, and four rows of the weight in the first.
@@ -221,24 +224,30 @@ std::unique_ptr<Step> make(const ConvProblem& problem, const ConvEpilogue& epilo
   return std::make_unique<T>(problem, epilogue);
 }
 
-}  // namespace
-
-std::string refuse_linear(const ConvProblem& p, const std::string& accuracy) {
-  const Spatial one = {1, 1, 1};
-  if (p.input != one || p.output != one || p.kernel != one || p.groups != 1) return "not a linear layer";
-  if (accuracy.empty()) return {};
+std::string refuse_forward(const ConvProblem& p, const std::string& accuracy) {
+  const std::string reason = refuse_linear_gradient(p, "");
+  if (!reason.empty() || accuracy.empty()) return reason;
   if (p.in_channels * p.out_channels < kLinearWeightFloats)
     return "the weight is small: packed, it stays in cache";
-  if (p.batch > kLinearRows) return "so many rows are worth packing the weight";
+  if (p.batch > kForwardRows) return "so many rows are worth packing the weight";
+  return {};
+}
+
+}  // namespace
+
+std::string refuse_linear_gradient(const ConvProblem& p, const std::string& accuracy) {
+  const Spatial one = {1, 1, 1};
+  if (p.input != one || p.output != one || p.kernel != one || p.groups != 1) return "not a linear layer";
+  if (!accuracy.empty() && p.batch > kGradientRows) return "so many rows are worth arranging the operands";
   return {};
 }
 
 ConvAlgorithm linear_forward() {
-  return {"linear", ConvDirection::forward, refuse_linear, nothing, nothing, nullptr, make<LinearForward>};
+  return {"linear", ConvDirection::forward, refuse_forward, nothing, nothing, nullptr, make<LinearForward>};
 }
 
 ConvAlgorithm linear_backward_data() {
-  return {"linear", ConvDirection::backward_data, refuse_linear, nothing, nothing,
+  return {"linear", ConvDirection::backward_data, refuse_linear_gradient, nothing, nothing,
           nullptr,  make<LinearBackwardData>};
 }
 

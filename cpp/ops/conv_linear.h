@@ -8,12 +8,11 @@
 
 namespace cnncore {
 
-/// Weights from here on are read as they lie: 4 MiB do not stay in a second cache between steps.
+/// Weights from here on do not stay in cache from step to step: they are read as they lie and written past
+/// the cache.
 inline constexpr std::int64_t kLinearWeightFloats = 1024 * 1024;
-/// With more rows the products outweigh the packing of the weight.
-inline constexpr std::int64_t kLinearRows = 256;
 
-/// ConvAlgorithm::refuse of the algorithms for large linear layers.
-std::string refuse_linear(const ConvProblem& problem, const std::string& accuracy);
+/// ConvAlgorithm::refuse of the gradients of linear layers.
+std::string refuse_linear_gradient(const ConvProblem& problem, const std::string& accuracy);
 
 }  // namespace cnncore

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gradient of a large linear layer's weight: a product over the rows of the batch. They are few, so the sums
-// are complete when they leave the registers, and go to memory past the cache.
+// Gradient of a linear layer's weight: a product over the rows of the batch. They are few, so the sums
+// are complete when they leave the registers, and those of a large layer go to memory past the cache.
 #include <algorithm>
 
 #include "core/parallel.h"
@@ -14,24 +14,26 @@ namespace cnncore {
 namespace {
 
 // A task's part of the weight. Its columns of the input stay in the second cache for all of its rows.
-constexpr std::int64_t kRows = 192;
+constexpr std::int64_t kMaxRows = 192;
 constexpr std::int64_t kInputFloats = 32 * 1024;
+constexpr std::int64_t kTasks = 16;  // at least, where the layer is large enough
 
 class LinearWeightGradient final : public Step {
  public:
   LinearWeightGradient(const ConvProblem& p, const ConvEpilogue& epilogue)
       : problem_(p), has_bias_(epilogue.bias) {
-    const std::int64_t panel = kernels().linear.panel;
-    columns_ = round_up(std::clamp<std::int64_t>(kInputFloats / p.batch, 1, p.in_channels), panel);
+    const auto& linear = kernels().linear;
+    columns_ = round_up(std::clamp<std::int64_t>(kInputFloats / p.batch, 1, p.in_channels), linear.panel);
+    pieces_ = ceil_div(p.in_channels, columns_);
+    rows_ = round_up(std::clamp<std::int64_t>(p.out_channels * pieces_ / kTasks, 1, kMaxRows), linear.tile);
   }
 
   void run(const StepArgs& args) const override {
     auto* turned = reinterpret_cast<float*>(args.workspace);
     turn(args.input(1), turned);
-    const std::int64_t pieces = ceil_div(problem_.in_channels, columns_);
     const double work = problem_.flops() / 2.0 / kernels().width;
-    parallel_for(pieces * ceil_div(problem_.out_channels, kRows), work, [&](std::int64_t task, int) {
-      run_task(task / pieces * kRows, task % pieces * columns_, args.input(0), turned, args.output(0));
+    parallel_for(pieces_ * ceil_div(problem_.out_channels, rows_), work, [&](std::int64_t task, int) {
+      run_task(task / pieces_ * rows_, task % pieces_ * columns_, args.input(0), turned, args.output(0));
     });
     if (has_bias_) conv_bias_gradient(problem_, args.input(1), turned + turned_floats(), args.output(1));
   }
@@ -50,16 +52,16 @@ class LinearWeightGradient final : public Step {
   void turn(const float* grad_output, float* turned) const {
     const std::int64_t outputs = problem_.out_channels, batch = problem_.batch;
     const double work = static_cast<double>(turned_floats()) / 4.0;
-    parallel_for(ceil_div(outputs, kRows), work, [&](std::int64_t task, int) {
-      const std::int64_t row = task * kRows;
-      transpose(grad_output + row, outputs, std::min(kRows, outputs - row), batch, turned + row * batch,
+    parallel_for(ceil_div(outputs, rows_), work, [&](std::int64_t task, int) {
+      const std::int64_t row = task * rows_;
+      transpose(grad_output + row, outputs, std::min(rows_, outputs - row), batch, turned + row * batch,
                 batch);
     });
   }
 
   void run_task(std::int64_t first_row, std::int64_t column, const float* input, const float* turned,
                 float* grad_weight) const {
-    const std::int64_t end = std::min(first_row + kRows, problem_.out_channels);
+    const std::int64_t end = std::min(first_row + rows_, problem_.out_channels);
     const std::int64_t tile = kernels().linear.tile;
     LinearProductArgs call;
     call.input_stride = problem_.batch;
@@ -68,7 +70,7 @@ class LinearWeightGradient final : public Step {
     call.columns = std::min(columns_, problem_.in_channels - column);
     call.depth = problem_.batch;
     call.sums_stride = problem_.in_channels;
-    call.stream = true;
+    call.stream = problem_.in_channels * problem_.out_channels >= kLinearWeightFloats;
     for (std::int64_t row = first_row; row < end; row += tile) {
       call.input = turned + row * problem_.batch;
       call.rows = std::min(tile, end - row);
@@ -80,6 +82,8 @@ class LinearWeightGradient final : public Step {
   ConvProblem problem_;
   bool has_bias_;
   std::int64_t columns_;  // of a task
+  std::int64_t pieces_;   // of the columns
+  std::int64_t rows_;     // of a task
 };
 
 std::int64_t nothing(const ConvProblem&) { return 0; }
@@ -91,7 +95,7 @@ std::unique_ptr<Step> make(const ConvProblem& problem, const ConvEpilogue& epilo
 }  // namespace
 
 ConvAlgorithm linear_backward_weight() {
-  return {"linear", ConvDirection::backward_weight, refuse_linear, nothing, nothing, nullptr, make};
+  return {"linear", ConvDirection::backward_weight, refuse_linear_gradient, nothing, nothing, nullptr, make};
 }
 
 }  // namespace cnncore

@@ -139,6 +139,8 @@ def whole(rng: np.random.Generator, shape: Sequence[int]) -> Array:
 
 def packed(case: Case, direction: str, weight: Array) -> Tensor:
     choice = case.choose(direction)
+    if not choice["packed_floats"]:
+        return Tensor(weight.shape, "c", weight)
     result = Tensor((choice["packed_floats"],), "c")
     attrs = {
         **case.attrs,

@@ -182,19 +182,24 @@ def test_results_need_no_alignment() -> None:
         np.testing.assert_array_equal(result, grad.T @ x)
 
 
-@pytest.mark.parametrize("direction", ["forward", "backward_data"])
-def test_large_weights_are_not_packed(direction: str) -> None:
-    for rows in (1, 32):
-        choice = choose(direction, rows, *LARGE)
-        assert (choice["algorithm"], choice["packed_floats"]) == ("linear", 0)
-    assert choose(direction, 32, 120, 400)["packed_floats"] > 0
-    assert choose(direction, 4096, *LARGE)["packed_floats"] > 0
-    reasons = dict(choose(direction, 32, 120, 400)["refused"])
-    assert "small" in reasons["linear"]
-    image = _core.conv_choose(
-        direction, [1, 1024, 2, 2], [1024, 1024, 2, 2], {**NO_GEOMETRY, **WINDOW}, "exact"
-    )
-    assert "not a linear layer" in dict(image["refused"])["linear"]
+def test_large_weights_are_not_packed() -> None:
+    for direction in ("forward", "backward_data"):
+        for rows in (1, 32):
+            choice = choose(direction, rows, *LARGE)
+            assert (choice["algorithm"], choice["packed_floats"]) == ("linear", 0)
+        assert choose(direction, 4096, *LARGE)["packed_floats"] > 0
+        weight = [1024, 1024, 2, 2]
+        image = _core.conv_choose(direction, [1, *weight[1:]], weight, {**NO_GEOMETRY, **WINDOW}, "exact")
+        assert "not a linear layer" in dict(image["refused"])["linear"]
+
+
+def test_small_weights_are_packed_where_that_turns_them() -> None:
+    forward = choose("forward", 32, 120, 400)
+    assert forward["packed_floats"] > 0
+    assert "small" in dict(forward["refused"])["linear"]
+    assert choose("backward_data", 32, 120, 400)["packed_floats"] == 0
+    assert choose("backward_weight", 32, 120, 400)["algorithm"] == "linear"
+    assert choose("backward_weight", 4096, 120, 400)["algorithm"] == "direct"
 
 
 WINDOW = {"stride": [1, 1], "padding_begin": [0, 0], "padding_end": [0, 0], "dilation": [1, 1]}
@@ -230,6 +235,26 @@ def test_flattened_images_enter_large_layers(outputs: int, packs: bool) -> None:
     image = cc.compile(nn.Sequential(nn.MaxPool2d(1), model), x.shape)  # its output is channels-last
     np.testing.assert_array_equal(image(x), x.reshape(3, -1) @ weight.T)
     assert ("conv_pack_weight" in all_steps(image)) == packs
+
+
+def test_training_turns_the_smaller_of_images_and_weight() -> None:
+    rng = np.random.default_rng(7)
+    for rows, turned in ((8, True), (40, False)):
+        layer = nn.Linear(160, 24)
+        layer.weight.assign(whole(rng, 24, 160))
+        model = nn.Sequential(nn.MaxPool2d(1), nn.Flatten(), layer)
+        x, scale = whole(rng, rows, 16, 2, 5), whole(rng, rows, 24)
+
+        def loss(x: Any, model: Any = model, scale: Any = scale) -> Any:
+            return ops.sum(model(x) * scale)
+
+        function = cc.value_and_grad(loss, [layer.weight])
+        _, grads = function(x)
+        np.testing.assert_array_equal(grads[0], scale.T @ x.reshape(rows, -1))
+        (program,) = function._programs.values()
+        shapes = [step.attrs.get("weight_shape") for step in program.executable.run_steps]
+        assert ([24, 160] in shapes) == turned
+        assert ([24, 16, 2, 5] in shapes) != turned
 
 
 def all_steps(predict: Any) -> list[str]:

@@ -173,9 +173,10 @@ def _max_pool(fusion: _Fusion, node: Node) -> bool:
 def _flattened_linear(fusion: _Fusion, node: Node) -> bool:
     """A linear layer on flattened images is a convolution whose kernel is as large as the image.
 
-    It reads the activations as they lie in memory (channels-last) instead of rearranging them; unless the
-    linear layer would be one that reads its large weight as it lies, and rearranging that were more work in
-    every step of a training, or much memory in inference.
+    It reads the activations as they lie in memory (channels-last) instead of rearranging them, and has its
+    weight rearranged in turn. That is worth it in inference, where it is done once, unless the weight is so
+    large that the copy counts; in training, which does it in every step and the gradient's, too, for weights
+    smaller than the activations.
     """
     from ..ops.conv import choose, convolve
 
@@ -191,9 +192,9 @@ def _flattened_linear(fusion: _Fusion, node: Node) -> bool:
     kernel = image.shape[2:]
     if prod(kernel) == 1 or image.layout != "channels_last" or not layout_matters(image.shape):
         return False
-    if choose("forward", x.shape, weight.shape, node.attrs)["packed_floats"] == 0 and not (
-        fusion.inference and weight.size < LARGE_COPY
-    ):
+    packs = choose("forward", x.shape, weight.shape, node.attrs)["packed_floats"] > 0
+    small = weight.size < LARGE_COPY if fusion.inference else packs and weight.shape[0] < x.shape[0]
+    if not small:
         return False
     zeros = (0,) * len(kernel)
     attrs = {
