@@ -80,7 +80,7 @@ class Tuner:
         self._seconds = seconds
         self._margin = margin
         self._problems = {t: p for t, p in find_problems(graph).items() if _runs(program, p)}
-        self._times: dict[str, dict[str, Measurement]] = {text: {} for text in self._problems}
+        self._least: dict[str, dict[str, dict[Node, float]]] = {text: {} for text in self._problems}
         self.before: Choices = {text: problem.algorithm for text, problem in self._problems.items()}
         self.choices = self._contest(program)
         self.program, self._ends = self._confirm(program)
@@ -122,9 +122,11 @@ class Tuner:
         return program, (same, same)
 
     def _wins(self, text: str, holder: str, ours: Measurement, challenger: str, theirs: Measurement) -> bool:
-        self._times[text].setdefault(holder, ours)
-        self._times[text][challenger] = theirs
         problem = self._problems[text]
+        for name, found in ((holder, ours), (challenger, theirs)):
+            least = self._least[text].setdefault(name, {})
+            for node in problem.nodes:
+                least[node] = min(found.nodes[node], least.get(node, np.inf))
         return theirs.of(problem) < (1.0 - self._margin) * ours.of(problem)
 
     def table(self) -> Table:
@@ -134,7 +136,7 @@ class Tuner:
         found = [(places[node], text, node) for text, p in self._problems.items() for node in p.nodes]
         before, after = self._ends
         for _, text, node in sorted(found, key=lambda entry: entry[0]):
-            times = self._times[text]
+            least = self._least[text]
             rows.append(
                 {
                     "layer": node.path,
@@ -143,7 +145,7 @@ class Tuner:
                     "chosen": self.choices[text],
                     "ms_before": before.nodes[node] * 1e3,
                     "ms": after.nodes[node] * 1e3,
-                    "candidates": {name: times[name].nodes[node] * 1e3 for name in times},
+                    "candidates": {name: least[name][node] * 1e3 for name in least},
                 }
             )
         changed = sum(row["before"] != row["chosen"] for row in rows)
