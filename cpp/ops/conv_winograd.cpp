@@ -238,7 +238,7 @@ class WinogradConv : public Step {
     scatter.tiles = product.tiles;
     scatter.activation = epilogue_.activation;
     scatter.alpha = epilogue_.alpha;
-    scatter.statistics_step = g.output.pitch;
+    scatter.statistics_step = g.groups * g.out_channels;
     for (std::int64_t panel = first_panel; panel < end_panel; ++panel) {
       product.columns = std::min<std::int64_t>(kernel.nr, g.out_channels - panel * kernel.nr);
       product.panel = packed + plan_.panel_offset(panel);
@@ -249,7 +249,9 @@ class WinogradConv : public Step {
       scatter.output = args.output(0) + channel;
       if (epilogue_.residual) scatter.residual = args.input(3) + channel;
       if (epilogue_.bias) scatter.bias = args.input(2) + channel;
-      if (epilogue_.statistics) scatter.statistics = args.output(1) + block * 3 * g.output.pitch + channel;
+      if (epilogue_.statistics) {
+        scatter.statistics = args.output(1) + block * 3 * scatter.statistics_step + channel;
+      }
       plan_.transforms.output(scatter);
     }
   }
@@ -265,6 +267,7 @@ ConvAlgorithm algorithm() {
   ConvAlgorithm a{};
   a.name = winograd_name(kForm);
   a.exact = false;
+  a.residual_in_place = true;
   a.direction = kDirection;
   a.refuse = [](const ConvProblem& p, const std::string& accuracy) {
     return winograd_refuse(p, kDirection, kForm, accuracy);
