@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import threading
 import tracemalloc
 
 import numpy as np
 import pytest
 
 import cnncore as cc
+from cnncore import ops
 from cnncore.bench.machine import resident_bytes
 from training_jobs import images, network, training_step
 
@@ -99,3 +101,37 @@ def test_making_and_dropping_programs_gives_their_memory_back() -> None:
     for _ in range(25):
         one()
     assert resident() - before < ALLOWED_GROWTH
+
+
+def test_idle_arenas_are_few_when_they_are_large() -> None:
+    """Four threads at once need four arenas; afterwards those beyond 64 MB and a first one are gone."""
+    rows = 10 << 20
+    predictor = cc.compile(lambda x: ops.sum(ops.exp(x) * ops.relu(x)), (rows,))
+    arena = predictor.memory.activations
+    assert arena >= 4 * rows
+    x = np.zeros(rows, np.float32)
+    before = resident()
+    together = threading.Barrier(4)
+
+    def call() -> None:
+        together.wait()
+        for _ in range(5):
+            predictor(x)
+
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert resident() - before < arena + (64 << 20) + 4 * ALLOWED_GROWTH
+
+
+def test_compiling_holds_no_second_copy_of_the_weights() -> None:
+    """What is packed for the program is all that it needs beside the model's own arrays."""
+    model = network("mnist_cnn").eval()
+    weights = sum(parameter.nbytes for parameter in model.parameters())
+    before = resident()
+    predictor = cc.compile(model, input_shape=(1, 1, 28, 28))
+    memory = predictor.memory
+    assert memory.shared == weights
+    assert resident() - before < memory.total + ALLOWED_GROWTH
