@@ -61,6 +61,9 @@ class PoolTasks {
     std::int64_t channels;  // count
   };
 
+  /// A tap is a load, two comparisons and two selections, in pixels that need not fill the vector.
+  static constexpr double kCyclesPerOperation = 5.0;
+
   PoolTasks() = default;
   /// Rows of images with planes x lines rows each; `row_work` is one row's cost in vector operations.
   PoolTasks(std::int64_t batch, std::int64_t planes, std::int64_t lines, std::int64_t channels,
@@ -72,7 +75,7 @@ class PoolTasks {
   template <class Body>
   void for_rows(const Body& body) const {
     const std::int64_t tasks = (rows_ + rows_per_task_ - 1) / rows_per_task_ * channel_blocks_;
-    parallel_for(tasks, work_, [&](std::int64_t task, int) {
+    parallel_for(tasks, kCyclesPerOperation * work_, [&](std::int64_t task, int) {
       const std::int64_t first = task / channel_blocks_ * rows_per_task_;
       const std::int64_t channel = task % channel_blocks_ * channels_per_block_;
       Row row = {first,

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Channels of a pixel in runs of whole vectors and one partial vector, each
-// kind compiled by itself.
+// Channels of a pixel in runs of whole vectors and one partial vector, each kind compiled by itself.
 #pragma once
 
 #include "isa/kernels/lanes.h"
@@ -22,19 +21,17 @@ CNNCORE_INLINE void store_some(float* p, Vec v, int64_t lanes) {
   }
 }
 
-/// Fetches lines that will be written soon. Another core may own them: on
-/// another third cache, that is half a microsecond away, and writing several
-/// rows in turn the hardware does not foresee it.
+/// Fetches lines that will be written soon: where several rows are read and written in turn, the hardware does
+/// not foresee it.
 template <class T>
 CNNCORE_INLINE void prefetch_write(const T* p, int64_t count) {
   constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
   for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(p + i, 1);
 }
 
-/// Calls body.run<kVectors, kFull>(first channel, lanes, first pixel, last
-/// pixel + 1) until all channels of all pixels are done. Few channels stay in
-/// registers along the whole row; many are taken pixel by pixel, so that memory
-/// is read in order.
+/// Calls body.run<kVectors, kFull>(first channel, lanes, first pixel, last pixel + 1) until all channels of
+/// all pixels are done. Few channels stay in registers along the whole row; many are taken pixel by pixel, so
+/// that memory is read in order.
 template <class Body>
 CNNCORE_INLINE void for_channels(const Body& body, int64_t channels, int64_t begin, int64_t end) {
   int64_t c = 0;
