@@ -84,14 +84,16 @@ class Job:
 def measure(network: Network, mode: str, batch: int, threads: int, peers: Sequence[str]) -> Job:
     """What a fresh process of each runner needs for this."""
     job = Job(network.name, mode, batch)
+    prepared: set[str] = set()
     with tempfile.TemporaryDirectory() as folder:
         for name, peer in PEER_OF.items():
             if peer not in (OURS[0], *peers) or (mode == "training" and peer not in TRAINING):
                 continue
             arguments = [name, mode, network.name, str(batch), str(threads), folder]
             try:
-                if mode == "inference":
+                if mode == "inference" and peer not in prepared:
                     _process([PREPARE + name, *arguments[1:]])
+                    prepared.add(peer)
                 job.usage[name] = Usage(**_process(arguments))
             except UnavailableError as reason:
                 job.notes.append(f"{name}: {reason}")
@@ -101,10 +103,9 @@ def measure(network: Network, mode: str, batch: int, threads: int, peers: Sequen
 def _process(arguments: list[str]) -> dict[str, float]:
     command = [sys.executable, str(Path(__file__)), *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode == UNAVAILABLE:
-        raise UnavailableError(done.stderr.strip().splitlines()[-1])
     if done.returncode:
-        raise RuntimeError(f"{' '.join(arguments)} failed:\n{done.stderr}")
+        lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+        raise UnavailableError(lines[-1] if done.returncode == UNAVAILABLE else f"FAILED: {lines[-1]}")
     written: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return written
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from cnncore.bench.tables import milliseconds, table
@@ -107,20 +107,19 @@ def ratios(rows: Sequence[Row]) -> str:
 
 
 def layers(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Convolutions in percent of the FMA peak: median and worst of each direction and number of threads."""
+    """Convolutions in percent of the FMA peak: median and worst by direction, kind and number of threads."""
+    columns = sorted({row["threads"] for row in rows})
+    percents: dict[tuple[str, str], dict[int, dict[str, float]]] = {}
+    for row in rows:
+        of = percents.setdefault((row["direction"], _kind(row["problem"])), {count: {} for count in columns})
+        of[row["threads"]][row["problem"]["layer"]] = row["percent_of_peak"]
     body = []
-    for threads in sorted({row["threads"] for row in rows}):
-        for direction, name in DIRECTIONS.items():
-            percents = {
-                row["problem"]["layer"]: row["percent_of_peak"]
-                for row in rows
-                if row["threads"] == threads and row["direction"] == direction
-            }
-            if percents:
-                worst = min(percents, key=percents.__getitem__)
-                median = f"{statistics.median(percents.values()):.0f}"
-                body.append([name, str(threads), median, f"{percents[worst]:.0f}", worst])
-    return table(["direction", "threads", "median, %", "worst, %", "worst layer"], body)
+    for direction, kind in sorted(percents, key=lambda place: (list(DIRECTIONS).index(place[0]), place[1])):
+        of = percents[direction, kind]
+        last = of[columns[-1]] or of[columns[0]]
+        cells = [_median_and_worst(found.values()) for found in of.values()]
+        body.append([DIRECTIONS[direction], kind, *cells, min(last, key=last.__getitem__)])
+    return table(["direction", "kind", *map(_threads, columns), "worst layer"], body)
 
 
 def winograd(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -136,7 +135,9 @@ def winograd(rows: Sequence[Mapping[str, Any]]) -> str:
         [problem, direction, *(f"{of[threads]:.0f}" if threads in of else "" for threads in columns)]
         for (problem, direction), of in cells.items()
     ]
-    return table(["layer", "direction", *(f"{threads} threads, %" for threads in columns)], body)
+    if not body:
+        return "None of these layers is Winograd's."
+    return table(["layer", "direction", *map(_threads, columns)], body)
 
 
 def memory(jobs: Sequence[Job]) -> str:
@@ -168,12 +169,25 @@ def errors(rows: Sequence[Mapping[str, Any]]) -> str:
 
 SECTIONS: dict[str, Callable[[Any], str]] = {
     "networks": lambda rows: networks(list(map(Row.from_json, rows))),
-    "layers": layers,
+    "layers": lambda rows: f"{layers(rows)}\n\n{winograd(rows)}",
     "memory": lambda jobs: memory(list(map(Job.from_json, jobs))),
     "errors": errors,
     "soak": soak,
 }
 """Section of a result file -> its table."""
+
+
+def _kind(problem: Mapping[str, Any]) -> str:
+    """What makes a convolution easy or hard."""
+    return "stride 2" if max(problem["stride"]) > 1 else "x".join(map(str, problem["kernel"]))
+
+
+def _median_and_worst(percents: Collection[float]) -> str:
+    return f"{statistics.median(percents):.0f} / {min(percents):.0f}" if percents else ""
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' * (count > 1)}"
 
 
 def _problem(problem: Mapping[str, Any]) -> str:

@@ -57,18 +57,30 @@ def test_ratios_and_means(module_of: Any, rows: list[Any]) -> None:
     assert cells(report.means_table(rows), "training") == ["training", "2.50", "", "2.50, lenet5"]
 
 
-def layer(threads: int, name: str, percent: float, algorithm: str = "direct") -> dict[str, Any]:
+def layer(
+    threads: int, name: str, percent: float, algorithm: str = "direct", kernel: int = 1, stride: int = 1
+) -> dict[str, Any]:
     """A forward row as `run.py --layers` writes it."""
     problem = {"layer": name, "in_channels": 8, "out_channels": 16, "input": [7, 7]}
+    problem.update(kernel=[kernel] * 2, stride=[stride] * 2)
     row = {"threads": threads, "problem": problem, "direction": "forward", "algorithm": algorithm}
     return {**row, "percent_of_peak": percent}
 
 
-def test_layers_are_summed_up_by_direction_and_threads(module_of: Any) -> None:
+def test_layers_are_summed_up_by_direction_kind_and_threads(module_of: Any) -> None:
     report = module_of("report")
-    found = [layer(1, "a", 90.0), layer(1, "b", 70.0), layer(1, "c", 80.0), layer(2, "a", 60.0)]
-    assert cells(report.layers(found), "forward", "1") == ["forward", "1", "80", "70", "b"]
-    assert cells(report.layers(found), "forward", "2") == ["forward", "2", "60", "60", "a"]
+    found = [layer(1, "a", 90.0), layer(1, "b", 70.0), layer(1, "c", 80.0)]
+    found += [layer(2, "a", 60.0), layer(2, "b", 61.0), layer(2, "c", 65.0)]
+    found += [layer(threads, "s", 50.0, kernel=1, stride=2) for threads in (1, 2)]
+    assert cells(report.layers(found), "direction") == [
+        "direction",
+        "kind",
+        "1 thread",
+        "2 threads",
+        "worst layer",
+    ]
+    assert cells(report.layers(found), "forward", "1x1") == ["forward", "1x1", "80 / 70", "61 / 60", "a"]
+    assert cells(report.layers(found), "forward", "stride 2")[2:] == ["50 / 50", "50 / 50", "s"]
     found.append(layer(1, "d", 210.0, "winograd_f4"))
     text = report.winograd(found)
     assert cells(text, "d, 8 > 16, 7x7")[1:] == ["forward", "210"]
