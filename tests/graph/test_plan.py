@@ -83,6 +83,18 @@ def test_memory_is_reused():
     assert program.plan.arena_bytes < 0.8 * everything
 
 
+def test_values_of_a_few_megabytes_keep_places_of_their_own_unless_that_is_much_more():
+    size = 1 << 20
+    few = [Region(size, step, step + 1) for step in range(5)]
+    assert assign_offsets(few) == 5 * size
+    assert sorted(region.offset for region in few) == [size * i for i in range(5)]
+    many = [Region(size, step, step + 1) for step in range(6)]
+    assert assign_offsets(many) == 2 * size
+    assert_disjoint(many)
+    small = [Region(size // 8, step, step + 1) for step in range(5)]
+    assert assign_offsets(small) == size // 4
+
+
 def test_memory_reported_is_what_is_booked():
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
     predictor = cc.compile(model, (2, 3, 10, 12))

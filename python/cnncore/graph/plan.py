@@ -12,6 +12,15 @@ from numpy.typing import NDArray
 from .arrays import ALIGNMENT
 from .lower import Slot, Step
 
+ROOMY = range(1 << 20, 1 << 24)
+"""Bytes of values and workspaces that each get memory of their own, if that is not `MUCH_MORE` than shared.
+
+In caches of this size, memory that one thread wrote and both have read is slow to write again. With places of
+their own, values that are made and used image by image stay with one thread.
+"""
+
+MUCH_MORE = 2.5
+
 _NO_ROOM = np.iinfo(np.int64).max
 
 
@@ -136,11 +145,24 @@ def _regions(steps: Sequence[Step], inputs: Sequence[Slot], workspace: Callable[
 
 
 def assign_offsets(regions: Sequence[Region]) -> int:
-    """Give every region an offset such that no two live at once overlap; largest first, best fit.
+    """Give every region an offset such that no two live at once overlap.
 
     Returns:
         Bytes needed.
     """
+    shared = _best_fit(regions)
+    everything = sum(align(region.nbytes) for region in regions)
+    if everything not in ROOMY or everything > MUCH_MORE * shared:
+        return shared
+    offset = 0
+    for region in regions:
+        region.offset = offset
+        offset += align(region.nbytes)
+    return everything
+
+
+def _best_fit(regions: Sequence[Region]) -> int:
+    """Reuse memory: largest region first, in the smallest gap that takes it."""
     count = len(regions)
     order = sorted(range(count), key=lambda i: (-regions[i].nbytes, regions[i].first))
     first = np.array([regions[i].first for i in order], np.int64)
