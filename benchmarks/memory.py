@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,15 +110,20 @@ def _process(arguments: list[str]) -> dict[str, float]:
     return written
 
 
-def soak(network: Network, batch: int, steps: int, threads: int) -> dict[str, Any]:
-    """Resident megabytes of this process, training with cnncore: after 1 % of the steps, and at the end."""
+def soak(network: Network, batch: int, steps: int, threads: int) -> Iterator[dict[str, Any]]:
+    """Train with cnncore in this process; tell a hundred times how far it has come.
+
+    That is: steps, resident megabytes after the first hundredth of them ("begin") and now ("end"), loss.
+    """
     step = _training_step(_runner(OURS[0], threads), network, batch)
-    for _ in range(max(1, steps // 100)):
+    share = max(1, steps // 100)
+    for _ in range(share):
         step()
     begin = _resident()[0]
-    for _ in range(steps):
-        loss = step()
-    return {"steps": steps, "begin": begin, "end": _resident()[0], "loss": loss}
+    for done in range(share, steps + 1, share):
+        for _ in range(share):
+            loss = step()
+        yield {"steps": done, "begin": begin, "end": _resident()[0], "loss": loss}
 
 
 def _runner(name: str, threads: int) -> Runner:

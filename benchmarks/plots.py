@@ -18,6 +18,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
 from memory import Job
 from networks import GROUPS, group_of
@@ -105,6 +106,9 @@ def memory(jobs: Sequence[Job]) -> Figure:
             peaks = [(job.usage[name].peak, i) for i, job in enumerate(members) if name in job.usage]
             _dots(axes, peaks, look, size=6 if name == OURS[0] else 4)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_locator(NullLocator())
         _label_rows(axes, [job.network for job in members])
         axes.set_title(group, fontsize=9)
         axes.set_xlabel("peak resident MB")

@@ -21,6 +21,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import report
 from cnncore.bench import machine
@@ -206,9 +207,10 @@ def soak(options: argparse.Namespace, file: ResultFile) -> int:
 
     network = NETWORKS[options.networks[0]]
     batch = (options.batch or [1])[0]
-    found = memory.soak(network, batch, options.soak, options.threads)
-    found = {"network": network.name, "batch": batch, **found}
-    file.set(soak=found)
+    found: dict[str, Any] = {"network": network.name, "batch": batch}
+    for reached in memory.soak(network, batch, options.soak, options.threads):
+        found.update(reached)
+        file.set(soak=found)
     print(report.soak(found))
     return 0
 

@@ -54,11 +54,12 @@ def test_what_is_loaded_from_files_predicts_the_same(module_of: Any, tmp_path: P
 
 
 def test_the_soak_reports_memory(module_of: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        module_of("run").main(["--soak", "5", "--networks", "lenet5", "--batch", "2", "--threads", "1"]) == 0
-    )
+    arguments = ["--soak", "5", "--networks", "lenet5", "--batch", "2", "--threads", "1"]
+    assert module_of("run").main(arguments) == 0
     assert "5 training steps of lenet5, batch 2:" in capsys.readouterr().out
-    found = module_of("memory").soak(module_of("networks").NETWORKS["lenet5"], 2, steps=5, threads=1)
-    assert found["begin"] > 0
-    assert found["end"] > 0
-    assert np.isfinite(found["loss"])
+    reached = list(module_of("memory").soak(module_of("networks").NETWORKS["lenet5"], 2, 200, threads=1))
+    assert [found["steps"] for found in reached] == list(range(2, 201, 2))
+    for found in reached:
+        assert found["begin"] > 0
+        assert found["end"] > 0
+        assert np.isfinite(found["loss"])
