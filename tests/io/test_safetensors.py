@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import struct
+import weakref
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from cnncore import io, nn
+from cnncore.io import safetensors
 
 DTYPES = ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?"]
 
@@ -245,6 +247,28 @@ def test_what_cannot_be_saved(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="expected metadata texts by name"):
         io.save({}, tmp_path / "m", metadata={"a": 1})  # type: ignore[dict-item]
     assert os.listdir(tmp_path) == []
+
+
+def test_load_into_reads_one_array_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = nn.Linear(3, 2), nn.Linear(3, 2)
+    io.save(source, tmp_path / "m")
+    read: list[weakref.ref[Any]] = []
+    array = safetensors.Reader.array
+
+    def reading(self: safetensors.Reader, name: str) -> Any:
+        assert all(former() is None for former in read)
+        result = array(self, name)
+        read.append(weakref.ref(result))
+        return result
+
+    monkeypatch.setattr(safetensors.Reader, "array", reading)
+    io.load_into(target, tmp_path / "m")
+    assert len(read) == 2
+    before = np.array(target.weight)
+    with pytest.raises(ValueError, match="the state does not fit"):
+        io.load_into(nn.Linear(3, 3), tmp_path / "m")
+    assert len(read) == 2
+    np.testing.assert_array_equal(before, source.weight)
 
 
 def test_load_into(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..nn.module import Module
-from ..nn.state import IncompatibleKeys, load_state, read_state
+from ..nn.state import IncompatibleKeys, fit_state, read_state
 from . import safetensors
 
 __all__ = ["load", "load_into", "load_metadata", "save"]
@@ -70,7 +70,9 @@ def load_metadata(path: Path) -> dict[str, str]:
 
 
 def load_into(model: Module, path: Path, strict: bool = True) -> IncompatibleKeys:
-    """Load a safetensors file into a model: all of it, or nothing on an error.
+    """Load a safetensors file into a model: all of it, or nothing when something does not fit.
+
+    The arrays are read one by one, so that the file's contents are not held beside the model's.
 
     Args:
         model: the Module to change.
@@ -83,8 +85,12 @@ def load_into(model: Module, path: Path, strict: bool = True) -> IncompatibleKey
     Raises:
         ValueError: a bad file, or arrays that do not fit; names the file and every problem.
     """
-    arrays = load(path)
-    try:
-        return load_state(model, arrays, strict)
-    except ValueError as error:
-        raise ValueError(f"{os.fspath(path)}: {error}") from None
+    with open(path, "rb") as file:
+        reader = safetensors.Reader(file, path)
+        try:
+            targets, keys = fit_state(model, {name: reader.outline(name) for name in reader.entries}, strict)
+        except ValueError as error:
+            raise ValueError(f"{os.fspath(path)}: {error}") from None
+        for name, target in targets.items():
+            target.assign(reader.array(name).reshape(target.shape))
+    return keys

@@ -12,7 +12,8 @@ import math
 import os
 import struct
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from io import BufferedReader
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,29 +77,49 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[st
         OSError: it cannot be read.
     """
     with open(path, "rb") as file:
+        reader = Reader(file, path)
+        return {name: reader.array(name) for name in reader.entries}, reader.metadata
+
+
+class Reader:
+    """An open file whose header has been checked, and whose arrays are read one by one."""
+
+    def __init__(self, file: BufferedReader, path: str | os.PathLike[str]) -> None:
         size = os.fstat(file.fileno()).st_size
-        header, start = _read_header(file, size, path)
-        metadata = _metadata(header.pop(_METADATA, {}), path)
+        header, self._start = _read_header(file, size, path)
+        self._file, self._path = file, path
+        self.metadata = _metadata(header.pop(_METADATA, {}), path)
         entries = [_entry(name, fields, path) for name, fields in header.items()]
-        _check_places(entries, size - start, path)
-        arrays: dict[str, NDArray[Any]] = {}
-        for name, kind, shape, begin, end in entries:
-            file.seek(start + begin)
-            try:
-                array = np.empty(shape, dtype=_DTYPES[kind])
-            except ValueError as error:
-                raise _damaged(path, f"{name}: shape {_short(shape)}: {error}") from None
-            if end > begin and file.readinto(_bytes_of(array)) != end - begin:
-                raise _damaged(path, f"{name}: expected {end - begin} bytes, the file ends before")
-            arrays[name] = _widen(array) if kind == "BF16" else _checked_bool(array, name, path)
-    return arrays, metadata
+        _check_places(entries, size - self._start, path)
+        self.entries = {entry[0]: entry for entry in entries}
+
+    def array(self, name: str) -> NDArray[Any]:
+        """Return one array, read from the file."""
+        _, kind, shape, begin, end = self.entries[name]
+        self._file.seek(self._start + begin)
+        try:
+            array = np.empty(shape, dtype=_DTYPES[kind])
+        except ValueError as error:
+            raise _damaged(self._path, f"{name}: shape {_short(shape)}: {error}") from None
+        if end > begin and self._file.readinto(_bytes_of(array)) != end - begin:
+            raise _damaged(self._path, f"{name}: expected {end - begin} bytes, the file ends before")
+        return _widen(array) if kind == "BF16" else _checked_bool(array, name, self._path)
+
+    def outline(self, name: str) -> NDArray[Any]:
+        """Return an array of the same shape and dtype that takes no memory; its contents mean nothing."""
+        _, kind, shape, _, _ = self.entries[name]
+        # Of bool arrays the contents may be wrong, too.
+        if kind == "BOOL" or not math.prod(shape):
+            return self.array(name)
+        dtype = np.dtype(np.float32) if kind == "BF16" else _DTYPES[kind]
+        return np.broadcast_to(np.zeros((), dtype), shape)
 
 
 def _damaged(path: str | os.PathLike[str], problem: str) -> ValueError:
     return ValueError(f"{os.fspath(path)}: not a valid safetensors file: {problem}")
 
 
-def _read_header(file: BinaryIO, size: int, path: str | os.PathLike[str]) -> tuple[dict[str, Any], int]:
+def _read_header(file: BufferedReader, size: int, path: str | os.PathLike[str]) -> tuple[dict[str, Any], int]:
     prefix = file.read(8)
     other = _other_format(prefix)
     if other:

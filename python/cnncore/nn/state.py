@@ -41,6 +41,19 @@ def read_state(module: Module) -> dict[str, NDArray[Any]]:
 
 def load_state(module: Module, state: dict[str, Any], strict: bool) -> IncompatibleKeys:
     """Check all of `state` against the module, then assign it."""
+    targets, keys = fit_state(module, state, strict)
+    for path, target in targets.items():
+        target.assign(to_array(state[path]).reshape(target.shape))
+    return keys
+
+
+def fit_state(
+    module: Module, state: dict[str, Any], strict: bool
+) -> tuple[dict[str, StoredArray], IncompatibleKeys]:
+    """Check all of `state` against the module; return what it is to be assigned to, by path.
+
+    Only shapes and dtypes are looked at. An array of one element fits a scalar.
+    """
     if not hasattr(state, "items"):
         raise TypeError(f"expected a dict of arrays by path, got {type(state).__name__}")
     targets = stored_arrays(module)
@@ -50,31 +63,24 @@ def load_state(module: Module, state: dict[str, Any], strict: bool) -> Incompati
         if path not in state and not (isinstance(target, Buffer) and target.optional)
     ]
     unexpected = [path for path in state if path not in targets]
-    sources: dict[str, NDArray[Any]] = {}
+    fitting = {path: target for path, target in targets.items() if path in state}
     problems: list[str] = []
-    for path, target in targets.items():
-        if path not in state:
-            continue
+    for path, target in fitting.items():
         try:
             source = to_array(state[path])
         except TypeError as error:
             problems.append(f"{path}: {error}")
             continue
-        if source.shape == (1,) and target.shape == ():
-            source = source.reshape(())
-        if source.shape != target.shape:
+        if source.shape != target.shape and not (source.shape == (1,) and target.shape == ()):
             problems.append(f"{path}: expected shape {target.shape}, got {source.shape}")
         elif target.dtype.kind == "i" and source.dtype.kind == "f":
             problems.append(f"{path}: expected integers ({target.dtype}), got {source.dtype}")
-        sources[path] = source
     if strict:
         problems = [f"missing: {path}" for path in missing] + problems
         problems += [f"unexpected: {path}" for path in unexpected]
     if problems:
         raise ValueError(_message(module, problems, missing, unexpected))
-    for path, source in sources.items():
-        targets[path].assign(source)
-    return IncompatibleKeys(missing, unexpected)
+    return fitting, IncompatibleKeys(missing, unexpected)
 
 
 def _message(module: Module, problems: list[str], missing: list[str], unexpected: list[str]) -> str:
