@@ -23,7 +23,7 @@ RUNS_A_TURN = 3
 
 @dataclass
 class Measurement:
-    """The least seconds of a program's run, and of the steps of each of its nodes."""
+    """The sum of the least seconds of each step of a program, and of those of each of its nodes."""
 
     total: float
     nodes: dict[Node, float]
@@ -38,7 +38,6 @@ def measure(
 ) -> list[Measurement]:
     """Time programs in turns, for about `seconds`."""
     least: list[NDArray[np.float64]] = [np.full(len(program.steps), np.inf) for program in programs]
-    total = [np.inf] * len(programs)
     end = time.perf_counter() + seconds
     turns = 0
     while turns < LEAST_TURNS or time.perf_counter() < end:
@@ -47,8 +46,10 @@ def measure(
             for _ in range(RUNS_A_TURN):
                 _, taken = program.profile(arrays)
                 least[i] = np.minimum(least[i], taken)
-                total[i] = min(total[i], sum(taken))
-    return [Measurement(total[i], _by_node(program, least[i])) for i, program in enumerate(programs)]
+    return [
+        Measurement(float(taken.sum()), _by_node(program, taken))
+        for program, taken in zip(programs, least, strict=True)
+    ]
 
 
 def _by_node(program: Executable, seconds: NDArray[np.float64]) -> dict[Node, float]:
