@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -116,3 +117,12 @@ def test_places_in_a_document_are_filled(module_of: Any, rows: list[Any], tmp_pa
     assert "CPU, L, 1 thread." in fill.fill(place.format("setting", "networks.json"), tmp_path)
     with pytest.raises(ValueError, match="unknown table 'tea'"):
         fill.fill(place.format("tea", "networks.json"), tmp_path)
+
+
+def test_the_documents_hold_what_the_result_files_say(module_of: Any) -> None:
+    fill, root = module_of("fill"), Path(__file__).parents[2]
+    for name in ("docs/performance.md", "README.md"):
+        text = (root / name).read_text()
+        assert fill.fill(text, root / "docs" / "results") == text, f"run benchmarks/fill.py {name}"
+        for picture in re.findall(r"\]\(([^)]*\.svg)\)", text):
+            assert (root / name).parent.joinpath(picture).exists()
