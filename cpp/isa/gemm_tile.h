@@ -32,6 +32,9 @@ struct GemmTileArgs {
   /// first call (statistics_begin) sets the shift to the mean of its first tile, so that nothing cancels.
   float* statistics = nullptr;
   bool statistics_begin = false;
+  /// Results bypass the caches, which saves reading their lines first: for outputs larger than these. Columns
+  /// and offsets are then multiples of 16 floats, the output lies on a line, and nothing accumulates.
+  bool stream = false;
   bool prefetch = false;  // the rows are not in cache yet: fetch those of the next tile while this one runs
 };
 

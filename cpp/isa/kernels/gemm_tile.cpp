@@ -22,11 +22,16 @@ constexpr int kRows[kVectors + 1] = {0, 6, 6};
 #endif
 constexpr int64_t kLine = 16;  // floats of a cache line
 
-/// Whether the activation is applied to the registers.
-CNNCORE_INLINE bool clamps(const GemmTileArgs& args) {
-  const bool clamp = args.activation == Activation::relu || args.activation == Activation::relu6;
-  return clamp && args.statistics == nullptr;
-}
+/// The rows of one tile, and those of the next one when its lines are to be fetched meanwhile.
+struct TileRows {
+  const int64_t* input = nullptr;
+  const int64_t* output = nullptr;
+  const int64_t* next_input = nullptr;   // or null
+  const int64_t* next_output = nullptr;  // or null
+  int64_t fetches = 0;                   // of its rows for each line of the reduction
+  bool fetch_own = false;                // no tile before has fetched this one's results
+  bool statistics_begin = false;
+};
 
 /// Sums of MR rows by NV vectors.
 template <class L, int MR, int NV>
@@ -36,8 +41,26 @@ struct Tile {
   // Few accumulators cannot hide the FMA's latency (4 cycles, 2 pipes): successive k get sums of their own.
   static constexpr int kSplit = MR * NV >= 8 ? 1 : MR * NV >= 4 ? 2 : 4;
 
-  static CNNCORE_MEMBER void multiply(const GemmTileArgs& args, const int64_t* row_offset,
-                                      const int64_t* next_offset, V (&sum)[MR][NV]) {
+  // Wide tiles fetch the lines of the next one's results, a few for each line of the reduction: all at once
+  // would take every miss buffer of the core. Narrow ones have fewer lines, and no registers to spare.
+  static constexpr bool kFetchesNext = 2 * NV > kVectors;
+
+  /// Brings what the epilogue of a row reads or writes into the first cache.
+  static CNNCORE_MEMBER void fetch_results(const GemmTileArgs& args, int64_t offset) {
+    if (!args.stream) {
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; ++j) __builtin_prefetch(args.output + offset + j * kLanes, 1);
+    }
+    if (args.residual != nullptr) {
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; ++j) __builtin_prefetch(args.residual + offset + j * kLanes);
+    }
+  }
+
+  static CNNCORE_MEMBER void multiply(const GemmTileArgs& args, const TileRows& rows, V (&sum)[MR][NV]) {
+    const int64_t* next_input = rows.next_input;
+    const int64_t* fetch = rows.next_output;
+    const int64_t* fetch_end = fetch != nullptr ? fetch + MR : nullptr;
     V part[kSplit][MR][NV];
 #pragma GCC unroll 4
     for (int s = 0; s < kSplit; ++s) {
@@ -49,7 +72,7 @@ struct Tile {
     }
     const float* row[MR];
 #pragma GCC unroll 16
-    for (int i = 0; i < MR; ++i) row[i] = args.input + row_offset[i];
+    for (int i = 0; i < MR; ++i) row[i] = args.input + rows.input[i];
     if (args.depth == 1) {  // one input channel: a loop inside this one would cost more than its products
       for (int64_t tap = 0; tap < args.taps; ++tap)
         step(row, args.tap_offset[tap], args.panel + args.tap_row[tap] * (NV * kLanes), part[0]);
@@ -59,10 +82,14 @@ struct Tile {
       const float* panel = args.panel + args.tap_row[tap] * (NV * kLanes);
       const int64_t end = k + args.depth;
       while (k < end) {
-        if (next_offset != nullptr) {
+        if (const int64_t* next = next_input; next != nullptr) {
+          const float* line = args.input + k;
+          if (!kFetchesNext) asm volatile("" : "+r"(next), "+r"(line));  // kept in no register between lines
 #pragma GCC unroll 16
-          for (int i = 0; i < MR; ++i) __builtin_prefetch(args.input + next_offset[i] + k);
+          for (int i = 0; i < MR; ++i) __builtin_prefetch(line + next[i]);
         }
+        for (int64_t i = 0; kFetchesNext && i < rows.fetches && fetch < fetch_end; ++i)
+          fetch_results(args, *fetch++);
         const int64_t line_end = min_of(k + kLine, end);
         for (; k + kSplit <= line_end; k += kSplit) {
 #pragma GCC unroll 4
@@ -103,16 +130,14 @@ struct Tile {
     return j + 1 < NV || tail == kLanes ? L::load(p + j * kLanes) : L::load_partial(p + j * kLanes, tail);
   }
 
-  static void run(const GemmTileArgs& args, const int64_t* row_offset, const int64_t* output_offset,
-                  const int64_t* next_offset) {
-    // The lines to be stored are fetched while the sums grow.
+  static void run(const GemmTileArgs& args, const TileRows& rows) {
+    const int64_t* output_offset = rows.output;
+    if (!kFetchesNext || rows.fetch_own) {
 #pragma GCC unroll 16
-    for (int i = 0; i < MR; ++i) {
-#pragma GCC unroll 4
-      for (int j = 0; j < NV; ++j) __builtin_prefetch(args.output + output_offset[i] + j * kLanes, 1);
+      for (int i = 0; i < MR; ++i) fetch_results(args, output_offset[i]);
     }
     V sum[MR][NV];
-    multiply(args, row_offset, next_offset, sum);
+    multiply(args, rows, sum);
     // Addresses of results are worked out anew: kept from the prefetch, they would cost the loop its
     // registers.
     asm volatile("" ::: "memory");
@@ -139,25 +164,31 @@ struct Tile {
         for (int j = 0; j < NV; ++j) sum[i][j] = sum[i][j] + read(args.residual + output_offset[i], j, tail);
       }
     }
-    if (clamps(args)) {
+    if (args.statistics != nullptr) add_statistics(args.statistics, rows.statistics_begin, sum);
+    if (args.activation == Activation::relu || args.activation == Activation::relu6) {
       const V zero = L::set1(0.0f);
 #pragma GCC unroll 16
       for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 4
         for (int j = 0; j < NV; ++j) sum[i][j] = L::max(zero, sum[i][j]);  // NaN stays NaN
       }
-      if (args.activation == Activation::relu6) {
-        const V six = L::set1(6.0f);
+    }
+    if (args.activation == Activation::relu6) {
+      const V six = L::set1(6.0f);
 #pragma GCC unroll 16
-        for (int i = 0; i < MR; ++i) {
+      for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 4
-          for (int j = 0; j < NV; ++j) sum[i][j] = L::min(six, sum[i][j]);
-        }
+        for (int j = 0; j < NV; ++j) sum[i][j] = L::min(six, sum[i][j]);
       }
     }
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
       float* out = args.output + output_offset[i];
+      if (args.stream) {
+#pragma GCC unroll 4
+        for (int j = 0; j < NV; ++j) L::store_past_cache(out + j * kLanes, sum[i][j]);
+        continue;
+      }
 #pragma GCC unroll 4
       for (int j = 0; j + 1 < NV; ++j) L::store(out + j * kLanes, sum[i][j]);
       if (tail == kLanes) {
@@ -167,36 +198,37 @@ struct Tile {
       }
     }
   }
+
+  /// Adds the tile's values to the column statistics.
+  static CNNCORE_MEMBER void add_statistics(float* statistics, bool begin, const V (&sum)[MR][NV]) {
+    constexpr int64_t nr = kVectors * kWidth;
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) {
+      float* at = statistics + j * kLanes;
+      V total = L::set1(0.0f);
+      V squares = L::set1(0.0f);
+      if (begin) {
+#pragma GCC unroll 16
+        for (int i = 0; i < MR; ++i) total = total + sum[i][j];
+        L::store(at, total * L::set1(1.0f / static_cast<float>(MR)));
+        L::store(at + nr, L::set1(0.0f));
+        L::store(at + 2 * nr, L::set1(0.0f));
+        total = L::set1(0.0f);
+      }
+      const V shift = L::load(at);
+#pragma GCC unroll 16
+      for (int i = 0; i < MR; ++i) {
+        const V value = sum[i][j] - shift;
+        total = total + value;
+        squares = L::fmadd(value, value, squares);
+      }
+      L::store(at + nr, L::load(at + nr) + total);
+      L::store(at + 2 * nr, L::load(at + 2 * nr) + squares);
+    }
+  }
 };
 
-/// Adds a tile's values, still in the first cache, to the column statistics.
-void add_statistics(const GemmTileArgs& args, const int64_t* output_offset, int64_t rows, bool begin) {
-  const int64_t nr = kVectors * kWidth;
-  for (int64_t column = 0; column < args.columns; column += kWidth) {
-    const int64_t left = args.columns - column;
-    float* shift_at = args.statistics + column;
-    const float* values = args.output + column;
-    if (begin) {
-      Vec sum = zero();
-      for (int64_t i = 0; i < rows; ++i) sum = sum + load_upto(values + output_offset[i], left);
-      store(shift_at, sum * set1(1.0f / static_cast<float>(rows)));
-      store(shift_at + nr, zero());
-      store(shift_at + 2 * nr, zero());
-    }
-    const Vec shift = load(shift_at);
-    Vec sum = zero();
-    Vec squares = zero();
-    for (int64_t i = 0; i < rows; ++i) {
-      const Vec value = load_upto(values + output_offset[i], left) - shift;
-      sum = sum + value;
-      squares = fmadd(value, value, squares);
-    }
-    store(shift_at + nr, load(shift_at + nr) + sum);
-    store(shift_at + 2 * nr, load(shift_at + 2 * nr) + squares);
-  }
-}
-
-/// Other activations, and those after statistics, act on the tile's rows in the first cache.
+/// Leaky relu, the rarest activation, acts on the tile's rows in the first cache.
 void activate_rows(const GemmTileArgs& args, const int64_t* output_offset, int64_t rows) {
   const Vec alpha = set1(args.alpha);
   for (int64_t i = 0; i < rows; ++i) {
@@ -208,7 +240,7 @@ void activate_rows(const GemmTileArgs& args, const int64_t* output_offset, int64
   }
 }
 
-using TileFunction = void (*)(const GemmTileArgs&, const int64_t*, const int64_t*, const int64_t*);
+using TileFunction = void (*)(const GemmTileArgs&, const TileRows&);
 
 /// Tiles of 1 ... MR rows by their number of rows; larger numbers do not occur.
 template <class L, int NV, int MR>
@@ -224,21 +256,24 @@ struct TileTable {
 template <class L, int NV, int MR>
 void run_tiles(const GemmTileArgs& args) {
   const int64_t tiles = (args.rows + MR - 1) / MR;
-  const bool post_activation = args.activation != Activation::none && !clamps(args);
+  const int64_t lines = max_of(1, args.taps * ((args.depth + kLine - 1) / kLine));
+  TileRows rows;
+  rows.fetches = (MR + lines - 1) / lines;
   int64_t row = 0;
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int64_t height = args.rows / tiles + (tile < args.rows % tiles ? 1 : 0);
-    const int64_t* row_offset = args.row_offset + row;
-    const int64_t* output_offset = args.output_offset + row;
-    const bool prefetch = args.prefetch && row + 2 * height <= args.rows;
-    TileTable<L, NV, MR>::kRows[height](args, row_offset, output_offset,
-                                        prefetch ? row_offset + height : nullptr);
-    if (args.statistics != nullptr) {
-      add_statistics(args, output_offset, height, args.statistics_begin && tile == 0);
-    }
-    if (post_activation) activate_rows(args, output_offset, height);
+    const bool has_next = row + 2 * height <= args.rows;
+    rows.input = args.row_offset + row;
+    rows.output = args.output_offset + row;
+    rows.fetch_own = tile == 0 || args.depth <= 1 || rows.next_output == nullptr;
+    rows.next_input = has_next && args.prefetch ? rows.input + height : nullptr;
+    rows.next_output = has_next ? rows.output + height : nullptr;
+    rows.statistics_begin = args.statistics_begin && tile == 0;
+    TileTable<L, NV, MR>::kRows[height](args, rows);
+    if (args.activation == Activation::leaky_relu) activate_rows(args, rows.output, height);
     row += height;
   }
+  if (args.stream) finish_streaming();
 }
 
 /// The narrowest tile that holds all columns, from NV vectors on.

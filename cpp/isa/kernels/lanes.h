@@ -17,6 +17,7 @@ struct FullLanes {
   static CNNCORE_MEMBER V load_partial(const float* p, int64_t n) { return CNNCORE_ISA::load_partial(p, n); }
   static CNNCORE_MEMBER void store(float* p, V v) { CNNCORE_ISA::store(p, v); }
   static CNNCORE_MEMBER void store_partial(float* p, V v, int64_t n) { CNNCORE_ISA::store_partial(p, v, n); }
+  static CNNCORE_MEMBER void store_past_cache(float* p, V v) { CNNCORE_ISA::store_past_cache(p, v); }
   static CNNCORE_MEMBER V set1(float x) { return CNNCORE_ISA::set1(x); }
   static CNNCORE_MEMBER V fmadd(V a, V b, V c) { return CNNCORE_ISA::fmadd(a, b, c); }
   static CNNCORE_MEMBER V max(V a, V b) { return CNNCORE_ISA::max(a, b); }
@@ -34,6 +35,7 @@ struct HalfLanes {
   }
   static CNNCORE_MEMBER void store(float* p, V v) { _mm256_storeu_ps(p, v); }
   static CNNCORE_MEMBER void store_partial(float* p, V v, int64_t n) { _mm256_mask_storeu_ps(p, mask(n), v); }
+  static CNNCORE_MEMBER void store_past_cache(float* p, V v) { _mm256_stream_ps(p, v); }
   static CNNCORE_MEMBER V set1(float x) { return _mm256_set1_ps(x); }
   static CNNCORE_MEMBER V fmadd(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
   static CNNCORE_MEMBER V max(V a, V b) { return _mm256_max_ps(a, b); }
