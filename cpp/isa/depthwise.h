@@ -19,7 +19,7 @@ struct DepthwiseRow {
   std::int64_t count = 0;        // output pixels
   // Output pixel i reads input pixels in_start + i * in_step + t * tap_step, t < taps, of in_size.
   std::int64_t in_start = 0, in_step = 1, in_size = 0, taps = 1, tap_step = 1;
-  // Input rows that no call has read yet, contiguous: forward fetches them for the next call.
+  // Input rows that no call has read yet, contiguous: they are fetched for the next call.
   const float* next = nullptr;
   std::int64_t next_rows = 0;
 };
@@ -38,10 +38,12 @@ struct DepthwiseKernels {
   /// sum[r][t][channel] += grad_output[pixel][channel] * input pixel under tap (r, t). `sum` has a pointer
   /// for every listed row, its taps lie weight_step apart; row.weight is not read; grad_output has row.pitch.
   void (*backward_weight)(const DepthwiseRow& row, const float* grad_output, float* const* sum);
-  /// Count, mean and sum of squared deviations of each column of `rows` contiguous rows; the three results of
-  /// a column lie `stride` apart.
-  void (*statistics)(const float* values, std::int64_t rows, std::int64_t columns, float* result,
-                     std::int64_t stride);
+  /// Adds the columns of `rows` contiguous rows to `sums`, [3][columns]: a shift, which the call with `begin`
+  /// sets, and the sums of the deviations from it and of their squares.
+  void (*add_statistics)(const float* values, std::int64_t rows, std::int64_t columns, bool begin,
+                         float* sums);
+  /// Turns the sums of `rows` rows into count, mean and sum of squared deviations from the mean.
+  void (*finish_statistics)(std::int64_t rows, std::int64_t columns, float* sums);
 };
 
 }  // namespace cnncore

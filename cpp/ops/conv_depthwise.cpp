@@ -13,7 +13,8 @@ namespace cnncore {
 namespace {
 
 constexpr std::int64_t kTasks = 32;
-constexpr std::int64_t kMaxRows = 256;  // vertical taps (depth x height) of a kernel
+constexpr std::int64_t kStatisticsPixels = 96;  // are in the second cache when their statistics are taken
+constexpr std::int64_t kMaxRows = 256;          // vertical taps (depth x height) of a kernel
 
 std::string refuse(const ConvProblem& p, const std::string&) {
   if (p.groups != p.in_channels) {
@@ -155,16 +156,17 @@ class DepthwiseConv : public Step {
     const std::int64_t step = rows_of_task(first);
     parallel_for(task_count(first), work_, [&](std::int64_t task, int) {
       const std::int64_t end = std::min(first.total, (task + 1) * step);
+      std::int64_t begin = task * step;
       // Row by row, the phases fill the same rows of the result.
-      for (std::int64_t row = task * step; row < end; ++row) {
+      for (std::int64_t row = begin; row < end; ++row) {
         for (const auto& phase : phases_) {
           if (row < phase.rows.total) run_row(phase, row, args);
         }
-      }
-      if (epilogue_.statistics) {
-        const std::int64_t pixels = (end - task * step) * first.loop.axis[2].count;
-        kernels().depthwise.statistics(args.output(0) + first.output_offset(task * step), pixels, first.pitch,
-                                       args.output(1) + task * 3 * first.pitch, first.pitch);
+        if (epilogue_.statistics &&
+            ((row + 1 - begin) * first.loop.axis[2].count >= kStatisticsPixels || row + 1 == end)) {
+          add_statistics(task, begin, row + 1, args);
+          begin = row + 1;
+        }
       }
     });
   }
@@ -175,6 +177,19 @@ class DepthwiseConv : public Step {
     Rows rows;
     std::int64_t packed;  // where its weight starts
   };
+
+  /// Adds rows begin ... end - 1 of the result, while they are in cache, to the statistics of their task.
+  void add_statistics(std::int64_t task, std::int64_t begin, std::int64_t end, const StepArgs& args) const {
+    const Rows& rows = phases_.front().rows;
+    const auto& kernel = kernels().depthwise;
+    const std::int64_t width = rows.loop.axis[2].count;
+    const std::int64_t first = task * rows_of_task(rows);
+    float* sums = args.output(1) + task * 3 * rows.pitch;
+    kernel.add_statistics(args.output(0) + rows.output_offset(begin), (end - begin) * width, rows.pitch,
+                          begin == first, sums);
+    if (end == std::min(rows.total, first + rows_of_task(rows)))
+      kernel.finish_statistics((end - first) * width, rows.pitch, sums);
+  }
 
   void run_row(const Phase& phase, std::int64_t index, const StepArgs& args) const {
     const Rows& rows = phase.rows;
@@ -248,6 +263,7 @@ class DepthwiseWeightGradient : public Step {
     call.rows = rows_.under(index, input, row, tap);
     for (std::int64_t r = 0; r < call.rows; ++r) sum[r] = sums + tap[r] * call.taps * rows_.pitch;
     call.row = row;
+    rows_.set_next(index, input, call);
     kernels().depthwise.backward_weight(call, grad_output + rows_.output_offset(index), sum);
   }
 

@@ -165,87 +165,93 @@ void forward(const DepthwiseRow& row, const DepthwiseOutput& out) {
   forward_row<0, 0>(row, out);
 }
 
-/// The sums of R rows by T taps, from `first_row` and `first_tap` on, over pixels where all of them exist.
-/// With adjacent taps (kStep > 0) an input vector meets every gradient it belongs to while it is in a
-/// register.
+/// The sums of R rows by T adjacent taps over N pixels: an input vector meets every gradient that it belongs
+/// to while it is in a register. With kEdge some taps may lie outside of the input.
+template <int N, int R, int T, int kStep, bool kEdge>
+CNNCORE_INLINE void add_products(const DepthwiseRow& row, const float* const (&input)[R], int64_t pixel,
+                                 const float* grad, int64_t left, Vec (&total)[R][T]) {
+  const int64_t x = row.in_start + pixel * kStep;
+  Vec g[N];
+#pragma GCC unroll 4
+  for (int n = 0; n < N; ++n) g[n] = load_upto(grad + (pixel + n) * row.pitch, left);
+#pragma GCC unroll 16
+  for (int column = 0; column < (N - 1) * kStep + T; ++column) {
+    if (kEdge && (x + column < 0 || x + column >= row.in_size)) continue;
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      const Vec value = in_register(load_upto(input[r] + (x + column) * row.pitch, left));
+#pragma GCC unroll 8
+      for (int t = 0; t < T; ++t) {
+        const int distance = column - t;
+        if (distance < 0 || distance % kStep != 0 || distance / kStep >= N) continue;
+        total[r][t] = fmadd(value, g[distance / kStep], total[r][t]);
+      }
+    }
+  }
+}
+
+/// Adds a whole row of pixels to the sums of R rows of T adjacent taps.
 template <int R, int T, int kStep>
-CNNCORE_INLINE void add_products(const DepthwiseRow& row, int64_t first_row, int64_t first_tap, Range pixels,
-                                 const float* grad, int64_t channel, int64_t left, float* const* sum) {
-  if (pixels.begin >= pixels.end) return;
-  constexpr int kGradients = 4;  // and R x T sums fit the registers
-  const int64_t pitch = row.pitch;
-  const int64_t offset = first_tap * row.weight_step + channel;
-  const int64_t start = row.in_start + pixels.begin * row.in_step + first_tap * row.tap_step;
+CNNCORE_INLINE void add_rows(const DepthwiseRow& row, int64_t first, const float* grad, const Range& inside,
+                             int64_t channel, int64_t left, float* const* sum) {
+  constexpr int kGradients = 4;  // which fit the registers next to R x T sums
   const float* input[R];
   Vec total[R][T];
 #pragma GCC unroll 4
   for (int r = 0; r < R; ++r) {
-    input[r] = row.row[first_row + r] + start * pitch + channel;
+    input[r] = row.row[first + r] + channel;
 #pragma GCC unroll 8
-    for (int t = 0; t < T; ++t)
-      total[r][t] = load_upto(sum[first_row + r] + offset + t * row.weight_step, left);
+    for (int t = 0; t < T; ++t) total[r][t] = load_upto(sum[first + r] + t * row.weight_step + channel, left);
   }
-  int64_t i = pixels.begin;
-  grad += i * pitch + channel;
-  if constexpr (kStep > 0) {
-    for (; i + kGradients <= pixels.end; i += kGradients, grad += kGradients * pitch) {
-      Vec g[kGradients];
+  int64_t i = 0;
+  for (; i + kGradients <= row.count; i += kGradients) {
+    if (first == 0) {
+      fetch_next<kGradients, kStep>(row, row.in_start + i * kStep, channel);
 #pragma GCC unroll 4
-      for (int n = 0; n < kGradients; ++n) g[n] = load_upto(grad + n * pitch, left);
-#pragma GCC unroll 16
-      for (int column = 0; column < (kGradients - 1) * kStep + T; ++column) {
-#pragma GCC unroll 4
-        for (int r = 0; r < R; ++r) {
-          const Vec value = in_register(load_upto(input[r] + column * pitch, left));
-#pragma GCC unroll 8
-          for (int t = 0; t < T; ++t) {
-            const int distance = column - t;
-            if (distance < 0 || distance % kStep != 0 || distance / kStep >= kGradients) continue;
-            total[r][t] = fmadd(value, g[distance / kStep], total[r][t]);
-          }
-        }
-      }
-#pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) input[r] += kGradients * kStep * pitch;
+      for (int n = 0; n < kGradients; ++n)
+        __builtin_prefetch(grad + (row.count + i + n) * row.pitch + channel);
+    }
+    if (i >= inside.begin && i + kGradients <= inside.end) {
+      add_products<kGradients, R, T, kStep, false>(row, input, i, grad + channel, left, total);
+    } else {
+      add_products<kGradients, R, T, kStep, true>(row, input, i, grad + channel, left, total);
     }
   }
-  for (; i < pixels.end; ++i, grad += pitch) {
-    const Vec g = load_upto(grad, left);
-#pragma GCC unroll 4
-    for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-      for (int t = 0; t < T; ++t)
-        total[r][t] = fmadd(load_upto(input[r] + t * row.tap_step * pitch, left), g, total[r][t]);
-      input[r] += row.in_step * pitch;
-    }
-  }
+  for (; i < row.count; ++i) add_products<1, R, T, kStep, true>(row, input, i, grad + channel, left, total);
 #pragma GCC unroll 4
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-    for (int t = 0; t < T; ++t)
-      store_upto(sum[first_row + r] + offset + t * row.weight_step, total[r][t], left);
+    for (int t = 0; t < T; ++t) store_upto(sum[first + r] + t * row.weight_step + channel, total[r][t], left);
   }
 }
 
-template <int T, int kStep>
-CNNCORE_INLINE void backward_channels(const DepthwiseRow& row, const float* grad, float* const* sum,
-                                      const Range& inside, int64_t channel, int64_t left) {
-  constexpr int kRows = T == 5 ? 2 : 3;
-  for (int64_t t = 0; t < row.taps; t += T) {
-    int64_t r = 0;
-    for (; r + kRows <= row.rows; r += kRows)
-      add_products<kRows, T, kStep>(row, r, t, inside, grad, channel, left, sum);
-    for (; r < row.rows; ++r) add_products<1, T, kStep>(row, r, t, inside, grad, channel, left, sum);
+/// Any kernel and step: one tap at a time.
+CNNCORE_INLINE void add_tap(const DepthwiseRow& row, int64_t r, int64_t t, const float* grad, int64_t channel,
+                            int64_t left, float* const* sum) {
+  const Range valid = valid_pixels(row, t * row.tap_step);
+  float* at = sum[r] + t * row.weight_step + channel;
+  Vec total = load_upto(at, left);
+  for (int64_t i = valid.begin; i < valid.end; ++i) {
+    const int64_t x = row.in_start + i * row.in_step + t * row.tap_step;
+    const Vec g = load_upto(grad + i * row.pitch + channel, left);
+    total = fmadd(load_upto(row.row[r] + x * row.pitch + channel, left), g, total);
   }
-  for (int64_t t = 0; t < row.taps; ++t) {
-    const Range valid = valid_pixels(row, t * row.tap_step);
-    const bool split = inside.begin < inside.end;
-    const Range before = {valid.begin, split ? inside.begin : valid.end};
-    const Range after = {split ? inside.end : valid.end, valid.end};
-    for (int64_t r = 0; r < row.rows; ++r) {
-      add_products<1, 1, 0>(row, r, t, before, grad, channel, left, sum);
-      add_products<1, 1, 0>(row, r, t, after, grad, channel, left, sum);
+  store_upto(at, total, left);
+}
+
+template <int T, int kStep>
+CNNCORE_INLINE void backward_channels(const DepthwiseRow& row, const float* grad, const Range& inside,
+                                      int64_t channel, int64_t left, float* const* sum) {
+  int64_t r = 0;
+  if constexpr (T > 0) {
+    if (T < 5) {
+      for (; r + 3 <= row.rows; r += 3) add_rows<3, T, kStep>(row, r, grad, inside, channel, left, sum);
     }
+    for (; r + 2 <= row.rows; r += 2) add_rows<2, T, kStep>(row, r, grad, inside, channel, left, sum);
+    for (; r < row.rows; ++r) add_rows<1, T, kStep>(row, r, grad, inside, channel, left, sum);
+  }
+  for (; r < row.rows; ++r) {
+    for (int64_t t = 0; t < row.taps; ++t) add_tap(row, r, t, grad, channel, left, sum);
   }
 }
 
@@ -254,9 +260,9 @@ void backward_row(const DepthwiseRow& row, const float* grad_output, float* cons
   const Range inside = interior(row);
   int64_t channel = 0;
   for (; channel + kWidth <= row.channels; channel += kWidth)
-    backward_channels<T, kStep>(row, grad_output, sum, inside, channel, kWidth);
+    backward_channels<T, kStep>(row, grad_output, inside, channel, kWidth, sum);
   if (channel < row.channels)
-    backward_channels<T, kStep>(row, grad_output, sum, inside, channel, row.channels - channel);
+    backward_channels<0, 0>(row, grad_output, inside, channel, row.channels - channel, sum);
 }
 
 void backward_weight(const DepthwiseRow& row, const float* grad_output, float* const* sum) {
@@ -266,37 +272,53 @@ void backward_weight(const DepthwiseRow& row, const float* grad_output, float* c
     if (row.taps == 5 && row.in_step == 1) return backward_row<5, 1>(row, grad_output, sum);
     if (row.taps == 5 && row.in_step == 2) return backward_row<5, 2>(row, grad_output, sum);
   }
-  backward_row<1, 0>(row, grad_output, sum);
+  backward_row<0, 0>(row, grad_output, sum);
 }
 
-void statistics(const float* values, int64_t rows, int64_t columns, float* result, int64_t stride) {
-  const Vec count = set1(static_cast<float>(rows));
-  const Vec inverse = set1(1.0f / static_cast<float>(rows));
+void add_statistics(const float* values, int64_t rows, int64_t columns, bool begin, float* sums) {
   for (int64_t column = 0; column < columns; column += kWidth) {
     const int64_t left = columns - column;
     const float* p = values + column;
-    // Deviations from a value of the same size as the mean do not cancel.
-    Vec shift = zero();
-    const int64_t first = min_of(rows, 16);
-    for (int64_t i = 0; i < first; ++i) shift = shift + load_upto(p + i * columns, left);
-    shift = shift * set1(1.0f / static_cast<float>(first));
-    Vec sum = zero();
-    Vec squares = zero();
+    float* at = sums + column;
+    if (begin) {
+      // Deviations from a value of the same size as the mean do not cancel.
+      const int64_t first = min_of(rows, 16);
+      Vec mean = zero();
+      for (int64_t i = 0; i < first; ++i) mean = mean + load_upto(p + i * columns, left);
+      store_upto(at, mean * set1(1.0f / static_cast<float>(first)), left);
+      store_upto(at + columns, zero(), left);
+      store_upto(at + 2 * columns, zero(), left);
+    }
+    const Vec shift = load_upto(at, left);
+    Vec sum = load_upto(at + columns, left);
+    Vec squares = load_upto(at + 2 * columns, left);
     for (int64_t i = 0; i < rows; ++i) {
       const Vec value = load_upto(p + i * columns, left) - shift;
       sum = sum + value;
       squares = fmadd(value, value, squares);
     }
+    store_upto(at + columns, sum, left);
+    store_upto(at + 2 * columns, squares, left);
+  }
+}
+
+void finish_statistics(int64_t rows, int64_t columns, float* sums) {
+  const Vec count = set1(static_cast<float>(rows));
+  const Vec inverse = set1(1.0f / static_cast<float>(rows));
+  for (int64_t column = 0; column < columns; column += kWidth) {
+    const int64_t left = columns - column;
+    float* at = sums + column;
+    const Vec sum = load_upto(at + columns, left);
     const Vec offset = sum * inverse;
-    store_upto(result + column, count, left);
-    store_upto(result + stride + column, shift + offset, left);
-    store_upto(result + 2 * stride + column, max(zero(), squares - sum * offset), left);
+    store_upto(at + columns, load_upto(at, left) + offset, left);
+    store_upto(at + 2 * columns, max(zero(), load_upto(at + 2 * columns, left) - sum * offset), left);
+    store_upto(at, count, left);
   }
 }
 
 }  // namespace
 
-DepthwiseKernels depthwise_kernels() { return {forward, backward_weight, statistics}; }
+DepthwiseKernels depthwise_kernels() { return {forward, backward_weight, add_statistics, finish_statistics}; }
 
 }  // namespace CNNCORE_ISA
 }  // namespace cnncore
