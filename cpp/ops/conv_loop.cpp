@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 
+#include "core/cpu_info.h"
 #include "isa/kernel_table.h"
 #include "ops/conv_pack.h"
 
@@ -19,6 +20,9 @@ constexpr std::int64_t kMinPixels = 96;
 // Enough tasks that a few threads end at nearly the same time, but none below some microseconds.
 constexpr std::int64_t kMaxTasks = 16;
 constexpr double kTaskWork = 20000.0;
+constexpr std::int64_t kLineFloats = 16;
+constexpr std::uintptr_t kLineBytes = 64;
+constexpr std::int64_t kLeastLastCache = 8 << 20;  // where the system does not tell
 
 /// Vector operations of a whole run.
 double loop_work(const ConvLoop& loop) {
@@ -28,6 +32,15 @@ double loop_work(const ConvLoop& loop) {
 
 std::int64_t wanted_tasks(const ConvLoop& loop) {
   return std::clamp<std::int64_t>(static_cast<std::int64_t>(loop_work(loop) / kTaskWork), 1, kMaxTasks);
+}
+
+/// Whether the tensor that holds the results is larger than the last cache: what reads it next then finds
+/// hardly any of it there.
+bool output_exceeds_caches(const ConvLoop& loop) {
+  std::int64_t floats = loop.batch * loop.groups * loop.out_channels;
+  for (const auto& axis : loop.axis) floats *= axis.out_size;
+  const auto cache = static_cast<std::int64_t>(cpu_info().l3_bytes);
+  return floats * std::int64_t{sizeof(float)} > std::max(cache, kLeastLastCache);
 }
 
 std::int64_t reduction_pieces(std::int64_t depth) {
@@ -61,6 +74,15 @@ ConvLoopPlan::ConvLoopPlan(const ConvLoop& loop)
   panels_per_task_ = ceil_div(panels_, std::clamp<std::int64_t>(wanted_tasks(loop_) / chunks, 1, panels_));
   plan_blocks();
   plan_tables();
+  large_ = output_exceeds_caches(loop_);
+}
+
+/// Results over a residual find their lines in cache.
+bool ConvLoopPlan::streams(const ConvLoopMemory& memory, const ConvEpilogue& epilogue) const {
+  const bool whole_lines = loop_.out_channels % kLineFloats == 0 && out_pitch_ % kLineFloats == 0 &&
+                           reinterpret_cast<std::uintptr_t>(memory.output) % kLineBytes == 0;
+  return large_ && whole_lines && blocks_.size() == 1 && memory.residual != memory.output &&
+         epilogue.activation != Activation::leaky_relu;
 }
 
 ChunkGrid ConvLoopPlan::chunk_grid(const ConvLoop& loop) {
@@ -165,6 +187,7 @@ void ConvLoopPlan::run_task(std::int64_t task, const ConvLoopMemory& memory, con
   const bool begins = memory.residual == memory.output && blocks_.size() > 1;
   GemmTileArgs call;
   call.alpha = epilogue.alpha;
+  call.stream = streams(memory, epilogue);
   for (std::size_t b = 0; b < blocks_.size(); ++b) {
     const bool finish = b + 1 == blocks_.size();
     if (finish) call.activation = epilogue.activation;

@@ -56,6 +56,7 @@ class ConvLoopPlan {
   void plan_blocks();
   void plan_tables();
   void plan_calls(Table& table) const;
+  bool streams(const ConvLoopMemory& memory, const ConvEpilogue& epilogue) const;
 
   ConvLoop loop_;
   std::int64_t in_pitch_;
@@ -66,6 +67,7 @@ class ConvLoopPlan {
   std::int64_t panels_ = 0;
   ChunkGrid grid_;
   std::int64_t panels_per_task_ = 0;
+  bool large_ = false;  // the output, for the caches
   std::vector<Block> blocks_;
   std::vector<Table> tables_;
   std::vector<std::int32_t> table_of_chunk_;

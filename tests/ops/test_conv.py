@@ -84,13 +84,15 @@ class Case:
 
 
 class Tensor:
-    """Memory of one value between two guards, starting one float past a multiple of 64 bytes."""
+    """Memory of one value between two guards, starting `offset` floats past a multiple of 64 bytes."""
 
-    def __init__(self, shape: Sequence[int], layout: str, content: Array | None = None) -> None:
+    def __init__(
+        self, shape: Sequence[int], layout: str, content: Array | None = None, offset: int = 1
+    ) -> None:
         count = int(np.prod(shape))
         self.layout = layout
         whole = np.full(count + 2 * GUARD + 16, np.nan, np.float32)
-        skip = (-(whole.ctypes.data // 4) % 16 + 1) % 16 + 16
+        skip = (-(whole.ctypes.data // 4) % 16 + offset) % 16 + 16
         self.whole, self.begin, self.end = whole, skip, skip + count
         memory = whole[self.begin : self.end]
         if layout == "channels_last" and len(shape) > 2:
@@ -160,10 +162,11 @@ def forward(
     residual: Array | None = None,
     activation: str = "none",
     statistics: bool = False,
+    offset: int = 1,
 ) -> tuple[Array, Array | None]:
     """Output and statistics."""
     choice = case.choose("forward")
-    output = Tensor(case.output_shape, "channels_last")
+    output = Tensor(case.output_shape, "channels_last", offset=offset)
     rows = Tensor((choice["statistics_rows"], 3, case.output_shape[1]), "c") if statistics else None
     attrs = {
         **case.attrs,
@@ -295,6 +298,20 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_whole_numbers_are_exact(name: str, seed: int) -> None:
     check(CASES[name], seed)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_outputs_larger_than_the_caches_are_exact(activation: str) -> None:
+    """Whole lines of these bypass the caches, on CPUs with up to 36 MB of them."""
+    case = Case(3, 4, 1024, (54, 57), (1, 1))
+    rng = np.random.default_rng(5)
+    x, weight = whole(rng, case.input_shape), whole(rng, case.weight_shape)
+    bias, residual = whole(rng, (1024,)), whole(rng, case.output_shape)
+    full = ref.conv(x, weight, **case.settings) + along_channels(bias, 4) + residual
+    output, rows = forward(case, x, weight, bias, residual, activation, activation == "none", offset=0)
+    np.testing.assert_array_equal(output, activated(full, activation))
+    if rows is not None:
+        check_statistics(rows, full)
 
 
 @pytest.mark.parametrize("outputs", [1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 100])
