@@ -5,6 +5,7 @@
 
 #include "bind/bind.h"
 #include "core/error.h"
+#include "ops/pixel_pitch.h"
 
 namespace cnncore {
 namespace {
@@ -12,8 +13,10 @@ namespace {
 /// A Program together with the Python objects whose memory it uses.
 class PyProgram {
  public:
-  int add_value(const std::vector<std::int64_t>& shape, const std::string& dtype, const std::string& layout) {
-    return program_.add_value(desc_from_python(shape, dtype, layout));
+  int add_value(const std::vector<std::int64_t>& shape, const std::string& dtype, const std::string& layout,
+                std::int64_t pitch) {
+    const TensorDesc dense = desc_from_python(shape, dtype, layout);
+    return program_.add_value(pitch == 0 ? dense : with_pixel_pitch(dense, pitch));
   }
 
   int add_step(const std::string& op, const std::vector<int>& inputs, const std::vector<int>& outputs,
@@ -108,7 +111,8 @@ void bind_program(py::module_& module) {
   py::class_<PyProgram>(module, "Program")
       .def(py::init<>())
       .def("add_value", &PyProgram::add_value, py::arg("shape"), py::arg("dtype") = "float32",
-           py::arg("layout") = "channels_last")
+           py::arg("layout") = "channels_last", py::arg("pitch") = 0,
+           "`pitch`: floats from pixel to pixel, where they are more than the channels.")
       .def("add_step", &PyProgram::add_step, py::arg("op"), py::arg("inputs"), py::arg("outputs"),
            py::arg("attrs"), py::arg("setup") = false, py::arg("label") = "")
       .def("step_info", &PyProgram::step_info, py::arg("step"))

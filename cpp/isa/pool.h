@@ -15,8 +15,8 @@ struct PoolWindow {
   std::int32_t divisor;  // this axis's factor of what an average divides by
 };
 
-/// One row of output pixels. Steps are in floats, `pixel` is the step from one pixel to the next in
-/// input and output alike. A tap's number is first_number + plane * plane_number + row * row_number + the
+/// One row of output pixels. Steps are in floats, `input_pixel` and `pixel` those from one pixel to the next
+/// of input and output. A tap's number is first_number + plane * plane_number + row * row_number + the
 /// column's own number.
 struct PoolRow {
   const float* input;  // first plane, first row, column 0
@@ -27,7 +27,7 @@ struct PoolRow {
   const PoolWindow* columns;
   std::int64_t width;
   std::int64_t channels;
-  std::int64_t pixel;
+  std::int64_t input_pixel, pixel;
   Activation activation;  // of the largest values
   float alpha;            // slope of leaky_relu
 };

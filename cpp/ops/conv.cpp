@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "ops/conv_algorithm.h"
+#include "ops/pixel_pitch.h"
 #include "ops/registry.h"
 
 namespace cnncore {
@@ -104,6 +105,19 @@ ConvEpilogue epilogue_of(const StepSpec& spec, std::int64_t channels) {
   return epilogue;
 }
 
+/// Checks the output, which some algorithms may write into a part of the channels of a wider tensor.
+std::int64_t output_pitch(const StepSpec& spec, const ConvAlgorithm& algorithm, const char* what) {
+  const TensorDesc& output = spec.output(0);
+  if (!algorithm.pitched_output || output.is_channels_last()) {
+    check_activation(output, what);
+    return 0;
+  }
+  check_float(output, what);
+  require(pixel_pitch(output) > 0 && !spec.has_input(3), what, ": expected channels-last memory, shape ",
+          output.shape_text());
+  return pixel_pitch(output);
+}
+
 std::unique_ptr<Step> make_pack(const StepSpec& spec) {
   const TensorDesc& weight = spec.input(0);
   check_float(weight, "weight");
@@ -118,13 +132,13 @@ std::unique_ptr<Step> make_pack(const StepSpec& spec) {
 
 std::unique_ptr<Step> make_forward(const StepSpec& spec) {
   check_activation(spec.input(0), "input");
-  check_activation(spec.output(0), "output");
   const ConvProblem problem =
       conv_problem(shape_of(spec.input(0)), spec.attrs.integers("weight_shape"), spec.attrs);
   check_shape(spec.output(0), output_shape(problem, spec.input(0).rank), "output");
   const ConvAlgorithm& algorithm = algorithm_of(ConvDirection::forward, problem, spec.attrs);
   check_weight(spec.input(1), algorithm, problem);
-  const ConvEpilogue epilogue = epilogue_of(spec, problem.out_channels);
+  ConvEpilogue epilogue = epilogue_of(spec, problem.out_channels);
+  epilogue.output_pitch = output_pitch(spec, algorithm, "output");
   if (epilogue.statistics) {
     check_vector(spec.output(1), algorithm.statistics_rows(problem) * 3 * problem.out_channels, "statistics");
   }
@@ -133,13 +147,13 @@ std::unique_ptr<Step> make_forward(const StepSpec& spec) {
 
 std::unique_ptr<Step> make_backward_data(const StepSpec& spec) {
   check_activation(spec.input(0), "grad_output");
-  check_activation(spec.output(0), "grad_input");
   const ConvProblem problem =
       conv_problem(shape_of(spec.output(0)), spec.attrs.integers("weight_shape"), spec.attrs);
   check_shape(spec.input(0), output_shape(problem, spec.output(0).rank), "grad_output");
   const ConvAlgorithm& algorithm = algorithm_of(ConvDirection::backward_data, problem, spec.attrs);
   check_weight(spec.input(1), algorithm, problem);
-  const ConvEpilogue epilogue = epilogue_of(spec, problem.in_channels);
+  ConvEpilogue epilogue = epilogue_of(spec, problem.in_channels);
+  epilogue.output_pitch = output_pitch(spec, algorithm, "grad_input");
   require(!epilogue.statistics, "conv_backward_data has one output");
   return algorithm.make(problem, epilogue);
 }
@@ -199,6 +213,7 @@ ConvChoice conv_choose(ConvDirection direction, const ConvProblem& problem, cons
     choice.packed_floats = algorithm.packed_floats(problem);
     choice.statistics_rows = algorithm.statistics_rows(problem);
     choice.residual_in_place = algorithm.residual_in_place;
+    choice.pitched_output = algorithm.pitched_output;
     return choice;
   }
   if (!name.empty()) find_algorithm(direction, problem, name);  // says what is wrong with the name

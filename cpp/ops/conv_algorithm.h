@@ -17,8 +17,9 @@ struct ConvEpilogue {
   Activation activation = Activation::none;
   float alpha = 0.0f;
   bool bias = false;  // of forward and backward_data: input 2; of backward_weight: output 1 (its gradient)
-  bool residual = false;    // input 3
-  bool statistics = false;  // output 1
+  bool residual = false;          // input 3
+  bool statistics = false;        // output 1
+  std::int64_t output_pitch = 0;  // floats from pixel to pixel; 0: as many as the channels
 };
 
 struct ConvAlgorithm {
@@ -34,6 +35,7 @@ struct ConvAlgorithm {
   std::unique_ptr<Step> (*make)(const ConvProblem& problem, const ConvEpilogue& epilogue);
   bool exact = true;               // its rounding error is that of a plain float32 sum
   bool residual_in_place = false;  // the residual may be the memory of the output
+  bool pitched_output = false;     // the output may be part of the channels of a wider tensor
 };
 
 /// grad_bias = grad_output summed over batch and pixels, in pieces that depend on the shape only.

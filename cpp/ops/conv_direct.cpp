@@ -51,7 +51,7 @@ class DirectConv : public Step {
       : epilogue_(epilogue), flops_(p.flops()) {
     std::int64_t packed = 0;
     for (const auto& loop : loops_of(p, direction)) {
-      phases_.push_back({ConvLoopPlan(loop), packed});
+      phases_.push_back({ConvLoopPlan(loop, epilogue.output_pitch), packed});
       packed += phases_.back().plan.packed_floats();
       work_ += phases_.back().plan.work();
     }
@@ -143,6 +143,7 @@ ConvAlgorithm direct_forward() {
           make_pack<kDirection>,
           make_conv<kDirection>,
           true,
+          true,
           true};
 }
 
@@ -155,6 +156,7 @@ ConvAlgorithm direct_backward_data() {
           no_statistics,
           make_pack<kDirection>,
           make_conv<kDirection>,
+          true,
           true,
           true};
 }

@@ -62,10 +62,11 @@ void finish_statistics(const float* sums, std::int64_t rows, std::int64_t column
 
 }  // namespace
 
-ConvLoopPlan::ConvLoopPlan(const ConvLoop& loop)
+ConvLoopPlan::ConvLoopPlan(const ConvLoop& loop, std::int64_t out_pitch)
     : loop_(flatten_pointwise(loop)),
       in_pitch_(loop_.in_channels * loop_.groups),
-      out_pitch_(loop_.out_channels * loop_.groups),
+      out_channels_(loop_.out_channels * loop_.groups),
+      out_pitch_(out_pitch > 0 ? out_pitch : out_channels_),
       geometry_(loop_, in_pitch_),
       group_floats_(packed_group_floats(loop_)),
       panels_(ceil_div(loop_.out_channels, kernels().gemm_tile.nr)),
@@ -218,9 +219,9 @@ void ConvLoopPlan::run_task(std::int64_t task, const ConvLoopMemory& memory, con
         call.statistics_begin = false;
       }
       if (call.statistics != nullptr) {
-        float* rows = memory.statistics + chunk_index * 3 * out_pitch_ + first_channel + column;
+        float* rows = memory.statistics + chunk_index * 3 * out_channels_ + first_channel + column;
         finish_statistics(scratch, static_cast<std::int64_t>(pixels.input_offset.size()), call.columns,
-                          tile.nr, rows, out_pitch_);
+                          tile.nr, rows, out_channels_);
       }
     }
   }

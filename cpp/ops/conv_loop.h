@@ -24,7 +24,8 @@ struct ConvLoopMemory {
 /// The packed weight is [group][panel][tap][channel][column of the panel].
 class ConvLoopPlan {
  public:
-  explicit ConvLoopPlan(const ConvLoop& loop);
+  /// The result has `out_pitch` floats from pixel to pixel; 0: as many as its channels.
+  explicit ConvLoopPlan(const ConvLoop& loop, std::int64_t out_pitch = 0);
 
   std::int64_t packed_floats() const { return loop_.groups * group_floats_; }
   /// Chunks of a loop, which are the rows of its statistics.
@@ -60,6 +61,7 @@ class ConvLoopPlan {
 
   ConvLoop loop_;
   std::int64_t in_pitch_;
+  std::int64_t out_channels_;  // of all groups
   std::int64_t out_pitch_;
   TapGeometry geometry_;
   std::int64_t tap_floats_ = 0;  // contiguous floats of a whole tap

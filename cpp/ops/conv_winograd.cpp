@@ -144,7 +144,9 @@ class WinogradPack : public Step {
 class WinogradConv : public Step {
  public:
   WinogradConv(const ConvProblem& p, ConvDirection direction, const ConvEpilogue& epilogue, WinogradForm form)
-      : plan_(p, direction, form), epilogue_(epilogue), flops_(p.flops()), form_(form) {}
+      : plan_(p, direction, form), epilogue_(epilogue), flops_(p.flops()), form_(form) {
+    if (epilogue.output_pitch > 0) plan_.geometry.output.pitch = epilogue.output_pitch;
+  }
 
   void run(const StepArgs& args) const override {
     const auto& g = plan_.geometry;
@@ -268,6 +270,7 @@ ConvAlgorithm algorithm() {
   a.name = winograd_name(kForm);
   a.exact = false;
   a.residual_in_place = true;
+  a.pitched_output = true;
   a.direction = kDirection;
   a.refuse = [](const ConvProblem& p, const std::string& accuracy) {
     return winograd_refuse(p, kDirection, kForm, accuracy);

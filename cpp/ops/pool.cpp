@@ -39,7 +39,7 @@ class PoolForward final : public Step {
     const PoolWindow& plane = depth.windows[static_cast<std::size_t>(at.plane)];
     const PoolWindow& line = height.windows[static_cast<std::size_t>(at.line)];
     const std::int64_t pixel = geometry_.channels;
-    const std::int64_t line_size = width.input * pixel;
+    const std::int64_t line_size = width.input * geometry_.input_pitch;
     const std::int64_t plane_size = height.input * line_size;
     PoolRow row{};
     row.input = args.input(0) + (at.image * depth.input + plane.start) * plane_size + line.start * line_size +
@@ -48,7 +48,7 @@ class PoolForward final : public Step {
     row.rows = line.taps;
     row.plane_step = depth.dilation * plane_size;
     row.row_step = height.dilation * line_size;
-    row.column_step = width.dilation * pixel;
+    row.column_step = width.dilation * geometry_.input_pitch;
     row.plane_number = static_cast<std::int32_t>(geometry_.number_step[0]);
     row.row_number = static_cast<std::int32_t>(geometry_.number_step[1]);
     row.first_number = plane.number * row.plane_number + line.number * row.row_number;
@@ -56,6 +56,7 @@ class PoolForward final : public Step {
     row.columns = width.windows.data();
     row.width = width.output;
     row.channels = at.channels;
+    row.input_pixel = geometry_.input_pitch;
     row.pixel = pixel;
     row.activation = activation_.activation;
     row.alpha = activation_.alpha;

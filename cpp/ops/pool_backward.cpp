@@ -168,6 +168,7 @@ class PoolScatterStep final : public Step {
 std::unique_ptr<Step> make_max_pool_backward(const StepSpec& spec, PoolGeometry geometry) {
   require_float(spec.input(0), "grad_output");
   require_float(spec.output(0), "grad_input");
+  require(spec.output(0).is_channels_last(), "grad_input: expected dense memory");
   require_pool_index(spec.input(1), spec.input(0), geometry.largest_number);
   const ActivationGate gate = activation_from_attrs(spec.attrs);
   if (gate.activation != Activation::none) {
@@ -187,6 +188,7 @@ std::unique_ptr<Step> make_max_pool_backward(const StepSpec& spec, PoolGeometry 
 std::unique_ptr<Step> make_average_pool_backward(const StepSpec& spec, PoolGeometry geometry) {
   require_float(spec.input(0), "grad_output");
   require_float(spec.output(0), "grad_input");
+  require(spec.output(0).is_channels_last(), "grad_input: expected dense memory");
   return std::make_unique<PoolGatherStep>(std::move(geometry), PoolGatherStep::Kind::average);
 }
 

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "isa/kernel_table.h"
+#include "ops/pixel_pitch.h"
 
 namespace cnncore {
 namespace {
@@ -41,10 +42,12 @@ PoolGeometry extents(const TensorDesc& input, const TensorDesc& output) {
           "expected input (N, C, spatial...) with 1 to 3 spatial axes, got ", input.shape_text());
   require(output.rank == input.rank && output.dim(0) == input.dim(0) && output.dim(1) == input.dim(1),
           "expected batch and channels of ", input.shape_text(), ", got ", output.shape_text());
-  require(input.is_channels_last() && output.is_channels_last(), "expected channels-last memory");
+  const std::int64_t pitch = input.is_channels_last() ? input.dim(1) : pixel_pitch(input);
+  require(pitch > 0 && output.is_channels_last(), "expected channels-last memory");
   PoolGeometry geometry;
   geometry.batch = input.dim(0);
   geometry.channels = input.dim(1);
+  geometry.input_pitch = pitch;
   for (int axis = 2; axis < input.rank; ++axis) {
     PoolAxis& windows = geometry.axes[static_cast<std::size_t>(axis + 3 - input.rank)];
     windows.input = input.dim(axis);

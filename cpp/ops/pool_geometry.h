@@ -31,6 +31,7 @@ struct PoolAxis {
 struct PoolGeometry {
   std::int64_t batch = 1;
   std::int64_t channels = 1;
+  std::int64_t input_pitch = 1;  // floats from pixel to pixel: more than the channels in a wider tensor
   std::array<PoolAxis, 3> axes;  // depth, height, width
   /// Tap numbers count through the kernel, or, for adaptive pooling, through the input plane.
   std::array<std::int64_t, 3> number_step{};

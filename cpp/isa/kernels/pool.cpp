@@ -163,7 +163,7 @@ struct WindowRow {
         any_window<V, kFull>(c, lanes, x);
         continue;
       }
-      const float* start = input + window.start * pixel;
+      const float* start = input + window.start * row.input_pixel;
       typename Output::template Accumulator<V> sum;
 #pragma GCC unroll 3
       for (int j = 0; j < kSize; ++j) {
@@ -190,7 +190,7 @@ struct WindowRow {
   template <int V, bool kFull>
   __attribute__((noinline)) void any_window(int64_t c, int64_t lanes, int64_t x) const {
     const PoolWindow window = row.columns[x];
-    const float* input = row.input + window.start * row.pixel + c;
+    const float* input = row.input + window.start * row.input_pixel + c;
     typename Output::template Accumulator<V> sum;
     for (int v = 0; v < V; ++v) sum.begin(v, Output::template Accumulator<V>::none(), iset1(0));
     for (int64_t i = 0; i < row.planes; ++i) {

@@ -3,24 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .tensor import ITEM_SIZE, Graph, Node, Shape, Tensor, dense_strides, same_memory
+from .tensor import ITEM_SIZE, Graph, Node, Shape, Tensor, dense_strides, present, same_memory
 
 
 class Slot:
     """A piece of memory a step reads or writes.
 
     `kind` is "temp" (the arena), "input", "output", "bound" (the memory of a numpy array) or
-    "persistent" (what setup steps leave for the runs). A slot with a `base` lies inside that slot.
+    "persistent" (what setup steps leave for the runs). A slot with a `base` lies inside that slot. One with
+    a `pitch` is some of the channels of its base, `pitch` elements from pixel to pixel.
     """
 
-    __slots__ = ("base", "dtype", "id", "kind", "layout", "offset", "shape", "source")
+    __slots__ = ("base", "dtype", "id", "kind", "layout", "offset", "pitch", "shape", "source")
 
     def __init__(self, shape: Shape, dtype: str, layout: str, kind: str = "temp", source: Any = None) -> None:
         self.shape = shape
@@ -30,6 +31,7 @@ class Slot:
         self.source = source
         self.base: Slot | None = None
         self.offset = 0
+        self.pitch = 0
         self.id = -1
 
     @property
@@ -52,7 +54,10 @@ class Slot:
         return offset
 
     def strides(self) -> Shape:
-        return dense_strides(self.shape, self.layout)
+        dense = dense_strides(self.shape, self.layout)
+        if not self.pitch:
+            return dense
+        return tuple(s if axis == 1 else s // self.shape[1] * self.pitch for axis, s in enumerate(dense))
 
 
 class Step:
@@ -115,6 +120,7 @@ class Builder:
         self._made_at_setup: set[Slot] = set()
         self.inputs = [self._declare(tensor, "input") for tensor in graph.inputs]
         self._outputs = set(graph.outputs) | {flag for flag, _ in graph.checks}
+        self._parts = joined_parts(graph, self._outputs)
         self._place_updates()
         for node in graph.nodes:
             self._lower(node)
@@ -244,7 +250,17 @@ class Builder:
         )
         if self._static_node:
             self._static.update(tensor for tensor in node.outputs if tensor is not None)
+        elif node.outputs[0] in self._parts:
+            self._place_part(node.output)
         node.op.lower(node, self)
+
+    def _place_part(self, tensor: Tensor) -> None:
+        """Let a tensor be written where its concatenation will want it."""
+        whole, channel = self._parts[tensor]
+        slot = self._declare(tensor, "temp")
+        slot.base = self.slot(whole)
+        slot.offset = channel * ITEM_SIZE[tensor.dtype]
+        slot.pitch = whole.shape[1]
 
     def _place_updates(self) -> None:
         """Let each new value be written straight into its array, where nobody reads the old one later."""
@@ -287,6 +303,44 @@ class Builder:
     def bound_slots(self) -> list[Slot]:
         """Return the slots that are memory of numpy arrays."""
         return list(self._bound.values())
+
+
+def joined_parts(graph: Graph, outputs: Container[Tensor]) -> dict[Tensor, tuple[Tensor, int]]:
+    """Return the tensors that can be written straight into a concatenation, which then copies nothing.
+
+    Such a tensor is joined along the channels, once, by a step that can write with gaps, and whoever else
+    reads it can read so.
+
+    Args:
+        outputs: tensors that must be in memory of their own.
+
+    Returns:
+        For each tensor the concatenation's result, and its first channel therein.
+    """
+    users: dict[Tensor, list[tuple[Node, int]]] = {}
+    for node in graph.nodes:
+        for place, tensor in enumerate(node.inputs):
+            if tensor is not None:
+                users.setdefault(tensor, []).append((node, place))
+    parts: dict[Tensor, tuple[Tensor, int]] = {}
+    for node in graph.nodes:
+        if not node.op.joins_channels(node) or node.output in outputs:
+            continue
+        channel = 0
+        for tensor in node.inputs:
+            maker = present(tensor).node
+            if (
+                tensor is not None
+                and tensor not in outputs
+                and maker is not None
+                and maker.output is tensor
+                and maker.op.writes_parts(maker)
+                and sum(user is node for user, _ in users[tensor]) == 1
+                and all(user is node or place in user.op.reads_parts for user, place in users[tensor])
+            ):
+                parts[tensor] = (node.output, channel)
+            channel += present(tensor).shape[1]
+    return parts
 
 
 def copy_attrs(

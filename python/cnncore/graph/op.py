@@ -29,6 +29,8 @@ class Op:
     """Whether an output may be the memory of the array it replaces."""
     may_alias: ClassVar[bool] = False
     """Whether the output may be the memory of the first input."""
+    reads_parts: ClassVar[tuple[int, ...]] = ()
+    """Inputs that may be some of the channels of a wider tensor, with gaps from pixel to pixel."""
     differentiable: ClassVar[bool] = True
     """False when the inputs' gradient is zero or comes by another node's rule."""
 
@@ -54,6 +56,14 @@ class Op:
             One entry for each input; None means zero or not wanted.
         """
         raise NotImplementedError(f"{self.name} has no gradient")
+
+    def writes_parts(self, node: Node) -> bool:
+        """Return whether the first output may be some of the channels of a wider tensor."""
+        return False
+
+    def joins_channels(self, node: Node) -> bool:
+        """Return whether the output is the inputs' channels one after the other in channels-last memory."""
+        return False
 
     def lower(self, node: Node, builder: Builder) -> None:
         """Add the steps that compute the node."""

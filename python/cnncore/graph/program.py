@@ -245,7 +245,7 @@ class _Values(dict[Slot, int]):
         self._machine = machine
 
     def __missing__(self, slot: Slot) -> int:
-        number: int = self._machine.add_value(slot.shape, slot.dtype, slot.layout)
+        number: int = self._machine.add_value(slot.shape, slot.dtype, slot.layout, slot.pitch)
         self[slot] = number
         return number
 

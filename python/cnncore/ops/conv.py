@@ -56,6 +56,11 @@ class ConvForward(Op):
             grad_input = backward_data(grad, weight, x.shape, node.attrs)
         return [grad_input, grad_weight, grad_bias, grad if len(needs) > 3 and needs[3] else None]
 
+    def writes_parts(self, node: Node) -> bool:
+        x, weight = _two(node.inputs)
+        choice = choose("forward", x.shape, weight.shape, node.attrs)
+        return choice["pitched_output"] and node.inputs[RESIDUAL] is None
+
     def lower(self, node: Node, builder: Builder) -> None:
         x, weight = _two(node.inputs)
         attrs = {**node.attrs, "weight_shape": list(weight.shape)}
@@ -94,6 +99,11 @@ class ConvBackwardData(Op):
         if needs[1]:
             grad_weight, _ = backward_weight(grad, grad_output, weight.shape, node.attrs, False)
         return [again, grad_weight, grad_bias, grad if needs[3] else None]
+
+    def writes_parts(self, node: Node) -> bool:
+        weight = present(node.inputs[1])
+        choice = choose("backward_data", node.attrs["input_shape"], weight.shape, node.attrs)
+        return choice["pitched_output"] and node.inputs[RESIDUAL] is None
 
     def lower(self, node: Node, builder: Builder) -> None:
         grad, weight = _two(node.inputs)

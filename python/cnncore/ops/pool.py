@@ -22,6 +22,7 @@ class _Pool(Op):
     """[x] -> [y, index?]; attrs "output" (extents) and the window's; the index feeds the gradient."""
 
     index_dtype: str | None = None
+    reads_parts = (0,)
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
         x = present(inputs[0])

@@ -83,13 +83,19 @@ class Concat(Op):
             begin += tensor.shape[dim]
         return parts
 
+    def joins_channels(self, node: Node) -> bool:
+        y = node.output
+        return node.attrs["dim"] == 1 and y.ndim >= 3 and y.layout == "channels_last"
+
     def lower(self, node: Node, builder: Builder) -> None:
         y, dim = node.output, node.attrs["dim"]
         offset = 0
         for x in node.inputs:
             assert x is not None
-            attrs = copy_attrs(x.shape, x.strides(), 0, y.strides(), offset)
-            builder.step("copy", [builder.slot(x)], [builder.slot(y)], attrs)
+            source, target = builder.slot(x), builder.slot(y)
+            if source.base is not target:  # else it was written in its place
+                attrs = copy_attrs(x.shape, x.strides(), 0, y.strides(), offset)
+                builder.step("copy", [source], [target], attrs)
             offset += x.shape[dim] * y.strides()[dim]
 
 

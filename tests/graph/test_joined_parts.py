@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Concatenation along channels in place: who writes its part, who copies it; results stay the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import cnncore as cc
+from cnncore import ops
+
+Array = NDArray[np.float32]
+
+
+def whole_numbers(seed: int, *shape: int) -> Array:
+    return np.random.default_rng(seed).integers(-3, 4, shape).astype(np.float32)
+
+
+def copies(predict: Any) -> int:
+    return sum(step.op == "copy" for step in predict._executable.run_steps)
+
+
+X = whole_numbers(0, 2, 8, 12, 12)
+THREE, ONE = whole_numbers(1, 16, 8, 3, 3), whole_numbers(2, 24, 8, 1, 1)
+DOUBLING = whole_numbers(3, 16, 16, 2, 2)
+
+
+def skip(x: Any) -> Any:
+    """A part that pooling reads, too, as in a U-Net, and one from a transposed convolution."""
+    wide = ops.relu(ops.conv2d(x, THREE, padding=1))
+    narrow = ops.max_pool2d(wide, 2)
+    up = ops.conv_transpose2d(narrow, DOUBLING, stride=2)
+    return ops.concat([up, wide], dim=1) * 1.0
+
+
+def three_parts(x: Any) -> Any:
+    """Parts that begin inside a vector; the input itself is copied."""
+    return ops.concat([x, ops.conv2d(x, ONE), ops.conv2d(x, THREE, padding=1)], dim=1) * 1.0
+
+
+def read_otherwise(x: Any) -> Any:
+    """Elementwise steps need dense memory."""
+    part = ops.conv2d(x, ONE)
+    return ops.concat([part, ops.conv2d(x, THREE, padding=1)], dim=1) * ops.concat([part, x, x], dim=1)
+
+
+def joined_twice(x: Any) -> Any:
+    part = ops.conv2d(x, ONE)
+    return ops.concat([part, part], dim=1) * 1.0
+
+
+def along_height(x: Any) -> Any:
+    return ops.concat([ops.conv2d(x, ONE), ops.conv2d(x, ONE)], dim=2) * 1.0
+
+
+def with_residual(x: Any) -> Any:
+    """The residual of a convolution is laid out as its output."""
+    part = ops.conv2d(x, ONE)
+    return ops.concat([ops.conv2d(x, ONE) + part, x], dim=1) * 1.0
+
+
+def eager(function: Callable[[Any], Any]) -> Array:
+    """The function on arrays: every operation by itself, in memory of its own."""
+    result: Array = function(X)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (skip, 0),
+        (three_parts, 1),
+        (read_otherwise, 4),
+        (joined_twice, 2),
+        (along_height, 2),
+        (with_residual, 2),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+@pytest.mark.parametrize("accuracy", ["exact", "fast"])
+def test_parts_are_written_in_place(function: Callable[[Any], Any], expected: int, accuracy: str) -> None:
+    before = cc.get_accuracy()
+    try:
+        cc.set_accuracy("exact")
+        wanted = eager(function)
+        cc.set_accuracy(accuracy)
+        predict = cc.compile(function, input_shape=X.shape)
+    finally:
+        cc.set_accuracy(before)
+    assert copies(predict) == expected
+    tolerance = 0.0 if accuracy == "exact" else 1e-4 * float(np.abs(wanted).max())
+    np.testing.assert_allclose(predict(X), wanted, rtol=0.0, atol=tolerance)
+
+
+def test_gradients_pass_a_concatenation_in_place() -> None:
+    """The weighted sum of a concatenation is that of its parts; whole numbers make both gradients exact."""
+    weights = whole_numbers(4, 2, 32, 12, 12)
+
+    def parts(x: Any) -> tuple[Any, Any]:
+        wide = ops.conv2d(x, THREE, padding=1)
+        return ops.conv_transpose2d(ops.max_pool2d(wide, 2), DOUBLING, stride=2), wide
+
+    def joined(x: Any) -> Any:
+        return (ops.concat(parts(x), dim=1) * weights).sum()
+
+    def apart(x: Any) -> Any:
+        up, wide = parts(x)
+        return (up * weights[:, :16]).sum() + (wide * weights[:, 16:]).sum()
+
+    np.testing.assert_array_equal(cc.grad(joined)(X), cc.grad(apart)(X))
