@@ -28,8 +28,8 @@ constexpr double kStart = 3000.0;             // of a step with its stages and t
 // tiles.
 constexpr double kNearBytes = 512.0 * 1024.0;
 constexpr double kFarBytes = 8.0 * 1024.0 * 1024.0;
-constexpr double kBytesPerCycle = 8.0;
-constexpr double kFarBytesPerCycle = 4.0;
+constexpr double kBytesPerCycle = 10.0;
+constexpr double kFarBytesPerCycle = 7.0;
 
 double transfer(double floats) {
   const double bytes = 4.0 * floats;

@@ -418,8 +418,9 @@ def test_choice() -> None:
     few = Layer(1, 3, 16, (8, 8)).choice("forward")
     assert few["algorithm"] == "direct"
     assert dict(few["refused"])["winograd_f4"] == "too few channels or tiles to pay off"
-    assert Layer(1, 512, 512, (14, 14)).choice("forward")["algorithm"] == "winograd_f2"
-    assert Layer(1, 512, 512, (7, 7)).choice("forward")["algorithm"] == "direct"
+    assert Layer(1, 512, 512, (14, 14)).choice("forward")["algorithm"] == "winograd_f4"
+    assert Layer(1, 512, 512, (7, 7)).choice("forward")["algorithm"] == "winograd_f2"
+    assert Layer(1, 512, 512, (3, 3)).choice("forward")["algorithm"] == "direct"
 
 
 @pytest.mark.parametrize(
