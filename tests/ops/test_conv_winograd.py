@@ -239,6 +239,7 @@ LAYERS = {
     "few channels": Layer(2, 3, 5, (9, 8)),
     "groups": Layer(2, 16, 24, (8, 7), groups=3),
     "uneven groups": Layer(1, 9, 70, (5, 4), groups=2),
+    "groups of many panels": Layer(2, 40, 150, (5, 4), groups=2),
     "many tiles": Layer(5, 8, 16, (30, 34)),
     "5x5, one tile": Layer(1, 16, 16, (2, 2), (2, 2), (2, 2), side=5),
     "5x5, one pixel": Layer(1, 9, 17, (1, 1), (2, 2), (2, 2), side=5),
@@ -383,8 +384,9 @@ def test_error_beside_direct(name: str, direction: str) -> None:
 
 @pytest.mark.parametrize("algorithm", SIDES)
 @pytest.mark.parametrize("direction", DIRECTIONS)
-def test_same_bits_on_any_number_of_threads(algorithm: str, direction: str) -> None:
-    layer = Layer(6, 40, 72, (18, 21), side=SIDES[algorithm])
+@pytest.mark.parametrize("channels", [72, 200])
+def test_same_bits_on_any_number_of_threads(algorithm: str, direction: str, channels: int) -> None:
+    layer = Layer(6 if channels == 72 else 1, 40, channels, (18, 21), side=SIDES[algorithm])
     first, second = operands(direction, layer)
     before = _core.num_threads()
     results = []
