@@ -21,8 +21,8 @@ CNNCORE_INLINE void store_some(float* p, Vec v, int64_t lanes) {
   }
 }
 
-/// Fetches lines that will be written soon: where several rows are read and written in turn, the hardware does
-/// not foresee it.
+/// Fetches lines that will be written soon: where several rows are read and written in turn, the hardware
+/// does not foresee it.
 template <class T>
 CNNCORE_INLINE void prefetch_write(const T* p, int64_t count) {
   constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
