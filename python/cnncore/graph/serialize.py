@@ -14,7 +14,7 @@ VERSION = 1
 
 
 def freeze_sources(graph: Graph) -> None:
-    """Let the graph have snapshots of its parameters and buffers, and let go of the model; the gate is closed."""
+    """Give the graph snapshots of its parameters and buffers instead of the model. The gate is closed."""
     for node in graph.nodes:
         for tensor in node.inputs:
             if tensor is not None and is_stored(tensor.source):
