@@ -16,14 +16,15 @@ namespace {
 // A task's rows and columns: each operand is read from far away once for every block of the other.
 constexpr std::int64_t kColumnBlock = 128;
 constexpr std::int64_t kRowBlock = 128;
-constexpr std::int64_t kPointwiseRowBlock = 256;
+constexpr std::int64_t kPointwiseRowBlock = 512;
+constexpr std::int64_t kNarrowTileRowBlock = 256;
 constexpr std::int64_t kChunkPixels = 384;  // 128 + 128 channels of these are 384 KiB
 constexpr std::int64_t kManyPixels = 512;
 // Tiles at least this wide take long enough for a pixel to fetch the next one from the second cache.
 constexpr std::int64_t kWideTile = 32;
 constexpr std::int64_t kFarPixels = 512;  // floats between pixels that share few sets of the first cache
 constexpr std::int64_t kLeftPanel = 60;   // channels of the left operand that are copied together, at most
-constexpr std::int64_t kLeftPanels = ceil_div(kPointwiseRowBlock, kLeftPanel / 2) + 1;
+constexpr std::int64_t kLeftPanels = ceil_div(kNarrowTileRowBlock, kLeftPanel / 2) + 1;
 constexpr std::int64_t kReduceRows = 16;  // rows of a task that adds up the splits
 constexpr std::int64_t kTasks = 16;
 
@@ -165,7 +166,8 @@ void DirectWeightGradient::plan_blocks() {
   column_blocks_ = ceil_div(columns_, kColumnBlock);
   column_block_ = round_up(ceil_div(columns_, column_blocks_), tile.nr);
   column_blocks_ = ceil_div(columns_, column_block_);
-  row_blocks_ = ceil_div(rows_, problem_.taps() == 1 ? kPointwiseRowBlock : kRowBlock);
+  const std::int64_t pointwise = tile.nr < kWideTile ? kNarrowTileRowBlock : kPointwiseRowBlock;
+  row_blocks_ = ceil_div(rows_, problem_.taps() == 1 ? pointwise : kRowBlock);
   row_block_ = ceil_div(rows_, row_blocks_);
   row_blocks_ = ceil_div(rows_, row_block_);
   left_.panel = std::min(left_.panel, row_block_);

@@ -16,8 +16,10 @@ constexpr int kRows = 6;
 #endif
 constexpr int kVectors = 2;
 // Pixels between the prefetch of a left operand and its use: its lines lie a pixel apart, too far for
-// hardware.
+// hardware. Short segments end before a longer distance pays.
 constexpr int64_t kAhead = 12;
+constexpr int64_t kFarAhead = kWidth == 16 ? 24 : kAhead;
+constexpr int64_t kLongSegment = 96;
 
 template <class L, int MR, int NV>
 struct Tile {
@@ -53,23 +55,24 @@ struct Tile {
     constexpr bool kTwo = MR * NV <= (kWidth == 16 ? 8 : 5);
     V other[MR][NV];
     if (kTwo) clear(other);
+    const int64_t ahead = (args.length < kLongSegment ? kAhead : kFarAhead) * args.left_step;
     for (int64_t segment = 0; segment < args.segments; ++segment) {
       const float* left = args.left + row + args.left_offset[segment];
       const float* right = args.right + args.right_offset[segment];
       int64_t i = 0;
       for (; kTwo && i + 2 <= args.length; i += 2) {
-        __builtin_prefetch(left + kAhead * args.left_step);
+        __builtin_prefetch(left + ahead);
         pixel(left, right, tail, sum);
         left += args.left_step;
         right += args.right_step;
-        __builtin_prefetch(left + kAhead * args.left_step);
+        __builtin_prefetch(left + ahead);
         pixel(left, right, tail, other);
         left += args.left_step;
         right += args.right_step;
       }
       for (; i < args.length; ++i) {
-        __builtin_prefetch(left + kAhead * args.left_step);
-        __builtin_prefetch(left + kAhead * args.left_step + MR - 1);
+        __builtin_prefetch(left + ahead);
+        __builtin_prefetch(left + ahead + MR - 1);
         pixel(left, right, tail, sum);
         left += args.left_step;
         right += args.right_step;
