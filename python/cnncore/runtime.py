@@ -63,8 +63,8 @@ def generator() -> np.random.Generator:
 def set_accuracy(accuracy: str) -> None:
     """Choose between "fast" (the default) and "exact" algorithms for what is compiled from now on.
 
-    "exact" leaves out algorithms whose rounding error exceeds that of a plain float32 sum: Winograd's, of which
-    F(4x4, 3x3) and F(2x2, 5x5) have about twice the error.
+    "exact" leaves out algorithms whose rounding error exceeds that of a plain float32 sum:
+    Winograd's, of which F(4x4, 3x3) and F(2x2, 5x5) have about twice the error.
     """
     if accuracy not in ACCURACIES:
         raise ValueError(f"expected accuracy 'exact' or 'fast', got {accuracy!r}")
