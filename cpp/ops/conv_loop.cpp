@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <map>
 
-#include "core/cpu_info.h"
 #include "isa/kernel_table.h"
 #include "ops/conv_pack.h"
 
@@ -22,7 +21,9 @@ constexpr std::int64_t kMaxTasks = 16;
 constexpr double kTaskWork = 20000.0;
 constexpr std::int64_t kLineFloats = 16;
 constexpr std::uintptr_t kLineBytes = 64;
-constexpr std::int64_t kLeastLastCache = 8 << 20;  // where the system does not tell
+// Hardly anything of a larger output is in cache when the next step reads it. What the system tells of the
+// last cache is no help: virtual machines report those of all chiplets as one.
+constexpr std::int64_t kLargeOutputFloats = (32 << 20) / 4;
 
 /// Vector operations of a whole run.
 double loop_work(const ConvLoop& loop) {
@@ -34,13 +35,10 @@ std::int64_t wanted_tasks(const ConvLoop& loop) {
   return std::clamp<std::int64_t>(static_cast<std::int64_t>(loop_work(loop) / kTaskWork), 1, kMaxTasks);
 }
 
-/// Whether the tensor that holds the results is larger than the last cache: what reads it next then finds
-/// hardly any of it there.
 bool output_exceeds_caches(const ConvLoop& loop) {
   std::int64_t floats = loop.batch * loop.groups * loop.out_channels;
   for (const auto& axis : loop.axis) floats *= axis.out_size;
-  const auto cache = static_cast<std::int64_t>(cpu_info().l3_bytes);
-  return floats * std::int64_t{sizeof(float)} > std::max(cache, kLeastLastCache);
+  return floats > kLargeOutputFloats;
 }
 
 std::int64_t reduction_pieces(std::int64_t depth) {

@@ -302,7 +302,7 @@ def test_whole_numbers_are_exact(name: str, seed: int) -> None:
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_outputs_larger_than_the_caches_are_exact(activation: str) -> None:
-    """Whole lines of these bypass the caches, on CPUs with up to 36 MB of them."""
+    """Whole lines of outputs above 32 MB bypass the caches."""
     case = Case(3, 4, 1024, (54, 57), (1, 1))
     rng = np.random.default_rng(5)
     x, weight = whole(rng, case.input_shape), whole(rng, case.weight_shape)
