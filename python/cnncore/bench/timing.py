@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-BURST_SECONDS = 0.02
-SETTLE_SECONDS = 0.006
-"""Thread pools spin after a call, libgomp for some milliseconds; a burst waits until they sleep."""
+BURST_SECONDS = 0.1
+SETTLE_SECONDS = 0.05
+"""Thread pools spin after a call, libgomp for some milliseconds, ONNX Runtime for up to 30. A burst waits until
+they sleep, since a spinning thread takes turns with one that works on the same core."""
 
 
 @dataclass(frozen=True)
