@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 BURST_SECONDS = 0.1
 SETTLE_SECONDS = 0.05
-"""Thread pools spin after a call, libgomp for some milliseconds, ONNX Runtime for up to 30. A burst waits until
-they sleep, since a spinning thread takes turns with one that works on the same core."""
+"""Thread pools spin after a call, libgomp for some milliseconds, ONNX Runtime for up to 30. A burst waits
+until they sleep, since a spinning thread takes turns with one that works on the same core."""
 
 
 @dataclass(frozen=True)
