@@ -67,4 +67,4 @@ def _first_call(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+    return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
