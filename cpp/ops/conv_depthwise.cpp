@@ -8,6 +8,7 @@
 #include "isa/kernel_table.h"
 #include "ops/conv_algorithm.h"
 #include "ops/conv_geometry.h"
+#include "ops/depthwise_row.h"
 
 namespace cnncore {
 namespace {
@@ -81,15 +82,8 @@ struct Rows {
   }
 
   DepthwiseRow geometry() const {
-    const ConvAxis& width = loop.axis[2];
-    DepthwiseRow row;
+    DepthwiseRow row = depthwise_row(loop.axis[2]);
     row.channels = row.pitch = row.weight_step = pitch;
-    row.count = width.count;
-    row.in_start = width.in_start;
-    row.in_step = width.in_step;
-    row.in_size = width.in_size;
-    row.taps = width.taps;
-    row.tap_step = width.tap_step;
     return row;
   }
 

@@ -11,6 +11,7 @@
 #include "ops/conv_algorithm.h"
 #include "ops/conv_geometry.h"
 #include "ops/conv_pack.h"
+#include "ops/depthwise_row.h"
 #include "ops/registry.h"
 
 namespace cnncore {
@@ -256,7 +257,7 @@ void InvertedResidual::filter(const Task& task, const Panel& panel, std::int64_t
   std::array<const float*, kMaxKernelRows> row;
   std::array<const float*, kMaxKernelRows> weight;
   const float* image = task.args.input(kInput) + task.image * height_.in_size * width_.in_size * in_channels_;
-  DepthwiseRow call;
+  DepthwiseRow call = depthwise_row(width_);
   for (std::int64_t t = 0; t < height_.taps; ++t) {
     const std::int64_t from = first_row(y) + t * height_.tap_step;
     if (from < 0 || from >= height_.in_size) continue;
@@ -269,12 +270,6 @@ void InvertedResidual::filter(const Task& task, const Panel& panel, std::int64_t
   call.channels = panel.columns;
   call.pitch = panel.pitch;
   call.weight_step = hidden_;
-  call.count = width_.count;
-  call.in_start = width_.in_start;
-  call.in_step = width_.in_step;
-  call.in_size = width_.in_size;
-  call.taps = width_.taps;
-  call.tap_step = width_.tap_step;
   if (!expands_) {
     const std::int64_t next = first_row(y) + (height_.taps - 1) * height_.tap_step + 1;
     call.next = image + next * width_.in_size * hidden_;
