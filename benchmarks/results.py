@@ -133,8 +133,19 @@ class ResultFile:
         if self._path is None:
             return
         unfinished = self._path.with_name(f"{self._path.name}.part")
-        unfinished.write_text(json.dumps(self._content, indent=1) + "\n")
+        unfinished.write_text(_formatted(self._content))
         os.replace(unfinished, self._path)
+
+
+def _formatted(content: Mapping[str, Any]) -> str:
+    """JSON with a line for each row of a section, so that a change of one row is a change of one line."""
+    sections = []
+    for name, value in content.items():
+        rows = value if isinstance(value, list) else []
+        lines = ",\n".join(json.dumps(row) for row in rows)
+        text = f"[\n{lines}\n]" if rows else json.dumps(value)
+        sections.append(f"{json.dumps(name)}: {text}")
+    return "{\n" + ",\n".join(sections) + "\n}\n"
 
 
 def load(path: str | Path) -> dict[str, Any]:

@@ -72,4 +72,5 @@ def test_the_file_is_whole_after_each_row(module_of: Any, tmp_path: Path) -> Non
     for count in range(1, 4):
         file.add("rows", count)
         assert json.loads(path.read_text()) == {"rows": list(range(1, count + 1))}
+    assert path.read_text().splitlines()[1:-1] == ['"rows": [', "1,", "2,", "3", "]"]
     module_of("results").ResultFile(None, {}).add("rows", 1)

@@ -13,6 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 BURST_SECONDS = 0.1
+WARM_SECONDS = 1.0
+"""The first call after a pause finds caches that another has filled and threads asleep, which costs calls of a
+tenth of a second up to a third of their time. It is measured only where it takes longer than this."""
 SETTLE_SECONDS = 0.05
 """Thread pools spin after a call, libgomp for some milliseconds, ONNX Runtime for up to 30. A burst waits
 until they sleep, since a spinning thread takes turns with one that works on the same core."""
@@ -63,9 +66,9 @@ def interleaved(
 
 
 def _burst(call: Callable[[], object]) -> list[float]:
-    """Seconds of each call of one burst; short calls are preceded by one that wakes threads and caches."""
+    """Seconds of each call of one burst, preceded by one that wakes threads and caches."""
     first = _once(call)
-    if first > BURST_SECONDS:
+    if first > WARM_SECONDS:
         return [first]
     taken: list[float] = []
     end = time.perf_counter() + BURST_SECONDS
