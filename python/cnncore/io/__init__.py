@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..nn.module import Module
-from ..nn.state import IncompatibleKeys, fit_state, read_state
+from ..nn.state import IncompatibleKeys, fit_state, read_state, undone_on_error
 from . import safetensors
 
 __all__ = ["load", "load_into", "load_metadata", "save"]
@@ -70,9 +70,10 @@ def load_metadata(path: Path) -> dict[str, str]:
 
 
 def load_into(model: Module, path: Path, strict: bool = True) -> IncompatibleKeys:
-    """Load a safetensors file into a model: all of it, or nothing when something does not fit.
+    """Load a safetensors file into a model: all of it, or nothing when something does not fit or be read.
 
-    The arrays are read one by one, so that the file's contents are not held beside the model's.
+    Arrays are read into the model's memory, so that the file's contents are not held beside it. Against an
+    error in the middle the contents before are kept, except initial weights, which would be drawn again.
 
     Args:
         model: the Module to change.
@@ -84,6 +85,7 @@ def load_into(model: Module, path: Path, strict: bool = True) -> IncompatibleKey
 
     Raises:
         ValueError: a bad file, or arrays that do not fit; names the file and every problem.
+        OSError: the file cannot be read.
     """
     with open(path, "rb") as file:
         reader = safetensors.Reader(file, path)
@@ -91,6 +93,9 @@ def load_into(model: Module, path: Path, strict: bool = True) -> IncompatibleKey
             targets, keys = fit_state(model, {name: reader.outline(name) for name in reader.entries}, strict)
         except ValueError as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from None
-        for name, target in targets.items():
-            target.assign(reader.array(name).reshape(target.shape))
+        with undone_on_error() as undo:
+            for name, target in targets.items():
+                undo.append(target.undo())
+                with target.changing() as memory:
+                    reader.fill(name, memory)
     return keys

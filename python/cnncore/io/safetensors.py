@@ -95,15 +95,26 @@ class Reader:
 
     def array(self, name: str) -> NDArray[Any]:
         """Return one array, read from the file."""
-        _, kind, shape, begin, end = self.entries[name]
-        self._file.seek(self._start + begin)
+        _, kind, shape, _, _ = self.entries[name]
         try:
             array = np.empty(shape, dtype=_DTYPES[kind])
         except ValueError as error:
             raise _damaged(self._path, f"{name}: shape {_short(shape)}: {error}") from None
+        self._read(name, array)
+        return _widen(array) if kind == "BF16" else _checked_bool(array, name, self._path)
+
+    def fill(self, name: str, memory: NDArray[Any]) -> None:
+        """Read one array into memory of as many elements, of its dtype without a copy on the way."""
+        if _DTYPES[self.entries[name][1]] == memory.dtype and memory.dtype != np.bool_:
+            self._read(name, memory)
+        else:
+            memory[...] = self.array(name).reshape(memory.shape)
+
+    def _read(self, name: str, array: NDArray[Any]) -> None:
+        *_, begin, end = self.entries[name]
+        self._file.seek(self._start + begin)
         if end > begin and self._file.readinto(_bytes_of(array)) != end - begin:
             raise _damaged(self._path, f"{name}: expected {end - begin} bytes, the file ends before")
-        return _widen(array) if kind == "BF16" else _checked_bool(array, name, self._path)
 
     def outline(self, name: str) -> NDArray[Any]:
         """Return an array of the same shape and dtype that takes no memory; its contents mean nothing."""

@@ -24,21 +24,41 @@ _BLOCK = 1 << 16  # numbers drawn at once
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3.0, "relu": math.sqrt(2.0), "selu": 0.75}
 
 
-def _draw(tensor: Target, draw: Callable[[int], NDArray[Any]]) -> Target:
+Draw = Callable[[np.random.Generator, int], NDArray[Any]]
+"""Returns so many numbers from a generator."""
+
+
+def _draw(tensor: Target, draw: Draw) -> Target:
     """Fill with random numbers a block at a time: large weights need no second array of twice their size."""
     if isinstance(tensor, Parameter):
+        again = _from_here(draw)
         with tensor.changing() as memory:
-            _draw_blocks(memory.reshape(-1), draw)
+            _draw_blocks(memory, draw, generator())
+        tensor.remember(again)
     elif isinstance(tensor, np.ndarray) and tensor.flags.c_contiguous and tensor.dtype.kind == "f":
-        _draw_blocks(tensor.reshape(-1), draw)
+        _draw_blocks(tensor, draw, generator())
     else:
-        _fill(tensor, draw(math.prod(tensor.shape)).reshape(tensor.shape))
+        _fill(tensor, draw(generator(), math.prod(tensor.shape)).reshape(tensor.shape))
     return tensor
 
 
-def _draw_blocks(flat: NDArray[Any], draw: Callable[[int], NDArray[Any]]) -> None:
+def _draw_blocks(memory: NDArray[Any], draw: Draw, random: np.random.Generator) -> None:
+    flat = memory.reshape(-1)
     for start in range(0, flat.size, _BLOCK):
-        flat[start : start + _BLOCK] = draw(min(_BLOCK, flat.size - start))
+        flat[start : start + _BLOCK] = draw(random, min(_BLOCK, flat.size - start))
+
+
+def _from_here(draw: Draw) -> Callable[[NDArray[Any]], None]:
+    """Return a function that fills an array as drawing now would."""
+    bits = generator().bit_generator
+    state = bits.state
+
+    def again(memory: NDArray[Any]) -> None:
+        copy = type(bits)()
+        copy.state = state
+        _draw_blocks(memory, draw, np.random.Generator(copy))
+
+    return again
 
 
 def _fill(tensor: Target, values: NDArray[Any] | float) -> Target:
@@ -96,12 +116,12 @@ def uniform_(tensor: Target, a: float = 0.0, b: float = 1.0) -> Target:
     >>> bool(np.all(uniform_(np.empty(100), 2.0, 3.0) >= 2.0))
     True
     """
-    return _draw(tensor, lambda count: generator().uniform(a, b, count))
+    return _draw(tensor, lambda random, count: random.uniform(a, b, count))
 
 
 def normal_(tensor: Target, mean: float = 0.0, std: float = 1.0) -> Target:
     """Fill from the normal distribution."""
-    return _draw(tensor, lambda count: generator().normal(mean, std, count))
+    return _draw(tensor, lambda random, count: random.normal(mean, std, count))
 
 
 def trunc_normal_(

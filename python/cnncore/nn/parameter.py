@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,6 +31,7 @@ class StoredArray(ArrayOperators):
         self.version = 0
         self._requires_grad = False
         self._snapshot: weakref.ref[Snapshot] | None = None
+        self._made: tuple[int, Callable[[NDArray[Any]], None]] | None = None
 
     @property
     def requires_grad(self) -> bool:
@@ -99,6 +100,26 @@ class StoredArray(ArrayOperators):
             self.version += 1
             gate.leave()
 
+    def remember(self, make: Callable[[NDArray[Any]], None]) -> None:
+        """Note that `make` fills an array with the present contents: `undo` need not keep them then."""
+        self._made = self.version, make
+
+    def undo(self) -> Callable[[], None]:
+        """Return a function that brings the present contents back."""
+        if self._made is not None and self._made[0] == self.version:
+            make = self._made[1]
+        else:
+            before = self.memory.copy()
+
+            def make(memory: NDArray[Any]) -> None:
+                memory[...] = before
+
+        def bring_back() -> None:
+            with self.changing() as memory:
+                make(memory)
+
+        return bring_back
+
     def snapshot(self) -> Snapshot:
         """Return the present contents; only to be called while the gate is closed."""
         known = self._known_snapshot()
@@ -143,7 +164,7 @@ class StoredArray(ArrayOperators):
         return self.memory.item()
 
     def __getstate__(self) -> dict[str, Any]:
-        return dict(self.__dict__, memory=self.memory.copy(), _snapshot=None)
+        return dict(self.__dict__, memory=self.memory.copy(), _snapshot=None, _made=None)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, memory=aligned_copy(state["memory"]))

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy.typing import NDArray
@@ -81,6 +83,18 @@ def fit_state(
     if problems:
         raise ValueError(_message(module, problems, missing, unexpected))
     return fitting, IncompatibleKeys(missing, unexpected)
+
+
+@contextmanager
+def undone_on_error() -> Iterator[list[Callable[[], None]]]:
+    """Yield a list; when the ``with`` block ends in an error, call what it holds, the last entry first."""
+    entries: list[Callable[[], None]] = []
+    try:
+        yield entries
+    except BaseException:
+        for undo in reversed(entries):
+            undo()
+        raise
 
 
 def _message(module: Module, problems: list[str], missing: list[str], unexpected: list[str]) -> str:
