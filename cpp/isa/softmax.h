@@ -20,9 +20,11 @@ struct SoftmaxKernels {
                       float* log_sum);
   /// Sum over one row of weight * (largest - x); a null weight is 1.
   float (*gap)(const float* x, float largest, const float* weight, std::int64_t classes);
-  /// y = factor * exp(x - log_normaliser) - smoothing * weight for one row; a null weight is 1.
-  void (*cross_entropy_gradient)(const float* x, float log_normaliser, float factor, float smoothing,
-                                 const float* weight, std::int64_t classes, float* y);
+  /// y = factor * exp(x - log_normaliser) - smoothing * weight, where each row has its own factor,
+  /// log_normaliser and smoothing, and each class its weight. A null weight is 1, a null smoothing 0.
+  void (*cross_entropy_gradient)(const float* x, const float* log_normaliser, const float* factor,
+                                 const float* smoothing, const float* weight, std::int64_t rows,
+                                 std::int64_t classes, float* y);
 };
 
 }  // namespace cnncore

@@ -26,25 +26,34 @@ Reduction reduction_from_name(const std::string& name) {
   return Reduction::sum;
 }
 
-/// Where the value of row r = (n, spatial...) lies in a tensor of any strides.
-class RowOffsets {
+/// Where the values of consecutive rows (n, spatial...) lie in a tensor of any strides.
+class RowWalk {
  public:
-  RowOffsets() = default;
-  explicit RowOffsets(const TensorDesc& desc) : desc_(desc), linear_(desc.is_contiguous()) {}
-
-  std::int64_t at(std::int64_t row) const {
-    if (linear_) return row;
-    std::int64_t offset = 0;
+  RowWalk(const TensorDesc& desc, std::int64_t row) : desc_(desc) {
     for (int axis = desc_.rank - 1; axis >= 0; --axis) {
-      offset += row % desc_.dim(axis) * desc_.step(axis);
+      index_[static_cast<std::size_t>(axis)] = row % desc_.dim(axis);
+      offset_ += row % desc_.dim(axis) * desc_.step(axis);
       row /= desc_.dim(axis);
     }
-    return offset;
+  }
+
+  /// The current row's offset; goes on to the next.
+  std::int64_t next() {
+    const std::int64_t current = offset_;
+    for (int axis = desc_.rank - 1; axis >= 0; --axis) {
+      std::int64_t& index = index_[static_cast<std::size_t>(axis)];
+      offset_ += desc_.step(axis);
+      if (++index < desc_.dim(axis)) break;
+      offset_ -= index * desc_.step(axis);
+      index = 0;
+    }
+    return current;
   }
 
  private:
-  TensorDesc desc_;
-  bool linear_ = true;
+  const TensorDesc& desc_;
+  std::array<std::int64_t, kMaxRank> index_{};
+  std::int64_t offset_ = 0;
 };
 
 struct CrossEntropyProblem {
@@ -54,7 +63,7 @@ struct CrossEntropyProblem {
   std::int64_t ignore_index = 0;
   double smoothing = 0.0;
   bool has_weight = false;
-  RowOffsets target, log_normaliser, loss;
+  TensorDesc target, log_normaliser, loss;
 
   std::int64_t chunks() const { return (rows + kChunkRows - 1) / kChunkRows; }
   double work() const { return 20.0 * static_cast<double>(rows * (classes / kernels().width + 1)); }
@@ -84,10 +93,10 @@ CrossEntropyProblem cross_entropy_problem(const StepSpec& spec, const TensorDesc
   require(problem.smoothing >= 0.0 && problem.smoothing <= 1.0, spec.op,
           ": expected label_smoothing in [0, 1], got ", problem.smoothing);
   require_rows(spec, target, DType::i64, "target");
-  problem.target = RowOffsets(target);
+  problem.target = target;
   if (problem.reduction == Reduction::none) {
     require_rows(spec, loss, DType::f32, "loss");
-    problem.loss = RowOffsets(loss);
+    problem.loss = loss;
   } else {
     require(loss.dtype == DType::f32 && loss.numel() == 1, spec.op, ": expected a scalar loss, got ",
             loss.shape_text());
@@ -118,7 +127,7 @@ class CrossEntropy final : public Step {
         has_normaliser_(spec.has_output(1)) {
     if (has_normaliser_) {
       require_rows(spec, spec.output(1), DType::f32, "log_normaliser");
-      problem_.log_normaliser = RowOffsets(spec.output(1));
+      problem_.log_normaliser = spec.output(1);
     }
   }
 
@@ -161,10 +170,11 @@ class CrossEntropy final : public Step {
     float* log_sum = scratch + kChunkRows;
     kernels().softmax.normalisers(logits, count, problem_.classes, largest, log_sum);
     Partial partial;
+    RowWalk target(problem_.target, begin), normaliser(problem_.log_normaliser, begin),
+        losses(problem_.loss, begin);
     for (std::int64_t r = 0; r < count; ++r, logits += problem_.classes) {
-      const std::int64_t row = begin + r;
-      if (has_normaliser_) args.output(1)[problem_.log_normaliser.at(row)] = largest[r] + log_sum[r];
-      const std::int64_t label = args.input<std::int64_t>(1)[problem_.target.at(row)];
+      if (has_normaliser_) args.output(1)[normaliser.next()] = largest[r] + log_sum[r];
+      const std::int64_t label = args.input<std::int64_t>(1)[target.next()];
       double loss = 0.0;
       if (problem_.counts(label)) {
         loss = row_loss(logits, label, weight, all_weights, largest[r], static_cast<double>(log_sum[r]));
@@ -174,7 +184,7 @@ class CrossEntropy final : public Step {
       }
       partial.loss += loss;
       if (problem_.reduction == Reduction::none) {
-        args.output(0)[problem_.loss.at(row)] = static_cast<float>(loss);
+        args.output(0)[losses.next()] = static_cast<float>(loss);
       }
     }
     return partial;
@@ -232,7 +242,7 @@ class CrossEntropyBackward final : public Step {
       : problem_(cross_entropy_problem(spec, spec.input(1), spec.input(0), spec.input(2), 4)) {
     const TensorDesc& logits = spec.input(1);
     require_rows(spec, spec.input(3), DType::f32, "log_normaliser");
-    problem_.log_normaliser = RowOffsets(spec.input(3));
+    problem_.log_normaliser = spec.input(3);
     require(spec.output(0).dtype == DType::f32 && spec.output(0).same_layout(logits),
             "cross_entropy_backward: expected grad_logits like logits ", logits.shape_text(), ", got ",
             spec.output(0).shape_text());
@@ -241,16 +251,14 @@ class CrossEntropyBackward final : public Step {
   std::size_t workspace_bytes() const override {
     return static_cast<std::size_t>(problem_.chunks()) * sizeof(double);
   }
+  std::size_t scratch_bytes() const override { return 4 * kChunkRows * sizeof(float); }
 
   void run(const StepArgs& args) const override {
     const float* weight = problem_.has_weight ? args.input(4) : nullptr;
     const double divisor = problem_.reduction == Reduction::mean ? label_weights(args, weight) : 1.0;
     const double all_weights = problem_.smoothing > 0.0 ? weight_sum(weight, problem_.classes) : 0.0;
-    parallel_for(problem_.chunks(), problem_.work(), [&](std::int64_t chunk, int) {
-      const std::int64_t end = std::min(problem_.rows, (chunk + 1) * kChunkRows);
-      for (std::int64_t row = chunk * kChunkRows; row < end; ++row) {
-        run_row(args, weight, divisor, all_weights, row);
-      }
+    parallel_for(problem_.chunks(), problem_.work(), [&](std::int64_t chunk, int thread) {
+      run_chunk(args, weight, divisor, all_weights, chunk, args.scratch_of(thread));
     });
   }
   double flops() const override { return problem_.work() * kernels().width; }
@@ -262,8 +270,9 @@ class CrossEntropyBackward final : public Step {
     parallel_for(problem_.chunks(), static_cast<double>(problem_.rows), [&](std::int64_t chunk, int) {
       const std::int64_t end = std::min(problem_.rows, (chunk + 1) * kChunkRows);
       double sum = 0.0;
+      RowWalk target(problem_.target, chunk * kChunkRows);
       for (std::int64_t row = chunk * kChunkRows; row < end; ++row) {
-        const std::int64_t label = args.input<std::int64_t>(2)[problem_.target.at(row)];
+        const std::int64_t label = args.input<std::int64_t>(2)[target.next()];
         if (problem_.counts(label)) sum += weight_of(weight, label);
       }
       partials[chunk] = sum;
@@ -273,24 +282,42 @@ class CrossEntropyBackward final : public Step {
     return total;
   }
 
-  void run_row(const StepArgs& args, const float* weight, double divisor, double all_weights,
-               std::int64_t row) const {
-    const std::int64_t classes = problem_.classes;
-    const std::int64_t label = args.input<std::int64_t>(2)[problem_.target.at(row)];
-    float* grad_logits = args.output(0) + row * classes;
-    if (!problem_.counts(label)) {
-      std::fill_n(grad_logits, classes, 0.0f);
-      return;
+  void run_chunk(const StepArgs& args, const float* weight, double divisor, double all_weights,
+                 std::int64_t chunk, float* scratch) const {
+    const std::int64_t begin = chunk * kChunkRows, classes = problem_.classes;
+    const std::int64_t count = std::min(kChunkRows, problem_.rows - begin);
+    const auto* labels = args.input<std::int64_t>(2);
+    const double scale = 1.0 / divisor, spread = problem_.smoothing / static_cast<double>(classes);
+    float* log_normaliser = scratch;
+    float* factor = scratch + kChunkRows;
+    float* hard = scratch + 2 * kChunkRows;
+    float* soft = problem_.smoothing > 0.0 ? scratch + 3 * kChunkRows : nullptr;
+    const bool one_loss = problem_.reduction != Reduction::none;
+    RowWalk target(problem_.target, begin), normaliser(problem_.log_normaliser, begin),
+        losses(problem_.loss, begin);
+    for (std::int64_t r = 0; r < count; ++r) {
+      const double grad_loss = static_cast<double>(args.input(0)[one_loss ? 0 : losses.next()]) * scale;
+      const std::int64_t label = labels[target.next()];
+      const double share = problem_.counts(label) ? weight_of(weight, label) : 0.0;
+      const double at_label = grad_loss * (1.0 - problem_.smoothing) * share;
+      const double at_all = grad_loss * spread;
+      log_normaliser[r] = args.input(3)[normaliser.next()];
+      factor[r] = static_cast<float>(at_label + at_all * all_weights);
+      hard[r] = static_cast<float>(at_label);
+      if (soft != nullptr) soft[r] = static_cast<float>(at_all);
     }
-    const std::int64_t loss = problem_.reduction == Reduction::none ? problem_.loss.at(row) : 0;
-    const double grad_loss = static_cast<double>(args.input(0)[loss]) / divisor;
-    const double hard = grad_loss * (1.0 - problem_.smoothing) * weight_of(weight, label);
-    const double soft = grad_loss * problem_.smoothing / static_cast<double>(classes);
-    kernels().softmax.cross_entropy_gradient(args.input(1) + row * classes,
-                                             args.input(3)[problem_.log_normaliser.at(row)],
-                                             static_cast<float>(hard + soft * all_weights),
-                                             static_cast<float>(soft), weight, classes, grad_logits);
-    grad_logits[label] -= static_cast<float>(hard);
+    float* grad_logits = args.output(0) + begin * classes;
+    kernels().softmax.cross_entropy_gradient(args.input(1) + begin * classes, log_normaliser, factor, soft,
+                                             weight, count, classes, grad_logits);
+    RowWalk again(problem_.target, begin);
+    for (std::int64_t r = 0; r < count; ++r, grad_logits += classes) {
+      const std::int64_t label = labels[again.next()];
+      if (problem_.counts(label)) {
+        grad_logits[label] -= hard[r];
+      } else {
+        std::fill_n(grad_logits, classes, 0.0f);
+      }
+    }
   }
 
   CrossEntropyProblem problem_;

@@ -12,6 +12,7 @@ import reference
 from core.helpers import EPS, Array, assert_same_bits_on_any_threads, assert_within, random_floats, run_step
 
 SHAPES = [(5, 10), (64, 16), (1100, 3), (3, 1000), (3, 7, 5, 4), (2, 21, 9), (2, 1, 3), (3, 33, 2, 3, 2)]
+SHAPES += [(2, 2, 20, 17), (530, 8)]  # lanes are rows, with a last vector of some rows
 OPTIONS = list(itertools.product(["mean", "sum", "none"], [False, True], [0.0, 0.1, 1.0], [-100, 1]))
 
 

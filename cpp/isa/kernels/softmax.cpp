@@ -225,8 +225,46 @@ void columns_backward(const float* grad_output, const float* y, int64_t classes,
                                                                        grad_input);
 }
 
+/// Where a row would fill at most half a vector, lanes are rows: kWidth rows, transposed.
+constexpr int64_t kFewClasses = kWidth / 2;
+
+struct RowsAcross {
+  float classes_of[kFewClasses][kWidth];
+
+  CNNCORE_MEMBER RowsAcross(const float* x, int64_t lanes, int64_t classes) {
+    if (lanes < kWidth) {
+      for (int64_t c = 0; c < classes; ++c) store(classes_of[c], zero());
+    }
+    for (int64_t r = 0; r < lanes; ++r) {
+      for (int64_t c = 0; c < classes; ++c) classes_of[c][r] = x[r * classes + c];
+    }
+  }
+  CNNCORE_MEMBER Vec at(int64_t c) const { return load(classes_of[c]); }
+  CNNCORE_MEMBER void set(int64_t c, Vec value) { store(classes_of[c], value); }
+  CNNCORE_MEMBER void write(float* y, int64_t lanes, int64_t classes) const {
+    for (int64_t r = 0; r < lanes; ++r) {
+      for (int64_t c = 0; c < classes; ++c) y[r * classes + c] = classes_of[c][r];
+    }
+  }
+};
+
+void few_class_normalisers(const float* x, int64_t count, int64_t classes, float* largest, float* sums) {
+  for (int64_t r = 0; r < count; r += kWidth) {
+    const int64_t lanes = min_of(kWidth, count - r);
+    const RowsAcross rows(x + r * classes, lanes, classes);
+    Vec top = rows.at(0);
+    for (int64_t c = 1; c < classes; ++c) top = max(top, rows.at(c));
+    Vec sum = exp(rows.at(0) - top);
+    for (int64_t c = 1; c < classes; ++c) sum = sum + exp(rows.at(c) - top);
+    store_upto(largest + r, top, lanes);
+    store_upto(sums + r, sum, lanes);
+  }
+}
+
 void normalisers(const float* x, int64_t count, int64_t classes, float* largest, float* log_sum) {
-  if (classes <= kShortRow) {
+  if (classes <= kFewClasses) {
+    few_class_normalisers(x, count, classes, largest, log_sum);
+  } else if (classes <= kShortRow) {
     for_short_rows(x, count, classes, [&](int64_t r, const auto& row, int64_t) {
       largest[r] = row.largest;
       log_sum[r] = row.sum;
@@ -257,14 +295,36 @@ float gap(const float* x, float largest, const float* weight, int64_t classes) {
   return sum_lanes(sum);
 }
 
-void cross_entropy_gradient(const float* x, float log_normaliser, float factor, float smoothing,
-                            const float* weight, int64_t classes, float* y) {
-  const Vec normaliser = set1(log_normaliser), scale = set1(factor), share_of_all = set1(smoothing);
-  for (int64_t c = 0; c < classes; c += kWidth) {
-    const int64_t lanes = classes - c;
-    Vec g = scale * exp(load_upto(x + c, lanes) - normaliser);
-    if (smoothing != 0.0f) g = fnmadd(share_of_all, weights_at(weight, c, lanes), g);
-    store_upto(y + c, g, lanes);
+void few_class_gradient(const float* x, const float* log_normaliser, const float* factor,
+                        const float* smoothing, const float* weight, int64_t count, int64_t classes,
+                        float* y) {
+  for (int64_t r = 0; r < count; r += kWidth) {
+    const int64_t lanes = min_of(kWidth, count - r);
+    RowsAcross rows(x + r * classes, lanes, classes);
+    const Vec normaliser = load_upto(log_normaliser + r, lanes), scale = load_upto(factor + r, lanes);
+    for (int64_t c = 0; c < classes; ++c) {
+      const Vec g = scale * exp(rows.at(c) - normaliser);
+      const float share_of_all = weight == nullptr ? 1.0f : weight[c];
+      rows.set(c, smoothing == nullptr ? g : fnmadd(load_upto(smoothing + r, lanes), set1(share_of_all), g));
+    }
+    rows.write(y + r * classes, lanes, classes);
+  }
+}
+
+void cross_entropy_gradient(const float* x, const float* log_normaliser, const float* factor,
+                            const float* smoothing, const float* weight, int64_t count, int64_t classes,
+                            float* y) {
+  if (classes <= kFewClasses) {
+    return few_class_gradient(x, log_normaliser, factor, smoothing, weight, count, classes, y);
+  }
+  for (int64_t r = 0; r < count; ++r, x += classes, y += classes) {
+    const Vec normaliser = set1(log_normaliser[r]), scale = set1(factor[r]);
+    for (int64_t c = 0; c < classes; c += kWidth) {
+      const int64_t lanes = classes - c;
+      Vec g = scale * exp(load_upto(x + c, lanes) - normaliser);
+      if (smoothing != nullptr) g = fnmadd(set1(smoothing[r]), weights_at(weight, c, lanes), g);
+      store_upto(y + c, g, lanes);
+    }
   }
 }
 
