@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 BURST_SECONDS = 0.1
 WARM_SECONDS = 1.0
-"""The first call after a pause finds caches that another has filled and threads asleep, which costs calls of a
-tenth of a second up to a third of their time. It is measured only where it takes longer than this."""
+"""The first call after a pause finds threads asleep and caches that another has filled, which costs calls of
+a tenth of a second up to a third of their time. It is measured only where it takes longer than this."""
 SETTLE_SECONDS = 0.05
 """Thread pools spin after a call, libgomp for some milliseconds, ONNX Runtime for up to 30. A burst waits
 until they sleep, since a spinning thread takes turns with one that works on the same core."""
