@@ -103,10 +103,11 @@ class InvertedResidual : public Step {
   ConvAxis height_, width_;
   Stage expand_, filter_, project_;
   std::vector<Panel> panels_;
+  PanelCut project_panels_;
   std::int64_t ring_rows_ = 0, ring_floats_ = 0, strip_rows_ = 0, middle_pitch_ = 0;
   std::int64_t pieces_ = 1;  // of an image
   double flops_ = 0.0;
-  std::vector<std::int64_t> input_offset_, panel_offset_, last_offset_, middle_offset_, output_offset_;
+  std::vector<std::int64_t> input_offset_, panel_offset_, middle_offset_, output_offset_;
 };
 
 Stage stage_of(const StepSpec& spec, const std::string& prefix, std::size_t bias, std::int64_t channels) {
@@ -150,11 +151,11 @@ InvertedResidual::InvertedResidual(const StepSpec& spec)
   project_ = stage_of(spec, "", kProjectBias, out_channels_);
   plan_strips();
   plan_panels();
+  project_panels_ = PanelCut(out_channels_);
   flops_ = problem.flops() + 2.0 * static_cast<double>(problem.output_pixels() * hidden_ * out_channels_);
   if (expands_) flops_ += 2.0 * static_cast<double>(problem.input_pixels() * in_channels_ * hidden_);
   input_offset_ = multiples(in_channels_, ring_rows_ * width_.in_size);
   panel_offset_ = multiples(panels_.front().pitch, ring_rows_ * width_.in_size);
-  last_offset_ = multiples(panels_.back().pitch, ring_rows_ * width_.in_size);
   middle_offset_ = multiples(middle_pitch_, strip_rows_ * width_.count);
   output_offset_ = multiples(out_channels_, strip_rows_ * width_.count);
 }
@@ -192,12 +193,16 @@ void InvertedResidual::plan_strips() {
 
 void InvertedResidual::plan_panels() {
   middle_pitch_ = odd_lines(hidden_);
-  const std::int64_t step = expands_ ? kernels().gemm_tile.nr : hidden_;
-  for (std::int64_t c = 0; c < hidden_; c += step) {
-    Panel panel{c, std::min(step, hidden_ - c), ring_floats_, 0};
-    panel.pitch = expands_ ? odd_lines(panel.columns) : hidden_;
-    if (expands_) ring_floats_ += ring_rows_ * width_.in_size * panel.pitch;
-    panels_.push_back(panel);
+  if (!expands_) {
+    panels_.push_back({0, hidden_, 0, hidden_});
+    return;
+  }
+  const PanelCut cut(hidden_);
+  std::int64_t pitch = 0;
+  for (std::int64_t i = 0; i < cut.count(); ++i) pitch = std::max(pitch, odd_lines(cut.columns(i)));
+  for (std::int64_t i = 0; i < cut.count(); ++i) {
+    panels_.push_back({cut.begin(i), cut.columns(i), ring_floats_, pitch});
+    ring_floats_ += ring_rows_ * width_.in_size * pitch;
   }
 }
 
@@ -236,7 +241,7 @@ void InvertedResidual::expand(const Task& task, const Panel& panel, std::int64_t
   call.depth = in_channels_;
   call.panel = task.args.input(kExpandWeight) + panel.channel * in_channels_;
   call.columns = panel.columns;
-  call.output_offset = (&panel == &panels_.back() ? last_offset_ : panel_offset_).data();
+  call.output_offset = panel_offset_.data();
   call.bias = expand_.bias_at(task.args, kExpandBias, panel.channel);
   call.activation = expand_.activation;
   call.alpha = expand_.alpha;
@@ -288,7 +293,6 @@ void InvertedResidual::filter(const Task& task, const Panel& panel, std::int64_t
 void InvertedResidual::project(const Task& task, std::int64_t y, std::int64_t rows) const {
   const std::int64_t zero = 0;
   const std::int64_t at = (task.image * height_.count + y) * width_.count * out_channels_;
-  const std::int64_t nr = kernels().gemm_tile.nr;
   GemmTileArgs call;
   call.input = task.middle;
   call.row_offset = middle_offset_.data();
@@ -298,9 +302,10 @@ void InvertedResidual::project(const Task& task, std::int64_t y, std::int64_t ro
   call.output_offset = output_offset_.data();
   call.activation = project_.activation;
   call.alpha = project_.alpha;
-  for (std::int64_t column = 0; column < out_channels_; column += nr) {
+  for (std::int64_t i = 0; i < project_panels_.count(); ++i) {
+    const std::int64_t column = project_panels_.begin(i);
     call.panel = task.args.input(kProjectWeight) + column * hidden_;
-    call.columns = std::min(nr, out_channels_ - column);
+    call.columns = project_panels_.columns(i);
     call.output = task.args.output(0) + at + column;
     if (residual_) call.residual = task.args.input(kResidual) + at + column;
     call.bias = project_.bias_at(task.args, kProjectBias, column);

@@ -5,7 +5,6 @@
 #include <map>
 
 #include "isa/kernel_table.h"
-#include "ops/conv_pack.h"
 
 namespace cnncore {
 namespace {
@@ -16,9 +15,7 @@ constexpr std::int64_t kChunkFloats = 48 * 1024;
 constexpr std::int64_t kBlockFloats = 64 * 1024;
 constexpr std::int64_t kMaxPixels = 2048;
 constexpr std::int64_t kMinPixels = 96;
-// Enough tasks that a few threads end at nearly the same time, but none below some microseconds.
-constexpr std::int64_t kMaxTasks = 16;
-constexpr double kTaskWork = 20000.0;
+constexpr double kTaskWork = 20000.0;  // of a task of some microseconds, which is the least
 constexpr std::int64_t kLineFloats = 16;
 constexpr std::uintptr_t kLineBytes = 64;
 // Hardly anything of a larger output is in cache when the next step reads it. What the system tells of the
@@ -31,8 +28,8 @@ double loop_work(const ConvLoop& loop) {
          static_cast<double>(loop.taps() * loop.in_channels + 4) / kernels().width;
 }
 
-std::int64_t wanted_tasks(const ConvLoop& loop) {
-  return std::clamp<std::int64_t>(static_cast<std::int64_t>(loop_work(loop) / kTaskWork), 1, kMaxTasks);
+std::int64_t wanted_tasks(const ConvLoop& loop, std::int64_t most) {
+  return std::clamp<std::int64_t>(static_cast<std::int64_t>(loop_work(loop) / kTaskWork), 1, most);
 }
 
 bool output_exceeds_caches(const ConvLoop& loop) {
@@ -60,17 +57,18 @@ void finish_statistics(const float* sums, std::int64_t rows, std::int64_t column
 
 }  // namespace
 
-ConvLoopPlan::ConvLoopPlan(const ConvLoop& loop, std::int64_t out_pitch)
+ConvLoopPlan::ConvLoopPlan(const ConvLoop& loop, std::int64_t out_pitch, std::int64_t most_tasks)
     : loop_(flatten_pointwise(loop)),
       in_pitch_(loop_.in_channels * loop_.groups),
       out_channels_(loop_.out_channels * loop_.groups),
       out_pitch_(out_pitch > 0 ? out_pitch : out_channels_),
       geometry_(loop_, in_pitch_),
       group_floats_(packed_group_floats(loop_)),
-      panels_(ceil_div(loop_.out_channels, kernels().gemm_tile.nr)),
-      grid_(chunk_grid(loop_)) {
+      panels_(loop_.out_channels),
+      grid_(chunk_grid(loop_, most_tasks)) {
   const std::int64_t chunks = grid_.chunks() * loop_.groups;
-  panels_per_task_ = ceil_div(panels_, std::clamp<std::int64_t>(wanted_tasks(loop_) / chunks, 1, panels_));
+  const std::int64_t tasks = wanted_tasks(loop_, most_tasks);
+  panels_per_task_ = ceil_div(panels_.count(), std::clamp<std::int64_t>(tasks / chunks, 1, panels_.count()));
   plan_blocks();
   plan_tables();
   large_ = output_exceeds_caches(loop_);
@@ -84,7 +82,7 @@ bool ConvLoopPlan::streams(const ConvLoopMemory& memory, const ConvEpilogue& epi
          epilogue.activation != Activation::leaky_relu;
 }
 
-ChunkGrid ConvLoopPlan::chunk_grid(const ConvLoop& loop) {
+ChunkGrid ConvLoopPlan::chunk_grid(const ConvLoop& loop, std::int64_t most_tasks) {
   // A single tap reads the channels of a pixel block by block, so only one block has to stay in cache.
   std::int64_t pixel_floats = loop.in_channels;
   if (loop.taps() == 1) pixel_floats = ceil_div(pixel_floats, reduction_pieces(pixel_floats));
@@ -92,7 +90,8 @@ ChunkGrid ConvLoopPlan::chunk_grid(const ConvLoop& loop) {
     if (axis.taps > 1) pixel_floats *= axis.in_step;
   }
   const std::int64_t fit = std::clamp<std::int64_t>(kChunkFloats / pixel_floats, kMinPixels, kMaxPixels);
-  const std::int64_t share = std::max(kMinPixels, ceil_div(loop.pixels() * loop.groups, wanted_tasks(loop)));
+  const std::int64_t tasks = wanted_tasks(loop, most_tasks);
+  const std::int64_t share = std::max(kMinPixels, ceil_div(loop.pixels() * loop.groups, tasks));
   return ChunkGrid(loop, std::min(fit, share));
 }
 
@@ -169,9 +168,9 @@ double ConvLoopPlan::work() const { return loop_work(loop_); }
 void ConvLoopPlan::run_task(std::int64_t task, const ConvLoopMemory& memory, const ConvEpilogue& epilogue,
                             float* scratch) const {
   const auto& tile = kernels().gemm_tile;
-  const std::int64_t panel_groups = ceil_div(panels_, panels_per_task_);
+  const std::int64_t panel_groups = ceil_div(panels_.count(), panels_per_task_);
   const std::int64_t first_panel = task % panel_groups * panels_per_task_;
-  const std::int64_t end_panel = std::min(first_panel + panels_per_task_, panels_);
+  const std::int64_t end_panel = std::min(first_panel + panels_per_task_, panels_.count());
   const std::int64_t group = task / panel_groups % loop_.groups;
   const std::int64_t chunk_index = task / panel_groups / loop_.groups;
   const ConvChunk chunk = grid_.at(chunk_index);
@@ -192,8 +191,8 @@ void ConvLoopPlan::run_task(std::int64_t task, const ConvLoopMemory& memory, con
     if (finish) call.activation = epilogue.activation;
     if (finish && memory.statistics != nullptr) call.statistics = scratch;
     for (std::int64_t panel = first_panel; panel < end_panel; ++panel) {
-      const std::int64_t column = panel * tile.nr;
-      call.columns = std::min<std::int64_t>(tile.nr, loop_.out_channels - column);
+      const std::int64_t column = panels_.begin(panel);
+      call.columns = panels_.columns(panel);
       call.output = memory.output + out_base + column;
       call.bias = finish && memory.bias != nullptr ? memory.bias + first_channel + column : nullptr;
       const bool adds = finish && memory.residual != nullptr && !begins;

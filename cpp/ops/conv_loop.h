@@ -6,6 +6,7 @@
 
 #include "ops/conv_algorithm.h"
 #include "ops/conv_geometry.h"
+#include "ops/conv_pack.h"
 #include "ops/conv_pixels.h"
 
 namespace cnncore {
@@ -24,20 +25,27 @@ struct ConvLoopMemory {
 /// The packed weight is [group][panel][tap][channel][column of the panel].
 class ConvLoopPlan {
  public:
-  /// The result has `out_pitch` floats from pixel to pixel; 0: as many as its channels.
-  explicit ConvLoopPlan(const ConvLoop& loop, std::int64_t out_pitch = 0);
+  /// The result has `out_pitch` floats from pixel to pixel; 0: as many as its channels. The loop is cut into
+  /// about `most_tasks` tasks at most, and as the caches ask.
+  explicit ConvLoopPlan(const ConvLoop& loop, std::int64_t out_pitch = 0,
+                        std::int64_t most_tasks = kMaxTasks);
 
   std::int64_t packed_floats() const { return loop_.groups * group_floats_; }
   /// Chunks of a loop, which are the rows of its statistics.
   static std::int64_t chunk_count(const ConvLoop& loop);
   static std::int64_t scratch_floats();  // of a thread, when statistics are taken
-  std::int64_t tasks() const { return grid_.chunks() * loop_.groups * ceil_div(panels_, panels_per_task_); }
+  std::int64_t tasks() const {
+    return grid_.chunks() * loop_.groups * ceil_div(panels_.count(), panels_per_task_);
+  }
   double work() const;  // vector operations of all tasks
   /// `scratch` is used for statistics only.
   void run_task(std::int64_t task, const ConvLoopMemory& memory, const ConvEpilogue& epilogue,
                 float* scratch) const;
 
  private:
+  // Enough tasks that a few threads end at nearly the same time.
+  static constexpr std::int64_t kMaxTasks = 16;
+
   /// The part of the reduction of one class of pixels that falls into one block.
   struct Call {
     std::int64_t pixel, pixels;
@@ -53,7 +61,7 @@ class ConvLoopPlan {
   struct Block {
     std::int64_t tap, tap_end, channel, channel_end;
   };
-  static ChunkGrid chunk_grid(const ConvLoop& loop);
+  static ChunkGrid chunk_grid(const ConvLoop& loop, std::int64_t most_tasks = kMaxTasks);
   void plan_blocks();
   void plan_tables();
   void plan_calls(Table& table) const;
@@ -66,7 +74,7 @@ class ConvLoopPlan {
   TapGeometry geometry_;
   std::int64_t tap_floats_ = 0;  // contiguous floats of a whole tap
   std::int64_t group_floats_ = 0;
-  std::int64_t panels_ = 0;
+  PanelCut panels_;
   ChunkGrid grid_;
   std::int64_t panels_per_task_ = 0;
   bool large_ = false;  // the output, for the caches

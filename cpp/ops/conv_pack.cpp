@@ -29,10 +29,33 @@ std::int64_t tap_source(const ConvLoop& loop, const Spatial& kernel, std::int64_
 
 }  // namespace
 
+PanelCut::PanelCut(std::int64_t columns) : columns_(columns) {
+  const std::int64_t width = kernels().width;
+  const std::int64_t widest = kernels().gemm_tile.nr / width;
+  even_vectors_ = ceil_div(columns, width);
+  // One and a half vectors are a tile of their own where the instruction set has half vectors.
+  const std::int64_t last = columns - (even_vectors_ - 2) * width;
+  const bool half = even_vectors_ >= 2 && kernels().gemm_tile.panel_width(last) < 2 * width;
+  if (half) even_vectors_ -= 2;
+  even_panels_ = ceil_div(even_vectors_, widest);
+  const bool odd = even_panels_ > 1 && even_panels_ % 2 == 1 && !half;
+  if (odd && 2 * even_vectors_ >= 5 * (even_panels_ + 1)) ++even_panels_;
+  panels_ = even_panels_ + (half ? 1 : 0);
+}
+
+std::int64_t PanelCut::begin(std::int64_t panel) const {
+  if (panel >= panels_) return columns_;
+  if (panel == even_panels_) return even_vectors_ * kernels().width;
+  return even_vectors_ * panel / even_panels_ * kernels().width;
+}
+
+std::int64_t PanelCut::width() const {
+  const std::int64_t last = begin(panels_ - 1);
+  return last + kernels().gemm_tile.panel_width(columns_ - last);
+}
+
 std::int64_t packed_group_floats(const ConvLoop& loop) {
-  const auto& tile = kernels().gemm_tile;
-  const std::int64_t full = (loop.out_channels - 1) / tile.nr * tile.nr;
-  return loop.taps() * loop.in_channels * (full + tile.panel_width(loop.out_channels - full));
+  return loop.taps() * loop.in_channels * PanelCut(loop.out_channels).width();
 }
 
 struct WeightPack::Panel {
@@ -101,17 +124,18 @@ void WeightPack::pack_columns(const Panel& panel, const float* source, float* sc
 
 void WeightPack::run(const float* weight, float* packed, const StepArgs& args) const {
   const auto& tile = kernels().gemm_tile;
-  const std::int64_t panels = ceil_div(loop_.out_channels, tile.nr);
+  const PanelCut panels(loop_.out_channels);
   const std::int64_t pieces = ceil_div(loop_.in_channels, kTaskRows);
   const std::int64_t group_floats = packed_group_floats(loop_);
   const double work = static_cast<double>(packed_floats()) / 4.0;
   if (group_floats == 0) return;  // no tap reaches this phase
-  parallel_for(loop_.groups * panels * pieces, work, [&](std::int64_t task, int thread) {
+  parallel_for(loop_.groups * panels.count() * pieces, work, [&](std::int64_t task, int thread) {
     const std::int64_t row = task % pieces * kTaskRows;
-    const std::int64_t column = task / pieces % panels * tile.nr;
-    const std::int64_t group = task / pieces / panels;
+    const std::int64_t index = task / pieces % panels.count();
+    const std::int64_t column = panels.begin(index);
+    const std::int64_t group = task / pieces / panels.count();
     Panel panel;
-    panel.columns = std::min<std::int64_t>(tile.nr, loop_.out_channels - column);
+    panel.columns = panels.columns(index);
     panel.width = tile.panel_width(panel.columns);
     panel.tap_step = loop_.in_channels * panel.width;
     panel.rows = std::min(kTaskRows, loop_.in_channels - row);

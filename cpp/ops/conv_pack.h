@@ -17,6 +17,26 @@ struct WeightLayout {
   Spatial kernel{1, 1, 1};     // extents; taps are contiguous, width fastest
 };
 
+/// Columns (output channels of a group) cut into panels of the tile: whole vectors but for the last panel, of
+/// nearly equal width, and an even number where that leaves none too narrow, so that two threads can share
+/// them.
+class PanelCut {
+ public:
+  PanelCut() = default;
+  explicit PanelCut(std::int64_t columns);
+  std::int64_t count() const { return panels_; }
+  std::int64_t begin(std::int64_t panel) const;
+  std::int64_t columns(std::int64_t panel) const { return begin(panel + 1) - begin(panel); }
+  /// Floats that a step of the reduction takes in all panels.
+  std::int64_t width() const;
+
+ private:
+  std::int64_t columns_ = 0;
+  std::int64_t panels_ = 0;
+  std::int64_t even_vectors_ = 0;  // shared evenly among even_panels_
+  std::int64_t even_panels_ = 0;
+};
+
 /// Floats of the packed weight of one group.
 std::int64_t packed_group_floats(const ConvLoop& loop);
 

@@ -33,11 +33,14 @@ struct TileRows {
   bool statistics_begin = false;
 };
 
-/// Sums of MR rows by NV vectors.
-template <class L, int MR, int NV>
+/// Sums of MR rows by NV vectors; with kNarrow only the lower half of the last one is stored and, under
+/// AVX-512, computed.
+template <class L, int MR, int NV, bool kNarrow>
 struct Tile {
   using V = typename L::V;
   static constexpr int kLanes = L::kLanes;
+  static constexpr int kLastLanes = kNarrow ? kLanes / 2 : kLanes;
+  static constexpr int kPanelWidth = (NV - 1) * kLanes + kLastLanes;
   // Few accumulators cannot hide the FMA's latency (4 cycles, 2 pipes): successive k get sums of their own.
   static constexpr int kSplit = MR * NV >= 8 ? 1 : MR * NV >= 4 ? 2 : 4;
 
@@ -61,13 +64,17 @@ struct Tile {
     const int64_t* next_input = rows.next_input;
     const int64_t* fetch = rows.next_output;
     const int64_t* fetch_end = fetch != nullptr ? fetch + MR : nullptr;
+    const int64_t tail = args.columns - (NV - 1) * kLanes;
+    V first[NV];
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) first[j] = args.bias != nullptr ? read(args.bias, j, tail) : L::set1(0.0f);
     V part[kSplit][MR][NV];
 #pragma GCC unroll 4
     for (int s = 0; s < kSplit; ++s) {
 #pragma GCC unroll 16
       for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 4
-        for (int j = 0; j < NV; ++j) part[s][i][j] = L::set1(0.0f);
+        for (int j = 0; j < NV; ++j) part[s][i][j] = s == 0 ? first[j] : L::set1(0.0f);
       }
     }
     const float* row[MR];
@@ -75,11 +82,11 @@ struct Tile {
     for (int i = 0; i < MR; ++i) row[i] = args.input + rows.input[i];
     if (args.depth == 1) {  // one input channel: a loop inside this one would cost more than its products
       for (int64_t tap = 0; tap < args.taps; ++tap)
-        step(row, args.tap_offset[tap], args.panel + args.tap_row[tap] * (NV * kLanes), part[0]);
+        step(row, args.tap_offset[tap], args.panel + args.tap_row[tap] * kPanelWidth, part[0]);
     }
     for (int64_t tap = 0; tap < args.taps && args.depth > 1; ++tap) {
       int64_t k = args.tap_offset[tap];
-      const float* panel = args.panel + args.tap_row[tap] * (NV * kLanes);
+      const float* panel = args.panel + args.tap_row[tap] * kPanelWidth;
       const int64_t end = k + args.depth;
       while (k < end) {
         if (const int64_t* next = next_input; next != nullptr) {
@@ -93,11 +100,11 @@ struct Tile {
         const int64_t line_end = min_of(k + kLine, end);
         for (; k + kSplit <= line_end; k += kSplit) {
 #pragma GCC unroll 4
-          for (int s = 0; s < kSplit; ++s) step(row, k + s, panel + s * NV * kLanes, part[s]);
-          panel += kSplit * NV * kLanes;
+          for (int s = 0; s < kSplit; ++s) step(row, k + s, panel + s * kPanelWidth, part[s]);
+          panel += kSplit * kPanelWidth;
         }
         if (kSplit > 1) {
-          for (; k < line_end; ++k, panel += NV * kLanes) step(row, k, panel, part[0]);
+          for (; k < line_end; ++k, panel += kPanelWidth) step(row, k, panel, part[0]);
         }
       }
     }
@@ -116,18 +123,41 @@ struct Tile {
                                   V (&sum)[MR][NV]) {
     V b[NV];
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) b[j] = L::load(panel + j * kLanes);
+    for (int j = 0; j < NV; ++j) b[j] = read(panel, j, kLastLanes);
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
       const V a = L::set1(row[i][k]);
 #pragma GCC unroll 4
-      for (int j = 0; j < NV; ++j) sum[i][j] = L::fmadd(a, b[j], sum[i][j]);
+      for (int j = 0; j < NV; ++j) sum[i][j] = add_product(a, b[j], sum[i][j], j);
     }
+  }
+
+  static CNNCORE_MEMBER V add_product(V a, V b, V sum, int j) {
+    if constexpr (kNarrow) {
+      if (j + 1 == NV) return L::fmadd_half(a, b, sum);
+    }
+    return L::fmadd(a, b, sum);
   }
 
   /// Vector j of a row of memory; only the last vector can be partial.
   static CNNCORE_MEMBER V read(const float* p, int j, int64_t tail) {
-    return j + 1 < NV || tail == kLanes ? L::load(p + j * kLanes) : L::load_partial(p + j * kLanes, tail);
+    if (j + 1 < NV) return L::load(p + j * kLanes);
+    if (tail < kLastLanes) return L::load_partial(p + j * kLanes, tail);
+    if constexpr (kNarrow) {
+      return L::load_half(p + j * kLanes);
+    } else {
+      return L::load(p + j * kLanes);
+    }
+  }
+
+  static CNNCORE_MEMBER void write(float* p, int j, int64_t tail, V value) {
+    if (j + 1 < NV) return L::store(p + j * kLanes, value);
+    if (tail < kLastLanes) return L::store_partial(p + j * kLanes, value, tail);
+    if constexpr (kNarrow) {
+      L::store_half(p + j * kLanes, value);
+    } else {
+      L::store(p + j * kLanes, value);
+    }
   }
 
   static void run(const GemmTileArgs& args, const TileRows& rows) {
@@ -149,14 +179,6 @@ struct Tile {
         for (int j = 0; j < NV; ++j) sum[i][j] = sum[i][j] + read(args.output + output_offset[i], j, tail);
       }
     }
-    if (args.bias != nullptr) {
-#pragma GCC unroll 4
-      for (int j = 0; j < NV; ++j) {
-        const V bias = read(args.bias, j, tail);
-#pragma GCC unroll 16
-        for (int i = 0; i < MR; ++i) sum[i][j] = sum[i][j] + bias;
-      }
-    }
     if (args.residual != nullptr) {
 #pragma GCC unroll 16
       for (int i = 0; i < MR; ++i) {
@@ -165,36 +187,35 @@ struct Tile {
       }
     }
     if (args.statistics != nullptr) add_statistics(args.statistics, rows.statistics_begin, sum);
-    if (args.activation == Activation::relu || args.activation == Activation::relu6) {
-      const V zero = L::set1(0.0f);
-#pragma GCC unroll 16
-      for (int i = 0; i < MR; ++i) {
-#pragma GCC unroll 4
-        for (int j = 0; j < NV; ++j) sum[i][j] = L::max(zero, sum[i][j]);  // NaN stays NaN
-      }
+    if (args.activation == Activation::relu) {
+      store_rows<true, false>(args, output_offset, tail, sum);
+    } else if (args.activation == Activation::relu6) {
+      store_rows<true, true>(args, output_offset, tail, sum);
+    } else {
+      store_rows<false, false>(args, output_offset, tail, sum);
     }
-    if (args.activation == Activation::relu6) {
-      const V six = L::set1(6.0f);
-#pragma GCC unroll 16
-      for (int i = 0; i < MR; ++i) {
-#pragma GCC unroll 4
-        for (int j = 0; j < NV; ++j) sum[i][j] = L::min(six, sum[i][j]);
-      }
-    }
+  }
+
+  /// Clamps and stores vector by vector: the stores, two cycles each, begin at once, and the next tile's
+  /// products run beside them. A NaN stays NaN.
+  template <bool kAboveZero, bool kBelowSix>
+  static CNNCORE_MEMBER void store_rows(const GemmTileArgs& args, const int64_t* output_offset, int64_t tail,
+                                        const V (&sum)[MR][NV]) {
+    const V zero = L::set1(0.0f);
+    const V six = L::set1(6.0f);
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
       float* out = args.output + output_offset[i];
-      if (args.stream) {
 #pragma GCC unroll 4
-        for (int j = 0; j < NV; ++j) L::store_past_cache(out + j * kLanes, sum[i][j]);
-        continue;
-      }
-#pragma GCC unroll 4
-      for (int j = 0; j + 1 < NV; ++j) L::store(out + j * kLanes, sum[i][j]);
-      if (tail == kLanes) {
-        L::store(out + (NV - 1) * kLanes, sum[i][NV - 1]);
-      } else {
-        L::store_partial(out + (NV - 1) * kLanes, sum[i][NV - 1], tail);
+      for (int j = 0; j < NV; ++j) {
+        V value = sum[i][j];
+        if (kAboveZero) value = L::max(zero, value);
+        if (kBelowSix) value = L::min(six, value);
+        if (args.stream) {
+          L::store_past_cache(out + j * kLanes, value);
+        } else {
+          write(out, j, tail, value);
+        }
       }
     }
   }
@@ -243,17 +264,17 @@ void activate_rows(const GemmTileArgs& args, const int64_t* output_offset, int64
 using TileFunction = void (*)(const GemmTileArgs&, const TileRows&);
 
 /// Tiles of 1 ... MR rows by their number of rows; larger numbers do not occur.
-template <class L, int NV, int MR>
+template <class L, int NV, int MR, bool kNarrow>
 struct TileTable {
   template <int N>
-  static constexpr TileFunction rows = Tile<L, (N < MR ? N : MR), NV>::run;
+  static constexpr TileFunction rows = Tile<L, (N < MR ? N : MR), NV, kNarrow>::run;
   static constexpr TileFunction kRows[] = {nullptr, rows<1>, rows<2>, rows<3>,  rows<4>,  rows<5>, rows<6>,
                                            rows<7>, rows<8>, rows<9>, rows<10>, rows<11>, rows<12>};
   static_assert(MR <= 12, "the table ends at 12 rows");
 };
 
 /// Splits the rows into tiles of nearly equal height.
-template <class L, int NV, int MR>
+template <class L, int NV, int MR, bool kNarrow = false>
 void run_tiles(const GemmTileArgs& args) {
   const int64_t tiles = (args.rows + MR - 1) / MR;
   const int64_t lines = max_of(1, args.taps * ((args.depth + kLine - 1) / kLine));
@@ -269,7 +290,7 @@ void run_tiles(const GemmTileArgs& args) {
     rows.next_input = has_next && args.prefetch ? rows.input + height : nullptr;
     rows.next_output = has_next ? rows.output + height : nullptr;
     rows.statistics_begin = args.statistics_begin && tile == 0;
-    TileTable<L, NV, MR>::kRows[height](args, rows);
+    TileTable<L, NV, MR, kNarrow>::kRows[height](args, rows);
     if (args.activation == Activation::leaky_relu) activate_rows(args, rows.output, height);
     row += height;
   }
@@ -288,6 +309,7 @@ void run_width(const GemmTileArgs& args) {
 int64_t panel_width(int64_t columns) {
 #if defined(__AVX512F__)
   if (columns <= 8) return 8;
+  if (columns > 16 && columns <= 24) return 24;
 #endif
   return (columns + kWidth - 1) / kWidth * kWidth;
 }
@@ -295,6 +317,7 @@ int64_t panel_width(int64_t columns) {
 void gemm_tile(const GemmTileArgs& args) {
 #if defined(__AVX512F__)
   if (args.columns <= 8) return run_tiles<HalfLanes, 1, kHalfRows>(args);
+  if (args.columns > 16 && args.columns <= 24) return run_tiles<FullLanes, 2, kRows[2], true>(args);
 #endif
   run_width<1>(args);
 }

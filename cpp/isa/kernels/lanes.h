@@ -18,6 +18,15 @@ struct FullLanes {
   static CNNCORE_MEMBER void store(float* p, V v) { CNNCORE_ISA::store(p, v); }
   static CNNCORE_MEMBER void store_partial(float* p, V v, int64_t n) { CNNCORE_ISA::store_partial(p, v, n); }
   static CNNCORE_MEMBER void store_past_cache(float* p, V v) { CNNCORE_ISA::store_past_cache(p, v); }
+#if defined(__AVX512F__)
+  // The lower half alone.
+  static CNNCORE_MEMBER V load_half(const float* p) { return _mm512_zextps256_ps512(_mm256_loadu_ps(p)); }
+  static CNNCORE_MEMBER void store_half(float* p, V v) { _mm256_storeu_ps(p, _mm512_castps512_ps256(v)); }
+  static CNNCORE_MEMBER V fmadd_half(V a, V b, V c) {
+    return _mm512_zextps256_ps512(
+        _mm256_fmadd_ps(_mm512_castps512_ps256(a), _mm512_castps512_ps256(b), _mm512_castps512_ps256(c)));
+  }
+#endif
   static CNNCORE_MEMBER V set1(float x) { return CNNCORE_ISA::set1(x); }
   static CNNCORE_MEMBER V fmadd(V a, V b, V c) { return CNNCORE_ISA::fmadd(a, b, c); }
   static CNNCORE_MEMBER V max(V a, V b) { return CNNCORE_ISA::max(a, b); }
