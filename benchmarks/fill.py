@@ -51,6 +51,7 @@ VIEWS: dict[str, Callable[[Content], str]] = {
     "winograd": lambda content: report.winograd(content["layers"]),
     "memory": lambda content: report.memory(list(map(Job.from_json, content["memory"]))),
     "errors": lambda content: report.errors(content["errors"]),
+    "overhead": lambda content: report.overhead(content["overhead"]),
     "soak": lambda content: report.soak(content["soak"]),
 }
 """What a place can ask for."""

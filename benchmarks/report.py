@@ -158,6 +158,11 @@ def soak(found: Mapping[str, Any]) -> str:
     )
 
 
+def overhead(found: Mapping[str, float]) -> str:
+    """What a prediction costs beside arithmetic."""
+    return f"A call of one step takes {found['call']:.1f} us, each further step {found['step']:.2f} us."
+
+
 def errors(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rounding errors in units of direct convolution's."""
     body = []
@@ -172,6 +177,7 @@ SECTIONS: dict[str, Callable[[Any], str]] = {
     "layers": lambda rows: f"{layers(rows)}\n\n{winograd(rows)}",
     "memory": lambda jobs: memory(list(map(Job.from_json, jobs))),
     "errors": errors,
+    "overhead": overhead,
     "soak": soak,
 }
 """Section of a result file -> its table."""

@@ -7,6 +7,7 @@
     python benchmarks/run.py --layers              ResNet-50's convolutions, % of the FMA peak
     python benchmarks/run.py --memory              peak memory of serving and training processes
     python benchmarks/run.py --errors              rounding errors against float64
+    python benchmarks/run.py --overhead            what a call and a step cost beside arithmetic
     python benchmarks/run.py --soak 1000000        does a training process grow?
 
 Compared calls take turns in one run, their answers are checked against each other, and minimum and median are
@@ -69,6 +70,8 @@ def main(argv: list[str] | None = None) -> int:
         return compare_memory(options, file)
     if options.errors:
         return measure_errors(options, file)
+    if options.overhead:
+        return measure_overhead(options, file)
     if options.soak:
         return soak(options, file)
     return compare_networks(options, file)
@@ -99,6 +102,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--memory", action="store_true", help="peak memory, a process for each runner")
     made.add_argument("--errors", action="store_true", help="rounding errors against float64")
+    made.add_argument("--overhead", action="store_true", help="of a call and of a step")
     made.add_argument("--soak", type=int, metavar="N", help="N training steps: does memory grow?")
     return made
 
@@ -199,6 +203,16 @@ def measure_errors(options: argparse.Namespace, file: ResultFile) -> int:
     for error in over:
         print(f"OVER {ERROR_LIMIT}: {error.subject}, {error.result}: {error.fast:.2f}")
     return 1 if over else 0
+
+
+def measure_overhead(options: argparse.Namespace, file: ResultFile) -> int:
+    """A call and a step without work."""
+    import overhead
+
+    found = overhead.measure(options.threads, QUICK_SECONDS if options.quick else options.seconds).as_json()
+    file.set(overhead=found)
+    print("\n" + report.overhead(found))
+    return 0
 
 
 def soak(options: argparse.Namespace, file: ResultFile) -> int:
