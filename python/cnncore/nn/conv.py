@@ -13,7 +13,57 @@ from .module import Module
 from .parameter import Parameter
 
 
-class Conv2d(Module):
+class Convolution(Module):
+    """What `Conv2d` and `ConvTranspose2d` share: checked settings, the two parameters, how they print."""
+
+    shown: tuple[tuple[str, object], ...] = ()
+    """Settings that print unless they have this value."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int],
+        dilation: int | tuple[int, int],
+        groups: int,
+        padding_mode: str,
+    ) -> None:
+        super().__init__()
+        self.in_channels = positive("in_channels", in_channels)
+        self.out_channels = positive("out_channels", out_channels)
+        self.kernel_size = pair("kernel_size", kernel_size, 1)
+        self.stride = pair("stride", stride, 1)
+        self.dilation = pair("dilation", dilation, 1)
+        self.groups = positive("groups", groups)
+        for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
+            if channels % self.groups:
+                raise ValueError(f"expected {name} to be a multiple of groups, got {channels} and {groups}")
+        if padding_mode != "zeros":
+            raise ValueError(f"expected padding_mode 'zeros', got {padding_mode!r}; use ops.pad before it")
+
+    def make_parameters(self, channels: tuple[int, int], bias: bool) -> None:
+        """Add `weight`, whose first two axes are `channels`, and `bias`, with initial values."""
+        self.weight = Parameter(aligned_empty((*channels, *self.kernel_size)))
+        self.register_parameter("bias", Parameter(aligned_empty((self.out_channels,))) if bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new initial values."""
+        init.default_(self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        text = (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        )
+        for name, default in self.shown:
+            value = getattr(self, name)
+            if value != default:
+                text += f", {name}={value}"
+        return text if self.bias is not None else text + ", bias=False"
+
+
+class Conv2d(Convolution):
     """Convolution over images (batch, in_channels, height, width).
 
     Args:
@@ -34,6 +84,8 @@ class Conv2d(Module):
     (1, 8, 16, 16)
     """
 
+    shown = (("padding", (0, 0)), ("dilation", (1, 1)), ("groups", 1))
+
     def __init__(
         self,
         in_channels: int,
@@ -46,43 +98,14 @@ class Conv2d(Module):
         bias: bool = True,
         padding_mode: str = "zeros",
     ) -> None:
-        super().__init__()
-        self.in_channels = positive("in_channels", in_channels)
-        self.out_channels = positive("out_channels", out_channels)
-        self.kernel_size = pair("kernel_size", kernel_size, 1)
-        self.stride = pair("stride", stride, 1)
+        super().__init__(in_channels, out_channels, kernel_size, stride, dilation, groups, padding_mode)
         self.padding = _padding(padding, self.stride)
-        self.dilation = pair("dilation", dilation, 1)
-        self.groups = positive("groups", groups)
-        for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
-            if channels % self.groups:
-                raise ValueError(f"expected {name} to be a multiple of groups, got {channels} and {groups}")
-        if padding_mode != "zeros":
-            raise ValueError(f"expected padding_mode 'zeros', got {padding_mode!r}; use ops.pad before it")
-        self.weight = Parameter(
-            aligned_empty((self.out_channels, self.in_channels // self.groups, *self.kernel_size))
-        )
-        self.register_parameter("bias", Parameter(aligned_empty((self.out_channels,))) if bias else None)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw new initial values."""
-        init.default_(self.weight, self.bias)
+        self.make_parameters((self.out_channels, self.in_channels // self.groups), bias)
 
     def forward(self, input: Any) -> Any:
         return ops.conv2d(
             input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
         )
-
-    def extra_repr(self) -> str:
-        text = (
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
-        )
-        for name, default in (("padding", (0, 0)), ("dilation", (1, 1)), ("groups", 1)):
-            value = getattr(self, name)
-            if value != default:
-                text += f", {name}={value}"
-        return text if self.bias is not None else text + ", bias=False"
 
 
 def _padding(padding: Any, stride: tuple[int, int]) -> Any:

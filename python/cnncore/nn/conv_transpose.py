@@ -6,15 +6,12 @@ from __future__ import annotations
 from typing import Any
 
 from .. import ops
-from ..graph.arrays import aligned_empty
 from ..ops.conv_transpose import transposed_extents
-from . import init
-from .arguments import pair, positive
-from .module import Module
-from .parameter import Parameter
+from .arguments import pair
+from .conv import Convolution
 
 
-class ConvTranspose2d(Module):
+class ConvTranspose2d(Convolution):
     """Transposed convolution over images (batch, in_channels, height, width): `Conv2d` backwards.
 
     Args:
@@ -37,6 +34,8 @@ class ConvTranspose2d(Module):
     (1, 8, 16, 16)
     """
 
+    shown = (("padding", (0, 0)), ("dilation", (1, 1)), ("output_padding", (0, 0)), ("groups", 1))
+
     def __init__(
         self,
         in_channels: int,
@@ -50,29 +49,10 @@ class ConvTranspose2d(Module):
         dilation: int | tuple[int, int] = 1,
         padding_mode: str = "zeros",
     ) -> None:
-        super().__init__()
-        self.in_channels = positive("in_channels", in_channels)
-        self.out_channels = positive("out_channels", out_channels)
-        self.kernel_size = pair("kernel_size", kernel_size, 1)
-        self.stride = pair("stride", stride, 1)
+        super().__init__(in_channels, out_channels, kernel_size, stride, dilation, groups, padding_mode)
         self.padding = pair("padding", padding, 0)
         self.output_padding = pair("output_padding", output_padding, 0)
-        self.groups = positive("groups", groups)
-        self.dilation = pair("dilation", dilation, 1)
-        for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
-            if channels % self.groups:
-                raise ValueError(f"expected {name} to be a multiple of groups, got {channels} and {groups}")
-        if padding_mode != "zeros":
-            raise ValueError(f"expected padding_mode 'zeros', got {padding_mode!r}")
-        self.weight = Parameter(
-            aligned_empty((self.in_channels, self.out_channels // self.groups, *self.kernel_size))
-        )
-        self.register_parameter("bias", Parameter(aligned_empty((self.out_channels,))) if bias else None)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw new initial values."""
-        init.default_(self.weight, self.bias)
+        self.make_parameters((self.in_channels, self.out_channels // self.groups), bias)
 
     def forward(self, input: Any, output_size: Any = None) -> Any:
         """Return the output; `output_size`, a pair, stands in for `output_padding` where it is given."""
@@ -99,14 +79,3 @@ class ConvTranspose2d(Module):
                 f"expected output_size from {smallest} to {largest} for input {input.shape}, got {wanted}"
             )
         return height, width
-
-    def extra_repr(self) -> str:
-        text = (
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
-        )
-        defaults = (("padding", (0, 0)), ("dilation", (1, 1)), ("output_padding", (0, 0)), ("groups", 1))
-        for name, default in defaults:
-            value = getattr(self, name)
-            if value != default:
-                text += f", {name}={value}"
-        return text if self.bias is not None else text + ", bias=False"
