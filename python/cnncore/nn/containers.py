@@ -4,12 +4,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 from .module import Module
 
 
-class Sequential(Module):
+OrderedT = TypeVar("OrderedT", bound="Ordered")
+
+
+class Ordered(Module):
+    """Modules in an order, with the access by position that `Sequential` and `ModuleList` share."""
+
+    def append(self: OrderedT, module: Module) -> OrderedT:
+        """Add a module at the end."""
+        self.add_module(str(len(self)), module)
+        return self
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(list(self._modules.values()))
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        self.add_module(self._entry(index)[0], module)
+
+    def _entry(self, index: int) -> tuple[str, Module]:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"expected an index from {-len(self)} to {len(self) - 1}, got {index}")
+        return list(self._modules.items())[index]
+
+
+class Sequential(Ordered):
     """Modules applied one after the other.
 
     Takes modules as arguments (named "0", "1", ...) or one dict of modules by name.
@@ -41,32 +67,17 @@ class Sequential(Module):
             input = module(input)
         return input
 
-    def append(self, module: Module) -> Sequential:
-        """Add a module at the end."""
-        self.add_module(str(len(self)), module)
-        return self
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(list(self._modules.values()))
-
     @overload
     def __getitem__(self, index: int) -> Module: ...
     @overload
     def __getitem__(self, index: slice) -> Sequential: ...
     def __getitem__(self, index: int | slice) -> Module:
-        entries = list(self._modules.items())
         if isinstance(index, slice):
-            return Sequential(dict(entries[index]))
-        return _at(entries, index)[1]
-
-    def __setitem__(self, index: int, module: Module) -> None:
-        self.add_module(_at(list(self._modules.items()), index)[0], module)
+            return Sequential(dict(list(self._modules.items())[index]))
+        return self._entry(index)[1]
 
 
-class ModuleList(Module):
+class ModuleList(Ordered):
     """A list of modules, registered under "0", "1", ...; it has no forward of its own.
 
     >>> from cnncore import nn
@@ -78,11 +89,6 @@ class ModuleList(Module):
     def __init__(self, modules: Iterable[Module] = ()) -> None:
         super().__init__()
         self.extend(modules)
-
-    def append(self, module: Module) -> ModuleList:
-        """Add a module at the end."""
-        self.add_module(str(len(self)), module)
-        return self
 
     def extend(self, modules: Iterable[Module]) -> ModuleList:
         """Add modules at the end."""
@@ -97,12 +103,6 @@ class ModuleList(Module):
         self._modules.clear()
         self.extend(modules)
 
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(list(self._modules.values()))
-
     @overload
     def __getitem__(self, index: int) -> Module: ...
     @overload
@@ -110,10 +110,7 @@ class ModuleList(Module):
     def __getitem__(self, index: int | slice) -> Module:
         if isinstance(index, slice):
             return ModuleList(list(self)[index])
-        return _at(list(self._modules.items()), index)[1]
-
-    def __setitem__(self, index: int, module: Module) -> None:
-        self.add_module(_at(list(self._modules.items()), index)[0], module)
+        return self._entry(index)[1]
 
 
 class ModuleDict(Module):
@@ -158,9 +155,3 @@ class ModuleDict(Module):
 
     def __delitem__(self, name: str) -> None:
         delattr(self, name)
-
-
-def _at(entries: list[tuple[str, Module]], index: int) -> tuple[str, Module]:
-    if not -len(entries) <= index < len(entries):
-        raise IndexError(f"expected an index from {-len(entries)} to {len(entries) - 1}, got {index}")
-    return entries[index]
