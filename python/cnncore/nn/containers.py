@@ -8,7 +8,6 @@ from typing import Any, TypeVar, overload
 
 from .module import Module
 
-
 OrderedT = TypeVar("OrderedT", bound="Ordered")
 
 
@@ -32,7 +31,8 @@ class Ordered(Module):
     def _entry(self, index: int) -> tuple[str, Module]:
         if not -len(self) <= index < len(self):
             raise IndexError(f"expected an index from {-len(self)} to {len(self) - 1}, got {index}")
-        return list(self._modules.items())[index]
+        entries: list[tuple[str, Module]] = list(self._modules.items())
+        return entries[index]
 
 
 class Sequential(Ordered):
