@@ -33,6 +33,12 @@ std::vector<std::pair<std::string, std::string>> candidates(const std::string& d
   return conv_candidates(conv_direction_from_name(direction), problem, accuracy);
 }
 
+std::string refuse_pool(const std::vector<std::int64_t>& input_shape,
+                        const std::vector<std::int64_t>& weight_shape, std::map<std::string, AttrValue> attrs,
+                        const std::string& algorithm) {
+  return conv_pool_refuse(conv_problem(input_shape, weight_shape, Attrs(std::move(attrs))), algorithm);
+}
+
 std::string refuse_inverted_residual(const std::vector<std::int64_t>& input_shape,
                                      const std::vector<std::int64_t>& weight_shape,
                                      std::map<std::string, AttrValue> attrs, bool expands) {

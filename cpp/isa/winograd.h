@@ -53,6 +53,12 @@ struct WinogradScatter {
   /// Null, or where count, mean and sum of squared deviations of each channel before the activation go.
   float* statistics = nullptr;
   std::int64_t statistics_step = 0;
+  /// For `pool`: the largest of each 2x2 values, NaN if any is NaN; windows beyond the pooled extents are
+  /// left out.
+  float* pooled = nullptr;
+  std::int64_t pooled_height = 0;
+  std::int64_t pooled_width = 0;
+  std::int64_t pooled_pitch = 0;
 };
 
 struct WinogradWeight {
@@ -119,6 +125,7 @@ struct WinogradTransforms {
   int points;  // in all
   void (*input)(const WinogradGather& args);
   void (*output)(const WinogradScatter& args);
+  void (*pool)(const WinogradScatter& args);
   void (*weight)(const WinogradWeight& args);
   void (*grad_output)(const WinogradGather& args);
   void (*grad_weight)(const WinogradWeightGradient& args);

@@ -39,6 +39,7 @@ const std::vector<ConvAlgorithm>& algorithms() {
 
 /// Why the algorithm cannot be used at this accuracy; empty when it can.
 std::string unable(const ConvAlgorithm& algorithm, const ConvProblem& problem, const std::string& accuracy) {
+  if (problem.pools() && algorithm.refuse_pool == nullptr) return "it does not pool";
   std::string reason = algorithm.refuse(problem, "");
   return reason.empty() && accuracy == "exact" && !algorithm.exact ? "accuracy is 'exact'" : reason;
 }
@@ -52,7 +53,7 @@ const ConvAlgorithm& find_algorithm(ConvDirection direction, const ConvProblem& 
                                     const std::string& name) {
   for (const auto& algorithm : algorithms()) {
     if (algorithm.direction != direction || name != algorithm.name) continue;
-    const std::string reason = algorithm.refuse(problem, "");
+    const std::string reason = unable(algorithm, problem, "");
     require(reason.empty(), "convolution algorithm '", name, "' does not take this problem: ", reason);
     return algorithm;
   }
@@ -74,6 +75,11 @@ void check_weight(const TensorDesc& desc, const ConvAlgorithm& algorithm, const 
   const std::int64_t packed = algorithm.packed_floats(problem);
   const std::int64_t own = problem.out_channels * problem.group_in() * problem.taps();
   check_vector(desc, packed > 0 ? packed : own, packed > 0 ? "packed weight" : "weight");
+}
+
+std::vector<std::int64_t> pooled_shape(const ConvProblem& p) {
+  const Spatial extents = p.pooled();
+  return {p.batch, p.out_channels, extents[1], extents[2]};
 }
 
 std::vector<std::int64_t> output_shape(const ConvProblem& p, int rank) {
@@ -142,6 +148,21 @@ std::unique_ptr<Step> make_forward(const StepSpec& spec) {
   if (epilogue.statistics) {
     check_vector(spec.output(1), algorithm.statistics_rows(problem) * 3 * problem.out_channels, "statistics");
   }
+  return algorithm.make(problem, epilogue);
+}
+
+/// The pooling comes before the activation.
+std::unique_ptr<Step> make_pool(const StepSpec& spec) {
+  check_activation(spec.input(0), "input");
+  const ConvProblem problem =
+      conv_problem(shape_of(spec.input(0)), spec.attrs.integers("weight_shape"), spec.attrs);
+  require(problem.pools(), "missing attribute 'pool_kernel'");
+  check_shape(spec.output(0), pooled_shape(problem), "output");
+  check_activation(spec.output(0), "output");
+  const ConvAlgorithm& algorithm = algorithm_of(ConvDirection::forward, problem, spec.attrs);
+  check_weight(spec.input(1), algorithm, problem);
+  const ConvEpilogue epilogue = epilogue_of(spec, problem.out_channels);
+  require(!epilogue.residual && !epilogue.statistics, "conv_pool has no residual and no statistics");
   return algorithm.make(problem, epilogue);
 }
 
@@ -233,9 +254,19 @@ std::vector<std::pair<std::string, std::string>> conv_candidates(ConvDirection d
   return candidates;
 }
 
+std::string conv_pool_refuse(const ConvProblem& problem, const std::string& name) {
+  for (const auto& algorithm : algorithms()) {
+    if (algorithm.direction != ConvDirection::forward || name != algorithm.name) continue;
+    const std::string reason = unable(algorithm, problem, "");
+    return reason.empty() ? algorithm.refuse_pool(problem) : reason;
+  }
+  fail("unknown convolution algorithm '", name, "'");
+}
+
 void register_conv(StepRegistry& registry) {
   registry.add("conv_pack_weight", make_pack);
   registry.add("conv_forward", make_forward);
+  registry.add("conv_pool", make_pool);
   registry.add("conv_backward_data", make_backward_data);
   registry.add("conv_backward_weight", make_backward_weight);
 }

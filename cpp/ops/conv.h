@@ -33,15 +33,37 @@ struct ConvProblem {
   Spatial padding_begin{0, 0, 0};
   Spatial padding_end{0, 0, 0};
   Spatial dilation{1, 1, 1};
+  // Max pooling of the output by the same step; a kernel of 0: none.
+  Spatial pool_kernel{0, 0, 0};
+  Spatial pool_stride{1, 1, 1};
+  Spatial pool_padding_begin{0, 0, 0};
+  Spatial pool_padding_end{0, 0, 0};
+  Spatial pool_dilation{1, 1, 1};
 
-  /// The one list of fields that equality, hash and text are made from.
+  /// The one list of fields that equality, hash and text (without pooling's where there is none) are made
+  /// from.
   auto fields() const {
     return std::tie(batch, in_channels, out_channels, groups, input, output, kernel, stride, padding_begin,
-                    padding_end, dilation);
+                    padding_end, dilation, pool_kernel, pool_stride, pool_padding_begin, pool_padding_end,
+                    pool_dilation);
   }
-  static constexpr std::array<const char*, 11> kFieldNames = {
-      "batch",  "in_channels", "out_channels",  "groups",      "input",   "output",
-      "kernel", "stride",      "padding_begin", "padding_end", "dilation"};
+  static constexpr std::array<const char*, 16> kFieldNames = {"batch",
+                                                              "in_channels",
+                                                              "out_channels",
+                                                              "groups",
+                                                              "input",
+                                                              "output",
+                                                              "kernel",
+                                                              "stride",
+                                                              "padding_begin",
+                                                              "padding_end",
+                                                              "dilation",
+                                                              "pool_kernel",
+                                                              "pool_stride",
+                                                              "pool_padding_begin",
+                                                              "pool_padding_end",
+                                                              "pool_dilation"};
+  static constexpr std::size_t kPoolFields = 5;
 
   bool operator==(const ConvProblem& other) const { return fields() == other.fields(); }
   std::size_t hash() const;
@@ -49,15 +71,17 @@ struct ConvProblem {
 
   std::int64_t group_in() const { return in_channels / groups; }
   std::int64_t group_out() const { return out_channels / groups; }
+  bool pools() const { return pool_kernel[2] > 0; }
+  Spatial pooled() const;  // extents of the pooled output
   std::int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
   std::int64_t input_pixels() const { return batch * input[0] * input[1] * input[2]; }
   std::int64_t output_pixels() const { return batch * output[0] * output[1] * output[2]; }
   double flops() const;
 };
 
-/// Reads shapes and the convolution attributes (stride, padding_begin, padding_end, dilation, groups);
-/// throws when they do not fit each other. Shapes are logical: (N, C, spatial...) and (O, I/groups,
-/// kernel...).
+/// Reads shapes and the convolution attributes (stride, padding_begin, padding_end, dilation, groups; those
+/// of pooling: kernel, stride, padding_begin, padding_end, dilation with the prefix pool_); throws when they
+/// do not fit each other. Shapes are logical: (N, C, spatial...) and (O, I/groups, kernel...).
 ConvProblem conv_problem(const std::vector<std::int64_t>& input_shape,
                          const std::vector<std::int64_t>& weight_shape, const Attrs& attrs);
 
@@ -81,8 +105,14 @@ std::vector<std::pair<std::string, std::string>> conv_candidates(ConvDirection d
                                                                  const ConvProblem& problem,
                                                                  const std::string& accuracy);
 
+/// Why the problem's max pooling had better be a step of its own; empty when it is done best by the step of
+/// the algorithm, which is that for the problem without pooling.
+std::string conv_pool_refuse(const ConvProblem& problem, const std::string& algorithm);
+
 /// Why the convolutions of an inverted residual block had better be steps of their own; empty when one step
-/// is better. `depthwise` is the one in the middle, `expands` whether a 1x1 convolution is before it.
-std::string inverted_residual_refuse(const ConvProblem& depthwise, bool expands);
+/// is better. `depthwise` is the one in the middle, `expands` whether a 1x1 convolution is before it,
+/// `algorithm` "row strips" or "channel panels".
+std::string inverted_residual_refuse(const ConvProblem& depthwise, bool expands,
+                                     const std::string& algorithm);
 
 }  // namespace cnncore

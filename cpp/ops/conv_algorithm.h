@@ -36,6 +36,8 @@ struct ConvAlgorithm {
   bool exact = true;               // its rounding error is that of a plain float32 sum
   bool residual_in_place = false;  // the residual may be the memory of the output
   bool pitched_output = false;     // the output may be part of the channels of a wider tensor
+  /// Why a problem's max pooling had better be a step of its own; null for an algorithm that cannot pool.
+  std::string (*refuse_pool)(const ConvProblem& problem) = nullptr;
 };
 
 /// grad_bias = grad_output summed over batch and pixels, in pieces that depend on the shape only.
@@ -48,6 +50,10 @@ void check_float(const TensorDesc& desc, const char* what);
 void check_activation(const TensorDesc& desc, const char* what);
 void check_vector(const TensorDesc& desc, std::int64_t size, const char* what);
 Activation activation_from(const std::string& name);
+
+/// Direct convolution with max pooling.
+std::unique_ptr<Step> make_direct_pool(const ConvProblem& problem, const ConvEpilogue& epilogue);
+std::string direct_pool_refuse(const ConvProblem& problem);
 
 ConvAlgorithm direct_forward();
 ConvAlgorithm direct_backward_data();

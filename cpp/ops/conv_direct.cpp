@@ -124,6 +124,7 @@ std::unique_ptr<Step> make_pack(const ConvProblem& p) {
 
 template <ConvDirection kDirection>
 std::unique_ptr<Step> make_conv(const ConvProblem& p, const ConvEpilogue& epilogue) {
+  if (kDirection == ConvDirection::forward && p.pools()) return make_direct_pool(p, epilogue);
   return std::make_unique<DirectConv>(p, kDirection, epilogue);
 }
 
@@ -144,7 +145,8 @@ ConvAlgorithm direct_forward() {
           make_conv<kDirection>,
           true,
           true,
-          true};
+          true,
+          direct_pool_refuse};
 }
 
 ConvAlgorithm direct_backward_data() {

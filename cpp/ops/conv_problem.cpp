@@ -46,6 +46,22 @@ Spatial spatial_attr(const Attrs& attrs, const std::string& name, std::size_t ra
   return spatial_from(values, 0, rank, fill);
 }
 
+void read_pool(ConvProblem& p, const Attrs& attrs, std::size_t rank) {
+  if (!attrs.has("pool_kernel")) return;
+  require(rank == 2, "expected pooling of images with 2 spatial axes, got ", rank);
+  p.pool_kernel = spatial_attr(attrs, "pool_kernel", rank, 1, 1);
+  p.pool_stride = spatial_attr(attrs, "pool_stride", rank, 1, 1);
+  p.pool_padding_begin = spatial_attr(attrs, "pool_padding_begin", rank, 0, 0);
+  p.pool_padding_end = spatial_attr(attrs, "pool_padding_end", rank, 0, 0);
+  p.pool_dilation = spatial_attr(attrs, "pool_dilation", rank, 1, 1);
+  for (std::size_t a = 0; a < 3; ++a) {
+    const std::int64_t reach = (p.pool_kernel[a] - 1) * p.pool_dilation[a] + 1;
+    const std::int64_t padded = p.output[a] + p.pool_padding_begin[a] + p.pool_padding_end[a];
+    require(padded >= reach, "the pooling window covers ", reach, " pixels but the convolution's output has ",
+            padded, " (padding included)");
+  }
+}
+
 }  // namespace
 
 ConvDirection conv_direction_from_name(const std::string& name) {
@@ -64,7 +80,9 @@ std::size_t ConvProblem::hash() const {
 std::string ConvProblem::text() const {
   std::ostringstream text;
   std::size_t i = 0;
+  const std::size_t end = kFieldNames.size() - (pools() ? 0 : kPoolFields);
   const auto one = [&](const auto& field) {
+    if (i >= end) return;
     text << (i != 0 ? " " : "") << kFieldNames[i] << '=';
     append(text, field);
     ++i;
@@ -76,6 +94,15 @@ std::string ConvProblem::text() const {
 double ConvProblem::flops() const {
   return 2.0 * static_cast<double>(output_pixels()) * static_cast<double>(out_channels) *
          static_cast<double>(group_in() * taps());
+}
+
+Spatial ConvProblem::pooled() const {
+  Spatial extents{};
+  for (std::size_t a = 0; a < 3; ++a) {
+    const std::int64_t reach = (pool_kernel[a] - 1) * pool_dilation[a] + 1;
+    extents[a] = (output[a] + pool_padding_begin[a] + pool_padding_end[a] - reach) / pool_stride[a] + 1;
+  }
+  return extents;
 }
 
 ConvProblem conv_problem(const std::vector<std::int64_t>& input_shape,
@@ -114,6 +141,7 @@ ConvProblem conv_problem(const std::vector<std::int64_t>& input_shape,
             shape_text(input_shape), " has only ", padded, " there (padding included)");
     p.output[a] = (padded - reach) / p.stride[a] + 1;
   }
+  read_pool(p, attrs, rank);
   return p;
 }
 

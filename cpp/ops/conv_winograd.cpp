@@ -144,7 +144,8 @@ class WinogradPack : public Step {
 class WinogradConv : public Step {
  public:
   WinogradConv(const ConvProblem& p, ConvDirection direction, const ConvEpilogue& epilogue, WinogradForm form)
-      : plan_(p, direction, form), epilogue_(epilogue), flops_(p.flops()), form_(form) {
+      : plan_(p, direction, form), epilogue_(epilogue), flops_(p.flops()), form_(form), pools_(p.pools()) {
+    if (pools_) pooled_ = p.pooled();
     if (epilogue.output_pitch > 0) plan_.geometry.output.pitch = epilogue.output_pitch;
   }
 
@@ -241,6 +242,10 @@ class WinogradConv : public Step {
     scatter.activation = epilogue_.activation;
     scatter.alpha = epilogue_.alpha;
     scatter.statistics_step = g.groups * g.out_channels;
+    scatter.pooled_height = pooled_[1];
+    scatter.pooled_width = pooled_[2];
+    scatter.pooled_pitch = g.groups * g.out_channels;
+    const auto finish = pools_ ? plan_.transforms.pool : plan_.transforms.output;
     for (std::int64_t panel = first_panel; panel < end_panel; ++panel) {
       product.columns = std::min<std::int64_t>(kernel.nr, g.out_channels - panel * kernel.nr);
       product.panel = packed + plan_.panel_offset(panel);
@@ -248,13 +253,13 @@ class WinogradConv : public Step {
       kernel.multiply(product);
       const std::int64_t channel = group * g.out_channels + panel * kernel.nr;
       scatter.channels = product.columns;
-      scatter.output = args.output(0) + channel;
+      (pools_ ? scatter.pooled : scatter.output) = args.output(0) + channel;
       if (epilogue_.residual) scatter.residual = args.input(3) + channel;
       if (epilogue_.bias) scatter.bias = args.input(2) + channel;
       if (epilogue_.statistics) {
         scatter.statistics = args.output(1) + block * 3 * scatter.statistics_step + channel;
       }
-      plan_.transforms.output(scatter);
+      finish(scatter);
     }
   }
 
@@ -262,6 +267,8 @@ class WinogradConv : public Step {
   ConvEpilogue epilogue_;
   double flops_;
   WinogradForm form_;
+  bool pools_;
+  Spatial pooled_{};  // extents
 };
 
 template <ConvDirection kDirection, WinogradForm kForm>
@@ -275,6 +282,7 @@ ConvAlgorithm algorithm() {
   a.refuse = [](const ConvProblem& p, const std::string& accuracy) {
     return winograd_refuse(p, kDirection, kForm, accuracy);
   };
+  if (kDirection == ConvDirection::forward) a.refuse_pool = [](const ConvProblem&) { return std::string(); };
   a.packed_floats = [](const ConvProblem& p) {
     const WinogradPlan plan(p, kDirection, kForm);
     return p.groups * plan.group_floats();

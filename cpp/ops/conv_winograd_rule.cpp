@@ -9,6 +9,7 @@ namespace cnncore {
 namespace {
 
 constexpr std::int64_t kLeastChannels = 8;
+constexpr Spatial kSquare{1, 2, 2}, kOnes{1, 1, 1}, kNone{0, 0, 0};
 
 // The rule of when Winograd pays: cycles of one core with 16 lanes and one FMA a cycle. The transforms'
 // cycles are measured; they are what small channel counts cannot hide. A sum of few tiles has little error of
@@ -96,6 +97,10 @@ std::string unsupported(const ConvProblem& p, int taps) {
     if (std::max(p.padding_begin[a], p.padding_end[a]) >= taps) {
       return "padding of more than " + std::to_string(taps - 1);
     }
+  }
+  if (p.pools() && (p.pool_kernel != kSquare || p.pool_stride != kSquare || p.pool_dilation != kOnes ||
+                    p.pool_padding_begin != kNone)) {
+    return "its tiles are pooled in squares of 2x2 only";
   }
   if (p.groups > 1 && (p.group_in() < kLeastChannels || p.group_out() < kLeastChannels)) {
     return "groups of fewer than " + std::to_string(kLeastChannels) + " channels";

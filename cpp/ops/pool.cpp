@@ -38,30 +38,14 @@ class PoolForward final : public Step {
     const auto& [depth, height, width] = geometry_.axes;
     const PoolWindow& plane = depth.windows[static_cast<std::size_t>(at.plane)];
     const PoolWindow& line = height.windows[static_cast<std::size_t>(at.line)];
-    const std::int64_t pixel = geometry_.channels;
-    const std::int64_t line_size = width.input * geometry_.input_pitch;
-    const std::int64_t plane_size = height.input * line_size;
-    PoolRow row{};
-    row.input = args.input(0) + (at.image * depth.input + plane.start) * plane_size + line.start * line_size +
-                at.channel;
-    row.planes = plane.taps;
-    row.rows = line.taps;
-    row.plane_step = depth.dilation * plane_size;
-    row.row_step = height.dilation * line_size;
-    row.column_step = width.dilation * geometry_.input_pitch;
-    row.plane_number = static_cast<std::int32_t>(geometry_.number_step[0]);
-    row.row_number = static_cast<std::int32_t>(geometry_.number_step[1]);
-    row.first_number = plane.number * row.plane_number + line.number * row.row_number;
-    row.divisor = static_cast<float>(plane.divisor) * static_cast<float>(line.divisor);
-    row.columns = width.windows.data();
-    row.width = width.output;
+    PoolRow row = geometry_.row(at.plane, at.line);
+    row.input = args.input(0) + (at.image * depth.input + plane.start) * geometry_.plane_size() +
+                line.start * geometry_.line_size() + at.channel;
     row.channels = at.channels;
-    row.input_pixel = geometry_.input_pitch;
-    row.pixel = pixel;
     row.activation = activation_.activation;
     row.alpha = activation_.alpha;
 
-    const std::int64_t offset = at.index * width.output * pixel + at.channel;
+    const std::int64_t offset = at.index * width.output * geometry_.channels + at.channel;
     float* output = args.output(0) + offset;
     const PoolKernels& pool = kernels().pool;
     switch (kind_) {

@@ -86,6 +86,28 @@ void PoolAxis::invert(std::vector<std::int32_t>& begin, std::vector<PoolSource>&
   }
 }
 
+PoolRow PoolGeometry::row(std::int64_t plane, std::int64_t line) const {
+  const auto& [depth, height, width] = axes;
+  const PoolWindow& planes = depth.windows[static_cast<std::size_t>(plane)];
+  const PoolWindow& lines = height.windows[static_cast<std::size_t>(line)];
+  PoolRow row{};
+  row.planes = planes.taps;
+  row.rows = lines.taps;
+  row.plane_step = depth.dilation * plane_size();
+  row.row_step = height.dilation * line_size();
+  row.column_step = width.dilation * input_pitch;
+  row.plane_number = narrow(number_step[0]);
+  row.row_number = narrow(number_step[1]);
+  row.first_number = planes.number * row.plane_number + lines.number * row.row_number;
+  row.divisor = static_cast<float>(planes.divisor) * static_cast<float>(lines.divisor);
+  row.columns = width.windows.data();
+  row.width = width.output;
+  row.channels = channels;
+  row.input_pixel = input_pitch;
+  row.pixel = channels;
+  return row;
+}
+
 PoolGeometry pool_geometry(const TensorDesc& input, const TensorDesc& output, const Attrs& attrs) {
   PoolGeometry geometry = extents(input, output);
   const auto spatial_rank = static_cast<std::size_t>(input.rank - 2);

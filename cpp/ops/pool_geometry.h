@@ -39,6 +39,10 @@ struct PoolGeometry {
 
   std::int64_t input_pixels() const { return axes[0].input * axes[1].input * axes[2].input; }
   std::int64_t output_pixels() const { return axes[0].output * axes[1].output * axes[2].output; }
+  std::int64_t line_size() const { return axes[2].input * input_pitch; }  // in floats, as is
+  std::int64_t plane_size() const { return axes[1].input * line_size(); }
+  /// Row `line` of the windows of plane `plane`, all channels; its input is the caller's.
+  PoolRow row(std::int64_t plane, std::int64_t line) const;
 };
 
 /// Checks the two tensors (input and output of the forward direction) and reads kernel, stride,

@@ -22,7 +22,7 @@ VERSION = 1
 LARGEST_FILE = 1 << 24
 """Bytes; a network of 1000 different convolutions needs some 300 KB."""
 
-DIRECTIONS = {"conv_forward": "forward", "conv_backward_data": "backward_data"}
+DIRECTIONS = {"conv_forward": "forward", "conv_pool": "forward", "conv_backward_data": "backward_data"}
 """Operations that have a choice of algorithms in inference."""
 
 Choices = dict[str, str]

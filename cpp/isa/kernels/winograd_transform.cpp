@@ -189,17 +189,15 @@ struct Finish {
   }
 };
 
-/// Rows G and G + 2 of a tile's results.
-template <class F, int G, bool kWhole, class Read>
-CNNCORE_MEMBER void scatter_rows(const Read& read, int64_t at, int64_t rows, int64_t columns,
-                                 Finish& finish) {
+/// Calls use(row, values) for rows G and G + 2 of a tile's results.
+template <class F, int G, bool kWhole, class Read, class Use>
+CNNCORE_MEMBER void transform_rows(const Read& read, int64_t rows, const Use& use) {
   constexpr int kRows = F::kTile / 2;
   Vec t[F::kPoints][kRows];
 #pragma GCC unroll 6
   for (int c = 0; c < F::kPoints; ++c) {
     F::template output<G>([&](int r) CNNCORE_FLATTEN { return read(r, c); }, t[c]);
   }
-  const WinogradImages& images = finish.args.images;
 #pragma GCC unroll 2
   for (int i = 0; i < kRows; ++i) {
     if (!kWhole && G + 2 * i >= rows) break;
@@ -212,11 +210,68 @@ CNNCORE_MEMBER void scatter_rows(const Read& read, int64_t at, int64_t rows, int
       y[2 * j] = even[j];
       y[2 * j + 1] = odd[j];
     }
-    finish.template row<F::kTile, kWhole>(y, at + (G + 2 * i) * images.width * images.pitch, columns);
+    use(G + 2 * i, y);
   }
 }
 
-template <class F>
+template <class F, bool kWhole, class Read>
+CNNCORE_MEMBER void scatter_tile(const Read& read, int64_t at, int64_t rows, int64_t columns,
+                                 Finish& finish) {
+  const int64_t line = finish.args.images.width * finish.args.images.pitch;
+  const auto use = [&](int r, Vec(&y)[F::kTile])
+                       CNNCORE_FLATTEN { finish.template row<F::kTile, kWhole>(y, at + r * line, columns); };
+  transform_rows<F, 0, kWhole>(read, rows, use);
+  transform_rows<F, 1, kWhole>(read, rows, use);
+}
+
+/// NaN if one is.
+CNNCORE_INLINE Vec larger(Vec a, Vec b) { return select(is_nan(a), a, max(a, b)); }
+
+/// The largest values of a tile's 2x2 squares.
+template <class F, bool kWhole, class Read>
+CNNCORE_MEMBER void pool_tile(const Read& read, const Position& tile, int64_t rows, int64_t columns,
+                              const Finish& finish) {
+  constexpr int kSquares = F::kTile / 2;
+  const WinogradScatter& args = finish.args;
+  Vec top[kSquares][kSquares];
+  const auto use = [&](int r, Vec(&y)[F::kTile]) CNNCORE_FLATTEN {
+#pragma GCC unroll 2
+    for (int j = 0; j < kSquares; ++j) {
+      const Vec pair = kWhole || 2 * j + 1 < columns ? larger(y[2 * j], y[2 * j + 1]) : y[2 * j];
+      top[r / 2][j] = r % 2 == 0 ? pair : larger(top[r / 2][j], pair);
+    }
+  };
+  transform_rows<F, 0, kWhole>(read, rows, use);
+  transform_rows<F, 1, kWhole>(read, rows, use);
+  const int64_t y = tile.row * kSquares;
+  const int64_t x = tile.column * kSquares;
+  float* pooled = args.pooled + finish.channel +
+                  ((tile.image * args.pooled_height + y) * args.pooled_width + x) * args.pooled_pitch;
+#pragma GCC unroll 2
+  for (int i = 0; i < kSquares; ++i) {
+    if (!kWhole && y + i >= args.pooled_height) break;
+#pragma GCC unroll 2
+    for (int j = 0; j < kSquares; ++j) {
+      if (!kWhole && x + j >= args.pooled_width) break;
+      const Vec value = activate(top[i][j] + finish.bias, args.activation, finish.alpha);
+      store_upto(pooled + (i * args.pooled_width + j) * args.pooled_pitch, value,
+                 kWhole ? kWidth : finish.left);
+    }
+  }
+}
+
+template <class F, bool kPool, bool kWhole, class Read>
+CNNCORE_MEMBER void finish_tile(const Read& read, const Position& tile, int64_t at, int64_t rows,
+                                int64_t columns, Finish& finish) {
+  if constexpr (kPool) {
+    pool_tile<F, kWhole>(read, tile, rows, columns, finish);
+  } else {
+    scatter_tile<F, kWhole>(read, at, rows, columns, finish);
+  }
+}
+
+/// Takes tiles back to pixels, and with kPool pools them.
+template <class F, bool kPool>
 void scatter(const WinogradScatter& args) {
   const WinogradImages& images = args.images;
   const int64_t step = args.point_step;
@@ -233,11 +288,9 @@ void scatter(const WinogradScatter& args) {
       const auto read = [&](int r, int c)
                             CNNCORE_FLATTEN { return load(block + (r * F::kPoints + c) * step); };
       if (rows == F::kTile && columns == F::kTile && finish.left == kWidth) {
-        scatter_rows<F, 0, true>(read, offset, rows, columns, finish);
-        scatter_rows<F, 1, true>(read, offset, rows, columns, finish);
+        finish_tile<F, kPool, true>(read, at, offset, rows, columns, finish);
       } else {
-        scatter_rows<F, 0, false>(read, offset, rows, columns, finish);
-        scatter_rows<F, 1, false>(read, offset, rows, columns, finish);
+        finish_tile<F, kPool, false>(read, at, offset, rows, columns, finish);
       }
     }
     if (args.statistics != nullptr) finish.write_statistics();
@@ -250,7 +303,8 @@ WinogradTransforms transforms() {
           F::kTaps,
           F::kPoints * F::kPoints,
           gather<F, typename F::Input>,
-          scatter<F>,
+          scatter<F, false>,
+          scatter<F, true>,
           transform_weight<F>,
           gather<F, typename F::Gradient>,
           transform_grad_weight<F>};

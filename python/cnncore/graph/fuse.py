@@ -20,7 +20,7 @@ from .trace import at, building
 RESIDUAL = {"conv_forward": 3, "batch_norm_apply": 5, "conv_backward_data": 3}
 """Operations that can add a tensor to their result, and the position of that input."""
 
-ACTIVATING = ("conv_forward", "batch_norm_apply", "conv_backward_data")
+ACTIVATING = ("conv_forward", "batch_norm_apply", "conv_backward_data", "max_pool")
 """Operations that can apply an activation to their result."""
 
 
@@ -81,7 +81,7 @@ def _elementwise(fusion: _Fusion, node: Node) -> bool:
         return _add(fusion, node, b, a) or _add(fusion, node, a, b)
     if function in ("relu", "leaky_relu", "relu6"):
         before = fusion.producer(node.inputs[0], ACTIVATING)
-        if before is not None and before.attrs["activation"] == "none":
+        if before is not None and before.attrs.get("activation", "none") == "none":
             alpha = node.attrs.get("alpha", 0.0)
             return fusion.replace(node, before, before.inputs, activation=function, alpha=alpha)
     return False
@@ -164,8 +164,9 @@ def _max_pool(fusion: _Fusion, node: Node) -> bool:
     The gradient then passes the activation at the size of the pooled image.
     """
     before = fusion.producer(node.inputs[0], ACTIVATING)
-    if before is not None and before.attrs["activation"] != "none" and node.outputs[1] is None:
-        node.attrs.update(activation=before.attrs["activation"], alpha=before.attrs["alpha"])
+    activation = "none" if before is None else before.attrs.get("activation", "none")
+    if before is not None and activation != "none" and node.outputs[1] is None:
+        node.attrs.update(activation=activation, alpha=before.attrs["alpha"])
         before.attrs.update(activation="none", alpha=0.0)
     return False
 
@@ -246,6 +247,26 @@ def _inverted_residual(fusion: _Fusion, node: Node) -> bool:
 
 
 def _is_pointwise(node: Node) -> bool:
+def _pooled_convolution(fusion: _Fusion, node: Node) -> bool:
+    """In inference, a convolution does the max pooling that alone reads its result; it is not written then.
+
+    The activation comes after the pooling: the largest of a growing function's values is that of the largest
+    argument.
+    """
+    from ..ops.conv_pool import pooled, refuse
+
+    before = fusion.producer(node.inputs[0], ("conv_forward",))
+    if before is None or node.outputs[1] is not None:
+        return False
+    reason = refuse(before, node)
+    if reason:
+        before.attrs["unfused"] = (*before.attrs.get("unfused", ()), ("conv_pool", reason))
+        return False
+    attrs = pooled(before, node)
+    fusion.graph.nodes.append(Node(OPS["conv_pool"], before.inputs[:3], [node.output], attrs, before.path))
+    return True
+
+
     """Whether a convolution of images multiplies each pixel by one matrix."""
     attrs, kernel = node.attrs, present(node.inputs[1]).shape[2:]
     moved = (*attrs["padding_begin"], *attrs["padding_end"])
@@ -263,4 +284,4 @@ COMMON_RULES: dict[str, Rule] = {"elementwise": _elementwise, "batch_norm_statis
 INFERENCE_RULES: dict[str, Rule] = {**COMMON_RULES, "batch_norm_apply": _batch_norm}
 TRAINING_RULES: dict[str, Rule] = {**COMMON_RULES, "max_pool": _max_pool}
 LATE_RULES: dict[str, Rule] = {"conv_forward": _flattened_linear}
-BLOCK_RULES: dict[str, Rule] = {"conv_forward": _inverted_residual}
+BLOCK_RULES: dict[str, Rule] = {"conv_forward": _inverted_residual, "max_pool": _pooled_convolution}

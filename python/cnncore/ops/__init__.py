@@ -25,6 +25,7 @@ from .arithmetic import (
     where,
 )
 from .conv import conv2d
+from .conv_pool import ConvPool as _ConvPool  # noqa: F401
 from .conv_transpose import conv_transpose2d
 from .dropout import dropout
 from .elementwise import Elementwise as _Elementwise  # noqa: F401  (the operation, not a function)
@@ -33,6 +34,7 @@ from .linear import linear, matmul
 from .loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from .norm import batch_norm
 from .pool import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
+from .portions import SplitBatch as _SplitBatch  # noqa: F401
 from .reduce import argmax, max, mean, min, sum
 from .shape import flatten, permute, reshape, transpose
 from .softmax import log_softmax, softmax

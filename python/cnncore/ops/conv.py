@@ -23,6 +23,9 @@ Grads = Sequence[Tensor | None]
 GEOMETRY = ("stride", "padding_begin", "padding_end", "dilation", "groups")
 """Attributes that all three directions share."""
 
+POOLING = ("pool_kernel", "pool_stride", "pool_padding_begin", "pool_padding_end", "pool_dilation")
+"""Attributes of a convolution that also does the max pooling after it."""
+
 RESIDUAL = 3
 """The input of a convolution or its gradient that is added to the result."""
 
@@ -162,8 +165,9 @@ def _two(tensors: Grads) -> tuple[Tensor, Tensor]:
 
 
 def geometry(attrs: dict[str, Any]) -> dict[str, Any]:
-    """Return the attributes that all three directions share."""
-    return {name: attrs[name] for name in GEOMETRY}
+    """Return the attributes that all three directions share, and those of pooling where there is any."""
+    names = (*GEOMETRY, *POOLING) if "pool_kernel" in attrs else GEOMETRY
+    return {name: attrs[name] for name in names}
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, attrs: dict[str, Any]) -> Tensor:
@@ -201,7 +205,7 @@ def choose(direction: str, input_shape: Shape, weight_shape: Shape, attrs: dict[
     """
     from ..runtime import get_accuracy
 
-    key = tuple(attrs[name] for name in GEOMETRY)
+    key = tuple(geometry(attrs).items())
     accuracy = attrs.get("accuracy") or get_accuracy()
     return _choose(direction, input_shape, weight_shape, key, accuracy, attrs.get("algorithm", ""))
 
@@ -211,15 +215,15 @@ def _choose(
     direction: str,
     input_shape: Shape,
     weight_shape: Shape,
-    values: tuple[Any, ...],
+    settings: tuple[tuple[str, Any], ...],
     accuracy: str,
     algorithm: str,
 ) -> dict[str, Any]:
     from .. import _core
 
-    attrs = dict(zip(GEOMETRY, values, strict=True))
-    settings = {**attrs, "algorithm": algorithm} if algorithm else attrs
-    choice: dict[str, Any] = _core.conv_choose(direction, input_shape, weight_shape, settings, accuracy)
+    attrs = dict(settings)
+    wanted = {**attrs, "algorithm": algorithm} if algorithm else attrs
+    choice: dict[str, Any] = _core.conv_choose(direction, input_shape, weight_shape, wanted, accuracy)
     if algorithm:
         others = _core.conv_candidates(direction, input_shape, weight_shape, attrs, accuracy)
         choice["refused"] = [
