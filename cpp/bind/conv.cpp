@@ -56,6 +56,11 @@ void bind_conv(py::module_& module) {
   module.def("conv_candidates", &candidates, py::arg("direction"), py::arg("input_shape"),
              py::arg("weight_shape"), py::arg("attrs"), py::arg("accuracy") = "fast",
              "Every algorithm of a direction and why it cannot take the problem; an empty text when it can.");
+  module.def(
+      "conv_pool_refuse", &refuse_pool, py::arg("input_shape"), py::arg("weight_shape"), py::arg("attrs"),
+      py::arg("algorithm"),
+      "Why the max pooling after a convolution of this algorithm is not done by its step; an empty text "
+      "when it is.");
   module.def("inverted_residual_refuse", &refuse_inverted_residual, py::arg("input_shape"),
              py::arg("weight_shape"), py::arg("attrs"), py::arg("expands"),
              "Why the block around this depthwise convolution is not one step; an empty text when it is.");

@@ -234,7 +234,7 @@ def _inverted_residual(fusion: _Fusion, node: Node) -> bool:
     inside, weight = present(filtered.inputs[0]), present(filtered.inputs[1])
     reason = refuse(inside.shape, weight.shape, filtered.attrs, expanded is not None)
     if reason:
-        filtered.attrs["unfused"] = (("inverted_residual", reason),)
+        filtered.attrs["unfused"] = (*filtered.attrs.get("unfused", ()), ("inverted_residual", reason))
         return False
     attrs = geometry(filtered.attrs)
     for prefix, part in (("expand_", expanded), ("depthwise_", filtered), ("", node)):
@@ -246,7 +246,6 @@ def _inverted_residual(fusion: _Fusion, node: Node) -> bool:
     return True
 
 
-def _is_pointwise(node: Node) -> bool:
 def _pooled_convolution(fusion: _Fusion, node: Node) -> bool:
     """In inference, a convolution does the max pooling that alone reads its result; it is not written then.
 
@@ -267,6 +266,7 @@ def _pooled_convolution(fusion: _Fusion, node: Node) -> bool:
     return True
 
 
+def _is_pointwise(node: Node) -> bool:
     """Whether a convolution of images multiplies each pixel by one matrix."""
     attrs, kernel = node.attrs, present(node.inputs[1]).shape[2:]
     moved = (*attrs["padding_begin"], *attrs["padding_end"])
