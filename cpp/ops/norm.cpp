@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
+#include "ops/pixel_pitch.h"
 #include "ops/registry.h"
 
 namespace cnncore {
@@ -137,7 +138,12 @@ class BatchNormApply final : public Step {
     for (std::size_t i = 1; i < kNames.size(); ++i) require_input(spec, i, blocks_.channels, kNames[i]);
     require(spec.has_input(1) && spec.has_input(2), "batch_norm_apply: expected mean and invstd");
     require_input_like(spec, 5, x, "residual");
-    require_output_like(spec, 0, x, "output");
+    const TensorDesc& output = spec.output(0);
+    require(output.dtype == DType::f32 && output.same_shape(x), "batch_norm_apply: expected output like x ",
+            x.shape_text(), ", got ", output.shape_text());
+    if (output.same_layout(x)) return;
+    output_pitch_ = pixel_pitch(output);
+    require(output_pitch_ > 0, "batch_norm_apply: expected channels-last output, got ", output.shape_text());
   }
 
   std::size_t workspace_bytes() const override {
@@ -150,11 +156,18 @@ class BatchNormApply final : public Step {
     fill_scale_and_shift(blocks_, args.input(1), args.input(2), given_.input(args, 3), given_.input(args, 4),
                          scale, shift);
     const float* residual = given_.input(args, 5);
+    const auto apply = [&](std::int64_t at, PixelBlock block, float* output, std::int64_t pitch) {
+      kernels().norm.apply(args.input(0) + at, scale, shift, residual == nullptr ? nullptr : residual + at,
+                           block, gate_.activation, gate_.alpha, output, pitch);
+    };
     parallel_for(blocks_.chunks(), blocks_.work(2.0), [&](std::int64_t chunk, int) {
+      const std::int64_t begin = blocks_.begin(chunk);
+      if (output_pitch_ > 0) {
+        float* output = args.output(0) + begin / blocks_.channels * output_pitch_;
+        return apply(begin, blocks_.block(chunk), output, output_pitch_);
+      }
       blocks_.for_wide(chunk, [&](std::int64_t offset, PixelBlock block) {
-        const std::int64_t at = blocks_.begin(chunk) + offset;
-        kernels().norm.apply(args.input(0) + at, scale, shift, residual == nullptr ? nullptr : residual + at,
-                             block, gate_.activation, gate_.alpha, args.output(0) + at);
+        apply(begin + offset, block, args.output(0) + begin + offset, block.channels);
       });
     });
   }
@@ -164,6 +177,7 @@ class BatchNormApply final : public Step {
   Given given_;
   ChannelBlocks blocks_;
   ActivationGate gate_;
+  std::int64_t output_pitch_ = 0;  // of an output that is some of the channels of a wider tensor
 };
 
 template <class StepType>

@@ -63,6 +63,18 @@ def with_residual(x: Any) -> Any:
     return ops.concat([ops.conv2d(x, ONE) + part, x], dim=1) * 1.0
 
 
+MEAN, WEIGHT, BIAS = (whole_numbers(seed, 8) for seed in (5, 6, 7))
+VARIANCE = np.float32(4.0) ** whole_numbers(8, 8)
+
+
+def normalised(x: Any) -> Any:
+    """Batch norm of exact numbers writes its part; another, of which a sum is taken, does not."""
+    part = ops.relu(ops.batch_norm(x, MEAN, VARIANCE, WEIGHT, BIAS, eps=0.0))
+    other = ops.batch_norm(x, MEAN, VARIANCE, eps=0.0)
+    whole = ops.concat([x, part, other], dim=1) * 1.0
+    return whole + ops.max_pool2d(part, 3, 1, 1).sum() + other.sum()
+
+
 def eager(function: Callable[[Any], Any]) -> Array:
     """The function on arrays: every operation by itself, in memory of its own."""
     result: Array = function(X)
@@ -78,6 +90,7 @@ def eager(function: Callable[[Any], Any]) -> Array:
         (joined_twice, 2),
         (along_height, 2),
         (with_residual, 2),
+        (normalised, 2),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
@@ -103,6 +116,24 @@ def test_gradients_pass_a_concatenation_in_place() -> None:
     def parts(x: Any) -> tuple[Any, Any]:
         wide = ops.conv2d(x, THREE, padding=1)
         return ops.conv_transpose2d(ops.max_pool2d(wide, 2), DOUBLING, stride=2), wide
+
+    def joined(x: Any) -> Any:
+        return (ops.concat(parts(x), dim=1) * weights).sum()
+
+    def apart(x: Any) -> Any:
+        up, wide = parts(x)
+        return (up * weights[:, :16]).sum() + (wide * weights[:, 16:]).sum()
+
+    np.testing.assert_array_equal(cc.grad(joined)(X), cc.grad(apart)(X))
+
+
+def test_gradients_pass_normalised_parts_in_place() -> None:
+    """As in a U-Net: batch norm's part is read by pooling, too. Both gradients come from the same numbers."""
+    weights = whole_numbers(4, 2, 24, 12, 12)
+
+    def parts(x: Any) -> tuple[Any, Any]:
+        wide = ops.relu(ops.batch_norm(ops.conv2d(x, ONE[:8]), None, None, WEIGHT, BIAS, training=True))
+        return ops.conv_transpose2d(ops.max_pool2d(wide, 2), DOUBLING[:8], stride=2), wide
 
     def joined(x: Any) -> Any:
         return (ops.concat(parts(x), dim=1) * weights).sum()

@@ -184,6 +184,7 @@ struct Apply {
   int64_t channels;
   Vec alpha;
   float* output;
+  int64_t pitch;  // of the output
 
   template <int kPixels, bool kFull>
   CNNCORE_MEMBER void run(int64_t pixel, int64_t c, int64_t lanes) const {
@@ -191,27 +192,28 @@ struct Apply {
     Vec v = fmadd(load_some<kFull>(x + at, lanes), load_some<kFull>(scale + c, lanes),
                   load_some<kFull>(shift + c, lanes));
     if (residual != nullptr) v = v + load_some<kFull>(residual + at, lanes);
-    store_some<kFull>(output + at, activate<kActivation>(v, alpha), lanes);
+    store_some<kFull>(output + pixel * pitch + c, activate<kActivation>(v, alpha), lanes);
   }
 };
 
 template <Activation kActivation>
 void apply_as(const float* x, const float* scale, const float* shift, const float* residual, PixelBlock block,
-              float alpha, float* output) {
-  for_block<1>(Apply<kActivation>{x, scale, shift, residual, block.channels, set1(alpha), output}, block);
+              float alpha, float* output, int64_t pitch) {
+  for_block<1>(Apply<kActivation>{x, scale, shift, residual, block.channels, set1(alpha), output, pitch},
+               block);
 }
 
 void apply(const float* x, const float* scale, const float* shift, const float* residual, PixelBlock block,
-           Activation activation, float alpha, float* output) {
+           Activation activation, float alpha, float* output, int64_t pitch) {
   switch (activation) {
     case Activation::none:
-      return apply_as<Activation::none>(x, scale, shift, residual, block, alpha, output);
+      return apply_as<Activation::none>(x, scale, shift, residual, block, alpha, output, pitch);
     case Activation::relu:
-      return apply_as<Activation::relu>(x, scale, shift, residual, block, alpha, output);
+      return apply_as<Activation::relu>(x, scale, shift, residual, block, alpha, output, pitch);
     case Activation::leaky_relu:
-      return apply_as<Activation::leaky_relu>(x, scale, shift, residual, block, alpha, output);
+      return apply_as<Activation::leaky_relu>(x, scale, shift, residual, block, alpha, output, pitch);
     case Activation::relu6:
-      return apply_as<Activation::relu6>(x, scale, shift, residual, block, alpha, output);
+      return apply_as<Activation::relu6>(x, scale, shift, residual, block, alpha, output, pitch);
   }
 }
 

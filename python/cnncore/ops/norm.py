@@ -84,6 +84,9 @@ class BatchNormApply(Op):
         grad_residual = back.outputs[3] if active else grads[0]
         return [back.outputs[0], None, None, *back.outputs[1:3], grad_residual if needs[5] else None]
 
+    def writes_parts(self, node: Node) -> bool:
+        return True
+
     def lower(self, node: Node, builder: Builder) -> None:
         attrs = {key: node.attrs[key] for key in ("activation", "alpha")}
         builder.step(
