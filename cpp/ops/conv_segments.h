@@ -2,24 +2,30 @@
 #pragma once
 
 #include <array>
-#include <cstdint>
-#include <vector>
+
+#include "isa/outer_tile.h"
 
 namespace cnncore {
 
-/// One axis of a block of pixels that two operands step through together.
+/// One axis of a block of pixels that several readers step through together.
 struct PixelAxis {
   std::int64_t count;
-  std::int64_t left, right;  // floats from pixel to pixel in either operand
+  OuterTileOffsets step;
 };
 
-/// The block as runs of equal length with a constant step in either operand.
+/// A block of pixels as segments of equal length with a constant step for each reader.
 struct Segments {
-  std::vector<std::int64_t> left, right;  // where each run starts
-  std::int64_t length = 1, left_step = 0, right_step = 0;
+  OuterTileOffsets* start = nullptr;  // room for the product of all counts but the last
+  std::int64_t count = 0;
+  std::int64_t length = 0;
+  OuterTileOffsets step = {};
 };
 
-/// Axes come slowest first. Those that continue each other in both operands become one.
-Segments make_segments(const std::array<PixelAxis, 4>& axes);
+/// from + count * step
+OuterTileOffsets advance(const OuterTileOffsets& from, const OuterTileOffsets& step, std::int64_t count);
+
+/// Fills the segments of a block that begins at `first`. Axes come slowest first; those that continue each
+/// other for all readers become one.
+void find_segments(const std::array<PixelAxis, 4>& axes, const OuterTileOffsets& first, Segments& segments);
 
 }  // namespace cnncore

@@ -16,10 +16,10 @@ constexpr int kRows = 6;
 #endif
 constexpr int kVectors = 2;
 // Pixels between the prefetch of a left operand and its use: its lines lie a pixel apart, too far for
-// hardware. Short segments end before a longer distance pays.
+// hardware.
 constexpr int64_t kAhead = 12;
-constexpr int64_t kFarAhead = kWidth == 16 ? 24 : kAhead;
-constexpr int64_t kLongSegment = 96;
+// Narrower tiles pass over a pixel in six cycles, which leaves no time for another load.
+constexpr bool kFetches = kWidth == 16;
 
 template <class L, int MR, int NV>
 struct Tile {
@@ -49,33 +49,41 @@ struct Tile {
   }
 
   static CNNCORE_MEMBER void add_segments(const OuterTileArgs& args, int64_t row, int64_t tail,
-                                          V (&sum)[MR][NV]) {
+                                          const OuterTileFetch* fetch, V (&sum)[MR][NV]) {
     // A few sums alone cannot hide the latency of the FMA: every other pixel then has sums of its own, as far
     // as there are registers.
     constexpr bool kTwo = MR * NV <= (kWidth == 16 ? 8 : 5);
     V other[MR][NV];
     if (kTwo) clear(other);
-    const int64_t ahead = (args.length < kLongSegment ? kAhead : kFarAhead) * args.left_step;
-    for (int64_t segment = 0; segment < args.segments; ++segment) {
-      const float* left = args.left + row + args.left_offset[segment];
-      const float* right = args.right + args.right_offset[segment];
+    const int64_t ahead = kAhead * args.step.left;
+    const int64_t far_step = fetch ? args.step.source[fetch->source] : args.step.right;
+    const OuterTileOffsets* segment = args.segment;
+    for (int64_t s = 0; s < args.segments; ++s, ++segment) {
+      const float* left = args.left + row + segment->left;
+      const float* right = args.right + segment->right;
+      const float* far = fetch ? fetch->first + segment->source[fetch->source] : right;
       int64_t i = 0;
       for (; kTwo && i + 2 <= args.length; i += 2) {
         __builtin_prefetch(left + ahead);
+        if (kFetches) __builtin_prefetch(far, 0, 2);
         pixel(left, right, tail, sum);
-        left += args.left_step;
-        right += args.right_step;
+        left += args.step.left;
+        right += args.step.right;
         __builtin_prefetch(left + ahead);
+        if (kFetches) __builtin_prefetch(far + far_step, 0, 2);
         pixel(left, right, tail, other);
-        left += args.left_step;
-        right += args.right_step;
+        left += args.step.left;
+        right += args.step.right;
+        far += 2 * far_step;
       }
       for (; i < args.length; ++i) {
         __builtin_prefetch(left + ahead);
         __builtin_prefetch(left + ahead + MR - 1);
+        if (kFetches) __builtin_prefetch(far, 0, 2);
         pixel(left, right, tail, sum);
-        left += args.left_step;
-        right += args.right_step;
+        left += args.step.left;
+        right += args.step.right;
+        far += far_step;
       }
     }
     if (kTwo) {
@@ -87,14 +95,14 @@ struct Tile {
     }
   }
 
-  static void run(const OuterTileArgs& args, int64_t row) {
+  static void run(const OuterTileArgs& args, int64_t row, const OuterTileFetch* fetch) {
     V sum[MR][NV];
     clear(sum);
     const int64_t tail = args.columns - (NV - 1) * kLanes;
     if (tail == kLanes) {
-      add_segments(args, row, kLanes, sum);
+      add_segments(args, row, kLanes, fetch, sum);
     } else {
-      add_segments(args, row, tail, sum);
+      add_segments(args, row, tail, fetch, sum);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < MR; ++i) {
@@ -118,7 +126,7 @@ struct Tile {
   }
 };
 
-using TileFunction = void (*)(const OuterTileArgs&, int64_t);
+using TileFunction = void (*)(const OuterTileArgs&, int64_t, const OuterTileFetch*);
 
 template <class L, int NV, int MR>
 void fill_table(TileFunction* table) {
@@ -134,7 +142,7 @@ void run_tiles(const OuterTileArgs& args) {
   int64_t row = 0;
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int64_t height = args.rows / tiles + (tile < args.rows % tiles ? 1 : 0);
-    table[height](args, row);
+    table[height](args, row, tile < args.fetches ? args.fetch + tile : nullptr);
     row += height;
   }
 }

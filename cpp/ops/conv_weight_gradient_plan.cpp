@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/conv_weight_gradient_plan.h"
+
+#include <algorithm>
+
+#include "isa/kernel_table.h"
+
+namespace cnncore {
+namespace {
+
+// A task's rows and columns: each operand is read from far away once for every block of the other.
+struct Blocks {
+  std::int64_t rows, columns, pixels;
+};
+// 256 + 64 channels of 320 pixels, and of those that are fetched for the next chunk, are 800 KiB.
+constexpr Blocks kInPlace = {256, 64, 320};
+constexpr Blocks kCopied = {128, 128, 384};
+constexpr std::int64_t kPointwiseRows = 256;  // where the operands are copied
+constexpr std::int64_t kManyPixels = 512;
+// Narrower tiles pass over a pixel so often that operands have to lie close together.
+constexpr std::int64_t kWideTile = 32;
+constexpr std::int64_t kFarPixels = 512;  // floats between pixels that share few sets of the first cache
+constexpr std::int64_t kLeftPanel = 60;   // channels of the left operand that are copied together, at most
+constexpr std::int64_t kTasks = 16;
+constexpr std::int64_t kLine = 16;  // floats
+
+/// The loop whose "input" is grad_output itself: one tap, pixel to pixel.
+ConvLoop grad_output_loop(const ConvProblem& p) {
+  ConvLoop loop{p.batch, p.groups, p.group_out(), p.group_out(), {}};
+  for (std::size_t a = 0; a < 3; ++a)
+    loop.axis[a].count = loop.axis[a].in_size = loop.axis[a].out_size = p.output[a];
+  return loop;
+}
+
+/// Where the pixels of the tensor lie, from the first tap's, that a step along each axis passes.
+std::vector<std::int64_t> passed_pixels(const ConvLoop& loop, const InputView& source) {
+  std::vector<std::int64_t> offsets = {0};
+  for (int a = 0; a < 3; ++a) {
+    const ConvAxis& axis = loop.axis[static_cast<std::size_t>(a)];
+    const std::int64_t centre = axis.taps / 2 * source.tap_step(a);
+    const std::int64_t passed = axis.taps > 1 ? axis.in_step : 1;
+    std::vector<std::int64_t> next;
+    for (const auto offset : offsets) {
+      for (std::int64_t i = 0; i < passed; ++i)
+        next.push_back(offset + centre + i * source.pixel_step(a) / axis.in_step);
+    }
+    offsets = std::move(next);
+  }
+  return offsets;
+}
+
+struct Range {
+  std::int64_t begin, count;
+};
+
+/// Those of `count` pixels from `start` on whose input under a tap lies inside.
+Range inside(const ConvAxis& axis, std::int64_t tap, std::int64_t start, std::int64_t count) {
+  const std::int64_t first = axis.in_start + start * axis.in_step + tap * axis.tap_step;
+  const std::int64_t last = axis.in_size - 1 - first;
+  const std::int64_t begin = first < 0 ? ceil_div(-first, axis.in_step) : 0;
+  const std::int64_t end = last < 0 ? 0 : std::min(count, last / axis.in_step + 1);
+  return {begin, std::max<std::int64_t>(0, end - begin)};
+}
+
+}  // namespace
+
+WeightGradientPlan::WeightGradientPlan(const ConvProblem& p) : groups(p.groups) {
+  ConvLoop input = forward_loop(p);
+  ConvLoop output = grad_output_loop(p);
+  if (input.axis[0].is_identity() && input.axis[1].is_identity() && input.axis[2].is_identity()) {
+    input = flatten_pointwise(input);
+    output = flatten_pointwise(output);
+  }
+  const bool wide = kernels().outer_tile.nr >= kWideTile;
+  // Few input channels would leave vectors mostly empty: then a kernel row of them becomes the rows. Narrow
+  // tiles copy each panel of the right operand for all rows: for a single tap the smaller side goes there,
+  // except over few pixels, where it pays more to get sums in the weight's own order.
+  input_right = p.group_in() >= kernels().width || p.group_in() >= p.group_out();
+  if (!wide && p.taps() == 1 && p.group_out() < p.group_in() && p.output_pixels() >= kManyPixels)
+    input_right = false;
+  rows = input_right ? p.group_out() : p.group_in();
+  columns = input_right ? p.group_in() : p.group_out();
+
+  const std::int64_t row_width = std::max<std::int64_t>(1, input.axis[2].count);
+  in_place = wide && input_right && columns >= kernels().width;
+  grid = ChunkGrid(output, std::max(in_place ? kInPlace.pixels : kCopied.pixels, row_width));
+  plan_operands(p, input, output);
+  plan_blocks(p.taps());
+  plan_targets(p);
+}
+
+/// Decides which operands are copied, and finds the taps.
+void WeightGradientPlan::plan_operands(const ConvProblem& p, const ConvLoop& input, const ConvLoop& output) {
+  const auto& tile = kernels().outer_tile;
+  bool padded = false;
+  for (const auto& axis : input.axis) padded |= axis.needs_padding();
+  GradientOperand& in = input_right ? right : left;
+  GradientOperand& out = input_right ? left : right;
+  in.loop = input;
+  out.loop = output;
+  in.channels = p.group_in();
+  out.channels = p.group_out();
+  // A single panel of ungrouped channels is as good as packed.
+  const std::int64_t visits = p.taps() * ceil_div(rows, tile.mr);  // of a right panel
+  const bool pack_right = !in_place && visits > 2 && (p.groups > 1 || columns > tile.nr);
+  right.panel = std::min<std::int64_t>(tile.nr, columns);
+  const std::int64_t left_pitch = left.channels * p.groups;
+  packs_left = (input_right || p.taps() == 1) && tile.nr < kWideTile && left_pitch >= kFarPixels;
+  left.panel = packs_left ? ceil_div(rows, ceil_div(rows, kLeftPanel)) : left.channels;
+
+  const bool copy_input = !in_place && (padded || (input_right ? pack_right : packs_left || p.groups > 1));
+  const bool copy_output = input_right ? packs_left : pack_right;
+  const auto pitch = [&](const GradientOperand& operand) {
+    return &operand == &left && packs_left ? round_up(operand.panel, 16) : operand.panel;
+  };
+  in.view = InputView(input, grid, p.in_channels, copy_input, pitch(in));
+  out.view = InputView(output, grid, p.out_channels, copy_output, pitch(out));
+  in.source = InputView(input, grid, p.in_channels, false, 0);
+  out.source = InputView(output, grid, p.out_channels, false, 0);
+  for (GradientOperand* operand : {&left, &right})
+    operand->passed = passed_pixels(operand->loop, operand->source);
+  plan_taps(input);
+  if (!packs_left) left.panel = rows;
+}
+
+void WeightGradientPlan::plan_taps(const ConvLoop& input) {
+  if (!input_right) {
+    std::int64_t run = rows;
+    for (const auto offset : merge_taps(input, left.view, run)) taps.push_back({{}, offset, 0});
+    for (std::size_t t = 0; t < taps.size(); ++t)
+      taps[t].target = static_cast<std::int64_t>(t) * (run / rows);
+    rows = run;
+    return;
+  }
+  const auto& [depth, height, width] = input.axis;
+  for (std::int64_t d = 0; d < depth.taps; ++d) {
+    for (std::int64_t h = 0; h < height.taps; ++h) {
+      for (std::int64_t w = 0; w < width.taps; ++w) {
+        const std::int64_t offset =
+            d * right.view.tap_step(0) + h * right.view.tap_step(1) + w * right.view.tap_step(2);
+        taps.push_back({{d, h, w}, offset, static_cast<std::int64_t>(taps.size())});
+      }
+    }
+  }
+}
+
+void WeightGradientPlan::plan_blocks(std::int64_t kernel_taps) {
+  const auto& tile = kernels().outer_tile;
+  const Blocks& most = in_place ? kInPlace : kCopied;
+  column_blocks = ceil_div(columns, most.columns);
+  column_block = round_up(ceil_div(columns, column_blocks), tile.nr);
+  column_blocks = ceil_div(columns, column_block);
+  row_blocks = ceil_div(rows, kernel_taps == 1 ? kPointwiseRows : most.rows);
+  row_block = ceil_div(rows, row_blocks);
+  row_blocks = ceil_div(rows, row_block);
+  left.panel = std::min(left.panel, row_block);
+  sum_floats = round_up(static_cast<std::int64_t>(taps.size()) * row_block * column_block, 16);
+  splits = std::clamp<std::int64_t>(kTasks / blocks(), 1, grid.chunks());
+}
+
+/// Finds where each row and column of the sums belongs in the weight.
+void WeightGradientPlan::plan_targets(const ConvProblem& p) {
+  const std::int64_t filter = p.group_in() * p.taps();
+  group_target = p.group_out() * filter;
+  column_target = input_right ? p.taps() : filter;
+  for (std::int64_t r = 0; r < rows; ++r)
+    row_target.push_back(input_right ? r * filter : r % p.group_in() * p.taps() + r / p.group_in());
+}
+
+WeightBlock WeightGradientPlan::block(std::int64_t index) const {
+  const std::int64_t column = index % column_blocks * column_block;
+  const std::int64_t row = index / column_blocks % row_blocks * row_block;
+  return {index / column_blocks / row_blocks, row, std::min(row + row_block, rows), column,
+          std::min(column + column_block, columns)};
+}
+
+std::int64_t WeightGradientPlan::max_segments() const {
+  const ConvChunk chunk = grid.largest();
+  return chunk.count[0] * chunk.count[1] * chunk.count[2];
+}
+
+void WeightGradientPlan::find_pixels(const ConvChunk& chunk, const WeightTap& tap, Segments& segments) const {
+  const auto step = [&](const auto& of) {
+    return OuterTileOffsets{of(left.view), of(right.view), {of(left.source), of(right.source)}};
+  };
+  std::array<PixelAxis, 4> axes;
+  axes[0] = {chunk.count[0], step([](const InputView& view) { return view.image_stride(); })};
+  OuterTileOffsets first = {};
+  for (std::size_t a = 0; a < 3; ++a) {
+    const std::int64_t start = a < 2 ? chunk.start[a + 1] : 0;
+    const std::int64_t count = a < 2 ? chunk.count[a + 1] : left.loop.axis[2].count;
+    const Range range =
+        input_right ? inside(right.loop.axis[a], tap.index[a], start, count) : Range{0, count};
+    axes[a + 1] = {range.count,
+                   step([a](const InputView& view) { return view.pixel_step(static_cast<int>(a)); })};
+    first = advance(first, axes[a + 1].step, range.begin);
+  }
+  find_segments(axes, first, segments);
+}
+
+std::int64_t WeightGradientPlan::list_lines(const WeightBlock& block, const ConvChunk& chunk,
+                                            const float* left_tensor, const float* right_tensor,
+                                            OuterTileFetch* list) const {
+  std::int64_t lines = 0;
+  const auto add = [&](const GradientOperand& operand, int source, const float* tensor, std::int64_t begin,
+                       std::int64_t end) {
+    begin = std::min(begin, operand.channels);
+    end = std::min(end, operand.channels);  // rows may be several taps' channels
+    const float* first = operand.source.prepare(operand.loop, chunk, tensor,
+                                                block.group * operand.channels + begin, end - begin, nullptr);
+    for (const auto offset : operand.passed) {
+      for (std::int64_t channel = 0; channel < end - begin && lines < kMaxLines; channel += kLine)
+        list[lines++] = {first + offset + channel, source};
+    }
+  };
+  add(right, 1, right_tensor, block.column_begin, block.column_end);
+  add(left, 0, left_tensor, block.row_begin, block.row_end);
+  return lines;
+}
+
+}  // namespace cnncore

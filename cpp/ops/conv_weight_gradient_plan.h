@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the direct gradient by the weight decides beforehand: which operand's channels are vectors, what is
+// copied, how weight and pixels are parted, and where sums belong.
+#pragma once
+
+#include <vector>
+
+#include "ops/conv_geometry.h"
+#include "ops/conv_segments.h"
+
+namespace cnncore {
+
+/// One operand of the outer product: the input under the taps, or grad_output. It is read in place or, panel
+/// by panel, from a copy.
+struct GradientOperand {
+  ConvLoop loop;  // taps and steps of the input; for grad_output a pointwise loop over its pixels
+  InputView view;
+  InputView source;                  // the tensor itself
+  std::vector<std::int64_t> passed;  // where the pixels lie that one step of the loop passes
+  std::int64_t channels = 0;         // of a group
+  std::int64_t panel = 0;            // channels of a copy
+
+  std::int64_t scratch_floats() const { return round_up(view.scratch_floats(), 16); }
+};
+
+/// The part of the weight that a task sums.
+struct WeightBlock {
+  std::int64_t group, row_begin, row_end, column_begin, column_end;
+};
+
+struct WeightTap {
+  std::array<std::int64_t, 3> index{};  // on each axis; of a merged axis 0
+  std::int64_t offset = 0;              // floats from the first tap in the input
+  std::int64_t target = 0;              // in the weight
+};
+
+struct WeightGradientPlan {
+  explicit WeightGradientPlan(const ConvProblem& problem);
+
+  std::int64_t left_panels() const { return ceil_div(row_block, left.panel); }
+  std::int64_t blocks() const { return groups * row_blocks * column_blocks; }
+  WeightBlock block(std::int64_t index) const;
+  /// First chunk of a split; that of the next split ends it.
+  std::int64_t chunk_begin(std::int64_t split) const { return grid.chunks() * split / splits; }
+  /// Those pixels of a chunk that have input under the tap; all of them where padding is copied.
+  void find_pixels(const ConvChunk& chunk, const WeightTap& tap, Segments& segments) const;
+  std::int64_t max_segments() const;
+  /// Lists the lines that a task reads of a chunk, and returns how many.
+  std::int64_t list_lines(const WeightBlock& block, const ConvChunk& chunk, const float* left_tensor,
+                          const float* right_tensor, OuterTileFetch* list) const;
+
+  static constexpr std::int64_t kMaxLines = 160;
+  static constexpr std::int64_t kMaxLeftPanels = 10;  // 256 rows in panels of more than 30
+
+  bool input_right = true;  // vectors run along input channels, else along output channels
+  bool in_place = false;    // nothing is copied: taps without input are left out of the sums instead
+  bool packs_left = false;
+  GradientOperand left, right;
+  ChunkGrid grid;
+  std::int64_t groups = 1;
+  std::int64_t splits = 1;                       // of the chunks
+  std::int64_t rows = 0, columns = 0;            // of a group
+  std::int64_t row_block = 0, column_block = 0;  // of a task
+  std::int64_t row_blocks = 0, column_blocks = 0;
+  std::int64_t sum_floats = 0;  // [tap][row][column] of a task
+  std::vector<WeightTap> taps;
+  std::vector<std::int64_t> row_target;  // where sums go in the weight
+  std::int64_t column_target = 0;
+  std::int64_t group_target = 0;
+
+ private:
+  void plan_operands(const ConvProblem& problem, const ConvLoop& input, const ConvLoop& output);
+  void plan_taps(const ConvLoop& input);
+  void plan_blocks(std::int64_t kernel_taps);
+  void plan_targets(const ConvProblem& problem);
+};
+
+}  // namespace cnncore
