@@ -33,8 +33,8 @@ class PyProgram {
     info["algorithm"] = entry.step->algorithm();
     info["workspace"] = entry.step->workspace_bytes();
     info["scratch"] = entry.step->scratch_bytes();
-    info["flops"] = entry.step->flops();
-    info["bytes"] = entry.bytes;
+    info["flops"] = entry.step->flops() * static_cast<double>(entry.portions);
+    info["bytes"] = entry.bytes * static_cast<double>(entry.portions);
     return info;
   }
 
@@ -124,10 +124,16 @@ void bind_program(py::module_& module) {
           py::arg("value"), py::arg("storage"), py::arg("offset"))
       .def(
           "alias",
-          [](PyProgram& self, int value, int base, std::size_t offset) {
-            self.program().alias(value, base, offset);
+          [](PyProgram& self, int value, int base, std::size_t offset, std::size_t advance) {
+            self.program().alias(value, base, offset, advance);
           },
-          py::arg("value"), py::arg("base"), py::arg("offset") = 0)
+          py::arg("value"), py::arg("base"), py::arg("offset") = 0, py::arg("advance") = 0)
+      .def(
+          "repeat",
+          [](PyProgram& self, int first, int last, int portions) {
+            self.program().repeat(first, last, portions);
+          },
+          py::arg("first"), py::arg("last"), py::arg("portions"))
       .def(
           "place_workspace",
           [](PyProgram& self, int step, std::size_t offset) { self.program().place_workspace(step, offset); },

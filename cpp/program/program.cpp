@@ -92,13 +92,22 @@ void Program::place(int id, const std::string& storage, std::size_t offset) {
   entry.offset = offset;
 }
 
-void Program::alias(int id, int base, std::size_t offset) {
+void Program::alias(int id, int base, std::size_t offset, std::size_t advance) {
   require(id != base, "value ", id, " cannot be its own alias");
   value(base);
   ValueEntry& entry = value(id);
   entry.storage = Storage::alias;
   entry.alias_of = base;
   entry.offset = offset;
+  entry.advance = advance;
+}
+
+void Program::repeat(int first, int last, int portions) {
+  require(first >= 0 && first <= last && last < step_count() && portions > 0, "cannot repeat steps ", first,
+          " to ", last);
+  for (int i = first; i <= last; ++i)
+    steps_[static_cast<std::size_t>(i)].portions = static_cast<std::size_t>(portions);
+  steps_[static_cast<std::size_t>(first)].stretch = static_cast<std::size_t>(last - first + 1);
 }
 
 void Program::place_workspace(int index, std::size_t offset) {
@@ -141,25 +150,27 @@ void Program::set_outputs(const std::vector<int>& ids) {
 }
 
 Program::Address Program::resolve(int id) const {
-  if (id < 0) return {kNullBase, 0};
+  if (id < 0) return {};
   std::size_t offset = 0;
+  std::size_t advance = 0;
   const ValueEntry* entry = &values_.at(static_cast<std::size_t>(id));
   for (std::size_t hops = 0; entry->storage == Storage::alias; ++hops) {
     require(hops < values_.size(), "aliases of value ", id, " form a cycle");
     offset += entry->offset;
+    advance += entry->advance;
     entry = &values_[static_cast<std::size_t>(entry->alias_of)];
   }
   switch (entry->storage) {
     case Storage::arena:
-      return {kArenaBase, offset + entry->offset};
+      return {kArenaBase, offset + entry->offset, advance};
     case Storage::persistent:
-      return {kPersistentBase, offset + entry->offset};
+      return {kPersistentBase, offset + entry->offset, advance};
     case Storage::bound:
-      return {kFirstBound + entry->slot, offset};
+      return {kFirstBound + entry->slot, offset, advance};
     case Storage::input:
-      return {kFirstBound + bound_.size() + entry->slot, offset};
+      return {kFirstBound + bound_.size() + entry->slot, offset, advance};
     case Storage::output:
-      return {kFirstBound + bound_.size() + inputs_.size() + entry->slot, offset};
+      return {kFirstBound + bound_.size() + inputs_.size() + entry->slot, offset, advance};
     default:
       fail("value ", id, " ", values_[static_cast<std::size_t>(id)].desc.shape_text(),
            " has no place in memory");
@@ -174,7 +185,7 @@ void Program::append_call(std::vector<Call>& calls, std::size_t index) {
     if (guarded && entry.outputs[i] >= 0) guard = entry.inputs.size() + i;
   }
   calls.push_back({entry.step.get(), index, addresses_.size(), entry.inputs.size(), entry.outputs.size(),
-                   entry.workspace_offset, guard});
+                   entry.workspace_offset, guard, entry.portions, entry.stretch});
   for (const int id : entry.inputs) addresses_.push_back(resolve(id));
   for (const int id : entry.outputs) addresses_.push_back(resolve(id));
   max_tensors_ = std::max(max_tensors_, entry.inputs.size() + entry.outputs.size());
@@ -225,23 +236,33 @@ void Program::execute(const std::vector<Call>& calls, RunContext& context, doubl
   const FlushDenormals flush;
   const std::size_t needed = scratch_bytes_ * static_cast<std::size_t>(num_threads());
   if (context.scratch.size() < needed) context.scratch = Buffer(needed);
-  void** pointers = context.pointers.data();
-  for (const Call& call : calls) {
-    const double start = seconds != nullptr ? now() : 0.0;
-    for (std::size_t i = 0; i < call.inputs + call.outputs; ++i) {
-      const Address& address = addresses_[call.first + i];
-      pointers[i] = address.base == kNullBase ? nullptr : context.bases[address.base] + address.offset;
+  for (std::size_t first = 0, end = 0; first < calls.size(); first = end) {
+    end = first + calls[first].stretch;
+    for (std::size_t portion = 0; portion < calls[first].portions; ++portion) {
+      for (std::size_t i = first; i < end; ++i) {
+        if (!run_call(calls[i], portion, context, seconds)) return;
+      }
     }
-    StepArgs args;
-    args.inputs = pointers;
-    args.outputs = pointers + call.inputs;
-    args.workspace = context.arena.data() + call.workspace_offset;
-    args.scratch = context.scratch.data();
-    args.scratch_stride = scratch_bytes_;
-    call.step->run(args);
-    if (seconds != nullptr) seconds[call.entry] = now() - start;
-    if (call.guard != kNoGuard && *static_cast<const std::int64_t*>(pointers[call.guard]) != 0) return;
   }
+}
+
+bool Program::run_call(const Call& call, std::size_t portion, RunContext& context, double* seconds) const {
+  const double start = seconds != nullptr ? now() : 0.0;
+  void** pointers = context.pointers.data();
+  for (std::size_t i = 0; i < call.inputs + call.outputs; ++i) {
+    const Address& address = addresses_[call.first + i];
+    const std::size_t offset = address.offset + portion * address.advance;
+    pointers[i] = address.base == kNullBase ? nullptr : context.bases[address.base] + offset;
+  }
+  StepArgs args;
+  args.inputs = pointers;
+  args.outputs = pointers + call.inputs;
+  args.workspace = context.arena.data() + call.workspace_offset;
+  args.scratch = context.scratch.data();
+  args.scratch_stride = scratch_bytes_;
+  call.step->run(args);
+  if (seconds != nullptr) seconds[call.entry] += now() - start;
+  return call.guard == kNoGuard || *static_cast<const std::int64_t*>(pointers[call.guard]) == 0;
 }
 
 std::unique_lock<std::shared_mutex> Program::exclude_runs() {

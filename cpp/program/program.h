@@ -33,12 +33,16 @@ class Program {
                Attrs attrs, bool setup, const std::string& label);
 
   void place(int value, const std::string& storage, std::size_t offset);
-  void alias(int value, int base, std::size_t offset);
+  /// `advance`: bytes from the value of one portion to that of the next, see `repeat`.
+  void alias(int value, int base, std::size_t offset, std::size_t advance);
   void place_workspace(int step, std::size_t offset);
   /// Lets a value be this memory; called again for other memory, it returns when no run uses the old.
   void bind(int value, void* memory, bool writable);
   void set_inputs(const std::vector<int>& values);
   void set_outputs(const std::vector<int>& values);
+  /// Lets steps `first` to `last` run as often as there are portions of the batch, which they work on in
+  /// turn.
+  void repeat(int first, int last, int portions);
   /// int64 scalars that must be 0: a run ends after the step that makes one of them anything else.
   void set_guards(const std::vector<int>& values) { guards_ = values; }
   void finish(std::size_t arena_bytes, std::size_t persistent_bytes, std::size_t setup_bytes);
@@ -61,6 +65,8 @@ class Program {
     std::vector<int> inputs;
     std::vector<int> outputs;
     std::size_t workspace_offset = 0;
+    std::size_t portions = 1;
+    std::size_t stretch = 1;  // steps from this one on that a portion passes before the next
     double bytes = 0;
   };
 
@@ -75,11 +81,13 @@ class Program {
   struct Address {
     std::size_t base = 0;
     std::size_t offset = 0;
+    std::size_t advance = 0;  // from portion to portion
   };
   struct ValueEntry {
     TensorDesc desc;
     Storage storage = Storage::none;
     std::size_t offset = 0;
+    std::size_t advance = 0;
     int alias_of = -1;
     std::size_t slot = 0;  // index among the bound, input or output values
     Address address;
@@ -93,6 +101,8 @@ class Program {
     std::size_t outputs;
     std::size_t workspace_offset;
     std::size_t guard;  // the position of a guard among its tensors, or kNoGuard
+    std::size_t portions;
+    std::size_t stretch;
   };
   static constexpr std::size_t kNoGuard = static_cast<std::size_t>(-1);
 
@@ -104,6 +114,8 @@ class Program {
   std::unique_lock<std::shared_mutex> exclude_runs();
   void append_call(std::vector<Call>& calls, std::size_t index);
   void execute(const std::vector<Call>& calls, RunContext& context, double* seconds) const;
+  /// Returns false when a guard ends the run.
+  bool run_call(const Call& call, std::size_t portion, RunContext& context, double* seconds) const;
 
   std::vector<ValueEntry> values_;
   std::vector<StepEntry> steps_;

@@ -16,6 +16,7 @@ from . import profiling
 from .graph.arrays import to_input
 from .graph.compiler import Rebuild, separate_outputs, set_outputs
 from .graph.fuse import fuse
+from .graph.portions import split_batch
 from .graph.program import Executable, Memory
 from .graph.serialize import describe, freeze_sources, restore
 from .graph.simplify import simplify
@@ -231,4 +232,5 @@ def compile(model: Callable[..., Any], input_shape: Any) -> Predictor:
     fuse(graph, inference=True)
     separate_outputs(graph)
     algorithms.set_accuracy(graph, get_accuracy())
+    split_batch(graph)
     return Predictor(graph, rebuild)

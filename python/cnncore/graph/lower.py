@@ -18,10 +18,11 @@ class Slot:
 
     `kind` is "temp" (the arena), "input", "output", "bound" (the memory of a numpy array) or
     "persistent" (what setup steps leave for the runs). A slot with a `base` lies inside that slot. One with
-    a `pitch` is some of the channels of its base, `pitch` elements from pixel to pixel.
+    a `pitch` is some of the channels of its base, `pitch` elements from pixel to pixel. One with an `advance`
+    is a portion of the batch that its base is, the next one so many bytes further on.
     """
 
-    __slots__ = ("base", "dtype", "id", "kind", "layout", "offset", "pitch", "shape", "source")
+    __slots__ = ("advance", "base", "dtype", "id", "kind", "layout", "offset", "pitch", "shape", "source")
 
     def __init__(self, shape: Shape, dtype: str, layout: str, kind: str = "temp", source: Any = None) -> None:
         self.shape = shape
@@ -32,6 +33,7 @@ class Slot:
         self.base: Slot | None = None
         self.offset = 0
         self.pitch = 0
+        self.advance = 0
         self.id = -1
 
     @property
@@ -53,6 +55,14 @@ class Slot:
             slot = slot.base
         return offset
 
+    def advance_in_root(self) -> int:
+        """Return the bytes between the portions that this slot is one after the other; 0: it is one value."""
+        slot, advance = self, self.advance
+        while slot.base is not None:
+            slot = slot.base
+            advance += slot.advance
+        return advance
+
     def strides(self) -> Shape:
         dense = dense_strides(self.shape, self.layout)
         if not self.pitch:
@@ -63,10 +73,22 @@ class Slot:
 class Step:
     """One call of the machine, for a node or for none.
 
-    `inplace` lists (output, input) pairs that may share memory.
+    `inplace` lists (output, input) pairs that may share memory. Neighbours with the same `portions` run
+    together for one portion of the batch after the other.
     """
 
-    __slots__ = ("attrs", "index", "inplace", "inputs", "node", "op", "outputs", "refused", "setup")
+    __slots__ = (
+        "attrs",
+        "index",
+        "inplace",
+        "inputs",
+        "node",
+        "op",
+        "outputs",
+        "portions",
+        "refused",
+        "setup",
+    )
 
     def __init__(
         self,
@@ -87,6 +109,7 @@ class Step:
         self.setup = setup
         self.inplace = inplace
         self.refused = refused
+        self.portions: Portions | None = None
         self.index = -1
 
     @property
@@ -97,6 +120,13 @@ class Step:
     def slots(self) -> list[Slot]:
         """Return every slot read or written."""
         return [slot for slot in (*self.inputs, *self.outputs) if slot is not None]
+
+
+class Portions:
+    """The steps that run for one portion of the batch after the other."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
 
 
 class Builder:
@@ -115,13 +145,16 @@ class Builder:
         self._packed: dict[Any, Slot] = {}
         self._node: Node | None = None
         self._static_node = False
+        self._portions: Portions | None = None
         self._written = {id(target) for target, _ in graph.updates}
         self._static: set[Tensor] = set()
         self._made_at_setup: set[Slot] = set()
         self.inputs = [self._declare(tensor, "input") for tensor in graph.inputs]
         self._outputs = set(graph.outputs) | {flag for flag, _ in graph.checks}
         self._parts = joined_parts(graph, self._outputs)
+        self.read_in_place = parts_read_in_place(graph, self._outputs)
         self._place_updates()
+        self._place_joined_portions()
         for node in graph.nodes:
             self._lower(node)
         self._copy_updates()
@@ -193,11 +226,28 @@ class Builder:
             view.base, view.offset = base, offset
             self.step("copy", [view], [slot])
 
+    def begin_portions(self, node: Node) -> None:
+        """Let the steps from here on run for portions of the batch: those of the inputs are the outputs."""
+        self._portions = Portions(node.attrs["portions"])
+        for whole, portion in zip(node.inputs, node.outputs, strict=True):
+            self._place_portion(present(portion), present(whole))
+
+    def end_portions(self) -> None:
+        """Let the steps from here on run for the whole batch."""
+        self._portions = None
+
     def is_static(self, tensor: Tensor) -> bool:
         """Whether the tensor's contents are known at setup."""
         if tensor.source is not None:
             return id(tensor.source) not in self._written
         return tensor in self._static
+
+    def alias_channels(self, part: Tensor, whole: Tensor, channel: int) -> None:
+        """Let `part` be the channels of `whole` from `channel` on."""
+        slot, base = self.slot(part), self.slot(whole)
+        slot.base = base
+        slot.offset = channel * ITEM_SIZE[part.dtype]
+        slot.pitch = base.pitch or whole.shape[1]
 
     def bind_rng(self) -> Slot:
         """Return the memory of the random generator's state (seed, step)."""
@@ -219,7 +269,9 @@ class Builder:
     ) -> None:
         if setup:
             self._made_at_setup.update(slot for slot in outputs if slot is not None)
-        self.steps.append(Step(op, inputs, outputs, attrs, self._node, setup, inplace, refused))
+        step = Step(op, inputs, outputs, attrs, self._node, setup, inplace, refused)
+        step.portions = None if setup else self._portions
+        self.steps.append(step)
 
     def _declare(self, tensor: Tensor, kind: str) -> Slot:
         slot = self._slots[tensor] = Slot(tensor.shape, tensor.dtype, tensor.layout, kind)
@@ -257,10 +309,20 @@ class Builder:
     def _place_part(self, tensor: Tensor) -> None:
         """Let a tensor be written where its concatenation will want it."""
         whole, channel = self._parts[tensor]
-        slot = self._declare(tensor, "temp")
+        self._declare(tensor, "temp")
+        self.alias_channels(tensor, whole, channel)
+
+    def _place_joined_portions(self) -> None:
+        """Let portions that make up a whole be written there."""
+        for node in self.graph.nodes:
+            if node.op.joins_portions:
+                for portion, whole in zip(node.inputs, node.outputs, strict=True):
+                    self._place_portion(present(portion), present(whole))
+
+    def _place_portion(self, portion: Tensor, whole: Tensor) -> None:
+        slot = self._declare(portion, "temp")
         slot.base = self.slot(whole)
-        slot.offset = channel * ITEM_SIZE[tensor.dtype]
-        slot.pitch = whole.shape[1]
+        slot.advance = slot.nbytes
 
     def _place_updates(self) -> None:
         """Let each new value be written straight into its array, where nobody reads the old one later."""
@@ -303,6 +365,20 @@ class Builder:
     def bound_slots(self) -> list[Slot]:
         """Return the slots that are memory of numpy arrays."""
         return list(self._bound.values())
+
+
+def parts_read_in_place(graph: Graph, outputs: Container[Tensor]) -> set[Tensor]:
+    """Return the tensors that are some of another's channels and need not be copied: all users read with gaps.
+
+    Args:
+        outputs: tensors that must be in memory of their own.
+    """
+    parts = {node.output for node in graph.nodes if node.op.takes_channels(node)}
+    for node in graph.nodes:
+        for place, tensor in enumerate(node.inputs):
+            if tensor in parts and place not in node.op.reads_parts:
+                parts.discard(tensor)
+    return {tensor for tensor in parts if tensor not in outputs}
 
 
 def joined_parts(graph: Graph, outputs: Container[Tensor]) -> dict[Tensor, tuple[Tensor, int]]:

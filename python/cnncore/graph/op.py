@@ -31,6 +31,8 @@ class Op:
     """Whether the output may be the memory of the first input."""
     reads_parts: ClassVar[tuple[int, ...]] = ()
     """Inputs that may be some of the channels of a wider tensor, with gaps from pixel to pixel."""
+    joins_portions: ClassVar[bool] = False
+    """Whether the inputs are portions of the outputs, which are batches."""
     differentiable: ClassVar[bool] = True
     """False when the inputs' gradient is zero or comes by another node's rule."""
 
@@ -59,6 +61,19 @@ class Op:
 
     def writes_parts(self, node: Node) -> bool:
         """Return whether the first output may be some of the channels of a wider tensor."""
+        return False
+
+    def images(self, node: Node) -> Sequence[int]:
+        """Return the inputs of which each image (index of the first axis) goes into that image of the output
+        alone; none when the output is not made image by image."""
+        return ()
+
+    def with_batch(self, attrs: dict[str, Any], batch: int) -> dict[str, Any]:
+        """Return a node's attributes for so many images."""
+        return attrs
+
+    def takes_channels(self, node: Node) -> bool:
+        """Return whether the output is some of the first input's channels, both in channels-last memory."""
         return False
 
     def joins_channels(self, node: Node) -> bool:

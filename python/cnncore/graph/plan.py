@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import ALIGNMENT
-from .lower import Slot, Step
+from .lower import Portions, Slot, Step
 
 ROOMY = range(1 << 20, 1 << 24)
 """Bytes of values and workspaces that each get memory of their own, if that is not `MUCH_MORE` than shared.
@@ -91,11 +91,26 @@ def _mark_persistent(setup: Sequence[Step], run: Sequence[Step]) -> None:
                 root.kind = "persistent"
 
 
-def _last_use(steps: Sequence[Step]) -> dict[Slot, int]:
-    last: dict[Slot, int] = {}
+def _uses(steps: Sequence[Step]) -> Iterator[tuple[Slot, int, int]]:
+    """Yield (root, first, last) for each slot of each step: it is in use during these steps.
+
+    Of a slot that a step uses a portion of, these are all steps that portions pass.
+    """
+    first: dict[Portions | None, int] = {}
+    last: dict[Portions | None, int] = {}
+    for i, step in enumerate(steps):
+        first.setdefault(step.portions, i)
+        last[step.portions] = i
     for i, step in enumerate(steps):
         for slot in step.slots():
-            last[slot.root()] = i
+            whole = slot.advance_in_root() > 0
+            yield slot.root(), first[step.portions] if whole else i, last[step.portions] if whole else i
+
+
+def _last_use(steps: Sequence[Step]) -> dict[Slot, int]:
+    last: dict[Slot, int] = {}
+    for root, _, end in _uses(steps):
+        last[root] = max(end, last.get(root, end))
     return last
 
 
@@ -128,16 +143,15 @@ def _reuse_in_place(steps: Sequence[Step]) -> None:
 def _regions(steps: Sequence[Step], inputs: Sequence[Slot], workspace: Callable[[Step], int]) -> list[Region]:
     regions: dict[Slot, Region] = {slot: Region(slot.nbytes, -1, -1, slot) for slot in inputs}
     work: list[Region] = []
+    for root, first, last in _uses(steps):
+        if root.kind not in ("temp", "input"):
+            continue
+        known = regions.get(root)
+        if known is None:
+            regions[root] = Region(root.nbytes, first, last, root)
+        else:
+            known.last = max(last, known.last)
     for i, step in enumerate(steps):
-        for slot in step.slots():
-            root = slot.root()
-            if root.kind not in ("temp", "input"):
-                continue
-            known = regions.get(root)
-            if known is None:
-                regions[root] = Region(root.nbytes, i, i, root)
-            else:
-                known.last = i
         size = workspace(step)
         if size:
             work.append(Region(size, i, i))

@@ -86,6 +86,10 @@ class Executable:
             inputs = [-1 if slot is None else values[slot] for slot in step.inputs]
             outputs = [-1 if slot is None else values[slot] for slot in step.outputs]
             step.index = machine.add_step(step.op, inputs, outputs, step.attrs, step.setup, step.label)
+        for portions in dict.fromkeys(step.portions for step in self.steps):
+            if portions is not None:
+                stretch = [step.index for step in self.steps if step.portions is portions]
+                machine.repeat(stretch[0], stretch[-1], portions.count)
         workspace = {step: machine.step_info(step.index)["workspace"] for step in self.steps}
         self.plan: Plan = plan_memory(self.steps, builder.inputs, workspace.__getitem__)
         machine.set_inputs([values[slot] for slot in builder.inputs])
@@ -118,7 +122,8 @@ class Executable:
             machine.bind(values[slot], array, slot in written)
         for slot, number in list(values.items()):
             if slot.base is not None:
-                machine.alias(number, values[slot.root()], slot.offset_in_root())
+                root = values[slot.root()]
+                machine.alias(number, root, slot.offset_in_root(), slot.advance_in_root())
 
     def rebind(self, snapshot: Snapshot, memory: NDArray[Any]) -> None:
         """Read a snapshot's contents from other memory; returns when no run reads the old any more."""

@@ -34,6 +34,7 @@ from .linear import linear, matmul
 from .loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from .norm import batch_norm
 from .pool import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
+from .portions import SplitBatch as _SplitBatch  # noqa: F401
 from .reduce import argmax, max, mean, min, sum
 from .shape import flatten, permute, reshape, transpose
 from .softmax import log_softmax, softmax

@@ -59,6 +59,9 @@ class ConvForward(Op):
             grad_input = backward_data(grad, weight, x.shape, node.attrs)
         return [grad_input, grad_weight, grad_bias, grad if len(needs) > 3 and needs[3] else None]
 
+    def images(self, node: Node) -> Sequence[int]:
+        return (0, RESIDUAL)
+
     def writes_parts(self, node: Node) -> bool:
         x, weight = _two(node.inputs)
         choice = choose("forward", x.shape, weight.shape, node.attrs)
@@ -102,6 +105,12 @@ class ConvBackwardData(Op):
         if needs[1]:
             grad_weight, _ = backward_weight(grad, grad_output, weight.shape, node.attrs, False)
         return [again, grad_weight, grad_bias, grad if needs[3] else None]
+
+    def images(self, node: Node) -> Sequence[int]:
+        return (0, RESIDUAL)
+
+    def with_batch(self, attrs: dict[str, Any], batch: int) -> dict[str, Any]:
+        return {**attrs, "input_shape": (batch, *attrs["input_shape"][1:])}
 
     def writes_parts(self, node: Node) -> bool:
         weight = present(node.inputs[1])

@@ -40,6 +40,9 @@ class Elementwise(Op):
             for rule, tensor, need in zip(rules, _inputs(node), needs, strict=False)
         ]
 
+    def images(self, node: Node) -> Sequence[int]:
+        return range(len(node.inputs))
+
     def lower(self, node: Node, builder: Builder) -> None:
         y = node.output
         same = [

@@ -14,6 +14,10 @@ from ..graph.tensor import Node, Shape, Tensor, present
 from .conv import choose, geometry, output_extents, pack
 
 
+RESIDUAL = 7
+"""The input of a block that is added to the result."""
+
+
 class InvertedResidual(Op):
     """[input, expand weight?, bias?, depthwise weight, bias?, project weight, bias?, residual?] -> [output].
 
@@ -28,6 +32,9 @@ class InvertedResidual(Op):
         x, depthwise, project = present(inputs[0]), present(inputs[3]), present(inputs[5])
         extents = output_extents(x.shape, depthwise.shape, attrs)
         return [((x.shape[0], project.shape[0], *extents), "float32", "channels_last")]
+
+    def images(self, node: Node) -> Sequence[int]:
+        return (0, RESIDUAL)
 
     def lower(self, node: Node, builder: Builder) -> None:
         x, expand, expand_bias, depthwise, depthwise_bias, project, project_bias, residual = node.inputs

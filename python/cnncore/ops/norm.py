@@ -71,6 +71,9 @@ class BatchNormApply(Op):
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
         return [(present(inputs[0]).shape, "float32", "channels_last")]
 
+    def images(self, node: Node) -> Sequence[int]:
+        return (0, 5)
+
     def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
         x, mean, invstd, weight = node.inputs[:4]
         active = node.attrs["activation"] != "none"

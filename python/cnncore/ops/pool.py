@@ -32,6 +32,9 @@ class _Pool(Op):
             index = (shape, self._index_dtype(attrs), "channels_last")
         return [(shape, "float32", "channels_last"), index]
 
+    def images(self, node: Node) -> Sequence[int]:
+        return (0,)
+
     def _index_dtype(self, attrs: dict[str, Any]) -> str:
         assert self.index_dtype is not None
         return self.index_dtype
@@ -39,11 +42,10 @@ class _Pool(Op):
     def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
         x = present(node.inputs[0])
         attrs = {**node.attrs, "input_shape": x.shape}
-        inputs: list[Tensor] = [with_layout(present(grads[0]), "channels_last")]
+        inputs: list[Tensor | None] = [with_layout(present(grads[0]), "channels_last")]
         if self.index_dtype is not None:
-            inputs.append(self._index(node))
-            if node.attrs.get("activation", "none") != "none":
-                inputs.append(node.output)
+            gated = node.attrs.get("activation", "none") != "none"
+            inputs += [self._index(node), node.output if gated else None, None]
         return [emit(OPS[f"{self.name}_backward"], inputs, attrs).output]
 
     def _index(self, node: Node) -> Tensor:
@@ -62,9 +64,10 @@ class _Pool(Op):
 
 
 class _PoolBackward(Op):
-    """[grad_output, index?, y?] -> [grad_input]; attrs as the pooling's, and input_shape.
+    """[grad_output, index?, y?, addend?] -> [grad_input]; attrs as the pooling's, and input_shape.
 
-    y is the result of a pooling with an activation, whose gradient follows from it."""
+    y is the result of a pooling with an activation, whose gradient follows from it. The addend is added to
+    the gradient: fusion puts there what comes from the input's other users."""
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
         return [(attrs["input_shape"], "float32", "channels_last")]
@@ -91,6 +94,7 @@ class MaxPool(_Pool):
 
 class MaxPoolBackward(_PoolBackward):
     name = "max_pool_backward"
+    reads_parts = (3,)
 
 
 class AvgPool(_Pool):

@@ -49,6 +49,9 @@ class Relayout(Op):
     def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
         return [with_layout(present(grads[0]), present(node.inputs[0]).layout)]
 
+    def images(self, node: Node) -> Sequence[int]:
+        return (0,)
+
     def lower(self, node: Node, builder: Builder) -> None:
         builder.step("copy", builder.slots(node.inputs), builder.slots(node.outputs))
 

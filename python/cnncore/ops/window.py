@@ -32,8 +32,17 @@ class Window(Op):
         x = present(node.inputs[0])
         return [embed(present(grads[0]), x.shape, node.attrs["starts"], node.attrs["steps"], 0.0)]
 
+    def takes_channels(self, node: Node) -> bool:
+        x, y = present(node.inputs[0]), node.output
+        rest = (0, *range(2, x.ndim))
+        whole = all(x.shape[axis] == y.shape[axis] for axis in rest)
+        return whole and x.ndim >= 3 and x.layout == "channels_last" and node.attrs["steps"][1] == 1
+
     def lower(self, node: Node, builder: Builder) -> None:
         x, y = present(node.inputs[0]), node.output
+        if y in builder.read_in_place:
+            builder.alias_channels(y, x, node.attrs["starts"][1])
+            return
         offset, strides = _window(x, node.attrs)
         attrs = copy_attrs(y.shape, strides, offset, y.strides(), 0)
         builder.step("copy", [builder.slot(x)], [builder.slot(y)], attrs)
@@ -82,6 +91,9 @@ class Concat(Op):
             parts.append(window(grad, starts, (1,) * grad.ndim, tensor.shape) if need else None)
             begin += tensor.shape[dim]
         return parts
+
+    def images(self, node: Node) -> Sequence[int]:
+        return range(len(node.inputs)) if node.attrs["dim"] else ()
 
     def joins_channels(self, node: Node) -> bool:
         y = node.output
