@@ -174,13 +174,15 @@ void DirectWeightGradient::scatter(std::int64_t index, std::int64_t begin, std::
     return;
   }
   for (std::int64_t r = begin; r < end; ++r) {
-    for (std::size_t tap = 0; tap < plan_.taps.size(); ++tap) {
-      const float* from = sums + (static_cast<std::int64_t>(tap) * plan_.row_block + r) * pitch;
-      float* to =
-          base + plan_.row_target[static_cast<std::size_t>(block.row_begin + r)] + plan_.taps[tap].target;
-      if (plan_.column_target == 1) {
-        std::memcpy(to, from, static_cast<std::size_t>(columns) * sizeof(float));
-      } else {
+    const float* from = sums + r * pitch;
+    float* row = base + plan_.row_target[static_cast<std::size_t>(block.row_begin + r)];
+    if (plan_.column_target == 1) {
+      std::memcpy(row, from, static_cast<std::size_t>(columns) * sizeof(float));
+    } else if (plan_.input_right) {
+      transpose(from, plan_.row_block * pitch, columns, plan_.column_target, row, plan_.column_target);
+    } else {
+      for (std::size_t tap = 0; tap < plan_.taps.size(); ++tap, from += plan_.row_block * pitch) {
+        float* to = row + plan_.taps[tap].target;
         for (std::int64_t c = 0; c < columns; ++c) to[c * plan_.column_target] = from[c];
       }
     }

@@ -92,6 +92,19 @@ bool transpose_tuples(const Transposition& run) {
   return false;
 }
 
+/// Columns from `begin` on, fewer than a vector has lanes, of rows that fill vectors.
+void transpose_last_columns(const Transposition& run, int64_t rows, int64_t begin) {
+#if defined(__AVX512F__)
+  for (int64_t i = 0; i < rows; i += kWidth) {
+    transpose_columns(reinterpret_cast<const float*>(run.src + begin * run.src_row + i * 4), run.src_row / 4,
+                      reinterpret_cast<float*>(run.dst + i * run.dst_row + begin * 4), run.dst_row / 4,
+                      run.columns - begin);
+  }
+#else
+  transpose_part<std::uint32_t>(run, 0, rows, begin, run.columns);
+#endif
+}
+
 void transpose_words(const Transposition& run) {
   const int64_t rows = run.rows / kWidth * kWidth;
   const int64_t columns = run.columns / kWidth * kWidth;
@@ -109,7 +122,7 @@ void transpose_words(const Transposition& run) {
       for (int64_t j = 0; j < columns; j += kWidth) square(i, j);
     }
   }
-  if (columns < run.columns) transpose_part<std::uint32_t>(run, 0, rows, columns, run.columns);
+  if (columns < run.columns) transpose_last_columns(run, rows, columns);
   if (rows < run.rows) transpose_part<std::uint32_t>(run, rows, run.rows, 0, run.columns);
 }
 

@@ -6,17 +6,15 @@
 namespace cnncore {
 namespace CNNCORE_ISA {
 
-/// dst[i * dst_row + j] = src[j * src_row + i] for i, j < kWidth, through registers.
 #if defined(__AVX512F__)
 
-CNNCORE_INLINE void transpose_square(const float* src, int64_t src_row, float* dst, int64_t dst_row) {
+/// Turns 16 rows of registers into columns.
+CNNCORE_INLINE void transpose_registers(__m512 (&r)[16]) {
   // Each stage doubles the size of the transposed blocks: pairs, fours, then whole 128-bit lanes twice.
   // Full masks cost nothing; GCC 12 warns of the undefined register that its forms without a mask start from.
   constexpr __mmask16 kAll = 0xffff;
   constexpr __mmask8 kAllPairs = 0xff;
-  __m512 r[16], t[16];
-#pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) r[i] = load(src + i * src_row);
+  __m512 t[16];
 #pragma GCC unroll 8
   for (int i = 0; i < 16; i += 2) {
     t[i] = _mm512_maskz_unpacklo_ps(kAll, r[i], r[i + 1]);
@@ -40,9 +38,34 @@ CNNCORE_INLINE void transpose_square(const float* src, int64_t src_row, float* d
   }
 #pragma GCC unroll 8
   for (int i = 0; i < 8; ++i) {
-    store(dst + i * dst_row, _mm512_maskz_shuffle_f32x4(kAll, t[i], t[i + 8], 0x88));
-    store(dst + (i + 8) * dst_row, _mm512_maskz_shuffle_f32x4(kAll, t[i], t[i + 8], 0xdd));
+    r[i] = _mm512_maskz_shuffle_f32x4(kAll, t[i], t[i + 8], 0x88);
+    r[i + 8] = _mm512_maskz_shuffle_f32x4(kAll, t[i], t[i + 8], 0xdd);
   }
+}
+
+/// dst[i * dst_row + j] = src[j * src_row + i] for i < kWidth, j < columns <= kWidth.
+CNNCORE_INLINE void transpose_columns(const float* src, int64_t src_row, float* dst, int64_t dst_row,
+                                      int64_t columns) {
+  __m512 r[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) r[i] = i < columns ? load(src + i * src_row) : zero();
+  transpose_registers(r);
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) store_partial(dst + i * dst_row, r[i], columns);
+}
+
+#endif
+
+/// dst[i * dst_row + j] = src[j * src_row + i] for i, j < kWidth, through registers.
+#if defined(__AVX512F__)
+
+CNNCORE_INLINE void transpose_square(const float* src, int64_t src_row, float* dst, int64_t dst_row) {
+  __m512 r[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) r[i] = load(src + i * src_row);
+  transpose_registers(r);
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) store(dst + i * dst_row, r[i]);
 }
 
 #elif defined(__AVX2__)
