@@ -30,6 +30,9 @@ struct PoolRow {
   std::int64_t input_pixel, pixel;
   Activation activation;  // of the largest values
   float alpha;            // slope of leaky_relu
+  // Of max_scatter: null, or what is added to each pixel of grad_input.
+  const float* addend;
+  std::int64_t addend_row, addend_pixel;
 };
 
 /// An output coordinate whose window covers some input coordinate.
@@ -53,6 +56,8 @@ struct PoolGather {
   std::int64_t plane_step, row_step, pixel;  // of grad_output; pixel also of grad_input
   std::int32_t plane_number, row_number;
   std::int64_t channels;
+  const float* addend;  // null, or what is added to each pixel of grad_input
+  std::int64_t addend_pixel;
 };
 
 struct PoolKernels {

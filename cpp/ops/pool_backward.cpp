@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "isa/kernel_table.h"
 #include "ops/channel_blocks.h"
+#include "ops/pixel_pitch.h"
 #include "ops/pool_geometry.h"
 
 namespace cnncore {
@@ -17,12 +18,30 @@ ActivationGate opened(ActivationGate gate, const StepArgs& args, std::int64_t of
   return gate;
 }
 
+/// What is added to the gradient, input 3; it may be some of the channels of a wider tensor.
+struct Addend {
+  std::int64_t pitch = 0;  // floats from pixel to pixel; 0 where there is none
+
+  Addend() = default;
+  explicit Addend(const StepSpec& spec) {
+    if (!spec.has_input(3)) return;
+    const TensorDesc& addend = spec.input(3);
+    require_float(addend, "addend");
+    pitch = addend.is_channels_last() ? addend.dim(1) : pixel_pitch(addend);
+    require(pitch > 0 && addend.same_shape(spec.output(0)), "addend: expected channels-last memory of shape ",
+            spec.output(0).shape_text(), ", got ", addend.shape_text());
+  }
+  const float* at(const StepArgs& args, std::int64_t pixel, std::int64_t channel) const {
+    return pitch > 0 ? args.input(3) + pixel * pitch + channel : nullptr;
+  }
+};
+
 class PoolGatherStep final : public Step {
  public:
   enum class Kind { average, max_u8, max_i32 };
 
-  PoolGatherStep(PoolGeometry geometry, Kind kind, const ActivationGate& gate = {})
-      : geometry_(std::move(geometry)), kind_(kind), gate_(gate) {
+  PoolGatherStep(PoolGeometry geometry, Kind kind, const ActivationGate& gate = {}, Addend addend = {})
+      : geometry_(std::move(geometry)), kind_(kind), gate_(gate), addend_(addend) {
     for (std::size_t i = 0; i < 3; ++i) geometry_.axes[i].invert(begin_[i], sources_[i]);
     const auto& [depth, height, width] = geometry_.axes;
     const auto covers = static_cast<double>(sources_[0].size() * sources_[1].size()) /
@@ -61,6 +80,8 @@ class PoolGatherStep final : public Step {
     row.plane_number = static_cast<std::int32_t>(geometry_.number_step[0]);
     row.row_number = static_cast<std::int32_t>(geometry_.number_step[1]);
     row.channels = at.channels;
+    row.addend = addend_.at(args, at.index * width.input, at.channel);
+    row.addend_pixel = addend_.pitch;
 
     float* grad_input = args.output(0) + at.index * width.input * pixel + at.channel;
     const PoolKernels& pool = kernels().pool;
@@ -82,6 +103,7 @@ class PoolGatherStep final : public Step {
   PoolGeometry geometry_;
   Kind kind_;
   ActivationGate gate_;
+  Addend addend_;
   std::array<std::vector<std::int32_t>, 3> begin_;
   std::array<std::vector<PoolSource>, 3> sources_;
   PoolTasks tasks_;
@@ -103,8 +125,8 @@ std::int64_t covered(const PoolAxis& axis) { return axis.windows.back().start + 
 /// max_pool_backward for windows of one plane that tile it. A task owns the input rows of its windows.
 class PoolScatterStep final : public Step {
  public:
-  PoolScatterStep(PoolGeometry geometry, const ActivationGate& gate)
-      : geometry_(std::move(geometry)), gate_(gate) {
+  PoolScatterStep(PoolGeometry geometry, const ActivationGate& gate, Addend addend)
+      : geometry_(std::move(geometry)), gate_(gate), addend_(addend) {
     const auto& [depth, height, width] = geometry_.axes;
     const double row_work =
         pool_vectors(geometry_.channels) * static_cast<double>(width.input * (height.windows[0].taps + 1));
@@ -140,26 +162,39 @@ class PoolScatterStep final : public Step {
     row.width = width.output;
     row.channels = at.channels;
     row.pixel = pixel;
+    const std::int64_t first = (at.image * height.input + window.start) * width.input;  // pixel
+    row.addend = addend_.at(args, first, at.channel);
+    row.addend_row = width.input * addend_.pitch;
+    row.addend_pixel = addend_.pitch;
 
-    float* grad_input = args.output(0) + (at.image * height.input + window.start) * line_size + at.channel;
+    float* grad_input = args.output(0) + first * pixel + at.channel;
     const std::int64_t offset = at.index * width.output * pixel + at.channel;
     kernels().pool.max_scatter_u8(row, args.input(0) + offset, args.input<std::uint8_t>(1) + offset,
                                   opened(gate_, args, offset), grad_input);
     for (std::int64_t j = 0; j < window.taps; ++j) {
-      clear(grad_input + j * line_size, covered(width), width.input, row.channels);
+      fill(row, j, covered(width), grad_input);
     }
     if (at.line + 1 < height.output) return;
     for (std::int64_t j = window.taps; j < height.input - window.start; ++j) {
-      clear(grad_input + j * line_size, 0, width.input, row.channels);
+      fill(row, j, 0, grad_input);
     }
   }
 
-  void clear(float* line, std::int64_t begin, std::int64_t end, std::int64_t channels) const {
-    for (std::int64_t x = begin; x < end; ++x) std::fill_n(line + x * geometry_.channels, channels, 0.0f);
+  /// Pixels of line j, from `begin` on, that no window covers.
+  void fill(const PoolRow& row, std::int64_t j, std::int64_t begin, float* grad_input) const {
+    for (std::int64_t x = begin; x < geometry_.axes[2].input; ++x) {
+      float* pixel = grad_input + j * row.row_step + x * row.pixel;
+      if (row.addend == nullptr) {
+        std::fill_n(pixel, row.channels, 0.0f);
+      } else {
+        std::copy_n(row.addend + j * row.addend_row + x * row.addend_pixel, row.channels, pixel);
+      }
+    }
   }
 
   PoolGeometry geometry_;
   ActivationGate gate_;
+  Addend addend_;
   PoolTasks tasks_;
 };
 
@@ -176,13 +211,14 @@ std::unique_ptr<Step> make_max_pool_backward(const StepSpec& spec, PoolGeometry 
     require(spec.input(2).same_layout(spec.input(0)), "output: expected ", spec.input(0).shape_text(),
             ", got ", spec.input(2).shape_text());
   }
+  const Addend addend(spec);
   if (spec.input(1).dtype != DType::u8) {
-    return std::make_unique<PoolGatherStep>(std::move(geometry), PoolGatherStep::Kind::max_i32, gate);
+    return std::make_unique<PoolGatherStep>(std::move(geometry), PoolGatherStep::Kind::max_i32, gate, addend);
   }
   if (PoolScatterStep::accepts(geometry)) {
-    return std::make_unique<PoolScatterStep>(std::move(geometry), gate);
+    return std::make_unique<PoolScatterStep>(std::move(geometry), gate, addend);
   }
-  return std::make_unique<PoolGatherStep>(std::move(geometry), PoolGatherStep::Kind::max_u8, gate);
+  return std::make_unique<PoolGatherStep>(std::move(geometry), PoolGatherStep::Kind::max_u8, gate, addend);
 }
 
 std::unique_ptr<Step> make_average_pool_backward(const StepSpec& spec, PoolGeometry geometry) {

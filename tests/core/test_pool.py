@@ -190,6 +190,26 @@ def test_adaptive_pooling_matches_the_reference(rank: int, extent: int, channels
     assert_within(grad_input, expected_grad, (covering + 2) * EPS * 8 * covering)
 
 
+@pytest.mark.parametrize("window", [w for w in WINDOWS if w[4] is False], ids=str)
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("index_dtype", ["uint8", "int32"])
+def test_an_addend_is_added_once(
+    window: tuple[int, int, int, int, bool], channels: int, index_dtype: str
+) -> None:
+    """Also to pixels that no window covers; the sum has one rounding."""
+    kernel, stride, padding, dilation, _ = window
+    attrs = attributes(2, kernel, stride, padding, dilation)
+    x, addend = few_values(0, 2, channels, 11, 9), random_floats(1, 2, channels, 11, 9)
+    lists = [attrs[key] for key in ("kernel", "stride", "padding_begin", "padding_end", "dilation")]
+    shape = reference.max_pool(x, *lists)[0].shape
+    grad = random_floats(2, *shape)
+    _, index = run_step("max_pool", [x], [(shape, "float32"), (shape, index_dtype)], attrs)
+    given = [grad, index, None]
+    (alone,) = run_step("max_pool_backward", given, [(x.shape, "float32")], attrs)
+    (both,) = run_step("max_pool_backward", [*given, addend], [(x.shape, "float32")], attrs)
+    np.testing.assert_array_equal(both, alone + addend)
+
+
 @pytest.mark.parametrize(
     ("op", "backward", "shape", "attrs"),
     [
@@ -229,3 +249,12 @@ def test_wrong_specifications_are_refused() -> None:
         run_step("max_pool", [x], [((1, 3, 8, 8), "float32"), ((1, 3, 8, 8), "uint8")], large)
     with pytest.raises(ValueError, match="float32"):
         run_step("avg_pool", [x], [((1, 3, 4, 4), "int32")], attributes(2, 2, 2, 0))
+    half, index = x[:, :, :4, :4], np.zeros((1, 3, 4, 4), np.uint8)
+    for addend in (half, x.astype(np.int32), (x, "c")):
+        with pytest.raises(ValueError, match="addend"):
+            run_step(
+                "max_pool_backward",
+                [half, index, None, addend],
+                [(x.shape, "float32")],
+                attributes(2, 2, 2, 0),
+            )

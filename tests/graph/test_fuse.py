@@ -127,6 +127,26 @@ def test_training_takes_statistics_from_the_convolution():
     assert "conv_backward_data" not in found  # nobody asked for the gradient by the input
 
 
+def test_gradients_that_meet_are_added_by_pooling():
+    model = nn.Conv2d(3, 8, 3, padding=1)
+
+    def loss(x):
+        y = model(x)
+        return ops.max_pool2d(y, 2).sum() + (y * y).sum()
+
+    found = training_steps(loss, list(model.parameters()), image(2, 3, 8, 8))
+    assert found.count("max_pool_backward") == 1
+    assert "elementwise" not in found[found.index("max_pool_backward") :]
+
+
+def test_pooling_applies_the_activation_after_it():
+    model = nn.Sequential(nn.AvgPool2d(2), nn.MaxPool2d(2), nn.LeakyReLU(0.25))
+    assert steps(model, 2, 8, 16, 16) == ["avg_pool", "max_pool"]
+    x = image(2, 8, 16, 16)
+    y = ops.max_pool2d(ops.avg_pool2d(x, 2), 2)
+    np.testing.assert_array_equal(cc.compile(model, x.shape)(x), np.where(y < 0, np.float32(0.25) * y, y))
+
+
 def test_a_bias_gets_its_gradient_with_the_activation():
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
     found = training_steps(

@@ -127,6 +127,57 @@ def test_gradients_pass_a_concatenation_in_place() -> None:
     np.testing.assert_array_equal(cc.grad(joined)(X), cc.grad(apart)(X))
 
 
+def pooled_slices(x: Any) -> Any:
+    """Pooling reads some channels where they are; concatenation does not."""
+    middle, end = x[:, 2:7], x[:, 7:]
+    return ops.max_pool2d(middle, 2), ops.max_pool2d(middle, 3, 2, 1), ops.concat([end, end], dim=1)
+
+
+def test_slices_are_read_in_place() -> None:
+    predict = cc.compile(lambda x: pooled_slices(ops.conv2d(x, ONE)), X.shape)
+    assert copies(predict) == 3  # the last slice, twice joined
+    for found, wanted in zip(predict(X), pooled_slices(ops.conv2d(X, ONE)), strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
+    for found, wanted in zip(cc.compile(pooled_slices, X.shape)(X), pooled_slices(X), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize(
+    ("index", "in_place"),
+    [
+        ((slice(None), slice(3, 5)), True),
+        ((slice(None), slice(0, 8, 2)), False),
+        ((slice(None), slice(0, 4), slice(1, 9)), False),
+        ((slice(1, 2),), False),
+    ],
+)
+def test_only_neighbouring_channels_of_all_pixels_are_read_in_place(index: Any, in_place: bool) -> None:
+    predict = cc.compile(lambda x: ops.max_pool2d((x * 2.0)[index], 2), X.shape)
+    assert copies(predict) == (0 if in_place else 1)
+    np.testing.assert_array_equal(predict(X), ops.max_pool2d(2.0 * X[index], 2))
+
+
+@pytest.mark.parametrize(("window", "stride", "padding"), [(2, 2, 0), (3, 3, 0), (3, 2, 1)])
+def test_the_gradient_of_a_pooled_part_takes_that_of_the_part(window: int, stride: int, padding: int) -> None:
+    """As in a U-Net: what the concatenation passes back is added by pooling's gradient, and not copied."""
+    weights = whole_numbers(4, 2, 32, 11, 11)
+
+    def parts(x: Any) -> tuple[Any, Any]:
+        wide = ops.conv2d(x, THREE, padding=1)
+        return wide, ops.max_pool2d(wide, window, stride, padding)
+
+    def joined(x: Any) -> Any:
+        wide, pooled = parts(x)
+        return (ops.concat([wide * 2.0, wide], dim=1) * weights).sum() + (pooled * pooled).sum()
+
+    def apart(x: Any) -> Any:
+        wide, pooled = parts(x)
+        return (wide * (2.0 * weights[:, :16] + weights[:, 16:])).sum() + (pooled * pooled).sum()
+
+    x = X[:, :, :11, :11]
+    np.testing.assert_array_equal(cc.grad(joined)(x), cc.grad(apart)(x))
+
+
 def test_gradients_pass_normalised_parts_in_place() -> None:
     """As in a U-Net: batch norm's part is read by pooling, too. Both gradients come from the same numbers."""
     weights = whole_numbers(4, 2, 24, 12, 12)

@@ -263,6 +263,10 @@ struct GatherRow {
           }
         }
       }
+      if (row.addend != nullptr) {
+        const float* addend = row.addend + x * row.addend_pixel + c;
+        for (int v = 0; v < V; ++v) sum[v] = sum[v] + load_some<kFull>(addend + v * kWidth, lanes);
+      }
       float* y = grad_input + x * row.pixel + c;
       for (int v = 0; v < V; ++v) store_some<kFull>(y + v * kWidth, sum[v], lanes);
     }
@@ -334,7 +338,7 @@ void average_gather(const PoolGather& row, const float* grad_output, float* grad
 /// Windows that do not overlap: each writes its own pixels of grad_input, one
 /// line after the other. Where windows have kSize columns, their numbers of
 /// taps stay in registers.
-template <int kSize>
+template <int kSize, bool kAdds>
 struct ScatterRow {
   const PoolRow& row;
   const float* grad_output;
@@ -355,6 +359,8 @@ struct ScatterRow {
     const int32_t first_number = row.first_number + static_cast<int32_t>(j) * row.row_number;
     const uint8_t* const chosen_from = index + c;
     float* const to = grad_input + j * row.row_step + c;
+    const int64_t addend_pixel = row.addend_pixel;
+    const float* const addends = kAdds ? row.addend + j * row.addend_row + c : nullptr;
     IVec number[kSize + 1];
     for (int k = 0; k < kSize; ++k) number[k] = iset1(k);
     for (int64_t x = begin; x < end; ++x) {
@@ -367,35 +373,49 @@ struct ScatterRow {
         chosen[v] = isub(load_some_ints<kFull>(chosen_from + x * pixel + v * kWidth, lanes), first);
       }
       float* y = to + window.start * pixel;
+      const float* addend = kAdds ? addends + window.start * addend_pixel : nullptr;
       if (window.taps == kSize) {
 #pragma GCC unroll 3
-        for (int k = 0; k < kSize; ++k) put<V, kFull>(grad, chosen, number[k], y + k * column_step, lanes);
+        for (int k = 0; k < kSize; ++k) {
+          put<V, kFull>(grad, chosen, number[k], addend + k * addend_pixel, y + k * column_step, lanes);
+        }
       } else {
         for (int32_t k = 0; k < window.taps; ++k)
-          put<V, kFull>(grad, chosen, iset1(k), y + k * column_step, lanes);
+          put<V, kFull>(grad, chosen, iset1(k), addend + k * addend_pixel, y + k * column_step, lanes);
       }
     }
   }
 
   template <int V, bool kFull>
-  static CNNCORE_MEMBER void put(const Vec (&grad)[V], const IVec (&chosen)[V], IVec number, float* y,
-                                 int64_t lanes) {
+  static CNNCORE_MEMBER void put(const Vec (&grad)[V], const IVec (&chosen)[V], IVec number,
+                                 const float* addend, float* y, int64_t lanes) {
     for (int v = 0; v < V; ++v) {
-      const Vec share = select(equal_ints(chosen[v], number), grad[v], zero());
+      Vec share = select(equal_ints(chosen[v], number), grad[v], zero());
+      if constexpr (kAdds) share = share + load_some<kFull>(addend + v * kWidth, lanes);
       store_some<kFull>(y + v * kWidth, share, lanes);
     }
   }
 };
 
+template <bool kAdds>
+void scatter_row(const PoolRow& row, const float* grad_output, const uint8_t* index,
+                 const ActivationGate& gate, float* grad_input) {
+  if (row.columns[0].taps == 2) {
+    for_row(ScatterRow<2, kAdds>{row, grad_output, index, gate, grad_input}, row.channels, row.width);
+  } else if (row.columns[0].taps == 3) {
+    for_row(ScatterRow<3, kAdds>{row, grad_output, index, gate, grad_input}, row.channels, row.width);
+  } else {
+    for_row(ScatterRow<0, kAdds>{row, grad_output, index, gate, grad_input}, row.channels, row.width);
+  }
+}
+
 void max_scatter_u8(const PoolRow& row, const float* grad_output, const uint8_t* index,
                     const ActivationGate& gate, float* grad_input) {
   prefetch_write(grad_input + row.rows * row.row_step, row.rows * row.row_step);
-  if (row.columns[0].taps == 2) {
-    for_row(ScatterRow<2>{row, grad_output, index, gate, grad_input}, row.channels, row.width);
-  } else if (row.columns[0].taps == 3) {
-    for_row(ScatterRow<3>{row, grad_output, index, gate, grad_input}, row.channels, row.width);
+  if (row.addend != nullptr) {
+    scatter_row<true>(row, grad_output, index, gate, grad_input);
   } else {
-    for_row(ScatterRow<0>{row, grad_output, index, gate, grad_input}, row.channels, row.width);
+    scatter_row<false>(row, grad_output, index, gate, grad_input);
   }
 }
 

@@ -17,7 +17,7 @@ from .simplify import remove_dead
 from .tensor import Graph, Node, Tensor, layout_matters, present
 from .trace import at, building
 
-RESIDUAL = {"conv_forward": 3, "batch_norm_apply": 5, "conv_backward_data": 3}
+RESIDUAL = {"conv_forward": 3, "batch_norm_apply": 5, "conv_backward_data": 3, "max_pool_backward": 3}
 """Operations that can add a tensor to their result, and the position of that input."""
 
 ACTIVATING = ("conv_forward", "batch_norm_apply", "conv_backward_data", "max_pool")
@@ -81,10 +81,15 @@ def _elementwise(fusion: _Fusion, node: Node) -> bool:
         return _add(fusion, node, b, a) or _add(fusion, node, a, b)
     if function in ("relu", "leaky_relu", "relu6"):
         before = fusion.producer(node.inputs[0], ACTIVATING)
-        if before is not None and before.attrs.get("activation", "none") == "none":
+        if before is not None and _activation(before) == "none":
             alpha = node.attrs.get("alpha", 0.0)
             return fusion.replace(node, before, before.inputs, activation=function, alpha=alpha)
     return False
+
+
+def _activation(node: Node) -> str:
+    """Return the activation that a node applies to its result."""
+    return str(node.attrs.get("activation", "none")) if node.op.name in ACTIVATING else "none"
 
 
 def _add(fusion: _Fusion, node: Node, result: Tensor | None, other: Tensor | None) -> bool:
@@ -93,7 +98,7 @@ def _add(fusion: _Fusion, node: Node, result: Tensor | None, other: Tensor | Non
     if before is None or result is None or other is None or result is other:
         return False
     place = RESIDUAL[before.op.name]
-    if before.attrs["activation"] != "none" or before.inputs[place] is not None:
+    if _activation(before) != "none" or before.inputs[place] is not None:
         return False
     if result.shape != other.shape or (other.layout != result.layout and layout_matters(other.shape)):
         return False
@@ -164,9 +169,8 @@ def _max_pool(fusion: _Fusion, node: Node) -> bool:
     The gradient then passes the activation at the size of the pooled image.
     """
     before = fusion.producer(node.inputs[0], ACTIVATING)
-    activation = "none" if before is None else before.attrs.get("activation", "none")
-    if before is not None and activation != "none" and node.outputs[1] is None:
-        node.attrs.update(activation=activation, alpha=before.attrs["alpha"])
+    if before is not None and _activation(before) != "none" and node.outputs[1] is None:
+        node.attrs.update(activation=before.attrs["activation"], alpha=before.attrs["alpha"])
         before.attrs.update(activation="none", alpha=0.0)
     return False
 

@@ -368,7 +368,7 @@ class Builder:
 
 
 def parts_read_in_place(graph: Graph, outputs: Container[Tensor]) -> set[Tensor]:
-    """Return the tensors that are some of another's channels and need not be copied: all users read with gaps.
+    """Return the tensors that are some of another's channels and need not be copied: users read with gaps.
 
     Args:
         outputs: tensors that must be in memory of their own.

@@ -40,7 +40,7 @@ class Window(Op):
 
     def lower(self, node: Node, builder: Builder) -> None:
         x, y = present(node.inputs[0]), node.output
-        if y in builder.read_in_place:
+        if y in builder.read_in_place and not builder.is_static(x):
             builder.alias_channels(y, x, node.attrs["starts"][1])
             return
         offset, strides = _window(x, node.attrs)
