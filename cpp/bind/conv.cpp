@@ -41,8 +41,10 @@ std::string refuse_pool(const std::vector<std::int64_t>& input_shape,
 
 std::string refuse_inverted_residual(const std::vector<std::int64_t>& input_shape,
                                      const std::vector<std::int64_t>& weight_shape,
-                                     std::map<std::string, AttrValue> attrs, bool expands) {
-  return inverted_residual_refuse(conv_problem(input_shape, weight_shape, Attrs(std::move(attrs))), expands);
+                                     std::map<std::string, AttrValue> attrs, bool expands,
+                                     const std::string& algorithm) {
+  return inverted_residual_refuse(conv_problem(input_shape, weight_shape, Attrs(std::move(attrs))), expands,
+                                  algorithm);
 }
 
 }  // namespace
@@ -61,9 +63,11 @@ void bind_conv(py::module_& module) {
       py::arg("algorithm"),
       "Why the max pooling after a convolution of this algorithm is not done by its step; an empty text "
       "when it is.");
-  module.def("inverted_residual_refuse", &refuse_inverted_residual, py::arg("input_shape"),
-             py::arg("weight_shape"), py::arg("attrs"), py::arg("expands"),
-             "Why the block around this depthwise convolution is not one step; an empty text when it is.");
+  module.def(
+      "inverted_residual_refuse", &refuse_inverted_residual, py::arg("input_shape"), py::arg("weight_shape"),
+      py::arg("attrs"), py::arg("expands"), py::arg("algorithm"),
+      "Why the block around this depthwise convolution is not one step of this algorithm; an empty text "
+      "when it is.");
 }
 
 }  // namespace cnncore

@@ -110,7 +110,9 @@ std::vector<std::pair<std::string, std::string>> conv_candidates(ConvDirection d
 std::string conv_pool_refuse(const ConvProblem& problem, const std::string& algorithm);
 
 /// Why the convolutions of an inverted residual block had better be steps of their own; empty when one step
-/// is better. `depthwise` is the one in the middle, `expands` whether a 1x1 convolution is before it.
-std::string inverted_residual_refuse(const ConvProblem& depthwise, bool expands);
+/// is better. `depthwise` is the one in the middle, `expands` whether a 1x1 convolution is before it,
+/// `algorithm` "row strips" or "channel panels".
+std::string inverted_residual_refuse(const ConvProblem& depthwise, bool expands,
+                                     const std::string& algorithm);
 
 }  // namespace cnncore

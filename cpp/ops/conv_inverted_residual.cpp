@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Inverted residual block (Sandler et al., 2018): 1x1 expansion, depthwise convolution and 1x1 projection in
 // one step. The expanded activation, several times as large as the block's input and output, exists only as
-// a ring of rows in the thread's scratch, which stays in the second cache. Without the expansion it is a
-// depthwise separable convolution.
+// a ring of rows in the thread's scratch. Without the expansion it is a depthwise separable convolution.
+// "row strips": a task takes some rows of an image through all three; the ring has all channels and stays in
+// the second cache. "channel panels", for few images: a task takes the whole image through the first two for
+// the channels of a panel, whose ring nearly fits the first cache; the projection follows.
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
 #include "ops/conv_algorithm.h"
 #include "ops/conv_geometry.h"
+#include "ops/conv_loop.h"
 #include "ops/conv_pack.h"
 #include "ops/depthwise_row.h"
 #include "ops/registry.h"
@@ -19,9 +23,12 @@ namespace {
 
 constexpr std::int64_t kMaxKernelRows = 16;
 constexpr std::int64_t kStripPixels = 64;  // enough rows for the tiles that one load of a weight panel serves
+constexpr std::int64_t kPanelPixels = 256;  // with one panel at a time
 constexpr std::int64_t kWantedTasks = 16;
-// Below this size the expanded activation stays in the second caches between steps of their own.
+// Below this size the activations between the convolutions stay in the second caches.
 constexpr double kLeastBytes = 2 << 20;
+constexpr char kRowStrips[] = "row strips";
+constexpr char kChannelPanels[] = "channel panels";
 constexpr std::int64_t kLine = 16;  // floats of a cache line
 
 // Positions of the step's inputs.
@@ -74,10 +81,14 @@ class InvertedResidual : public Step {
   explicit InvertedResidual(const StepSpec& spec);
   void run(const StepArgs& args) const override;
   std::size_t scratch_bytes() const override {
-    return static_cast<std::size_t>(ring_floats_ + strip_rows_ * width_.count * middle_pitch_) *
-           sizeof(float);
+    const std::int64_t middle = by_panels_ ? 0 : strip_rows_ * width_.count * middle_pitch_;
+    return static_cast<std::size_t>(ring_floats_ + middle) * sizeof(float);
   }
-  std::string algorithm() const override { return "row strips"; }
+  std::size_t workspace_bytes() const override {
+    const std::int64_t middle = by_panels_ ? batch_ * height_.count * width_.count * middle_pitch_ : 0;
+    return static_cast<std::size_t>(middle) * sizeof(float);
+  }
+  std::string algorithm() const override { return by_panels_ ? kChannelPanels : kRowStrips; }
   double flops() const override { return flops_; }
 
  private:
@@ -90,20 +101,30 @@ class InvertedResidual : public Step {
   void check(const StepSpec& spec) const;
   void plan_panels();
   void plan_strips();
+  void run_strips(const StepArgs& args) const;
+  void run_panels(const StepArgs& args) const;
+  std::int64_t expanded_end(std::int64_t y, std::int64_t rows) const;
   std::int64_t first_row(std::int64_t y) const { return height_.in_start + y * height_.in_step; }
   float* ring_row(const Task& task, const Panel& panel, std::int64_t row) const {
     return task.ring + panel.offset + row % ring_rows_ * width_.in_size * panel.pitch;
   }
   void expand(const Task& task, const Panel& panel, std::int64_t begin, std::int64_t end) const;
-  void filter(const Task& task, const Panel& panel, std::int64_t y, float* output) const;
+  void filter(const Task& task, const Panel& panel, std::int64_t y, std::int64_t rows, float* output) const;
+  const float* filter_input(const Task& task, const Panel& panel, std::int64_t row) const;
+  void filter_one(const Task& task, const Panel& panel, std::int64_t y, DepthwiseRow& call,
+                  const DepthwiseOutput& out) const;
+  void filter_two(const Task& task, const Panel& panel, std::int64_t y, DepthwiseRow& call,
+                  const DepthwiseOutput& out) const;
   void project(const Task& task, std::int64_t y, std::int64_t rows) const;
 
-  bool expands_, residual_;
+  bool expands_, residual_, by_panels_;
+  bool pairs_ = false;  // of output rows are filtered at once
   std::int64_t in_channels_, hidden_, out_channels_, batch_;
   ConvAxis height_, width_;
   Stage expand_, filter_, project_;
   std::vector<Panel> panels_;
   PanelCut project_panels_;
+  std::optional<ConvLoopPlan> project_loop_;  // of channel panels
   std::int64_t ring_rows_ = 0, ring_floats_ = 0, strip_rows_ = 0, middle_pitch_ = 0;
   std::int64_t pieces_ = 1;  // of an image
   double flops_ = 0.0;
@@ -119,16 +140,19 @@ Stage stage_of(const StepSpec& spec, const std::string& prefix, std::size_t bias
   return stage;
 }
 
-/// The 1x1 convolution that a weight was packed for.
-ConvLoop pointwise(std::int64_t inputs, std::int64_t outputs) {
+/// A 1x1 convolution.
+ConvLoop pointwise(std::int64_t inputs, std::int64_t outputs, std::int64_t pixels = 1) {
   ConvLoop loop;
+  loop.axis[1].count = loop.axis[1].out_size = loop.axis[1].in_size = pixels;
   loop.in_channels = inputs;
   loop.out_channels = outputs;
   return loop;
 }
 
 InvertedResidual::InvertedResidual(const StepSpec& spec)
-    : expands_(spec.has_input(kExpandWeight)), residual_(spec.has_input(kResidual)) {
+    : expands_(spec.has_input(kExpandWeight)),
+      residual_(spec.has_input(kResidual)),
+      by_panels_(spec.attrs.text("algorithm") == kChannelPanels) {
   check_activation(spec.input(kInput), "input");
   check_activation(spec.output(0), "output");
   require(spec.input(kInput).rank == 4, "inverted_residual: expected images of rank 4, got ",
@@ -145,6 +169,7 @@ InvertedResidual::InvertedResidual(const StepSpec& spec)
   const ConvLoop loop = forward_loop(problem);
   height_ = loop.axis[1];
   width_ = loop.axis[2];
+  pairs_ = pairs_rows(height_, width_);
   check(spec);
   expand_ = stage_of(spec, "expand_", kExpandBias, hidden_);
   filter_ = stage_of(spec, "depthwise_", kDepthwiseBias, hidden_);
@@ -152,6 +177,8 @@ InvertedResidual::InvertedResidual(const StepSpec& spec)
   plan_strips();
   plan_panels();
   project_panels_ = PanelCut(out_channels_);
+  if (by_panels_)
+    project_loop_.emplace(pointwise(hidden_, out_channels_, batch_ * height_.count * width_.count));
   flops_ = problem.flops() + 2.0 * static_cast<double>(problem.output_pixels() * hidden_ * out_channels_);
   if (expands_) flops_ += 2.0 * static_cast<double>(problem.input_pixels() * in_channels_ * hidden_);
   input_offset_ = multiples(in_channels_, ring_rows_ * width_.in_size);
@@ -168,6 +195,10 @@ void InvertedResidual::check(const StepSpec& spec) const {
           output.shape_text());
   require(height_.taps <= kMaxKernelRows, "kernel: expected at most ", kMaxKernelRows, " rows, got ",
           height_.taps);
+  const std::string& algorithm = spec.attrs.text("algorithm");
+  require(by_panels_ || algorithm == kRowStrips, "expected algorithm '", kRowStrips, "' or '", kChannelPanels,
+          "', got '", algorithm, "'");
+  require(expands_ || !by_panels_, "channel panels: expected an expansion");
   require(expands_ || in_channels_ == hidden_, "without expansion: expected ", hidden_,
           " input channels, got ", in_channels_);
   if (expands_) {
@@ -186,13 +217,15 @@ void InvertedResidual::check(const StepSpec& spec) const {
 
 /// Strips of rows that lie next to each other in the ring.
 void InvertedResidual::plan_strips() {
-  pieces_ = pieces_of_image(batch_, height_, expands_);
-  strip_rows_ = std::clamp<std::int64_t>(kStripPixels / width_.count, 1, ceil_div(height_.count, pieces_));
+  pieces_ = by_panels_ ? 1 : pieces_of_image(batch_, height_, expands_);
+  const std::int64_t pixels = by_panels_ ? kPanelPixels : kStripPixels;
+  strip_rows_ = std::clamp<std::int64_t>(pixels / width_.count, pairs_ ? 2 : 1,
+                                         std::max<std::int64_t>(2, ceil_div(height_.count, pieces_)));
   ring_rows_ = (strip_rows_ - 1) * height_.in_step + span(height_);
 }
 
 void InvertedResidual::plan_panels() {
-  middle_pitch_ = odd_lines(hidden_);
+  middle_pitch_ = by_panels_ ? hidden_ : odd_lines(hidden_);
   if (!expands_) {
     panels_.push_back({0, hidden_, 0, hidden_});
     return;
@@ -201,12 +234,55 @@ void InvertedResidual::plan_panels() {
   std::int64_t pitch = 0;
   for (std::int64_t i = 0; i < cut.count(); ++i) pitch = std::max(pitch, odd_lines(cut.columns(i)));
   for (std::int64_t i = 0; i < cut.count(); ++i) {
-    panels_.push_back({cut.begin(i), cut.columns(i), ring_floats_, pitch});
-    ring_floats_ += ring_rows_ * width_.in_size * pitch;
+    panels_.push_back({cut.begin(i), cut.columns(i), by_panels_ ? 0 : ring_floats_, pitch});
+    ring_floats_ = panels_.back().offset + ring_rows_ * width_.in_size * pitch;
   }
 }
 
 void InvertedResidual::run(const StepArgs& args) const {
+  if (by_panels_) {
+    run_panels(args);
+  } else {
+    run_strips(args);
+  }
+}
+
+/// Rows of the expanded activation above this one are what `rows` rows of the result from y on need.
+std::int64_t InvertedResidual::expanded_end(std::int64_t y, std::int64_t rows) const {
+  return std::min(height_.in_size, first_row(y + rows - 1) + span(height_));
+}
+
+void InvertedResidual::run_panels(const StepArgs& args) const {
+  const auto panels = static_cast<std::int64_t>(panels_.size());
+  auto* middle = reinterpret_cast<float*>(args.workspace);
+  const double work = flops_ / 2.0 / kernels().width - project_loop_->work();
+  parallel_for(batch_ * panels, work, [&](std::int64_t index, int thread) {
+    const std::int64_t image = index / panels;
+    const Task task{args, image, args.scratch_of(thread), nullptr};
+    const Panel& panel = panels_[static_cast<std::size_t>(index % panels)];
+    float* output = middle + image * height_.count * width_.count * middle_pitch_;
+    std::int64_t done = 0;
+    for (std::int64_t y = 0; y < height_.count; y += strip_rows_) {
+      const std::int64_t rows = std::min(strip_rows_, height_.count - y);
+      const std::int64_t last = expanded_end(y, rows);
+      done = std::max(done, first_row(y));
+      expand(task, panel, done, last);
+      done = std::max(done, last);
+      filter(task, panel, y, rows, output + y * width_.count * middle_pitch_);
+    }
+  });
+  ConvLoopMemory memory;
+  memory.input = middle;
+  memory.packed = args.input(kProjectWeight);
+  memory.bias = project_.bias_at(args, kProjectBias, 0);
+  if (residual_) memory.residual = args.input(kResidual);
+  memory.output = args.output(0);
+  const ConvEpilogue epilogue{project_.activation, project_.alpha};
+  parallel_for(project_loop_->tasks(), project_loop_->work(),
+               [&](std::int64_t task, int) { project_loop_->run_task(task, memory, epilogue, nullptr); });
+}
+
+void InvertedResidual::run_strips(const StepArgs& args) const {
   const double work = flops_ / 2.0 / kernels().width;
   const std::int64_t size = ceil_div(height_.count, pieces_);
   parallel_for(batch_ * pieces_, work, [&](std::int64_t index, int thread) {
@@ -217,13 +293,11 @@ void InvertedResidual::run(const StepArgs& args) const {
     std::int64_t done = 0;  // rows above this one are in the ring, or not needed
     for (std::int64_t y = begin; y < end; y += strip_rows_) {
       const std::int64_t rows = std::min(strip_rows_, end - y);
-      const std::int64_t below = first_row(y + rows - 1) + (height_.taps - 1) * height_.tap_step + 1;
-      const std::int64_t last = std::min(height_.in_size, below);
+      const std::int64_t last = expanded_end(y, rows);
       done = std::max(done, first_row(y));
       for (const Panel& panel : panels_) {
         if (expands_) expand(task, panel, done, last);
-        for (std::int64_t k = 0; k < rows; ++k)
-          filter(task, panel, y + k, task.middle + k * width_.count * middle_pitch_);
+        filter(task, panel, y, rows, task.middle);
       }
       done = std::max(done, last);
       project(task, y, rows);
@@ -245,7 +319,7 @@ void InvertedResidual::expand(const Task& task, const Panel& panel, std::int64_t
   call.bias = expand_.bias_at(task.args, kExpandBias, panel.channel);
   call.activation = expand_.activation;
   call.alpha = expand_.alpha;
-  call.prefetch = panel.channel == 0;
+  call.prefetch = by_panels_ || panel.channel == 0;
   for (std::int64_t row = begin; row < end;) {
     const std::int64_t rows = std::min(end - row, ring_rows_ - row % ring_rows_);
     call.input =
@@ -257,36 +331,72 @@ void InvertedResidual::expand(const Task& task, const Panel& panel, std::int64_t
   }
 }
 
-/// Row y of the depthwise convolution's result.
-void InvertedResidual::filter(const Task& task, const Panel& panel, std::int64_t y, float* output) const {
-  std::array<const float*, kMaxKernelRows> row;
-  std::array<const float*, kMaxKernelRows> weight;
-  const float* image = task.args.input(kInput) + task.image * height_.in_size * width_.in_size * in_channels_;
+/// Rows y ... y + rows - 1 of the depthwise convolution's result.
+void InvertedResidual::filter(const Task& task, const Panel& panel, std::int64_t y, std::int64_t rows,
+                              float* output) const {
   DepthwiseRow call = depthwise_row(width_);
-  for (std::int64_t t = 0; t < height_.taps; ++t) {
-    const std::int64_t from = first_row(y) + t * height_.tap_step;
-    if (from < 0 || from >= height_.in_size) continue;
-    const auto r = static_cast<std::size_t>(call.rows++);
-    row[r] = expands_ ? ring_row(task, panel, from) : image + from * width_.in_size * hidden_;
-    weight[r] = task.args.input(kDepthwiseWeight) + t * width_.taps * hidden_ + panel.channel;
-  }
-  call.row = row.data();
-  call.weight = weight.data();
   call.channels = panel.columns;
   call.pitch = panel.pitch;
   call.weight_step = hidden_;
-  if (!expands_) {
-    const std::int64_t next = first_row(y) + (height_.taps - 1) * height_.tap_step + 1;
-    call.next = image + next * width_.in_size * hidden_;
-    call.next_rows = std::min(height_.in_step, height_.in_size - next);
-  }
   DepthwiseOutput out;
   out.output = output + panel.channel;
   out.step = middle_pitch_;
   out.bias = filter_.bias_at(task.args, kDepthwiseBias, panel.channel);
   out.activation = filter_.activation;
   out.alpha = filter_.alpha;
+  for (std::int64_t k = 0; k < rows;) {
+    const std::int64_t done = pairs_ && k + 2 <= rows ? 2 : 1;
+    if (!expands_) {
+      const std::int64_t next = first_row(y + k + done - 1) + span(height_);
+      call.next = filter_input(task, panel, next);
+      call.next_rows = std::min(done * height_.in_step, height_.in_size - next);
+    }
+    if (done == 2) {
+      filter_two(task, panel, y + k, call, out);
+    } else {
+      filter_one(task, panel, y + k, call, out);
+    }
+    out.output += done * width_.count * middle_pitch_;
+    k += done;
+  }
+}
+
+const float* InvertedResidual::filter_input(const Task& task, const Panel& panel, std::int64_t row) const {
+  if (expands_) return ring_row(task, panel, row);
+  return task.args.input(kInput) + (task.image * height_.in_size + row) * width_.in_size * hidden_;
+}
+
+void InvertedResidual::filter_one(const Task& task, const Panel& panel, std::int64_t y, DepthwiseRow& call,
+                                  const DepthwiseOutput& out) const {
+  std::array<const float*, kMaxKernelRows> row;
+  std::array<const float*, kMaxKernelRows> weight;
+  call.rows = 0;
+  for (std::int64_t t = 0; t < height_.taps; ++t) {
+    const std::int64_t from = first_row(y) + t * height_.tap_step;
+    if (from < 0 || from >= height_.in_size) continue;
+    const auto r = static_cast<std::size_t>(call.rows++);
+    row[r] = filter_input(task, panel, from);
+    weight[r] = task.args.input(kDepthwiseWeight) + t * width_.taps * hidden_ + panel.channel;
+  }
+  call.row = row.data();
+  call.weight = weight.data();
   kernels().depthwise.forward(call, out);
+}
+
+void InvertedResidual::filter_two(const Task& task, const Panel& panel, std::int64_t y, DepthwiseRow& call,
+                                  const DepthwiseOutput& out) const {
+  std::array<const float*, 5> row;
+  std::array<const float*, 3> weight;
+  for (std::int64_t r = 0; r < 3 + height_.in_step; ++r) {
+    const std::int64_t from = first_row(y) + r;
+    const bool inside = from >= 0 && from < height_.in_size;
+    row[static_cast<std::size_t>(r)] = inside ? filter_input(task, panel, from) : nullptr;
+  }
+  for (std::int64_t t = 0; t < 3; ++t)
+    weight[static_cast<std::size_t>(t)] = task.args.input(kDepthwiseWeight) + t * 3 * hidden_ + panel.channel;
+  call.row = row.data();
+  call.weight = weight.data();
+  kernels().depthwise.forward_pair(call, out, width_.count * middle_pitch_);
 }
 
 /// Rows y ... y + rows - 1 of the block's result.
@@ -319,16 +429,21 @@ std::unique_ptr<Step> make_inverted_residual(const StepSpec& spec) {
 
 }  // namespace
 
-std::string inverted_residual_refuse(const ConvProblem& p, bool expands) {
+std::string inverted_residual_refuse(const ConvProblem& p, bool expands, const std::string& algorithm) {
   const ConvLoop loop = forward_loop(p);
   const ConvAxis& height = loop.axis[1];
   if (height.taps > kMaxKernelRows)
     return "the kernel has more than " + std::to_string(kMaxKernelRows) + " rows";
   const double bytes =
       sizeof(float) * static_cast<double>(p.in_channels * (p.input_pixels() + p.output_pixels()));
-  if (bytes < kLeastBytes) return "the activations between the steps stay in cache";
-  const std::int64_t tasks = p.batch * pieces_of_image(p.batch, height, expands);
-  if (tasks < kWantedTasks && tasks % 4 != 0) {
+  const bool by_panels = algorithm == kChannelPanels;
+  if (by_panels && !expands) return "there is no expansion";
+  if (by_panels && bytes >= kLeastBytes) return "the activations between the steps exceed the caches";
+  if (!by_panels && bytes < kLeastBytes) return "the activations between the steps stay in cache";
+  const std::int64_t parts =
+      by_panels ? PanelCut(p.in_channels).count() : pieces_of_image(p.batch, height, expands);
+  const std::int64_t tasks = p.batch * parts;
+  if (tasks < kWantedTasks && tasks % 4 != 0 && !(by_panels && tasks % 2 == 0 && tasks >= 6)) {
     return std::to_string(tasks) + " tasks are shared unevenly among threads";
   }
   return {};

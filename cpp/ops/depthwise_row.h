@@ -3,6 +3,7 @@
 #pragma once
 
 #include "isa/depthwise.h"
+#include "isa/kernel_table.h"
 #include "ops/conv_geometry.h"
 
 namespace cnncore {
@@ -17,6 +18,13 @@ inline DepthwiseRow depthwise_row(const ConvAxis& width) {
   row.taps = width.taps;
   row.tap_step = width.tap_step;
   return row;
+}
+
+/// Whether the kernels do two output rows at once.
+inline bool pairs_rows(const ConvAxis& height, const ConvAxis& width) {
+  const bool dense = height.taps == 3 && width.taps == 3 && height.tap_step == 1 && width.tap_step == 1;
+  const bool steps = height.in_step == width.in_step && (width.in_step == 1 || width.in_step == 2);
+  return kernels().depthwise.forward_pair != nullptr && dense && steps;
 }
 
 }  // namespace cnncore

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -126,10 +127,20 @@ def expected(case: Case, x: Array, arrays: dict[str, Any], magnitude: bool = Fal
     return apply[2](y + x if case.residual else y)
 
 
-@pytest.fixture
-def always(monkeypatch: pytest.MonkeyPatch) -> None:
+def take(algorithm: str) -> Callable[..., str]:
+    """The refusals of a rule that takes blocks of every size, where there is an expansion by `algorithm`."""
+
+    def refuse(*problem: Any) -> str:
+        expands, asked = problem[-2:]
+        return "" if asked == (algorithm if expands else "row strips") else "not this one"
+
+    return refuse
+
+
+@pytest.fixture(params=inverted_residual.ALGORITHMS)
+def always(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of every size become one step."""
-    monkeypatch.setattr(inverted_residual, "refuse", lambda *_: "")
+    monkeypatch.setattr(inverted_residual, "refuse", take(request.param))
 
 
 def fused(case: Case, arrays: dict[str, Any]) -> Any:
@@ -156,6 +167,10 @@ CASES = {
     "stride 2": Case(2, 5, 30, 12, (13, 10), stride=(2, 2)),
     "several panels": Case(1, 24, 150, 24, (12, 7), residual=True),
     "full panels": Case(2, 16, 128, 64, (8, 8)),
+    "panels of unequal width": Case(1, 16, 230, 160, (7, 7), residual=False),
+    "one and a half vectors": Case(2, 24, 88, 24, (14, 14), residual=True),
+    "several strips": Case(1, 8, 40, 8, (21, 28), residual=True),
+    "several strips, stride 2": Case(1, 8, 40, 8, (29, 28), stride=(2, 2)),
     "two channels": Case(2, 1, 2, 1, (9, 9)),
     "many outputs": Case(1, 6, 36, 133, (5, 6)),
     "5x5": Case(2, 7, 40, 7, (11, 9), (5, 5), begin=(2, 2), end=(2, 2), residual=True),
@@ -229,11 +244,11 @@ def cases(draw: st.DrawFn) -> Case:
     return case
 
 
-@given(cases(), st.integers(0, 100))
+@given(cases(), st.integers(0, 100), st.sampled_from(inverted_residual.ALGORITHMS))
 @settings(max_examples=60)
-def test_any_shape(case: Case, seed: int) -> None:
+def test_any_shape(case: Case, seed: int, algorithm: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inverted_residual, "refuse", lambda *_: "")
+        patch.setattr(inverted_residual, "refuse", take(algorithm))
         check_whole_numbers(case, seed)
 
 
@@ -292,7 +307,7 @@ def test_the_step_says_what_it_does() -> None:
     predictor = fused(case, case.arrays(draw))
     (row,) = predictor.explain()
     assert row["algorithm"] == "row strips"
-    assert row["refused"] == "separate steps: pass 9 MiB to each other"
+    assert row["refused"] == "separate steps: pass 9.2 MiB to each other"
     (step,) = predictor._executable.run_steps
     info = predictor._executable.step_info(step)
     pixels = 2 * 112 * 112
@@ -302,16 +317,23 @@ def test_the_step_says_what_it_does() -> None:
     assert predictor(x).shape == (2, 8, 112, 112)
 
 
-def refused(batch: int, channels: int, size: Pair, kernel: Pair = (3, 3), stride: Pair = (1, 1)) -> str:
+def refused(
+    batch: int,
+    channels: int,
+    size: Pair,
+    kernel: Pair = (3, 3),
+    stride: Pair = (1, 1),
+    algorithm: str = "row strips",
+) -> str:
     padding = tuple(k // 2 for k in kernel)
     attrs = {"stride": stride, "padding_begin": padding, "padding_end": padding, "dilation": (1, 1)}
     weight = (channels, 1, *kernel)
     return inverted_residual.refuse(
-        (batch, channels, *size), weight, {**attrs, "groups": channels}, expands=True
+        (batch, channels, *size), weight, {**attrs, "groups": channels}, True, algorithm
     )
 
 
-def test_blocks_in_cache_and_few_tasks_stay_separate_steps() -> None:
+def test_blocks_in_cache_and_few_tasks_are_not_cut_into_strips() -> None:
     assert refused(32, 576, (14, 14)) == refused(1, 96, (112, 112), stride=(2, 2)) == ""
     assert refused(1, 144, (56, 56)) == refused(4, 576, (14, 14)) == refused(21, 960, (7, 7)) == ""
     assert "stay in cache" in refused(1, 576, (14, 14))
@@ -319,11 +341,26 @@ def test_blocks_in_cache_and_few_tasks_stay_separate_steps() -> None:
     assert refused(32, 96, (56, 56), kernel=(17, 3)) == "the kernel has more than 16 rows"
 
 
+def test_small_blocks_are_cut_into_panels() -> None:
+    panels = partial(refused, algorithm="channel panels")
+    assert panels(1, 192, (28, 28)) == panels(1, 384, (14, 14)) == panels(2, 960, (7, 7)) == ""
+    assert panels(1, 144, (56, 56)) == "the activations between the steps exceed the caches"
+    assert panels(5, 8, (7, 7)) == "5 tasks are shared unevenly among threads"
+    assert panels(1, 960, (7, 7), kernel=(17, 3)) == "the kernel has more than 16 rows"
+
+
+def test_a_block_says_by_what_it_is_cut() -> None:
+    case = Case(1, 64, 256, 64, (14, 14), residual=True)
+    (row,) = fused(case, case.arrays(whole(7))).explain()
+    assert row["algorithm"] == "channel panels"
+    assert row["refused"] == "separate steps: pass 0.4 MiB to each other"
+
+
 def test_a_convolution_says_why_its_block_is_three_steps() -> None:
-    case = Case(1, 8, 48, 8, (14, 14))
+    case = Case(1, 8, 8, 8, (14, 14))
     rows = cc.compile(function(case, case.arrays(whole(6))), case.shape).explain()
     assert [row["step"] for row in rows] == ["conv_forward"] * 3
-    reason = "inverted_residual: the activations between the steps stay in cache"
+    reason = "row strips: the activations between the steps stay in cache"
     assert [row["refused"].startswith(reason) for row in rows] == [False, True, False]
 
 
@@ -339,6 +376,7 @@ def test_a_convolution_says_why_its_block_is_three_steps() -> None:
         ({"kernel": [3]}, "kernel: expected 2 numbers, got 1"),
         ({"kernel": [17, 3], "padding_begin": [9, 1], "padding_end": [7, 1]}, "at most 16 rows, got 17"),
         ({"activation": "tanh"}, "expected activation"),
+        ({"algorithm": "whole"}, "expected algorithm 'row strips' or 'channel panels', got 'whole'"),
     ],
 )
 def test_what_does_not_fit_is_refused(change: dict[Any, Any], message: str) -> None:
@@ -354,6 +392,7 @@ def test_what_does_not_fit_is_refused(change: dict[Any, Any], message: str) -> N
         "padding_end": [1, 1],
         "dilation": [1, 1],
         "groups": 16,
+        "algorithm": "row strips",
     }
     for key, value in change.items():
         if isinstance(key, str):

@@ -122,11 +122,11 @@ CNNCORE_INLINE void forward_pixels(const DepthwiseRow& row, const DepthwiseOutpu
   finish(out, last, pixel, channel, left, sum);
 }
 
+/// Pixels from `i` on.
 template <int kTaps, int kStep, bool kFull>
 CNNCORE_INLINE void forward_channels(const DepthwiseRow& row, const DepthwiseOutput& out, const Range& inside,
-                                     int64_t channel, int64_t left) {
+                                     int64_t channel, int64_t left, int64_t i = 0) {
   const Epilogue last = epilogue(out, channel, left);
-  int64_t i = 0;
   for (; i + kPixels <= row.count; i += kPixels) {
     if (kFull && i >= inside.begin && i + kPixels <= inside.end) {
       forward_pixels<kPixels, kTaps, kStep, false>(row, out, last, i, channel, left);
@@ -164,6 +164,125 @@ void forward(const DepthwiseRow& row, const DepthwiseOutput& out) {
   }
   forward_row<0, 0>(row, out);
 }
+
+#if defined(__AVX512F__)
+/// kPixels pixels of both rows; the first kLeft columns of the input under them and the last kRight are
+/// outside.
+template <int kStep, int kLeft, int kRight>
+CNNCORE_INLINE void pair_pixels(const DepthwiseRow& row, const Vec (&weight)[3][3],
+                                const DepthwiseOutput& out, int64_t next_row, const Epilogue& last,
+                                int64_t pixel, int64_t channel) {
+  Vec sum[2][kPixels];
+#pragma GCC unroll 8
+  for (int i = 0; i < kPixels; ++i) sum[0][i] = sum[1][i] = last.bias;
+  const int64_t x = row.in_start + pixel * kStep;
+  fetch_next<kPixels, kStep>(row, x, channel);
+#pragma GCC unroll 5
+  for (int r = 0; r < 3 + kStep; ++r) {
+    if (row.row[r] == nullptr) continue;
+    const float* input = row.row[r] + x * row.pitch + channel;
+#pragma GCC unroll 16
+    for (int column = kLeft; column < (kPixels - 1) * kStep + 3 - kRight; ++column) {
+      const Vec value = in_register(load(input + column * row.pitch));
+#pragma GCC unroll 2
+      for (int o = 0; o < 2; ++o) {
+        const int tap_row = r - o * kStep;
+        if (tap_row < 0 || tap_row >= 3) continue;
+#pragma GCC unroll 3
+        for (int t = 0; t < 3; ++t) {
+          const int distance = column - t;
+          if (distance < 0 || distance % kStep != 0 || distance / kStep >= kPixels) continue;
+          sum[o][distance / kStep] = fmadd(value, weight[tap_row][t], sum[o][distance / kStep]);
+        }
+      }
+    }
+  }
+  finish(out, last, pixel, channel, kWidth, sum[0]);
+  DepthwiseOutput second = out;
+  second.output += next_row;
+  if (second.residual != nullptr) second.residual += next_row;
+  finish(second, last, pixel, channel, kWidth, sum[1]);
+}
+
+/// One of two rows alone, with the rows of the input that exist under it.
+struct SingleRow {
+  SingleRow(const DepthwiseRow& pair, int64_t first) : call(pair) {
+    call.rows = 0;
+    for (int64_t t = 0; t < 3; ++t) {
+      if (pair.row[first + t] == nullptr) continue;
+      row[call.rows] = pair.row[first + t];
+      weight[call.rows++] = pair.weight[t];
+    }
+    call.row = row;
+    call.weight = weight;
+  }
+  SingleRow(const SingleRow&) = delete;
+  SingleRow& operator=(const SingleRow&) = delete;
+
+  const float* row[3];
+  const float* weight[3];
+  DepthwiseRow call;
+};
+
+/// Full tiles of a vector of channels; returns the first pixel that is left, or that has unusual padding.
+template <int kStep>
+CNNCORE_INLINE int64_t pair_channels(const DepthwiseRow& row, const DepthwiseOutput& out, int64_t next_row,
+                                     int64_t channel) {
+  const Epilogue last = epilogue(out, channel, kWidth);
+  Vec weight[3][3];
+#pragma GCC unroll 3
+  for (int r = 0; r < 3; ++r) {
+#pragma GCC unroll 3
+    for (int t = 0; t < 3; ++t) weight[r][t] = load(row.weight[r] + t * row.weight_step + channel);
+  }
+  int64_t i = 0;
+  for (; i + kPixels <= row.count; i += kPixels) {
+    const int64_t before = -(row.in_start + i * kStep);
+    const int64_t behind = (kPixels - 1) * kStep + 3 - before - row.in_size;
+    if (before > 1 || behind > 1) break;
+    if (before == 1 && behind == 1) {
+      pair_pixels<kStep, 1, 1>(row, weight, out, next_row, last, i, channel);
+    } else if (before == 1) {
+      pair_pixels<kStep, 1, 0>(row, weight, out, next_row, last, i, channel);
+    } else if (behind == 1) {
+      pair_pixels<kStep, 0, 1>(row, weight, out, next_row, last, i, channel);
+    } else {
+      pair_pixels<kStep, 0, 0>(row, weight, out, next_row, last, i, channel);
+    }
+  }
+  return i;
+}
+
+template <int kStep>
+void forward_rows(const DepthwiseRow& row, const DepthwiseOutput& out, int64_t next_row) {
+  const SingleRow first(row, 0);
+  const SingleRow second(row, kStep);
+  DepthwiseOutput below = out;
+  below.output += next_row;
+  if (below.residual != nullptr) below.residual += next_row;
+  const Range inside = interior(row);
+  int64_t channel = 0;
+  for (; channel + kWidth <= row.channels; channel += kWidth) {
+    const int64_t rest = pair_channels<kStep>(row, out, next_row, channel);
+    if (rest == row.count) continue;
+    forward_channels<3, kStep, true>(first.call, out, inside, channel, kWidth, rest);
+    forward_channels<3, kStep, true>(second.call, below, inside, channel, kWidth, rest);
+  }
+  if (channel == row.channels) return;
+  forward_channels<3, kStep, false>(first.call, out, inside, channel, row.channels - channel);
+  forward_channels<3, kStep, false>(second.call, below, inside, channel, row.channels - channel);
+}
+
+void forward_pair(const DepthwiseRow& row, const DepthwiseOutput& out, int64_t next_row) {
+  if (row.in_step == 1) {
+    forward_rows<1>(row, out, next_row);
+  } else {
+    forward_rows<2>(row, out, next_row);
+  }
+}
+#else
+constexpr void (*forward_pair)(const DepthwiseRow&, const DepthwiseOutput&, int64_t) = nullptr;
+#endif
 
 /// The sums of R rows by T adjacent taps over N pixels: an input vector meets every gradient that it belongs
 /// to while it is in a register. With kEdge some taps may lie outside of the input.
@@ -318,7 +437,9 @@ void finish_statistics(int64_t rows, int64_t columns, float* sums) {
 
 }  // namespace
 
-DepthwiseKernels depthwise_kernels() { return {forward, backward_weight, add_statistics, finish_statistics}; }
+DepthwiseKernels depthwise_kernels() {
+  return {forward, forward_pair, backward_weight, add_statistics, finish_statistics};
+}
 
 }  // namespace CNNCORE_ISA
 }  // namespace cnncore

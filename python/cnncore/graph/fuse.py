@@ -222,10 +222,11 @@ def _flattened_linear(fusion: _Fusion, node: Node) -> bool:
 def _inverted_residual(fusion: _Fusion, node: Node) -> bool:
     """In inference, 1x1 expansion, depthwise convolution and 1x1 projection are one step.
 
-    Where the activations between them exceed the caches: the step keeps a few rows of them at a time.
+    The step keeps a few rows of the activations between them at a time: of all channels where these exceed
+    the caches, of a panel of channels where there are few images.
     """
     from ..ops.conv import geometry
-    from ..ops.inverted_residual import refuse
+    from ..ops.inverted_residual import choose_algorithm
 
     filtered = fusion.producer(node.inputs[0], ("conv_forward",))
     if filtered is None or not _is_pointwise(node) or not _is_depthwise(filtered):
@@ -236,11 +237,11 @@ def _inverted_residual(fusion: _Fusion, node: Node) -> bool:
     x = present((expanded or filtered).inputs[0])
     expansion = [None, None] if expanded is None else expanded.inputs[1:3]
     inside, weight = present(filtered.inputs[0]), present(filtered.inputs[1])
-    reason = refuse(inside.shape, weight.shape, filtered.attrs, expanded is not None)
-    if reason:
-        filtered.attrs["unfused"] = (*filtered.attrs.get("unfused", ()), ("inverted_residual", reason))
+    algorithm, refused = choose_algorithm(inside.shape, weight.shape, filtered.attrs, expanded is not None)
+    if algorithm is None:
+        filtered.attrs["unfused"] = (*filtered.attrs.get("unfused", ()), *refused)
         return False
-    attrs = geometry(filtered.attrs)
+    attrs = {**geometry(filtered.attrs), "algorithm": algorithm}
     for prefix, part in (("expand_", expanded), ("depthwise_", filtered), ("", node)):
         if part is not None:
             attrs |= {prefix + name: part.attrs[name] for name in ("activation", "alpha")}

@@ -13,7 +13,6 @@ from ..graph.op import Op, Spec
 from ..graph.tensor import Node, Shape, Tensor, present
 from .conv import choose, geometry, output_extents, pack
 
-
 RESIDUAL = 7
 """The input of a block that is added to the result."""
 
@@ -21,8 +20,8 @@ RESIDUAL = 7
 class InvertedResidual(Op):
     """[input, expand weight?, bias?, depthwise weight, bias?, project weight, bias?, residual?] -> [output].
 
-    The 1x1 expansion may be missing. attrs: the depthwise convolution's geometry; `activation` and `alpha`
-    of the projection, with the prefix `expand_` or `depthwise_` those of the other two.
+    The 1x1 expansion may be missing. attrs: the depthwise convolution's geometry; `algorithm`; `activation`
+    and `alpha` of the projection, with the prefix `expand_` or `depthwise_` those of the other two.
     """
 
     name = "inverted_residual"
@@ -53,7 +52,7 @@ class InvertedResidual(Op):
         ]
         attrs = {**node.attrs, "kernel": list(depthwise.shape[2:])}
         megabytes = 4 * hidden * x.shape[0] * (prod(x.shape[2:]) + prod(output.shape[2:])) / 2**20
-        refused = [("separate steps", f"pass {megabytes:.0f} MiB to each other")]
+        refused = [("separate steps", f"pass {megabytes:.1f} MiB to each other")]
         builder.step(self.name, inputs, [builder.slot(output)], attrs, refused=refused)
 
 
@@ -76,13 +75,34 @@ def _packed(
     return pack(builder, "forward", weight, input_shape, settings, choice)
 
 
-def refuse(input_shape: Shape, weight_shape: Shape, attrs: dict[str, Any], expands: bool) -> str:
-    """Return why the block around a depthwise convolution is better three steps; empty when one is better.
+ALGORITHMS = ("row strips", "channel panels")
+
+
+def choose_algorithm(
+    input_shape: Shape, weight_shape: Shape, attrs: dict[str, Any], expands: bool
+) -> tuple[str | None, list[tuple[str, str]]]:
+    """Return the algorithm of the block around a depthwise convolution, and why others were refused.
 
     Args:
         input_shape: that of the depthwise convolution.
         weight_shape: (channels, 1, *kernel).
         attrs: the depthwise convolution's geometry.
         expands: whether a 1x1 convolution is before it.
+
+    Returns:
+        None instead of an algorithm where three steps are better.
     """
-    return _core.inverted_residual_refuse(input_shape, weight_shape, geometry(attrs), expands)
+    refused = []
+    for algorithm in ALGORITHMS:
+        reason = refuse(input_shape, weight_shape, attrs, expands, algorithm)
+        if not reason:
+            return algorithm, refused
+        refused.append((algorithm, reason))
+    return None, refused
+
+
+def refuse(
+    input_shape: Shape, weight_shape: Shape, attrs: dict[str, Any], expands: bool, algorithm: str
+) -> str:
+    """Return why an algorithm does not take a block; empty when it does."""
+    return _core.inverted_residual_refuse(input_shape, weight_shape, geometry(attrs), expands, algorithm)
