@@ -19,6 +19,7 @@ py::dict choose(const std::string& direction, const std::vector<std::int64_t>& i
   result["statistics_rows"] = choice.statistics_rows;
   result["residual_in_place"] = choice.residual_in_place;
   result["pitched_output"] = choice.pitched_output;
+  result["input_parts"] = choice.input_parts;
   result["refused"] = choice.refused;
   result["problem"] = problem.text();
   return result;

@@ -124,6 +124,29 @@ std::int64_t output_pitch(const StepSpec& spec, const ConvAlgorithm& algorithm, 
   return pixel_pitch(output);
 }
 
+/// The shape of the input, which may be two tensors that have its channels.
+std::vector<std::int64_t> input_shape(const StepSpec& spec) {
+  check_activation(spec.input(0), "input");
+  std::vector<std::int64_t> shape = shape_of(spec.input(0));
+  if (!spec.has_input(4)) return shape;
+  check_activation(spec.input(4), "second input");
+  std::vector<std::int64_t> other = shape_of(spec.input(4));
+  const std::int64_t channels = shape.at(1) + other.at(1);
+  shape[1] = other[1] = channels;
+  require(shape == other, "second input: expected the extents of ", spec.input(0).shape_text(), ", got ",
+          spec.input(4).shape_text());
+  return shape;
+}
+
+std::int64_t first_channels(const StepSpec& spec, const ConvAlgorithm& algorithm,
+                            const ConvProblem& problem) {
+  if (!spec.has_input(4)) return 0;
+  const std::int64_t channels = spec.input(0).shape[1];
+  require(algorithm.input_parts > 0 && problem.groups == 1 && channels % algorithm.input_parts == 0,
+          "algorithm '", algorithm.name, "' does not read an input of ", channels, " channels and another");
+  return channels;
+}
+
 std::unique_ptr<Step> make_pack(const StepSpec& spec) {
   const TensorDesc& weight = spec.input(0);
   check_float(weight, "weight");
@@ -137,14 +160,14 @@ std::unique_ptr<Step> make_pack(const StepSpec& spec) {
 }
 
 std::unique_ptr<Step> make_forward(const StepSpec& spec) {
-  check_activation(spec.input(0), "input");
   const ConvProblem problem =
-      conv_problem(shape_of(spec.input(0)), spec.attrs.integers("weight_shape"), spec.attrs);
+      conv_problem(input_shape(spec), spec.attrs.integers("weight_shape"), spec.attrs);
   check_shape(spec.output(0), output_shape(problem, spec.input(0).rank), "output");
   const ConvAlgorithm& algorithm = algorithm_of(ConvDirection::forward, problem, spec.attrs);
   check_weight(spec.input(1), algorithm, problem);
   ConvEpilogue epilogue = epilogue_of(spec, problem.out_channels);
   epilogue.output_pitch = output_pitch(spec, algorithm, "output");
+  epilogue.first_channels = first_channels(spec, algorithm, problem);
   if (epilogue.statistics) {
     check_vector(spec.output(1), algorithm.statistics_rows(problem) * 3 * problem.out_channels, "statistics");
   }
@@ -235,6 +258,7 @@ ConvChoice conv_choose(ConvDirection direction, const ConvProblem& problem, cons
     choice.statistics_rows = algorithm.statistics_rows(problem);
     choice.residual_in_place = algorithm.residual_in_place;
     choice.pitched_output = algorithm.pitched_output;
+    choice.input_parts = problem.groups == 1 ? algorithm.input_parts : 0;
     return choice;
   }
   if (!name.empty()) find_algorithm(direction, problem, name);  // says what is wrong with the name

@@ -91,6 +91,7 @@ struct ConvChoice {
   std::int64_t statistics_rows = 0;  // rows of the statistics output; 0 when the direction has none
   bool residual_in_place = false;    // the residual may be the memory of the output
   bool pitched_output = false;       // the output may be part of the channels of a wider tensor
+  std::int64_t input_parts = 0;  // the input may be two tensors, the first of a multiple of so many channels
   std::vector<std::pair<std::string, std::string>> refused;  // (algorithm, why not)
 };
 

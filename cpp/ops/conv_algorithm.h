@@ -17,9 +17,10 @@ struct ConvEpilogue {
   Activation activation = Activation::none;
   float alpha = 0.0f;
   bool bias = false;  // of forward and backward_data: input 2; of backward_weight: output 1 (its gradient)
-  bool residual = false;          // input 3
-  bool statistics = false;        // output 1
-  std::int64_t output_pitch = 0;  // floats from pixel to pixel; 0: as many as the channels
+  bool residual = false;            // input 3
+  bool statistics = false;          // output 1
+  std::int64_t output_pitch = 0;    // floats from pixel to pixel; 0: as many as the channels
+  std::int64_t first_channels = 0;  // of input 0, where input 4 has the others; 0: input 0 has all
 };
 
 struct ConvAlgorithm {
@@ -38,6 +39,8 @@ struct ConvAlgorithm {
   bool pitched_output = false;     // the output may be part of the channels of a wider tensor
   /// Why a problem's max pooling had better be a step of its own; null for an algorithm that cannot pool.
   std::string (*refuse_pool)(const ConvProblem& problem) = nullptr;
+  // The input may be two tensors, the first with a multiple of so many channels; 0: it may not.
+  std::int64_t input_parts = 0;
 };
 
 /// grad_bias = grad_output summed over batch and pixels, in pieces that depend on the shape only.

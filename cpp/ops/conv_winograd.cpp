@@ -190,10 +190,22 @@ class WinogradConv : public Step {
   void gather(std::int64_t block_and_group, std::int64_t channel, std::int64_t channels, const StepArgs& args,
               float* zeros, float* values) const {
     const auto& g = plan_.geometry;
+    const std::int64_t first = epilogue_.first_channels;
+    if (channel < first && channel + channels > first) {
+      gather(block_and_group, channel, first - channel, args, zeros, values);
+      gather(block_and_group, first, channel + channels - first, args, zeros, values);
+      return;
+    }
     std::memset(zeros, 0, static_cast<std::size_t>(plan_.zero_floats()) * sizeof(float));
     WinogradGather call;
     call.images = g.input;
-    call.pixels = args.input(0) + block_and_group % g.groups * g.in_channels + channel;
+    if (first == 0) {
+      call.pixels = args.input(0) + block_and_group % g.groups * g.in_channels + channel;
+    } else {
+      const bool other = channel >= first;
+      call.images.pitch = other ? g.in_channels - first : first;
+      call.pixels = other ? args.input(4) + channel - first : args.input(0) + channel;
+    }
     call.zeros = zeros;
     call.channels = channels;
     call.first_tile = block_and_group / g.groups * plan_.block_tiles;
@@ -278,6 +290,7 @@ ConvAlgorithm algorithm() {
   a.exact = false;
   a.residual_in_place = true;
   a.pitched_output = true;
+  a.input_parts = kDirection == ConvDirection::forward ? kPieceChannels : 0;
   a.direction = kDirection;
   a.refuse = [](const ConvProblem& p, const std::string& accuracy) {
     return winograd_refuse(p, kDirection, kForm, accuracy);

@@ -151,7 +151,8 @@ class Builder:
         self._made_at_setup: set[Slot] = set()
         self.inputs = [self._declare(tensor, "input") for tensor in graph.inputs]
         self._outputs = set(graph.outputs) | {flag for flag, _ in graph.checks}
-        self._parts = joined_parts(graph, self._outputs)
+        self.read_apart = joined_by_readers(graph, self._outputs)
+        self._parts = joined_parts(graph, self._outputs | self.read_apart)
         self.read_in_place = parts_read_in_place(graph, self._outputs)
         self._place_updates()
         self._place_joined_portions()
@@ -177,6 +178,12 @@ class Builder:
     def slots(self, tensors: Sequence[Tensor | None]) -> list[Slot | None]:
         """Return the memory of several tensors, None for absent ones."""
         return [None if tensor is None else self.slot(tensor) for tensor in tensors]
+
+    def joined_slots(self, tensor: Tensor) -> list[Slot]:
+        """Return the memory of a tensor, or of the two that it would be if its readers did not join them."""
+        node = tensor.node
+        parts = node.inputs if node is not None and tensor in self.read_apart else [tensor]
+        return [self.slot(present(part)) for part in parts]
 
     def temp(self, shape: Shape, dtype: str = "float32", layout: str = "c") -> Slot:
         """Return new memory for use between steps."""
@@ -379,6 +386,29 @@ def parts_read_in_place(graph: Graph, outputs: Container[Tensor]) -> set[Tensor]
             if tensor in parts and place not in node.op.reads_parts:
                 parts.discard(tensor)
     return {tensor for tensor in parts if tensor not in outputs}
+
+
+def joined_by_readers(graph: Graph, outputs: Container[Tensor]) -> set[Tensor]:
+    """Return the concatenations of two tensors that are never made: whoever reads them reads the two.
+
+    Args:
+        outputs: tensors that must be in memory of their own.
+    """
+    joined = {
+        node.output: present(node.inputs[0]).shape[1]
+        for node in graph.nodes
+        if node.op.joins_channels(node)
+        and len(node.inputs) == 2
+        and node.output not in outputs
+        and all(x is not None and x.source is None and x.layout == "channels_last" for x in node.inputs)
+    }
+    if graph.updates:  # what is read later than the graph says might have changed
+        return set()
+    for node in graph.nodes:
+        for place, tensor in enumerate(node.inputs):
+            if tensor in joined and (place or not node.op.reads_joined(node, joined[tensor])):
+                del joined[tensor]
+    return set(joined)
 
 
 def joined_parts(graph: Graph, outputs: Container[Tensor]) -> dict[Tensor, tuple[Tensor, int]]:

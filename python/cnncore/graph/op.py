@@ -72,6 +72,10 @@ class Op:
         """Return a node's attributes for so many images."""
         return attrs
 
+    def reads_joined(self, node: Node, channels: int) -> bool:
+        """Return whether the first input may be two tensors, the first one with so many of the channels."""
+        return False
+
     def takes_channels(self, node: Node) -> bool:
         """Return whether the output is some of the first input's channels, both in channels-last memory."""
         return False

@@ -11,7 +11,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from .op import OPS
-from .tensor import ITEM_SIZE, Graph, Node, Tensor, present
+from .tensor import ITEM_SIZE, Graph, Node, Tensor
 
 PORTION = 1 << 25
 """Bytes of a portion of the largest value at most. What is no larger as a whole is not split."""

@@ -62,6 +62,11 @@ class ConvForward(Op):
     def images(self, node: Node) -> Sequence[int]:
         return (0, RESIDUAL)
 
+    def reads_joined(self, node: Node, channels: int) -> bool:
+        x, weight = _two(node.inputs)
+        parts: int = choose("forward", x.shape, weight.shape, node.attrs)["input_parts"]
+        return parts > 0 and channels % parts == 0
+
     def writes_parts(self, node: Node) -> bool:
         x, weight = _two(node.inputs)
         choice = choose("forward", x.shape, weight.shape, node.attrs)
@@ -75,7 +80,8 @@ class ConvForward(Op):
         choice = choose("forward", x.shape, weight.shape, node.attrs)
         attrs["algorithm"] = choice["algorithm"]
         packed = pack(builder, "forward", weight, x.shape, node.attrs, choice)
-        inputs = [builder.slot(x), packed, *builder.slots(node.inputs[2:])]
+        first, *second = builder.joined_slots(x)
+        inputs = [first, packed, *builder.slots(node.inputs[2:]), *second]
         inplace = ((0, RESIDUAL),) if choice["residual_in_place"] else ()
         refused = [*unfused, *choice["refused"]]
         builder.step("conv_forward", inputs, builder.slots(node.outputs), attrs, inplace, refused)
