@@ -61,15 +61,28 @@ struct Rows {
     return rows;
   }
 
-  /// Lets a call for output row `index` fetch the input rows below its own, which the next row adds.
-  void set_next(std::int64_t index, const float* input, DepthwiseRow& call) const {
+  /// Lists all input rows under output rows `index` and the next, which pairs_rows() allows; null those
+  /// outside.
+  void under_pair(std::int64_t index, const float* input, const float** row) const {
+    const auto& [depth, height, width] = loop.axis;
+    const std::int64_t first = height.in_start + index % height.count * height.in_step;
+    const std::int64_t image = index / height.count;
+    for (std::int64_t r = 0; r < 3 + height.in_step; ++r) {
+      const bool inside = first + r >= 0 && first + r < height.in_size;
+      row[r] = inside ? input + (image * height.in_size + first + r) * width.in_size * pitch : nullptr;
+    }
+  }
+
+  /// Lets a call whose last output row is `index` fetch the input rows below its own, which the next one of
+  /// `count` rows adds.
+  void set_next(std::int64_t index, std::int64_t count, const float* input, DepthwiseRow& call) const {
     const auto& [depth, height, width] = loop.axis;
     const std::int64_t y = height.in_start + index % height.count * height.in_step;
     const std::int64_t next = y + (height.taps - 1) * height.tap_step + 1;
     const std::int64_t image = index / height.count;
     if (depth.in_size > 1) return;
     call.next = input + (image * height.in_size + next) * width.in_size * pitch;
-    call.next_rows = std::min(height.in_step, height.in_size - next);
+    call.next_rows = std::min(count * height.in_step, height.in_size - next);
   }
 
   /// Offset of the row's first pixel in the output tensor.
@@ -152,14 +165,16 @@ class DepthwiseConv : public Step {
       const std::int64_t end = std::min(first.total, (task + 1) * step);
       std::int64_t begin = task * step;
       // Row by row, the phases fill the same rows of the result.
-      for (std::int64_t row = begin; row < end; ++row) {
+      for (std::int64_t row = begin; row < end;) {
+        const std::int64_t done = row + 1 < end && is_pair(row) ? 2 : 1;
         for (const auto& phase : phases_) {
-          if (row < phase.rows.total) run_row(phase, row, args);
+          if (row < phase.rows.total) run_rows(phase, row, done, args);
         }
+        row += done;
         if (epilogue_.statistics &&
-            ((row + 1 - begin) * first.loop.axis[2].count >= kStatisticsPixels || row + 1 == end)) {
-          add_statistics(task, begin, row + 1, args);
-          begin = row + 1;
+            ((row - begin) * first.loop.axis[2].count >= kStatisticsPixels || row == end)) {
+          add_statistics(task, begin, row, args);
+          begin = row;
         }
       }
     });
@@ -185,18 +200,31 @@ class DepthwiseConv : public Step {
       kernel.finish_statistics((end - first) * width, rows.pitch, sums);
   }
 
-  void run_row(const Phase& phase, std::int64_t index, const StepArgs& args) const {
+  /// Whether this row and the next are computed at once.
+  bool is_pair(std::int64_t row) const {
+    const auto& [depth, height, width] = phases_.front().rows.loop.axis;
+    const bool flat = phases_.size() == 1 && depth.in_size == 1 && depth.taps == 1;
+    return flat && pairs_rows(height, width) && row % height.count + 1 < height.count;
+  }
+
+  /// One row of a phase, or two.
+  void run_rows(const Phase& phase, std::int64_t index, std::int64_t count, const StepArgs& args) const {
     const Rows& rows = phase.rows;
     const float* packed = args.input(1) + phase.packed;
     const float* row[kMaxRows];
     const float* weight[kMaxRows];
     std::int64_t tap[kMaxRows];
     DepthwiseRow call = rows.geometry();
-    call.rows = rows.under(index, args.input(0), row, tap);
-    for (std::int64_t r = 0; r < call.rows; ++r) weight[r] = packed + tap[r] * call.taps * rows.pitch;
+    if (count == 2) {
+      rows.under_pair(index, args.input(0), row);
+      for (std::int64_t t = 0; t < 3; ++t) weight[t] = packed + t * 3 * rows.pitch;
+    } else {
+      call.rows = rows.under(index, args.input(0), row, tap);
+      for (std::int64_t r = 0; r < call.rows; ++r) weight[r] = packed + tap[r] * call.taps * rows.pitch;
+    }
     call.row = row;
     call.weight = weight;
-    rows.set_next(index, args.input(0), call);
+    rows.set_next(index + count - 1, count, args.input(0), call);
     const std::int64_t offset = rows.output_offset(index);
     DepthwiseOutput out;
     out.output = args.output(0) + offset;
@@ -205,7 +233,11 @@ class DepthwiseConv : public Step {
     if (epilogue_.bias) out.bias = args.input(2);
     out.activation = epilogue_.activation;
     out.alpha = epilogue_.alpha;
-    kernels().depthwise.forward(call, out);
+    if (count == 2) {
+      kernels().depthwise.forward_pair(call, out, rows.output_offset(index + 1) - offset);
+    } else {
+      kernels().depthwise.forward(call, out);
+    }
   }
 
   ConvEpilogue epilogue_;
@@ -257,7 +289,7 @@ class DepthwiseWeightGradient : public Step {
     call.rows = rows_.under(index, input, row, tap);
     for (std::int64_t r = 0; r < call.rows; ++r) sum[r] = sums + tap[r] * call.taps * rows_.pitch;
     call.row = row;
-    rows_.set_next(index, input, call);
+    rows_.set_next(index, 1, input, call);
     kernels().depthwise.backward_weight(call, grad_output + rows_.output_offset(index), sum);
   }
 
