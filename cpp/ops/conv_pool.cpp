@@ -19,6 +19,8 @@ constexpr std::int64_t kBandFloats = 96 * 1024;
 constexpr std::int64_t kLeastBytes = 4 << 20;  // of a map that passes through memory otherwise
 constexpr std::int64_t kBandPixels = 2048;     // of several images
 constexpr std::int64_t kMostTasks = 16;        // of few images
+constexpr std::int64_t kFewTasks = 8;          // are enough if
+constexpr std::int64_t kEvenTasks = 4;         // threads share them evenly
 constexpr double kTaskWork = 20000.0;          // the least of a task: some microseconds
 constexpr std::int64_t kLeastRows = 16;        // of the map in a piece, for each that two pieces compute
 constexpr std::int64_t kLeastLines = 4;        // of windows in a band
@@ -67,8 +69,11 @@ std::int64_t rows_computed_twice(const ConvProblem& p) {
 /// Into how many pieces, a task each, an image is cut when there are few images.
 std::int64_t pieces_of(const ConvProblem& p) {
   const std::int64_t lines = p.pooled()[1];
+  const auto enough = [&](std::int64_t tasks) {
+    return tasks >= tasks_of(p) || (tasks >= kFewTasks && tasks % kEvenTasks == 0);
+  };
   std::int64_t pieces = 1;
-  while (pieces * p.batch < tasks_of(p) && 2 * pieces <= lines &&
+  while (!enough(pieces * p.batch) && 2 * pieces <= lines &&
          lines / (2 * pieces) * p.pool_stride[1] >= kLeastRows * rows_computed_twice(p)) {
     pieces *= 2;
   }
