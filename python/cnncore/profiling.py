@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .graph.lower import Step
+from .graph.lower import Portions, Step
 from .graph.program import Executable
 from .runtime import get_num_threads, measure_peak
 
@@ -81,7 +82,20 @@ def explain(executable: Executable) -> Table:
     if chosen:
         counts = ", ".join(f"{name} {count}" for name, count in chosen.most_common())
         rows.notes = [f"{len(rows)} steps; of those with a choice: {counts}"]
+    rows.notes += _portions(executable.run_steps)
     return rows
+
+
+def _portions(steps: Sequence[Step]) -> list[str]:
+    """Return a line for each stretch of steps that runs for one portion of the batch after the other."""
+    places: dict[Portions, list[int]] = {}
+    for place, step in enumerate(steps, 1):
+        if step.portions is not None:
+            places.setdefault(step.portions, []).append(place)
+    return [
+        f"steps {within[0]} to {within[-1]} run {portions.count} times, for a portion of the batch each"
+        for portions, within in places.items()
+    ]
 
 
 def check_repeats(repeats: Any) -> int:

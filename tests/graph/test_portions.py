@@ -203,8 +203,22 @@ def test_pickling_tuning_and_tables() -> None:
         assert row["step"] == other["step"]
         flops, known = row["gflops"] * row["ms"], other["gflops"] * other["ms"]
         assert flops == pytest.approx(known)
+    assert "steps 1 to 3 run 4 times, for a portion of the batch each" in predict.explain().notes
+    assert not any("portion" in note for note in reference.explain().notes)
     predict.autotune(X, seconds=0.001)
     np.testing.assert_array_equal(predict(X), reference(X))
+
+
+@pytest.mark.usefixtures("three_images")
+def test_modules_in_inference_mode_run_in_portions() -> None:
+    model = nn.Sequential(
+        nn.Conv2d(2, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.MaxPool2d(4)
+    ).eval()
+    got = model(X)
+    (program,) = (entry.executable for entry in model._programs.values())
+    assert {step.portions.count for step in program.run_steps if step.portions is not None} == {4}
+    np.testing.assert_array_equal(model.predict(X, batch_size=BATCH), got)
+    np.testing.assert_allclose(model.predict(X, batch_size=1), got, atol=1e-5)
 
 
 @pytest.mark.usefixtures("three_images")

@@ -8,6 +8,7 @@ from typing import Any
 
 from .fuse import fuse
 from .op import OPS
+from .portions import split_batch
 from .program import Executable
 from .simplify import simplify
 from .tensor import Graph, Tensor
@@ -95,7 +96,9 @@ def compile_inference(graph: Graph) -> Executable:
     """Compile a graph that will not be differentiated."""
     simplify(graph)
     fuse(graph, inference=True)
-    return finish(graph)
+    separate_outputs(graph)
+    split_batch(graph)
+    return Executable(graph)
 
 
 def compile_function(fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Compiled:

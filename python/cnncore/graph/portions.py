@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from .op import OPS
 from .tensor import ITEM_SIZE, Graph, Node, Tensor
 
-PORTION = 1 << 25
+PORTION = 1 << 24
 """Bytes of a portion of the largest value at most. What is no larger as a whole is not split."""
 
 SMALLEST_SHARE = 4
