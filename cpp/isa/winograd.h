@@ -81,6 +81,7 @@ struct WinogradWeightGradient {
   std::int64_t columns = 0;
   float* grad = nullptr;  // a filter's contiguous taps at row * (their number) + column * column_step
   std::int64_t column_step = 0;
+  bool accumulate = false;  // add to what grad holds
 };
 
 /// result[point, tile, column] = sum over depth of left[point, tile, depth] * panel[point, depth, column].
@@ -100,20 +101,18 @@ struct WinogradProduct {
   std::int64_t result_block_step = 0;
 };
 
-/// sum[point, row, column] = sum over tiles of left[point, tile, row] * right[point, tile, column].
+/// Of one point: sum[row, column] = sum over tiles of left[tile, row] * right[tile, column].
 struct WinogradOuter {
-  std::int64_t points = 0;
   std::int64_t tiles = 0;
   std::int64_t rows = 0;     // whole blocks of 16 are written
   std::int64_t columns = 0;  // whole blocks of 16 are written
   const float* left = nullptr;
-  std::int64_t left_point_step = 0;
   std::int64_t left_block_step = 0;
   const float* right = nullptr;
-  std::int64_t right_point_step = 0;
   std::int64_t right_block_step = 0;
+  const float* next_left = nullptr;  // of the next call: this one fetches them into the second cache
+  const float* next_right = nullptr;
   float* sum = nullptr;
-  std::int64_t sum_point_step = 0;
   std::int64_t sum_row_step = 0;
   bool accumulate = false;  // add to what sum holds
 };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Winograd gradient of the weight: at each point an outer product of transformed input and grad_output over
-// all tiles, then one transform back to taps. The tiles are cut into splits by shape alone, whose
-// gradients are added in order.
+// all tiles, then one transform back to taps. A task transforms its tiles of some channels into the third
+// cache and sums them for a few channels of either side at a time, whose sums stay in the second. The tiles
+// are cut into splits by shape alone, whose gradients are added in order.
 #include <algorithm>
 #include <cstring>
 
@@ -13,11 +14,12 @@
 namespace cnncore {
 namespace {
 
-// Channels of either side that a task keeps sums of: fewer where that makes too few tasks.
-constexpr std::int64_t kBlock = 128;
+constexpr std::int64_t kBlock = 128;  // channels of either side of a task: fewer where it makes too few tasks
 constexpr std::int64_t kLeastBlock = 32;
 constexpr std::int64_t kLeastTasks = 8;
-constexpr std::int64_t kBlockTiles = 56;  // the sums of all points pass once for each block of tiles
+constexpr std::int64_t kPart = 64;                  // of them, whose sums are half of a second cache of 1 MiB
+constexpr std::int64_t kSumTiles = 64;              // of a sum before it is added to that of the tiles before
+constexpr std::int64_t kValueFloats = 1280 * 1024;  // transformed tiles of a task of several parts
 constexpr std::int64_t kTasks = 8;
 constexpr std::int64_t kLeastSplitTiles = 64;  // the transform back is a small part of a split of these
 constexpr std::int64_t kShortSumTiles = 128;
@@ -25,6 +27,27 @@ constexpr std::int64_t kMostSplits = 64;
 constexpr std::int64_t kPartialFloats = 512 * 1024;
 constexpr std::int64_t kGroup = 8;  // splits that are added before the groups are
 constexpr std::int64_t kAddFloats = 4096;
+
+/// The input or grad_output, whose channels are rows or columns of the sums.
+struct Side {
+  void (*transform)(const WinogradGather&);
+  WinogradImages images;
+  std::int64_t channels;    // of a group
+  std::int64_t block;       // channels of a task, in whole blocks of 16
+  std::int64_t blocks;      // of a group
+  std::int64_t part;        // channels that are summed at a time, in whole blocks of 16
+  std::int64_t point_step;  // floats from point to point
+
+  static std::int64_t cut(std::int64_t channels, std::int64_t most) {
+    return round_up(ceil_div(channels, ceil_div(channels, most)), kWinogradBlock);
+  }
+  /// Cuts the channels into equal blocks of at most `size`, and these into parts.
+  void cut(std::int64_t size) {
+    block = cut(channels, size);
+    blocks = ceil_div(channels, block);
+    part = cut(block, kPart);
+  }
+};
 
 class WinogradWeightGradientStep : public Step {
  public:
@@ -35,19 +58,18 @@ class WinogradWeightGradientStep : public Step {
         geometry_(p, ConvDirection::forward, form),
         transforms_(winograd_transforms(form)) {
     const auto& g = geometry_;
+    rows_ = {transforms_.input, g.input, g.in_channels, 0, 0, 0, 0};
+    columns_ = {transforms_.grad_output, g.output, g.out_channels, 0, 0, 0, 0};
     const std::int64_t most = std::max<std::int64_t>(1, g.tiles / kLeastSplitTiles);
     std::int64_t block = kBlock;
     do {
-      cut(g.in_channels, block, row_blocks_, rows_);
-      cut(g.out_channels, block, column_blocks_, columns_);
+      rows_.cut(block);
+      columns_.cut(block);
       splits_ = std::clamp<std::int64_t>(ceil_div(kTasks, blocks()), 1, most);
       splits_ = std::max(splits_, accurate_splits());
       block /= 2;
     } while (blocks() * splits_ < kLeastTasks && block >= kLeastBlock);
-    const std::int64_t split_tiles = ceil_div(g.tiles, splits_);
-    block_tiles_ = ceil_div(split_tiles, ceil_div(split_tiles, kBlockTiles));
-    left_step_ = winograd_point_step(rows_ / kWinogradBlock, block_tiles_);
-    right_step_ = winograd_point_step(columns_ / kWinogradBlock, block_tiles_);
+    plan_tiles();
   }
 
   void run(const StepArgs& args) const override {
@@ -76,25 +98,34 @@ class WinogradWeightGradientStep : public Step {
     return static_cast<std::size_t>(std::max((splits_ - 1) * weight_floats(), bias)) * sizeof(float);
   }
   std::size_t scratch_bytes() const override {
-    return static_cast<std::size_t>(zero_floats() + transforms_.points * (left_step_ + right_step_) +
-                                    sum_floats()) *
+    return static_cast<std::size_t>(zero_floats() + sum_floats() +
+                                    transforms_.points * (rows_.point_step + columns_.point_step)) *
            sizeof(float);
   }
   std::string algorithm() const override { return winograd_name(form_); }
   double flops() const override { return problem_.flops(); }
 
  private:
-  /// Cuts `channels` into equal blocks of at most `size`, in whole blocks of 16.
-  static void cut(std::int64_t channels, std::int64_t size, std::int64_t& blocks, std::int64_t& block) {
-    block = round_up(ceil_div(channels, ceil_div(channels, size)), kWinogradBlock);
-    blocks = ceil_div(channels, block);
+  void plan_tiles() {
+    const std::int64_t split_tiles = ceil_div(geometry_.tiles, splits_);
+    const std::int64_t tile_floats = transforms_.points * (rows_.block + columns_.block);
+    const std::int64_t most = has_parts() ? std::max(kSumTiles, kValueFloats / tile_floats) : kSumTiles;
+    value_tiles_ = ceil_div(split_tiles, ceil_div(split_tiles, most));
+    sum_tiles_ = ceil_div(value_tiles_, ceil_div(value_tiles_, kSumTiles));
+    rows_.point_step = winograd_point_step(rows_.block / kWinogradBlock, value_tiles_);
+    columns_.point_step = winograd_point_step(columns_.block / kWinogradBlock, value_tiles_);
   }
-  std::int64_t blocks() const { return row_blocks_ * column_blocks_ * geometry_.groups; }
+  /// Of a task's channels, or its sums stay where they are while all its tiles pass.
+  bool has_parts() const { return rows_.part < rows_.block || columns_.part < columns_.block; }
+  std::int64_t blocks() const { return rows_.blocks * columns_.blocks * geometry_.groups; }
   std::int64_t weight_floats() const {
     return geometry_.groups * geometry_.in_channels * geometry_.out_channels * problem_.taps();
   }
   std::int64_t zero_floats() const {
     return round_up(6 * std::max(geometry_.input.pitch, geometry_.output.pitch), kWinogradBlock);
+  }
+  std::int64_t sum_floats() const {
+    return transforms_.points * winograd_matrix_step(rows_.part * columns_.part);
   }
   /// Splits that shorten the sums where their gradients are small.
   std::int64_t accurate_splits() const {
@@ -111,63 +142,89 @@ class WinogradWeightGradientStep : public Step {
       add(head, 1, columns, floats, sum);
     }
   }
-  std::int64_t sum_floats() const { return transforms_.points * winograd_matrix_step(rows_ * columns_); }
 
   void run_task(std::int64_t block, std::int64_t split, const StepArgs& args, float* scratch,
                 float* target) const {
     const auto& g = geometry_;
-    const std::int64_t column = block % column_blocks_ * columns_;
-    const std::int64_t row = block / column_blocks_ % row_blocks_ * rows_;
-    const std::int64_t group = block / column_blocks_ / row_blocks_;
+    const std::int64_t column = block % columns_.blocks * columns_.block;
+    const std::int64_t row = block / columns_.blocks % rows_.blocks * rows_.block;
+    const std::int64_t group = block / columns_.blocks / rows_.blocks;
     std::memset(scratch, 0, static_cast<std::size_t>(zero_floats()) * sizeof(float));
 
-    WinogradGather input;
-    input.images = g.input;
-    input.pixels = args.input(0) + group * g.in_channels + row;
-    input.zeros = scratch;
-    input.channels = std::min(rows_, g.in_channels - row);
-    input.values = scratch + zero_floats();
-    input.point_step = left_step_;
-    input.block_step = winograd_block_step(block_tiles_);
-    WinogradGather grad = input;
-    grad.images = g.output;
-    grad.pixels = args.input(1) + group * g.out_channels + column;
-    grad.channels = std::min(columns_, g.out_channels - column);
-    grad.values = input.values + transforms_.points * left_step_;
-    grad.point_step = right_step_;
-
-    WinogradOuter outer;
-    outer.points = transforms_.points;
-    outer.rows = input.channels;
-    outer.columns = grad.channels;
-    outer.left = input.values;
-    outer.left_point_step = left_step_;
-    outer.left_block_step = input.block_step;
-    outer.right = grad.values;
-    outer.right_point_step = right_step_;
-    outer.right_block_step = grad.block_step;
-    outer.sum = grad.values + transforms_.points * right_step_;
-    outer.sum_point_step = winograd_matrix_step(rows_ * columns_);
-    outer.sum_row_step = columns_;
-    const std::int64_t end = g.tiles * (split + 1) / splits_;
-    for (std::int64_t tile = g.tiles * split / splits_; tile < end; tile += block_tiles_) {
-      input.first_tile = grad.first_tile = tile;
-      outer.tiles = input.tiles = grad.tiles = std::min(block_tiles_, end - tile);
-      transforms_.input(input);
-      transforms_.grad_output(grad);
-      kernels().winograd.outer(outer);
-      outer.accumulate = true;
-    }
+    float* sums = scratch + zero_floats();
+    WinogradGather input = gather(rows_, args.input(0) + group * g.in_channels + row, row, scratch);
+    input.values = sums + sum_floats();
+    WinogradGather grad = gather(columns_, args.input(1) + group * g.out_channels + column, column, scratch);
+    grad.values = input.values + transforms_.points * rows_.point_step;
 
     WinogradWeightGradient taps;
-    taps.values = outer.sum;
-    taps.point_step = outer.sum_point_step;
-    taps.width = columns_;
-    taps.rows = input.channels;
-    taps.columns = grad.channels;
+    taps.values = sums;
+    taps.point_step = winograd_matrix_step(rows_.part * columns_.part);
+    taps.width = columns_.part;
     taps.column_step = g.in_channels * problem_.taps();
-    taps.grad = target + (group * g.out_channels + column) * taps.column_step + row * problem_.taps();
-    transforms_.grad_weight(taps);
+    float* corner = target + (group * g.out_channels + column) * taps.column_step + row * problem_.taps();
+    const std::int64_t begin = g.tiles * split / splits_;
+    const std::int64_t end = g.tiles * (split + 1) / splits_;
+    for (std::int64_t tile = begin; tile < end; tile += value_tiles_) {
+      input.first_tile = grad.first_tile = tile;
+      input.tiles = grad.tiles = std::min(value_tiles_, end - tile);
+      rows_.transform(input);
+      columns_.transform(grad);
+      for (std::int64_t r = 0; r < input.channels; r += rows_.part) {
+        for (std::int64_t c = 0; c < grad.channels; c += columns_.part) {
+          taps.rows = std::min(rows_.part, input.channels - r);
+          taps.columns = std::min(columns_.part, grad.channels - c);
+          sum_part(input, r, grad, c, taps, sums, !has_parts() && tile > begin);
+          if (!has_parts() && tile + value_tiles_ < end) continue;
+          taps.grad = corner + c * taps.column_step + r * problem_.taps();
+          transforms_.grad_weight(taps);
+        }
+      }
+      taps.accumulate = has_parts();
+    }
+  }
+
+  /// A task's channels of one side to the points, but for the tiles and where to.
+  WinogradGather gather(const Side& side, const float* pixels, std::int64_t channel,
+                        const float* zeros) const {
+    WinogradGather call;
+    call.images = side.images;
+    call.pixels = pixels;
+    call.zeros = zeros;
+    call.channels = std::min(side.block, side.channels - channel);
+    call.point_step = side.point_step;
+    call.block_step = winograd_block_step(value_tiles_);
+    return call;
+  }
+
+  /// Sums rows from r on and columns from c on over transformed tiles, point by point.
+  void sum_part(const WinogradGather& left, std::int64_t r, const WinogradGather& right, std::int64_t c,
+                const WinogradWeightGradient& taps, float* sums, bool accumulate) const {
+    const float* first_left = left.values + r / kWinogradBlock * left.block_step;
+    const float* first_right = right.values + c / kWinogradBlock * right.block_step;
+    WinogradOuter call;
+    call.rows = taps.rows;
+    call.columns = taps.columns;
+    call.left_block_step = left.block_step;
+    call.right_block_step = right.block_step;
+    call.sum_row_step = taps.width;
+    const std::int64_t parts = ceil_div(left.tiles, sum_tiles_);
+    const std::int64_t calls = transforms_.points * parts;
+    const auto find_next = [&](std::int64_t index) {
+      const std::int64_t tile = index % parts * sum_tiles_ * kWinogradBlock;
+      call.next_left = first_left + index / parts * left.point_step + tile;
+      call.next_right = first_right + index / parts * right.point_step + tile;
+    };
+    find_next(0);
+    for (std::int64_t index = 0; index < calls; ++index) {
+      call.left = call.next_left;
+      call.right = call.next_right;
+      find_next(std::min(index + 1, calls - 1));
+      call.tiles = std::min(sum_tiles_, left.tiles - index % parts * sum_tiles_);
+      call.sum = sums + index / parts * taps.point_step;
+      call.accumulate = accumulate || index % parts > 0;
+      kernels().winograd.outer(call);
+    }
   }
 
   ConvProblem problem_;
@@ -175,10 +232,10 @@ class WinogradWeightGradientStep : public Step {
   WinogradForm form_;
   WinogradGeometry geometry_;
   const WinogradTransforms& transforms_;
-  std::int64_t rows_, columns_;              // of a task's sums, in whole blocks of 16
-  std::int64_t row_blocks_, column_blocks_;  // of a group
-  std::int64_t block_tiles_, splits_;
-  std::int64_t left_step_, right_step_;  // floats from point to point
+  Side rows_, columns_;
+  std::int64_t splits_;
+  std::int64_t value_tiles_;  // that a task transforms at a time
+  std::int64_t sum_tiles_;
 };
 
 template <WinogradForm kForm>

@@ -13,16 +13,18 @@ constexpr Spatial kSquare{1, 2, 2}, kOnes{1, 1, 1}, kNone{0, 0, 0};
 
 // The rule of when Winograd pays: cycles of one core with 16 lanes and one FMA a cycle. The transforms'
 // cycles are measured; they are what small channel counts cannot hide. A sum of few tiles has little error of
-// its own beside that of the transforms, which would be more than 2.5 times direct's.
+// its own beside that of the transforms, which would be more than 2.5 times direct's; so it would where
+// direct has registers for shorter chains, with few output channels.
 struct Costs {
   double gather;             // a tile and block of 16 channels, to the points
   double scatter;            // from the points
   double weight;             // a filter, to or from the points
   std::int64_t least_tiles;  // of a gradient of the weight
+  std::int64_t least_outputs;
 };
-constexpr Costs kF4 = {205.0, 125.0, 24.0, 16};
-constexpr Costs kF2 = {80.0, 45.0, 12.0, 1};
-constexpr Costs kF2x5 = {205.0, 90.0, 60.0, 64};
+constexpr Costs kF4 = {205.0, 125.0, 24.0, 16, 1};
+constexpr Costs kF2 = {80.0, 45.0, 12.0, 1, 1};
+constexpr Costs kF2x5 = {205.0, 90.0, 60.0, 64, kWinogradBlock + 1};
 constexpr double kDirectWeight = 24.0 / 9.0;  // direct gradients: a tap's sums to their places
 constexpr double kStart = 3000.0;             // of a step with its stages and tasks
 // Weights beyond a second cache come from the third, and larger ones from memory, once for a problem of few
@@ -155,8 +157,12 @@ std::string winograd_refuse(const ConvProblem& p, ConvDirection direction, Winog
   std::string reason = unsupported(p, winograd_transforms(form).taps);
   if (!reason.empty() || accuracy.empty()) return reason;
   const std::int64_t tiles = WinogradGeometry(p, direction, form).tiles;
-  if (direction == ConvDirection::backward_weight && tiles < costs_of(form).least_tiles) {
-    return "the gradient of few tiles has too much rounding error";
+  if (direction == ConvDirection::backward_weight) {
+    const Costs& costs = costs_of(form);
+    if (tiles < costs.least_tiles) return "the gradient of few tiles has too much rounding error";
+    if (p.group_out() < costs.least_outputs) {
+      return "the gradient of few output channels has too much rounding error";
+    }
   }
   const double cost = winograd_cost(p, direction, form);
   if (cost >= direct_cost(p, direction)) return "too few channels or tiles to pay off";

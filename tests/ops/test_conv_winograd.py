@@ -241,6 +241,7 @@ LAYERS = {
     "uneven groups": Layer(1, 9, 70, (5, 4), groups=2),
     "groups of many panels": Layer(2, 40, 150, (5, 4), groups=2),
     "many tiles": Layer(5, 8, 16, (30, 34)),
+    "many tiles of one split": Layer(2, 520, 130, (40, 38)),
     "5x5, one tile": Layer(1, 16, 16, (2, 2), (2, 2), (2, 2), side=5),
     "5x5, one pixel": Layer(1, 9, 17, (1, 1), (2, 2), (2, 2), side=5),
     "5x5, one output pixel": Layer(2, 16, 8, (5, 5), (0, 0), (0, 0), side=5),
@@ -359,6 +360,7 @@ NETWORK_LAYERS = {
     "vgg, conv4": Layer(1, 256, 256, (20, 20)),
     "alexnet, features.3": Layer(2, 64, 192, (27, 27), (2, 2), (2, 2), side=5),
     "5x5, 16 channels": Layer(8, 16, 16, (28, 28), (2, 2), (2, 2), side=5),
+    "5x5, 32 channels": Layer(8, 16, 32, (28, 28), (2, 2), (2, 2), side=5),
     "5x5, 128 channels": Layer(1, 128, 128, (28, 28), (2, 2), (2, 2), side=5),
 }
 
@@ -366,8 +368,12 @@ NETWORK_LAYERS = {
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("name", NETWORK_LAYERS)
 def test_error_beside_direct(name: str, direction: str) -> None:
-    """Activations after relu, gradients of both signs, weights of He's size."""
+    """Activations after relu, gradients of both signs, weights of He's size.
+
+    What the rule of costs declines for its rounding is left out.
+    """
     layer = NETWORK_LAYERS[name]
+    refused = dict(layer.choice(direction)["refused"])
     first, second = operands(direction, layer)
     if direction != "backward_data":
         first = np.maximum(first, 0)
@@ -378,6 +384,8 @@ def test_error_beside_direct(name: str, direction: str) -> None:
     if _core.cpu_info()["isa"] == "portable":
         direct *= RMS_WITHOUT_FMA
     for algorithm in layer.algorithms:
+        if "rounding error" in refused.get(algorithm, ""):
+            continue
         error = rms(convolve(algorithm, direction, layer, first, second)[0] - expected)
         assert error <= RMS[algorithm] * direct, f"{algorithm}: {error / direct:.2f} times direct's error"
 
@@ -417,6 +425,10 @@ def test_choice() -> None:
         assert five.choice(direction, accuracy="exact")["algorithm"] == "direct"
     short = Layer(1, 256, 256, (12, 12)).choice("backward_weight")["refused"]
     assert dict(short)["winograd_f4"] == "the gradient of few tiles has too much rounding error"
+    narrow = Layer(8, 16, 16, (28, 28), (2, 2), (2, 2), side=5).choice("backward_weight")
+    assert narrow["algorithm"] == "direct"
+    reason = "the gradient of few output channels has too much rounding error"
+    assert dict(narrow["refused"])["winograd_f2x5"] == reason
     few = Layer(1, 3, 16, (8, 8)).choice("forward")
     assert few["algorithm"] == "direct"
     assert dict(few["refused"])["winograd_f4"] == "too few channels or tiles to pay off"

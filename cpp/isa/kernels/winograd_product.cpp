@@ -18,7 +18,7 @@ constexpr int kBlock = kWinogradBlock;
 // into blocks, whose sums are added, and short ones run as two chains, for which there are registers.
 constexpr int64_t kDepth = 64;
 constexpr int64_t kShortDepth = 32;
-constexpr int64_t kChain = 7;  // tiles of the outer product
+constexpr int64_t kChain = 8;  // tiles of the outer product
 // Tiles of a register block of each width in vectors, for one chain and for two; rows of one of the outer
 // product.
 #if defined(__AVX512F__)
@@ -131,16 +131,17 @@ void multiply_width(const WinogradProduct& args) {
 
 void multiply(const WinogradProduct& args) { multiply_width<1>(args); }
 
-/// sum = left^T right over `tiles` tiles, of which `right` begins at an offset.
+/// sum = left^T right over `tiles` tiles, of which `right` and `fetch` begin at an offset.
 template <int MR, int NV>
 CNNCORE_MEMBER void outer_chain(int64_t tiles, const float* left, const float* const (&right)[NV],
-                                int64_t offset, Vec (&sum)[MR][NV]) {
+                                const float* fetch, int64_t offset, Vec (&sum)[MR][NV]) {
 #pragma GCC unroll 16
   for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 4
     for (int j = 0; j < NV; ++j) sum[i][j] = zero();
   }
   for (int64_t at = 0; at < tiles * kBlock; at += kBlock) {
+    __builtin_prefetch(fetch + offset + at, 0, 2);
     Vec b[NV];
 #pragma GCC unroll 4
     for (int j = 0; j < NV; ++j) b[j] = load(right[j] + offset + at);
@@ -172,7 +173,8 @@ CNNCORE_MEMBER void add_sum(const float* from, int64_t row_step, Vec (&sum)[MR][
 
 /// Chains are added to each other before they are to the sum of earlier calls.
 template <int MR, int NV>
-void outer_block(const WinogradOuter& args, const float* left, const float* right, float* sum_at) {
+void outer_block(const WinogradOuter& args, const float* left, const float* right, const float* fetch,
+                 float* sum_at) {
   constexpr int64_t kRow = NV * kWidth;
   const float* b_at[NV];
 #pragma GCC unroll 4
@@ -184,7 +186,8 @@ void outer_block(const WinogradOuter& args, const float* left, const float* righ
   float total[MR * kRow];
   Vec sum[MR][NV];
   for (int64_t tile = 0; tile < args.tiles; tile += length) {
-    outer_chain<MR, NV>(min_of(length, args.tiles - tile), left + tile * kBlock, b_at, tile * kBlock, sum);
+    outer_chain<MR, NV>(min_of(length, args.tiles - tile), left + tile * kBlock, b_at, fetch, tile * kBlock,
+                        sum);
     if (tile + length >= args.tiles) {
       if (tile > 0) add_sum<MR, NV>(total, kRow, sum);
     } else if (tile == 0) {
@@ -198,29 +201,40 @@ void outer_block(const WinogradOuter& args, const float* left, const float* righ
   store_sum<MR, NV>(sum, sum_at, args.sum_row_step);
 }
 
+/// Shares out the next call's blocks of channels: each register block fetches one, the last again when there
+/// are more of these.
+struct Fetch {
+  const WinogradOuter& args;
+  int64_t taken = 0;
+
+  CNNCORE_MEMBER const float* take() {
+    const int64_t rows = (args.rows + kBlock - 1) / kBlock;
+    const int64_t columns = (args.columns + kBlock - 1) / kBlock;
+    const int64_t block = min_of(taken++, rows + columns - 1);
+    return block < rows ? args.next_left + block * args.left_block_step
+                        : args.next_right + (block - rows) * args.right_block_step;
+  }
+};
+
 template <int NV>
-CNNCORE_MEMBER void outer_rows(const WinogradOuter& args, const float* left, const float* right, float* sum) {
+CNNCORE_MEMBER void outer_rows(const WinogradOuter& args, const float* right, Fetch& fetch, float* sum) {
   constexpr int kRows = kOuterRows[NV];
   for (int64_t row = 0; row < args.rows; row += kRows) {
-    outer_block<kRows, NV>(args, left + row / kBlock * args.left_block_step + row % kBlock, right,
-                           sum + row * args.sum_row_step);
+    outer_block<kRows, NV>(args, args.left + row / kBlock * args.left_block_step + row % kBlock, right,
+                           fetch.take(), sum + row * args.sum_row_step);
   }
 }
 
 void outer(const WinogradOuter& args) {
-  for (int64_t point = 0; point < args.points; ++point) {
-    const float* left = args.left + point * args.left_point_step;
-    const float* right = args.right + point * args.right_point_step;
-    float* sum = args.sum + point * args.sum_point_step;
-    for (int64_t column = 0; column < args.columns;) {
-      const float* at = right + column / kBlock * args.right_block_step + column % kBlock;
-      if (args.columns - column > kWidth) {
-        outer_rows<2>(args, left, at, sum + column);
-        column += 2 * kWidth;
-      } else {
-        outer_rows<1>(args, left, at, sum + column);
-        column += kWidth;
-      }
+  Fetch fetch = {args};
+  for (int64_t column = 0; column < args.columns;) {
+    const float* right = args.right + column / kBlock * args.right_block_step + column % kBlock;
+    if (args.columns - column > kWidth) {
+      outer_rows<2>(args, right, fetch, args.sum + column);
+      column += 2 * kWidth;
+    } else {
+      outer_rows<1>(args, right, fetch, args.sum + column);
+      column += kWidth;
     }
   }
 }

@@ -68,7 +68,10 @@ CNNCORE_MEMBER void transform_tile(const Read& read, int64_t point_step, float*&
     T::template group<G>([&](int r) CNNCORE_FLATTEN { return read(r, c); }, t[c]);
   }
 #pragma GCC unroll 2
-  for (int i = 0; i < kRows; ++i) transform_row<F, T, 0>(t, i, point_step, out);
+  for (int i = 0; i < kRows; ++i) {
+    asm volatile("" : "+r"(out));  // the addresses of all points are not made before and kept in memory
+    transform_row<F, T, 0>(t, i, point_step, out);
+  }
   if constexpr (G + 1 < F::kGroups) transform_tile<F, T, G + 1>(read, point_step, out);
 }
 

@@ -64,6 +64,17 @@ CNNCORE_INLINE void gradient_taps(const float* values, int64_t point_step, float
   }
 }
 
+/// Adds kWidth columns of as many rows to their places.
+template <int kTaps>
+CNNCORE_INLINE void add_filters(const float* filters, int64_t column_step, float* grad) {
+  for (int64_t column = 0; column < kWidth; ++column) {
+    for (int64_t t = 0; t < kTaps * kWidth; t += kWidth) {
+      float* to = grad + column * column_step + t;
+      store(to, load(to) + load(filters + column * kTaps * kWidth + t));
+    }
+  }
+}
+
 }  // namespace
 
 template <class F>
@@ -115,13 +126,20 @@ void transform_grad_weight(const WinogradWeightGradient& args) {
       }
       float* grad = args.grad + column * args.column_step + row * kTaps;
       if (rows == kWidth && columns == kWidth) {
+        float filters[kWidth * kTaps * kWidth];  // [column][row][tap]
+        float* to = args.accumulate ? filters : grad;
+        const int64_t step = args.accumulate ? kTaps * kWidth : args.column_step;
         for (int64_t t = 0; t < kTaps; ++t) {
-          transpose_square(taps + t * kWidth * kWidth, kWidth, grad + t * kWidth, args.column_step);
+          transpose_square(taps + t * kWidth * kWidth, kWidth, to + t * kWidth, step);
         }
+        if (args.accumulate) add_filters<kTaps>(filters, args.column_step, grad);
         continue;
       }
       for (int64_t c = 0; c < columns; ++c) {
-        for (int64_t t = 0; t < rows * kTaps; ++t) grad[c * args.column_step + t] = taps[t * kWidth + c];
+        for (int64_t t = 0; t < rows * kTaps; ++t) {
+          float* to = grad + c * args.column_step + t;
+          *to = args.accumulate ? *to + taps[t * kWidth + c] : taps[t * kWidth + c];
+        }
       }
     }
   }
