@@ -36,8 +36,8 @@ class DirectWeightGradient : public Step {
   std::size_t scratch_bytes() const override {
     const std::int64_t floats =
         plan_.left_panels() * plan_.left.scratch_floats() + plan_.right.scratch_floats() + plan_.sum_floats;
-    const auto segments = plan_.taps.size() * static_cast<std::size_t>(plan_.max_segments());
-    return sizeof(float) * static_cast<std::size_t>(floats) + sizeof(OuterTileOffsets) * segments;
+    return sizeof(float) * static_cast<std::size_t>(floats) +
+           sizeof(OuterTileOffsets) * static_cast<std::size_t>(plan_.max_segments());
   }
   double flops() const override { return problem_.flops(); }
 
@@ -88,6 +88,7 @@ void DirectWeightGradient::prepare_left(const WeightBlock& block, const ConvChun
 /// Lists what is read after a task's chunk: the next one, be it the next task's.
 std::int64_t DirectWeightGradient::list_next(std::int64_t task, std::int64_t chunk, const float* left_tensor,
                                              const float* right_tensor, OuterTileFetch* list) const {
+  if (!plan_.fetches) return 0;
   if (++chunk == plan_.chunk_begin(task / plan_.blocks() + 1)) {
     if (++task == plan_.blocks() * plan_.splits) return 0;
     chunk = plan_.chunk_begin(task / plan_.blocks());
@@ -112,9 +113,9 @@ void DirectWeightGradient::sum_chunk(const WeightBlock& block, const ConvChunk& 
       call.rows = std::min(plan_.left.panel, block.row_end - row);
       Segments segments;
       segments.start = scratch.segments;
-      for (std::size_t t = 0; t < plan_.taps.size(); ++t, segments.start += plan_.max_segments()) {
+      for (std::size_t t = 0; t < plan_.taps.size(); ++t) {
         const WeightTap& tap = plan_.taps[t];
-        plan_.find_pixels(chunk, tap, segments);
+        if (t == 0 || plan_.input_right) plan_.find_pixels(chunk, tap, segments);
         call.segment = segments.start;
         call.segments = segments.count;
         call.length = segments.length;

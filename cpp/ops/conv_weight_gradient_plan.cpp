@@ -49,17 +49,12 @@ std::vector<std::int64_t> passed_pixels(const ConvLoop& loop, const InputView& s
   return offsets;
 }
 
-struct Range {
-  std::int64_t begin, count;
-};
-
-/// Those of `count` pixels from `start` on whose input under a tap lies inside.
-Range inside(const ConvAxis& axis, std::int64_t tap, std::int64_t start, std::int64_t count) {
-  const std::int64_t first = axis.in_start + start * axis.in_step + tap * axis.tap_step;
+/// Output pixels of an axis whose input under a tap lies inside.
+PixelRange inside(const ConvAxis& axis, std::int64_t tap) {
+  const std::int64_t first = axis.in_start + tap * axis.tap_step;
   const std::int64_t last = axis.in_size - 1 - first;
   const std::int64_t begin = first < 0 ? ceil_div(-first, axis.in_step) : 0;
-  const std::int64_t end = last < 0 ? 0 : std::min(count, last / axis.in_step + 1);
-  return {begin, std::max<std::int64_t>(0, end - begin)};
+  return {begin, last < 0 ? 0 : std::min(axis.count, last / axis.in_step + 1)};
 }
 
 }  // namespace
@@ -83,6 +78,7 @@ WeightGradientPlan::WeightGradientPlan(const ConvProblem& p) : groups(p.groups) 
 
   const std::int64_t row_width = std::max<std::int64_t>(1, input.axis[2].count);
   in_place = wide && input_right && columns >= kernels().width;
+  fetches = wide && columns > kernels().width / 2;
   grid = ChunkGrid(output, std::max(in_place ? kInPlace.pixels : kCopied.pixels, row_width));
   plan_operands(p, input, output);
   plan_blocks(p.taps());
@@ -121,24 +117,33 @@ void WeightGradientPlan::plan_operands(const ConvProblem& p, const ConvLoop& inp
     operand->passed = passed_pixels(operand->loop, operand->source);
   plan_taps(input);
   if (!packs_left) left.panel = rows;
+  const auto step = [&](const auto& of) {
+    return OuterTileOffsets{of(left.view), of(right.view), {of(left.source), of(right.source)}};
+  };
+  image_step = step([](const InputView& view) { return view.image_stride(); });
+  for (int a = 0; a < 3; ++a)
+    pixel_step[static_cast<std::size_t>(a)] = step([a](const InputView& view) { return view.pixel_step(a); });
 }
 
 void WeightGradientPlan::plan_taps(const ConvLoop& input) {
+  const auto& [depth, height, width] = input.axis;
   if (!input_right) {
     std::int64_t run = rows;
-    for (const auto offset : merge_taps(input, left.view, run)) taps.push_back({{}, offset, 0});
+    for (const auto offset : merge_taps(input, left.view, run))
+      taps.push_back({offset, 0, {PixelRange{0, depth.count}, {0, height.count}, {0, width.count}}});
     for (std::size_t t = 0; t < taps.size(); ++t)
       taps[t].target = static_cast<std::int64_t>(t) * (run / rows);
     rows = run;
     return;
   }
-  const auto& [depth, height, width] = input.axis;
   for (std::int64_t d = 0; d < depth.taps; ++d) {
     for (std::int64_t h = 0; h < height.taps; ++h) {
       for (std::int64_t w = 0; w < width.taps; ++w) {
         const std::int64_t offset =
             d * right.view.tap_step(0) + h * right.view.tap_step(1) + w * right.view.tap_step(2);
-        taps.push_back({{d, h, w}, offset, static_cast<std::int64_t>(taps.size())});
+        taps.push_back({offset,
+                        static_cast<std::int64_t>(taps.size()),
+                        {inside(depth, d), inside(height, h), inside(width, w)}});
       }
     }
   }
@@ -180,20 +185,15 @@ std::int64_t WeightGradientPlan::max_segments() const {
 }
 
 void WeightGradientPlan::find_pixels(const ConvChunk& chunk, const WeightTap& tap, Segments& segments) const {
-  const auto step = [&](const auto& of) {
-    return OuterTileOffsets{of(left.view), of(right.view), {of(left.source), of(right.source)}};
-  };
   std::array<PixelAxis, 4> axes;
-  axes[0] = {chunk.count[0], step([](const InputView& view) { return view.image_stride(); })};
+  axes[0] = {chunk.count[0], image_step};
   OuterTileOffsets first = {};
   for (std::size_t a = 0; a < 3; ++a) {
     const std::int64_t start = a < 2 ? chunk.start[a + 1] : 0;
-    const std::int64_t count = a < 2 ? chunk.count[a + 1] : left.loop.axis[2].count;
-    const Range range =
-        input_right ? inside(right.loop.axis[a], tap.index[a], start, count) : Range{0, count};
-    axes[a + 1] = {range.count,
-                   step([a](const InputView& view) { return view.pixel_step(static_cast<int>(a)); })};
-    first = advance(first, axes[a + 1].step, range.begin);
+    const std::int64_t end = a < 2 ? start + chunk.count[a + 1] : tap.pixels[2].end;
+    const std::int64_t begin = std::max(start, tap.pixels[a].begin);
+    axes[a + 1] = {std::max<std::int64_t>(0, std::min(end, tap.pixels[a].end) - begin), pixel_step[a]};
+    first = advance(first, pixel_step[a], begin - start);
   }
   find_segments(axes, first, segments);
 }

@@ -28,10 +28,14 @@ struct WeightBlock {
   std::int64_t group, row_begin, row_end, column_begin, column_end;
 };
 
+struct PixelRange {
+  std::int64_t begin, end;
+};
+
 struct WeightTap {
-  std::array<std::int64_t, 3> index{};  // on each axis; of a merged axis 0
-  std::int64_t offset = 0;              // floats from the first tap in the input
-  std::int64_t target = 0;              // in the weight
+  std::int64_t offset = 0;                // floats from the first tap in the input
+  std::int64_t target = 0;                // in the weight
+  std::array<PixelRange, 3> pixels = {};  // of each axis that have input under the tap, or zeros copied
 };
 
 struct WeightGradientPlan {
@@ -42,7 +46,7 @@ struct WeightGradientPlan {
   WeightBlock block(std::int64_t index) const;
   /// First chunk of a split; that of the next split ends it.
   std::int64_t chunk_begin(std::int64_t split) const { return grid.chunks() * split / splits; }
-  /// Those pixels of a chunk that have input under the tap; all of them where padding is copied.
+  /// Those pixels of a chunk that a tap sums.
   void find_pixels(const ConvChunk& chunk, const WeightTap& tap, Segments& segments) const;
   std::int64_t max_segments() const;
   /// Lists the lines that a task reads of a chunk, and returns how many.
@@ -55,6 +59,7 @@ struct WeightGradientPlan {
   bool input_right = true;  // vectors run along input channels, else along output channels
   bool in_place = false;    // nothing is copied: taps without input are left out of the sums instead
   bool packs_left = false;
+  bool fetches = false;  // the tile brings the next chunk into the second cache
   GradientOperand left, right;
   ChunkGrid grid;
   std::int64_t groups = 1;
@@ -64,6 +69,8 @@ struct WeightGradientPlan {
   std::int64_t row_blocks = 0, column_blocks = 0;
   std::int64_t sum_floats = 0;  // [tap][row][column] of a task
   std::vector<WeightTap> taps;
+  OuterTileOffsets image_step = {};
+  std::array<OuterTileOffsets, 3> pixel_step = {};
   std::vector<std::int64_t> row_target;  // where sums go in the weight
   std::int64_t column_target = 0;
   std::int64_t group_target = 0;

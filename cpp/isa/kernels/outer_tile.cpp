@@ -18,13 +18,13 @@ constexpr int kVectors = 2;
 // Pixels between the prefetch of a left operand and its use: its lines lie a pixel apart, too far for
 // hardware.
 constexpr int64_t kAhead = 12;
-// Narrower tiles pass over a pixel in six cycles, which leaves no time for another load.
-constexpr bool kFetches = kWidth == 16;
 
 template <class L, int MR, int NV>
 struct Tile {
   using V = typename L::V;
   static constexpr int kLanes = L::kLanes;
+  // Smaller tiles and those of narrower vectors pass over a pixel in six cycles, too few for another load.
+  static constexpr bool kFetches = kLanes == 16 && MR * NV >= 8;
 
   static CNNCORE_MEMBER void pixel(const float* left, const float* right, int64_t tail, V (&sum)[MR][NV]) {
     V b[NV];
