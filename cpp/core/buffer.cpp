@@ -21,7 +21,8 @@ Buffer::Buffer(std::size_t bytes) : size_(bytes) {
   data_ = static_cast<std::byte*>(std::aligned_alloc(alignment, rounded));
   if (data_ == nullptr) throw std::bad_alloc();
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-  if (alignment == kHugePage) madvise(data_, rounded, MADV_HUGEPAGE);
+  // The rest after the last whole page stays small: a huge page is all there once a byte of it is touched.
+  if (alignment == kHugePage) madvise(data_, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
 #endif
 }
 

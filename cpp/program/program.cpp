@@ -103,6 +103,7 @@ void Program::alias(int id, int base, std::size_t offset, std::size_t advance) {
 }
 
 void Program::repeat(int first, int last, int portions) {
+  require(!finished_, "the program is finished");
   require(first >= 0 && first <= last && last < step_count() && portions > 0, "cannot repeat steps ", first,
           " to ", last);
   for (int i = first; i <= last; ++i)

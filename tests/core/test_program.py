@@ -154,6 +154,35 @@ def test_a_guard_ends_the_run() -> None:
     np.testing.assert_array_equal(memory, 1.0)
 
 
+def test_steps_repeated_for_portions() -> None:
+    """Two steps run for each half of x before the next; the step after them sees all of y."""
+    program = _core.Program()
+    x, y, z = (program.add_value((6,)) for _ in range(3))
+    half_x, between, half_y = (program.add_value((3,)) for _ in range(3))
+    program.add_step("elementwise", [half_x], [between], {"function": "add_scalar", "alpha": 1.0})
+    program.add_step("elementwise", [between], [half_y], {"function": "mul_scalar", "alpha": 2.0})
+    program.add_step("elementwise", [y], [z], {"function": "neg"})
+    for first, last, portions in ((-1, 0, 2), (0, 3, 2), (1, 0, 2), (0, 1, 0)):
+        with pytest.raises(ValueError, match="cannot repeat steps"):
+            program.repeat(first, last, portions)
+    program.repeat(0, 1, 2)
+    program.set_inputs([x])
+    program.set_outputs([z])
+    program.place(x, "arena", 0)
+    program.place(y, "arena", 64)
+    program.place(between, "arena", 128)
+    program.alias(half_x, x, 0, 12)
+    program.alias(half_y, y, 0, 12)
+    program.finish(192)
+    for given in (np.arange(6, dtype=np.float32), np.arange(6.0)):  # as it lies, and converted
+        np.testing.assert_array_equal(program.run([given])[0], -2.0 * (np.arange(6) + 1.0))
+    _, seconds = program.profile([np.zeros(6)])
+    assert len(seconds) == 3
+    assert [program.step_info(i)["bytes"] for i in range(3)] == [48, 48, 48]
+    with pytest.raises(ValueError, match="finished"):
+        program.repeat(0, 1, 2)
+
+
 def test_bad_programs_are_refused() -> None:
     program = _core.Program()
     a = program.add_value((2, 3))

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memory planning: nothing alive is overwritten, memory is reused, the sizes reported are those booked."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 import cnncore as cc
 from cnncore import models, nn, ops, optim
-from cnncore.graph.lower import Slot, Step
+from cnncore.graph.lower import Portions, Slot, Step
 from cnncore.graph.plan import Region, align, assign_offsets, plan_memory
 
 
@@ -132,3 +134,38 @@ def test_workspaces_are_planned_like_values():
     assert_disjoint(plan.regions)
     assert plan.arena_bytes == align(1000) + 64
     assert plan.value_bytes < plan.arena_bytes or plan.value_bytes == plan.arena_bytes
+
+
+def portion(whole: Slot, count: int) -> Slot:
+    slot = Slot((whole.shape[0] // count,), "float32", "c")
+    slot.base, slot.advance = whole, slot.nbytes
+    return slot
+
+
+def test_what_portions_are_taken_from_is_kept_until_the_last_has_passed():
+    count = 4
+    source, result, last = (
+        Slot((64,), "float32", "c"),
+        Slot((64,), "float32", "c"),
+        Slot((64,), "float32", "c"),
+    )
+    inside = [
+        portion(source, count),
+        *(Slot((16,), "float32", "c") for _ in range(3)),
+        portion(result, count),
+    ]
+    given = Slot((64,), "float32", "c", "input")
+    steps = [Step("relu", [given], [source], {}, "", False, [(0, 0)], ())]
+    steps += [Step("relu", [x], [y], {}, "", False, [(0, 0)], ()) for x, y in itertools.pairwise(inside)]
+    steps.append(Step("relu", [result], [last], {}, "", False, [(0, 0)], ()))
+    passed = Portions(count)
+    for step in steps[1:-1]:
+        step.portions = passed
+    plan = plan_memory(steps, [given], lambda step: 0)
+    assert_disjoint(plan.regions)
+    spans = {region.slot: (region.first, region.last) for region in plan.regions}
+    assert spans[source] == (0, 4)
+    assert spans[result] == (1, 5)
+    assert inside[0].root() is source  # never overwritten: the next portion is still to be read
+    assert inside[1].root() is inside[3].root() is not source
+    assert plan.arena_bytes == 4 * (64 + 16 + 64)
