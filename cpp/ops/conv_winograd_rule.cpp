@@ -9,6 +9,9 @@ namespace cnncore {
 namespace {
 
 constexpr std::int64_t kLeastChannels = 8;
+// Of the forward direction: below, direct reads a kernel row as one tap, and products at the points are too
+// short for their results, which are written and read.
+constexpr std::int64_t kLeastInputs = 4;
 constexpr Spatial kSquare{1, 2, 2}, kOnes{1, 1, 1}, kNone{0, 0, 0};
 
 // The rule of when Winograd pays: cycles of one core with 16 lanes and one FMA a cycle. The transforms'
@@ -165,7 +168,8 @@ std::string winograd_refuse(const ConvProblem& p, ConvDirection direction, Winog
     }
   }
   const double cost = winograd_cost(p, direction, form);
-  if (cost >= direct_cost(p, direction)) return "too few channels or tiles to pay off";
+  const bool few_inputs = direction == ConvDirection::forward && p.group_in() < kLeastInputs;
+  if (few_inputs || cost >= direct_cost(p, direction)) return "too few channels or tiles to pay off";
   if (form == WinogradForm::f4 && cost > winograd_cost(p, direction, WinogradForm::f2)) {
     return "its weights are too large for this few tiles: F(2x2) costs less";
   }

@@ -429,6 +429,7 @@ def test_choice() -> None:
     assert narrow["algorithm"] == "direct"
     reason = "the gradient of few output channels has too much rounding error"
     assert dict(narrow["refused"])["winograd_f2x5"] == reason
+    assert Layer(16, 3, 64, (224, 224)).choice("forward")["algorithm"] == "direct"
     few = Layer(1, 3, 16, (8, 8)).choice("forward")
     assert few["algorithm"] == "direct"
     assert dict(few["refused"])["winograd_f4"] == "too few channels or tiles to pay off"
