@@ -15,12 +15,13 @@ struct Blocks {
 // 256 + 64 channels of 320 pixels, and of those that are fetched for the next chunk, are 800 KiB.
 constexpr Blocks kInPlace = {256, 64, 320};
 constexpr Blocks kCopied = {128, 128, 384};
-constexpr std::int64_t kPointwiseRows = 256;  // where the operands are copied
+constexpr Blocks kCopiedPointwise = {256, 512, 384};  // with a single tap, copies need more columns to pay
 constexpr std::int64_t kManyPixels = 512;
 // Narrower tiles pass over a pixel so often that operands have to lie close together.
 constexpr std::int64_t kWideTile = 32;
 constexpr std::int64_t kFarPixels = 512;  // floats between pixels that share few sets of the first cache
 constexpr std::int64_t kLeftPanel = 60;   // channels of the left operand that are copied together, at most
+constexpr std::int64_t kPointwiseLeftPanel = 100;
 constexpr std::int64_t kTasks = 16;
 constexpr std::int64_t kLine = 16;  // floats
 
@@ -102,7 +103,8 @@ void WeightGradientPlan::plan_operands(const ConvProblem& p, const ConvLoop& inp
   right.panel = std::min<std::int64_t>(tile.nr, columns);
   const std::int64_t left_pitch = left.channels * p.groups;
   packs_left = (input_right || p.taps() == 1) && tile.nr < kWideTile && left_pitch >= kFarPixels;
-  left.panel = packs_left ? ceil_div(rows, ceil_div(rows, kLeftPanel)) : left.channels;
+  const std::int64_t most = p.taps() == 1 ? kPointwiseLeftPanel : kLeftPanel;
+  left.panel = packs_left ? ceil_div(rows, ceil_div(rows, most)) : left.channels;
 
   const bool copy_input = !in_place && (padded || (input_right ? pack_right : packs_left || p.groups > 1));
   const bool copy_output = input_right ? packs_left : pack_right;
@@ -151,11 +153,11 @@ void WeightGradientPlan::plan_taps(const ConvLoop& input) {
 
 void WeightGradientPlan::plan_blocks(std::int64_t kernel_taps) {
   const auto& tile = kernels().outer_tile;
-  const Blocks& most = in_place ? kInPlace : kCopied;
+  const Blocks& most = in_place ? kInPlace : kernel_taps == 1 ? kCopiedPointwise : kCopied;
   column_blocks = ceil_div(columns, most.columns);
   column_block = round_up(ceil_div(columns, column_blocks), tile.nr);
   column_blocks = ceil_div(columns, column_block);
-  row_blocks = ceil_div(rows, kernel_taps == 1 ? kPointwiseRows : most.rows);
+  row_blocks = ceil_div(rows, most.rows);
   row_block = ceil_div(rows, row_blocks);
   row_blocks = ceil_div(rows, row_block);
   left.panel = std::min(left.panel, row_block);
