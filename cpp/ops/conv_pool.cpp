@@ -16,14 +16,16 @@ namespace {
 
 // Beside the band lie its input and the weight.
 constexpr std::int64_t kBandFloats = 96 * 1024;
-constexpr std::int64_t kLeastBytes = 4 << 20;  // of a map that passes through memory otherwise
-constexpr std::int64_t kBandPixels = 2048;     // of several images
-constexpr std::int64_t kMostTasks = 16;        // of few images
-constexpr std::int64_t kFewTasks = 8;          // are enough if
-constexpr std::int64_t kEvenTasks = 4;         // threads share them evenly
-constexpr double kTaskWork = 20000.0;          // the least of a task: some microseconds
-constexpr std::int64_t kLeastRows = 16;        // of the map in a piece, for each that two pieces compute
-constexpr std::int64_t kLeastLines = 4;        // of windows in a band
+// A smaller map stays in cache between two steps; then only the start of the second is saved, which counts
+// beside a single task.
+constexpr std::int64_t kLeastBytes = 4 << 20;
+constexpr std::int64_t kBandPixels = 2048;  // of several images
+constexpr std::int64_t kMostTasks = 16;     // of few images
+constexpr std::int64_t kFewTasks = 8;       // are enough if
+constexpr std::int64_t kEvenTasks = 4;      // threads share them evenly
+constexpr double kTaskWork = 20000.0;       // the least of a task: some microseconds
+constexpr std::int64_t kLeastRows = 16;     // of the map in a piece, for each that two pieces compute
+constexpr std::int64_t kLeastLines = 4;     // of windows in a band
 
 PoolGeometry geometry_of(const ConvProblem& p) {
   const auto images = [&](const Spatial& extents) {
@@ -258,9 +260,7 @@ std::string direct_pool_refuse(const ConvProblem& p) {
     return "too few rows of its map fit the second cache";
   }
   const auto bytes = static_cast<std::int64_t>(sizeof(float)) * p.output_pixels() * p.out_channels;
-  if (pieces_of(p) > 1 && rows_computed_twice(p) > 0 && bytes < kLeastBytes) {
-    return "its map stays in cache, and pieces of an image would compute rows twice";
-  }
+  if (bytes < kLeastBytes && tasks_of(p) > 1) return "its map stays in cache";
   return {};
 }
 

@@ -15,7 +15,7 @@ from . import choices as algorithms
 from . import profiling
 from .graph.arrays import to_input
 from .graph.compiler import Rebuild, separate_outputs, set_outputs
-from .graph.fuse import fuse
+from .graph.fuse import fuse, fuse_pooling
 from .graph.portions import split_batch
 from .graph.program import Executable, Memory
 from .graph.serialize import describe, freeze_sources, restore
@@ -233,4 +233,5 @@ def compile(model: Callable[..., Any], input_shape: Any) -> Predictor:
     separate_outputs(graph)
     algorithms.set_accuracy(graph, get_accuracy())
     split_batch(graph)
+    fuse_pooling(graph)
     return Predictor(graph, rebuild)

@@ -52,8 +52,10 @@ def unfused(monkeypatch):
 
     def leave_out():
         monkeypatch.setattr(compiler, "fuse", lambda graph, inference: None)
+        monkeypatch.setattr(compiler, "fuse_pooling", lambda graph: None)
         monkeypatch.setattr("cnncore.transforms.fuse", lambda graph, inference: None)
         monkeypatch.setattr("cnncore.predictor.fuse", lambda graph, inference: None)
+        monkeypatch.setattr("cnncore.predictor.fuse_pooling", lambda graph: None)
 
     return leave_out
 
@@ -316,6 +318,7 @@ def test_every_rule_names_an_operation():
         fuse_module.TRAINING_RULES,
         fuse_module.LATE_RULES,
         fuse_module.BLOCK_RULES,
+        fuse_module.POOL_RULES,
     )
     rules = set().union(*tables)
     assert rules | set(fuse_module.RESIDUAL) <= set(OPS)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .fuse import fuse
+from .fuse import fuse, fuse_pooling
 from .op import OPS
 from .portions import split_batch
 from .program import Executable
@@ -98,6 +98,7 @@ def compile_inference(graph: Graph) -> Executable:
     fuse(graph, inference=True)
     separate_outputs(graph)
     split_batch(graph)
+    fuse_pooling(graph)
     return Executable(graph)
 
 
