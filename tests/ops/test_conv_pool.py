@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 import cnncore as cc
 import reference as ref
 from cnncore import choices, ops
+from cnncore.graph import portions
 from cnncore.ops import conv_pool
 from oracle import EPS
 from steps import run_step
@@ -347,6 +348,19 @@ def test_the_step_says_what_it_does() -> None:
     assert info["flops"] == 2 * 16 * 64 * 32 * 32 * 3 * 49
     values = 16 * 3 * 64 * 64 + 64 + 16 * 64 * 16 * 16
     assert 4 * (values + 64 * 3 * 49) <= info["bytes"] <= 4 * (values + 2 * 64 * 3 * 49)
+
+
+def test_the_map_of_a_portion_of_the_batch_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The map of 16 images exceeds the caches, that of 4 does not."""
+    case = Case(16, 3, 64, (64, 64), (7, 7), (2, 2), (3, 3), **THREE, pool_padding=(1, 1))
+    x, weight, bias = case.arrays(whole(6))
+    whole_batch = cc.compile(function(case, weight, bias), case.shape)
+    monkeypatch.setattr(portions, "PORTION", 1 << 20)
+    portion = cc.compile(function(case, weight, bias), case.shape)
+    assert [row["step"] for row in whole_batch.explain()] == ["conv_pool"]
+    assert [row["step"] for row in portion.explain()] == ["conv_forward", "max_pool"]
+    assert "conv_pool: its map stays in cache" in portion.explain()[0]["refused"]
+    np.testing.assert_array_equal(portion(x), whole_batch(x))
 
 
 def refused(block: Callable[[Any], Any], shape: tuple[int, ...]) -> str:
