@@ -146,6 +146,14 @@ def test_every_panel_width_is_exact(outputs: int) -> None:
     check(Case(2, 5, outputs, (5, 5), (3, 3), begin=(1, 1), end=(1, 1)), outputs)
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("outputs", [18, 23, 24, 40, 72, 85, 88, 136, 144, 150, 160, 208, 320])
+def test_every_cut_into_panels_is_exact(outputs: int, seed: int) -> None:
+    """Panels of unequal width, and last ones of one and a half vectors, with every activation."""
+    check(Case(1, 3, outputs, (4, 7), (1, 1)), seed)
+    check(Case(1, 2, outputs, (3, 4), (2, 2), groups=2), seed)
+
+
 @pytest.mark.parametrize("pixels", [*range(1, 30), 47, 48, 49, 97])
 def test_every_tile_height_is_exact(pixels: int) -> None:
     for outputs in (6, 12, 24, 40, 64):

@@ -85,9 +85,11 @@ struct Tile {
         step(row, args.tap_offset[tap], args.panel + args.tap_row[tap] * kPanelWidth, part[0]);
     }
     for (int64_t tap = 0; tap < args.taps && args.depth > 1; ++tap) {
-      int64_t k = args.tap_offset[tap];
-      const float* panel = args.panel + args.tap_row[tap] * kPanelWidth;
-      const int64_t end = k + args.depth;
+      const GemmTileArgs* call = &args;
+      asm volatile("" : "+r"(call));  // what it holds is read for each tap, not kept in mask registers
+      int64_t k = call->tap_offset[tap];
+      const float* panel = call->panel + call->tap_row[tap] * kPanelWidth;
+      const int64_t end = k + call->depth;
       while (k < end) {
         if (const int64_t* next = next_input; next != nullptr) {
           const float* line = args.input + k;
@@ -280,9 +282,11 @@ void run_tiles(const GemmTileArgs& args) {
   const int64_t lines = max_of(1, args.taps * ((args.depth + kLine - 1) / kLine));
   TileRows rows;
   rows.fetches = (MR + lines - 1) / lines;
+  const int64_t least_height = args.rows / max_of(1, tiles);
+  const int64_t taller = args.rows % max_of(1, tiles);
   int64_t row = 0;
   for (int64_t tile = 0; tile < tiles; ++tile) {
-    const int64_t height = args.rows / tiles + (tile < args.rows % tiles ? 1 : 0);
+    const int64_t height = least_height + (tile < taller ? 1 : 0);
     const bool has_next = row + 2 * height <= args.rows;
     rows.input = args.row_offset + row;
     rows.output = args.output_offset + row;
