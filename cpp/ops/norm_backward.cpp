@@ -11,7 +11,7 @@ namespace cnncore {
 namespace {
 
 // Pixels whose float32 sums run on without a break; a chunk adds up sums of this many.
-constexpr std::int64_t kRun = 128;
+constexpr std::int64_t kRun = 32;
 
 /// Adds the sums of wide pixels to the sums of their channels, in order.
 void fold_sums(const float* sums, std::int64_t wide_channels, std::int64_t channels, float* folded) {
