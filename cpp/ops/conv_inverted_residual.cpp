@@ -25,6 +25,7 @@ constexpr std::int64_t kMaxKernelRows = 16;
 constexpr std::int64_t kStripPixels = 64;  // enough rows for the tiles that one load of a weight panel serves
 constexpr std::int64_t kPanelPixels = 256;  // with one panel at a time
 constexpr std::int64_t kWantedTasks = 16;
+constexpr std::int64_t kFewTasks = 6;  // of panels: from here on three or four threads gain, too
 // Below this size the activations between the convolutions stay in the second caches.
 constexpr double kLeastBytes = 2 << 20;
 constexpr char kRowStrips[] = "row strips";
@@ -443,7 +444,8 @@ std::string inverted_residual_refuse(const ConvProblem& p, bool expands, const s
   const std::int64_t parts =
       by_panels ? PanelCut(p.in_channels).count() : pieces_of_image(p.batch, height, expands);
   const std::int64_t tasks = p.batch * parts;
-  if (tasks < kWantedTasks && tasks % 4 != 0 && !(by_panels && tasks % 2 == 0 && tasks >= 6)) {
+  const std::int64_t sharing = by_panels && tasks >= kFewTasks ? 2 : 4;  // threads that must find equal work
+  if (tasks < kWantedTasks && tasks % sharing != 0) {
     return std::to_string(tasks) + " tasks are shared unevenly among threads";
   }
   return {};

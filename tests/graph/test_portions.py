@@ -232,6 +232,20 @@ def test_training_and_dropout_keep_the_whole_batch() -> None:
     assert counts(cc.compile(dropped, X.shape)) == []
 
 
+def test_a_concatenation_that_is_never_made_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = whole_numbers(12, 32, 8, 3, 3), whole_numbers(13, 8, 64, 3, 3)
+    x = whole_numbers(14, 4, 8, 24, 24)
+
+    def model(x: Any) -> Any:
+        parts = ops.conv2d(x, first, padding=1), ops.relu(ops.conv2d(x, first, padding=1))
+        return ops.conv2d(ops.concat(parts, dim=1), second, padding=1)
+
+    monkeypatch.setattr(portions, "PORTION", 4 * 32 * 24 * 24 * 4)  # the batch of a part
+    assert counts(cc.compile(model, x.shape)) == []
+    monkeypatch.setattr(portions, "joined_by_readers", lambda graph, outputs: set())
+    assert counts(cc.compile(model, x.shape)) == [2]
+
+
 def test_large_networks_run_in_portions() -> None:
     """The stretch begins at the input and ends where the images are small."""
     model = cc.models.vgg16(classes=10)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
+from .lower import joined_by_readers
 from .op import OPS
 from .tensor import ITEM_SIZE, Graph, Node, Tensor
 
@@ -48,10 +49,6 @@ def split_batch(graph: Graph) -> None:
         _split(graph, stretch, search.dynamic)
 
 
-def nbytes(tensor: Tensor) -> int:
-    return tensor.size * ITEM_SIZE[tensor.dtype]
-
-
 class _Search:
     """What is known of a graph's nodes while stretches are looked for.
 
@@ -60,6 +57,7 @@ class _Search:
 
     def __init__(self, graph: Graph) -> None:
         self.dynamic = set(graph.inputs)
+        self._unmade = joined_by_readers(graph, set(graph.outputs))
         self._made = dict.fromkeys(graph.inputs, -1)  # value -> place of its node
         self._last = {tensor: len(graph.nodes) for tensor in graph.outputs}  # value -> place of its last user
         self._nodes: dict[int, Node] = {}
@@ -73,6 +71,10 @@ class _Search:
                     if output is not None:
                         self.dynamic.add(output)
                         self._made[output] = place
+
+    def _size(self, tensor: Tensor) -> int:
+        """Return the bytes of a value, 0 for one that never is in memory."""
+        return 0 if tensor in self._unmade else tensor.size * ITEM_SIZE[tensor.dtype]
 
     def _of(self, tensors: Sequence[Tensor | None]) -> list[Tensor]:
         return [tensor for tensor in tensors if tensor is not None and tensor in self.dynamic]
@@ -97,7 +99,7 @@ class _Search:
         places = node.op.images(node)
         if not places or not output.shape or any(tensor is not None for tensor in node.outputs[1:]):
             return 0
-        batch, weights, values = output.shape[0], 0, nbytes(output)
+        batch, weights, values = output.shape[0], 0, self._size(output)
         for place, tensor in enumerate(node.inputs):
             if tensor is None:
                 continue
@@ -105,17 +107,17 @@ class _Search:
             if tensor in self.dynamic:
                 if place not in places or tensor.ndim != output.ndim or tensor.shape[0] != batch:
                     return 0
-                values += nbytes(tensor)
+                values += self._size(tensor)
             elif place in places and not repeated:
                 return 0
             else:
-                weights += nbytes(tensor)
+                weights += self._size(tensor)
         return batch if weights <= min(HEAVY, values // LIGHT) else 0
 
     def _cut(self, run: Sequence[int], batch: int) -> Stretch | None:
         """Return the part of a run of neighbours that is best split: its large values and little that goes in
         and out as a whole."""
-        sizes = {place: max(map(nbytes, self._values(place))) for place in run}
+        sizes = {place: max(map(self._size, self._values(place))) for place in run}
         large = [place for place in run if sizes[place] > PORTION]
         if batch < 2 or not large:
             return None
@@ -136,7 +138,7 @@ class _Search:
         ends = range(stretch.begin, stretch.end)
         whole = self._crossing(stretch.begin)
         lives = [
-            (nbytes(tensor), made, self._last.get(tensor, made), self._last.get(tensor, made) in ends)
+            (self._size(tensor), made, self._last.get(tensor, made), self._last.get(tensor, made) in ends)
             for tensor, made in self._made.items()
             if made in ends
         ]
@@ -146,7 +148,7 @@ class _Search:
             alive = [(size, inside) for size, made, last, inside in lives if made <= place <= last]
             before = max(
                 before,
-                self._crossing(place) + nbytes(self._nodes[place].output) if place in self._nodes else 0,
+                self._crossing(place) + self._size(self._nodes[place].output) if place in self._nodes else 0,
             )
             after = max(after, whole + sum(size for size, inside in alive if inside) // stretch.portions)
         return after < WORTH * before
@@ -158,7 +160,7 @@ class _Search:
     def _crossing(self, place: int) -> int:
         """Return the bytes of values that are made before a node and used by it or later."""
         return sum(
-            nbytes(tensor)
+            self._size(tensor)
             for tensor, made in self._made.items()
             if made < place <= self._last.get(tensor, -1)
         )

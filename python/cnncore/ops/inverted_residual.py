@@ -92,7 +92,7 @@ def choose_algorithm(
     Returns:
         None instead of an algorithm where three steps are better.
     """
-    refused = []
+    refused: list[tuple[str, str]] = []
     for algorithm in ALGORITHMS:
         reason = refuse(input_shape, weight_shape, attrs, expands, algorithm)
         if not reason:
