@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .graph.lower import Portions, Step
 from .graph.program import Executable
+from .graph.slots import Portions, Step
 from .runtime import get_num_threads, measure_peak
 
 STEP_SECONDS = 2e-6

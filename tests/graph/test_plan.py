@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import cnncore as cc
 from cnncore import models, nn, ops, optim
-from cnncore.graph.lower import Portions, Slot, Step
 from cnncore.graph.plan import Region, align, assign_offsets, plan_memory
+from cnncore.graph.slots import Portions, Slot, Step
 
 
 def overlaps(a: Region, b: Region) -> bool:

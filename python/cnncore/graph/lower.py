@@ -3,130 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from math import prod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .joins import joined_by_readers, joined_parts, parts_read_in_place
+from .slots import Portions, Slot, Step
 from .tensor import ITEM_SIZE, Graph, Node, Shape, Tensor, dense_strides, present, same_memory
-
-
-class Slot:
-    """A piece of memory a step reads or writes.
-
-    `kind` is "temp" (the arena), "input", "output", "bound" (the memory of a numpy array) or
-    "persistent" (what setup steps leave for the runs). A slot with a `base` lies inside that slot. One with
-    a `pitch` is some of the channels of its base, `pitch` elements from pixel to pixel. One with an `advance`
-    is a portion of the batch that its base is, the next one so many bytes further on.
-    """
-
-    __slots__ = ("advance", "base", "dtype", "id", "kind", "layout", "offset", "pitch", "shape", "source")
-
-    def __init__(self, shape: Shape, dtype: str, layout: str, kind: str = "temp", source: Any = None) -> None:
-        self.shape = shape
-        self.dtype = dtype
-        self.layout = layout
-        self.kind = kind
-        self.source = source
-        self.base: Slot | None = None
-        self.offset = 0
-        self.pitch = 0
-        self.advance = 0
-        self.id = -1
-
-    @property
-    def nbytes(self) -> int:
-        return prod(self.shape) * ITEM_SIZE[self.dtype]
-
-    def root(self) -> Slot:
-        """Return the slot whose memory this one uses."""
-        slot = self
-        while slot.base is not None:
-            slot = slot.base
-        return slot
-
-    def offset_in_root(self) -> int:
-        """Return where this slot begins in its root, in bytes."""
-        slot, offset = self, 0
-        while slot.base is not None:
-            offset += slot.offset
-            slot = slot.base
-        return offset
-
-    def advance_in_root(self) -> int:
-        """Return the bytes between the portions that this slot is one after the other; 0: it is one value."""
-        slot, advance = self, self.advance
-        while slot.base is not None:
-            slot = slot.base
-            advance += slot.advance
-        return advance
-
-    def strides(self) -> Shape:
-        dense = dense_strides(self.shape, self.layout)
-        if not self.pitch:
-            return dense
-        return tuple(s if axis == 1 else s // self.shape[1] * self.pitch for axis, s in enumerate(dense))
-
-
-class Step:
-    """One call of the machine, for a node or for none.
-
-    `inplace` lists (output, input) pairs that may share memory. Neighbours with the same `portions` run
-    together for one portion of the batch after the other.
-    """
-
-    __slots__ = (
-        "attrs",
-        "index",
-        "inplace",
-        "inputs",
-        "node",
-        "op",
-        "outputs",
-        "portions",
-        "refused",
-        "setup",
-    )
-
-    def __init__(
-        self,
-        op: str,
-        inputs: Sequence[Slot | None],
-        outputs: Sequence[Slot | None],
-        attrs: dict[str, Any],
-        node: Node | None,
-        setup: bool,
-        inplace: Sequence[tuple[int, int]],
-        refused: Sequence[tuple[str, str]],
-    ) -> None:
-        self.op = op
-        self.inputs = inputs
-        self.outputs = outputs
-        self.attrs = attrs
-        self.node = node
-        self.setup = setup
-        self.inplace = inplace
-        self.refused = refused
-        self.portions: Portions | None = None
-        self.index = -1
-
-    @property
-    def label(self) -> str:
-        """The layer's path."""
-        return self.node.path if self.node is not None else ""
-
-    def slots(self) -> list[Slot]:
-        """Return every slot read or written."""
-        return [slot for slot in (*self.inputs, *self.outputs) if slot is not None]
-
-
-class Portions:
-    """The steps that run for one portion of the batch after the other."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
 
 
 class Builder:
@@ -372,81 +257,6 @@ class Builder:
     def bound_slots(self) -> list[Slot]:
         """Return the slots that are memory of numpy arrays."""
         return list(self._bound.values())
-
-
-def parts_read_in_place(graph: Graph, outputs: Container[Tensor]) -> set[Tensor]:
-    """Return the tensors that are some of another's channels and need not be copied: users read with gaps.
-
-    Args:
-        outputs: tensors that must be in memory of their own.
-    """
-    parts = {node.output for node in graph.nodes if node.op.takes_channels(node)}
-    for node in graph.nodes:
-        for place, tensor in enumerate(node.inputs):
-            if tensor in parts and place not in node.op.reads_parts:
-                parts.discard(tensor)
-    return {tensor for tensor in parts if tensor not in outputs}
-
-
-def joined_by_readers(graph: Graph, outputs: Container[Tensor]) -> set[Tensor]:
-    """Return the concatenations of two tensors that are never made: whoever reads them reads the two.
-
-    Args:
-        outputs: tensors that must be in memory of their own.
-    """
-    joined = {
-        node.output: present(node.inputs[0]).shape[1]
-        for node in graph.nodes
-        if node.op.joins_channels(node)
-        and len(node.inputs) == 2
-        and node.output not in outputs
-        and all(x is not None and x.source is None and x.layout == "channels_last" for x in node.inputs)
-    }
-    if graph.updates:  # what is read later than the graph says might have changed
-        return set()
-    for node in graph.nodes:
-        for place, tensor in enumerate(node.inputs):
-            if tensor in joined and (place or not node.op.reads_joined(node, joined[tensor])):
-                del joined[tensor]
-    return set(joined)
-
-
-def joined_parts(graph: Graph, outputs: Container[Tensor]) -> dict[Tensor, tuple[Tensor, int]]:
-    """Return the tensors that can be written straight into a concatenation, which then copies nothing.
-
-    Such a tensor is joined along the channels, once, by a step that can write with gaps, and whoever else
-    reads it can read so.
-
-    Args:
-        outputs: tensors that must be in memory of their own.
-
-    Returns:
-        For each tensor the concatenation's result, and its first channel therein.
-    """
-    users: dict[Tensor, list[tuple[Node, int]]] = {}
-    for node in graph.nodes:
-        for place, tensor in enumerate(node.inputs):
-            if tensor is not None:
-                users.setdefault(tensor, []).append((node, place))
-    parts: dict[Tensor, tuple[Tensor, int]] = {}
-    for node in graph.nodes:
-        if not node.op.joins_channels(node) or node.output in outputs:
-            continue
-        channel = 0
-        for tensor in node.inputs:
-            maker = present(tensor).node
-            if (
-                tensor is not None
-                and tensor not in outputs
-                and maker is not None
-                and maker.output is tensor
-                and maker.op.writes_parts(maker)
-                and sum(user is node for user, _ in users[tensor]) == 1
-                and all(user is node or place in user.op.reads_parts for user, place in users[tensor])
-            ):
-                parts[tensor] = (node.output, channel)
-            channel += present(tensor).shape[1]
-    return parts
 
 
 def copy_attrs(

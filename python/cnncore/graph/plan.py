@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import ALIGNMENT
-from .lower import Portions, Slot, Step
+from .slots import Portions, Slot, Step
 
 ROOMY = range(1 << 20, 1 << 24)
 """Bytes of values and workspaces that each get memory of their own, if that is not `MUCH_MORE` than shared.

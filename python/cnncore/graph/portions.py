@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
-from .lower import joined_by_readers
+from .joins import joined_by_readers
 from .op import OPS
 from .tensor import ITEM_SIZE, Graph, Node, Tensor
 

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from .lower import Builder, Slot, Step
+from .lower import Builder
 from .plan import Plan, plan_memory
 from .random import next_step, rng_state
+from .slots import Slot, Step
 from .snapshot import Snapshot, gate
 from .tensor import Graph
 from .trace import is_stored

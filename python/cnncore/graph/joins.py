@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Concatenations and slices along the channels that need no copy: who works on parts of a wider tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from .tensor import Graph, Node, Tensor, present
+
+
+def parts_read_in_place(graph: Graph, outputs: Container[Tensor]) -> set[Tensor]:
+    """Return the tensors that are some of another's channels and need not be copied: users read with gaps.
+
+    Args:
+        outputs: tensors that must be in memory of their own.
+    """
+    parts = {node.output for node in graph.nodes if node.op.takes_channels(node)}
+    for node in graph.nodes:
+        for place, tensor in enumerate(node.inputs):
+            if tensor in parts and place not in node.op.reads_parts:
+                parts.discard(tensor)
+    return {tensor for tensor in parts if tensor not in outputs}
+
+
+def joined_by_readers(graph: Graph, outputs: Container[Tensor]) -> set[Tensor]:
+    """Return the concatenations of two tensors that are never made: whoever reads them reads the two.
+
+    Args:
+        outputs: tensors that must be in memory of their own.
+    """
+    joined = {
+        node.output: present(node.inputs[0]).shape[1]
+        for node in graph.nodes
+        if node.op.joins_channels(node)
+        and len(node.inputs) == 2
+        and node.output not in outputs
+        and all(x is not None and x.source is None and x.layout == "channels_last" for x in node.inputs)
+    }
+    if graph.updates:  # what is read later than the graph says might have changed
+        return set()
+    for node in graph.nodes:
+        for place, tensor in enumerate(node.inputs):
+            if tensor in joined and (place or not node.op.reads_joined(node, joined[tensor])):
+                del joined[tensor]
+    return set(joined)
+
+
+def joined_parts(graph: Graph, outputs: Container[Tensor]) -> dict[Tensor, tuple[Tensor, int]]:
+    """Return the tensors that can be written straight into a concatenation, which then copies nothing.
+
+    Such a tensor is joined along the channels, once, by a step that can write with gaps, and whoever else
+    reads it can read so.
+
+    Args:
+        outputs: tensors that must be in memory of their own.
+
+    Returns:
+        For each tensor the concatenation's result, and its first channel therein.
+    """
+    users: dict[Tensor, list[tuple[Node, int]]] = {}
+    for node in graph.nodes:
+        for place, tensor in enumerate(node.inputs):
+            if tensor is not None:
+                users.setdefault(tensor, []).append((node, place))
+    parts: dict[Tensor, tuple[Tensor, int]] = {}
+    for node in graph.nodes:
+        if not node.op.joins_channels(node) or node.output in outputs:
+            continue
+        channel = 0
+        for tensor in node.inputs:
+            maker = present(tensor).node
+            if (
+                tensor is not None
+                and tensor not in outputs
+                and maker is not None
+                and maker.output is tensor
+                and maker.op.writes_parts(maker)
+                and sum(user is node for user, _ in users[tensor]) == 1
+                and all(user is node or place in user.op.reads_parts for user, place in users[tensor])
+            ):
+                parts[tensor] = (node.output, channel)
+            channel += present(tensor).shape[1]
+    return parts
