@@ -82,6 +82,7 @@ def set_choices(graph: Graph, choices: Mapping[str, str]) -> None:
     for text, problem in find_problems(graph).items():
         for node in problem.nodes:
             node.attrs.pop("algorithm", None)
+            node.attrs.pop("declined", None)
             if text in choices and len(problem.candidates) > 1:
                 node.attrs["algorithm"] = choices[text]
 

@@ -23,6 +23,7 @@ from .graph.simplify import simplify
 from .graph.snapshot import gate
 from .graph.tensor import Graph
 from .graph.trace import trace
+from .packed_weights import limit_packed_weights
 from .profiling import Table
 from .runtime import get_accuracy
 
@@ -233,5 +234,6 @@ def compile(model: Callable[..., Any], input_shape: Any) -> Predictor:
     separate_outputs(graph)
     algorithms.set_accuracy(graph, get_accuracy())
     split_batch(graph)
+    limit_packed_weights(graph)
     fuse_pooling(graph)
     return Predictor(graph, rebuild)

@@ -216,13 +216,15 @@ def backward_weight(
 def choose(direction: str, input_shape: Shape, weight_shape: Shape, attrs: dict[str, Any]) -> dict[str, Any]:
     """Return the algorithm for a problem, the size of its packed weight, and why others were refused.
 
-    A graph that has been compiled may fix the accuracy, and the algorithm, in its nodes' `attrs`.
+    A graph that has been compiled may fix the accuracy and the algorithm in its nodes' `attrs`; "declined" is
+    then "<the cost model's algorithm>: <why it is not taken>", unless that was measured.
     """
     from ..runtime import get_accuracy
 
     key = tuple(geometry(attrs).items())
     accuracy = attrs.get("accuracy") or get_accuracy()
-    return _choose(direction, input_shape, weight_shape, key, accuracy, attrs.get("algorithm", ""))
+    fixed = attrs.get("algorithm", ""), attrs.get("declined", "")
+    return _choose(direction, input_shape, weight_shape, key, accuracy, *fixed)
 
 
 @lru_cache(maxsize=1024)
@@ -233,6 +235,7 @@ def _choose(
     settings: tuple[tuple[str, Any], ...],
     accuracy: str,
     algorithm: str,
+    declined: str,
 ) -> dict[str, Any]:
     from .. import _core
 
@@ -241,9 +244,10 @@ def _choose(
     choice: dict[str, Any] = _core.conv_choose(direction, input_shape, weight_shape, wanted, accuracy)
     if algorithm:
         others = _core.conv_candidates(direction, input_shape, weight_shape, attrs, accuracy)
-        choice["refused"] = [
-            (name, why or "slower when measured") for name, why in others if name != algorithm
-        ]
+        able, _, reason = declined.partition(": ")
+        measured = "" if declined else "slower when measured"
+        reasons = [(name, why or (reason if name == able else measured)) for name, why in others]
+        choice["refused"] = [(name, why) for name, why in reasons if why and name != algorithm]
     return choice
 
 

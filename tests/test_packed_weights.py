@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packed weights keep to their budget, by layers of few pixels."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cnncore as cc
+from cnncore import nn, packed_weights
+
+CHANNELS = 48
+
+
+@pytest.fixture
+def small_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The budget of a network too small to need one."""
+    monkeypatch.setattr(packed_weights, "LEAST", 0)
+
+
+def model() -> nn.Module:
+    """Two 3x3 convolutions on large images, two on small ones."""
+    cc.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1),
+        nn.AvgPool2d(4),
+        nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1),
+        nn.Conv2d(CHANNELS, 2 * CHANNELS, 3, padding=1),
+    ).eval()
+
+
+def convolutions(predictor: Any) -> list[Any]:
+    return [row for row in predictor.explain() if row["step"].startswith("conv_forward")]
+
+
+@pytest.mark.usefixtures("small_budget")
+def test_layers_of_few_pixels_give_way() -> None:
+    rows = convolutions(cc.compile(model(), (1, CHANNELS, 64, 64)))
+    assert [row["algorithm"] for row in rows] == ["winograd_f4", "winograd_f4", "winograd_f2", "winograd_f2"]
+    assert "winograd_f4: packs 4." in rows[2]["refused"]
+    assert "which 256 pixels do not repay" in rows[2]["refused"]
+    assert "direct" not in rows[2]["refused"]
+
+
+@pytest.mark.usefixtures("small_budget")
+def test_a_larger_batch_repays_its_weights() -> None:
+    rows = convolutions(cc.compile(model(), (2, CHANNELS, 64, 64)))
+    assert {row["algorithm"] for row in rows} == {"winograd_f4"}
+
+
+@pytest.mark.usefixtures("small_budget")
+def test_no_more_than_the_budget_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    # All four pack 4 times 5 units of weights; the last one, of 2 units, gives 4.4 of these 20.
+    monkeypatch.setattr(packed_weights, "BUDGET", 3.5)
+    rows = convolutions(cc.compile(model(), (1, CHANNELS, 64, 64)))
+    assert [row["algorithm"] for row in rows] == ["winograd_f4"] * 3 + ["winograd_f2"]
+    monkeypatch.setattr(packed_weights, "BUDGET", 4.5)
+    rows = convolutions(cc.compile(model(), (1, CHANNELS, 64, 64)))
+    assert {row["algorithm"] for row in rows} == {"winograd_f4"}
+
+
+def test_small_networks_have_none() -> None:
+    rows = convolutions(cc.compile(model(), (1, CHANNELS, 64, 64)))
+    assert {row["algorithm"] for row in rows} == {"winograd_f4"}
+
+
+@pytest.mark.usefixtures("small_budget")
+def test_memory_and_answers() -> None:
+    made = model()
+    x = np.random.default_rng(0).standard_normal((1, CHANNELS, 64, 64)).astype(np.float32)
+    within = cc.compile(made, x.shape)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packed_weights, "BUDGET", 9.0)
+        beyond = cc.compile(made, x.shape)
+    own = sum(value.size * 4 for name, value in made.state_dict().items() if name.endswith("weight"))
+    assert within.memory.weights < 3.2 * own < beyond.memory.weights
+    np.testing.assert_allclose(within(x), beyond(x), rtol=0, atol=1e-5 * float(np.abs(beyond(x)).max()))
+    copied = pickle.loads(pickle.dumps(within))
+    np.testing.assert_array_equal(copied(x), within(x))
+    assert convolutions(copied) == convolutions(within)
+
+
+@pytest.mark.usefixtures("small_budget")
+def test_measured_choices_are_not_bound() -> None:
+    x = np.zeros((1, CHANNELS, 64, 64), np.float32)
+    predictor = cc.compile(model(), x.shape)
+    table = predictor.autotune(x, seconds=0.01)
+    assert [row["before"] for row in table][2:] == ["winograd_f2", "winograd_f2"]
+    assert {"winograd_f4", "winograd_f2", "direct"} == set(table[2]["candidates"])
+    assert "do not repay" not in str(predictor.explain())
