@@ -183,7 +183,7 @@ def test_backward_matches_the_reference(
         share = per_channel(x, grad_bias) + normalised * per_channel(x, grad_weight)
         expected = expected - w * i * share / count
     terms = np.abs(passed).sum(axes), np.abs(passed * normalised).sum(axes)
-    # Sums run over at most 128 pixels and then 8 such sums before they continue in double; the errors of the
+    # Sums run over at most 32 pixels and then 32 such sums before they continue in double; the errors of the
     # pixels' sums partly cancel, so that an eighth of their number bounds them.
     rounding = EPS * (min(count, 1024) / 8 + 16)
     assert_within(found[1], grad_weight, rounding * (terms[1] + terms[0]))
