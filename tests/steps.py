@@ -74,13 +74,14 @@ def run_conv(
     (backward_weight).
     """
     algorithm = conv_choice(direction, problem, accuracy)["algorithm"]
-    attrs = {**problem.attrs(), "algorithm": algorithm, "weight_shape": list(problem.weight_shape)}
+    attrs = {**problem.attrs(), "algorithm": algorithm}
     if direction == "backward_weight":
         inputs = [(first, "channels_last"), (second, "channels_last")]
         output = (problem.weight_shape, "float32", "c")
     else:
         packed = packed_weight(direction, problem, second, accuracy)
         inputs = [(first, "channels_last"), (packed, "c")]
+        attrs["weight_shape"] = list(problem.weight_shape)
         shape = problem.output_shape if direction == "forward" else problem.input_shape
         output = (shape, "float32", "channels_last")
     return run_step(f"conv_{direction}", inputs, [output], attrs)[0], algorithm

@@ -6,13 +6,24 @@
 namespace cnncore {
 namespace {
 
+/// The problem of a call that has no other attributes.
+ConvProblem problem_of(const std::vector<std::int64_t>& input_shape,
+                       const std::vector<std::int64_t>& weight_shape,
+                       std::map<std::string, AttrValue> attrs) {
+  const Attrs values(std::move(attrs));
+  const ConvProblem problem = conv_problem(input_shape, weight_shape, values);
+  values.finish("convolution");
+  return problem;
+}
+
 py::dict choose(const std::string& direction, const std::vector<std::int64_t>& input_shape,
                 const std::vector<std::int64_t>& weight_shape, std::map<std::string, AttrValue> attrs,
                 const std::string& accuracy) {
   const Attrs values(std::move(attrs));
   const ConvProblem problem = conv_problem(input_shape, weight_shape, values);
-  const ConvChoice choice =
-      conv_choose(conv_direction_from_name(direction), problem, accuracy, values.text("algorithm", ""));
+  const std::string algorithm = values.text("algorithm", "");
+  values.finish("convolution");
+  const ConvChoice choice = conv_choose(conv_direction_from_name(direction), problem, accuracy, algorithm);
   py::dict result;
   result["algorithm"] = choice.algorithm;
   result["packed_floats"] = choice.packed_floats;
@@ -30,21 +41,21 @@ std::vector<std::pair<std::string, std::string>> candidates(const std::string& d
                                                             const std::vector<std::int64_t>& weight_shape,
                                                             std::map<std::string, AttrValue> attrs,
                                                             const std::string& accuracy) {
-  const ConvProblem problem = conv_problem(input_shape, weight_shape, Attrs(std::move(attrs)));
+  const ConvProblem problem = problem_of(input_shape, weight_shape, std::move(attrs));
   return conv_candidates(conv_direction_from_name(direction), problem, accuracy);
 }
 
 std::string refuse_pool(const std::vector<std::int64_t>& input_shape,
                         const std::vector<std::int64_t>& weight_shape, std::map<std::string, AttrValue> attrs,
                         const std::string& algorithm) {
-  return conv_pool_refuse(conv_problem(input_shape, weight_shape, Attrs(std::move(attrs))), algorithm);
+  return conv_pool_refuse(problem_of(input_shape, weight_shape, std::move(attrs)), algorithm);
 }
 
 std::string refuse_inverted_residual(const std::vector<std::int64_t>& input_shape,
                                      const std::vector<std::int64_t>& weight_shape,
                                      std::map<std::string, AttrValue> attrs, bool expands,
                                      const std::string& algorithm) {
-  return inverted_residual_refuse(conv_problem(input_shape, weight_shape, Attrs(std::move(attrs))), expands,
+  return inverted_residual_refuse(problem_of(input_shape, weight_shape, std::move(attrs)), expands,
                                   algorithm);
 }
 

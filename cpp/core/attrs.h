@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -15,12 +16,16 @@ using AttrValue =
     std::variant<std::int64_t, double, std::string, std::vector<std::int64_t>, std::vector<double>>;
 
 /// Settings of one step, as Python's lowering hands them over: name -> number, text or list.
+/// It remembers what it was asked for, so one object serves one thread.
 class Attrs {
  public:
   Attrs() = default;
   explicit Attrs(std::map<std::string, AttrValue> values) : values_(std::move(values)) {}
 
-  bool has(const std::string& name) const { return values_.count(name) != 0; }
+  bool has(const std::string& name) const {
+    asked_.insert(name);
+    return values_.count(name) != 0;
+  }
   std::int64_t integer(const std::string& name) const { return get<std::int64_t>(name); }
   std::int64_t integer(const std::string& name, std::int64_t fallback) const {
     return has(name) ? integer(name) : fallback;
@@ -39,9 +44,19 @@ class Attrs {
     return get<std::vector<std::int64_t>>(name);
   }
   const std::vector<double>& reals(const std::string& name) const { return get<std::vector<double>>(name); }
+  /// Throws when an attribute was given that nobody asked for; `what` is set up by now.
+  void finish(const std::string& what) const {
+    for (const auto& [name, value] : values_) {
+      if (asked_.count(name) != 0) continue;
+      std::string known;
+      for (const auto& other : asked_) known += (known.empty() ? "" : ", ") + other;
+      fail(what, ": unknown attribute '", name, "'; ", known.empty() ? "it takes none" : "it takes ", known);
+    }
+  }
 
  private:
   const AttrValue& find(const std::string& name) const {
+    asked_.insert(name);
     const auto found = values_.find(name);
     require(found != values_.end(), "missing attribute '", name, "'");
     return found->second;
@@ -54,6 +69,7 @@ class Attrs {
   }
 
   std::map<std::string, AttrValue> values_;
+  mutable std::set<std::string> asked_;
 };
 
 }  // namespace cnncore

@@ -38,7 +38,7 @@ Spatial spatial_from(const std::vector<std::int64_t>& values, std::size_t begin,
 
 Spatial spatial_attr(const Attrs& attrs, const std::string& name, std::size_t rank, std::int64_t fill,
                      std::int64_t least) {
-  if (rank == 0 || !attrs.has(name)) return {fill, fill, fill};
+  if (!attrs.has(name)) return {fill, fill, fill};
   const auto& values = attrs.integers(name);
   require(values.size() == rank, name, ": expected ", rank, " numbers, got ", values.size());
   for (const auto v : values)

@@ -25,7 +25,9 @@ void StepRegistry::add(const std::string& op, StepFactory factory) {
 std::unique_ptr<Step> StepRegistry::make(const StepSpec& spec) const {
   const auto found = factories_.find(spec.op);
   require(found != factories_.end(), "unknown step '", spec.op, "'");
-  return found->second(spec);
+  std::unique_ptr<Step> step = found->second(spec);
+  spec.attrs.finish(spec.op);
+  return step;
 }
 
 const StepRegistry& step_registry() {

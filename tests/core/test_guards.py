@@ -49,7 +49,8 @@ def cases(c: int) -> dict[str, tuple[list[Any], list[Any], dict[str, Any]]]:
     index, index32, rows = ((2, c, 3, 4), "u1"), ((2, c, 3, 4), "i4"), ((c, 5), "f4")
     pool = {"kernel": [2, 2], "stride": [2, 2]}
     wide = {"kernel": [3, 3], "stride": [2, 2]}
-    relu = {"activation": "relu", "training": 1}
+    relu = {"activation": "relu"}
+    training = {**relu, "training": 1}
     labels = ((c,), "i8")
     return {
         "max_pool": ([x], [half, index], pool),
@@ -66,7 +67,7 @@ def cases(c: int) -> dict[str, tuple[list[Any], list[Any], dict[str, Any]]]:
         "batch_norm_statistics": ([x], [((1, 3, c), "f4", "c")], {}),
         "batch_norm_invstd": ([vector], [vector], {}),
         "batch_norm_apply": ([x, vector, vector, vector, vector, x], [x], relu),
-        "batch_norm_backward": ([x, x, vector, vector, vector, x], [x, vector, vector, x], relu),
+        "batch_norm_backward": ([x, x, vector, vector, vector, x], [x, vector, vector, x], training),
         "activation_backward": ([x, x], [x, vector], relu),
         "softmax": ([rows], [rows], {"axis": 1}),
         "log_softmax": ([x], [x], {"axis": 1}),

@@ -150,7 +150,7 @@ def convolve(
     extra: bool = False,
 ) -> list[Array]:
     """One direction; `extra` asks for its second output, statistics or the gradient of the bias."""
-    attrs = {**layer.attrs(algorithm), "activation": activation, "alpha": SLOPE}
+    attrs = layer.attrs(algorithm)
     channels = layer.weight_shape[0]
     if direction == "backward_weight":
         outputs = [(layer.weight_shape, "c"), ((channels,), "c") if extra else None]
@@ -163,7 +163,7 @@ def convolve(
     shape = layer.output_shape if direction == "forward" else layer.input_shape
     rows = ((choice["statistics_rows"], 3, channels), "c") if extra else None
     inputs = [(first, "channels_last"), (packed, "c"), *epilogue]
-    attrs["weight_shape"] = list(layer.weight_shape)
+    attrs |= {"weight_shape": list(layer.weight_shape), "activation": activation, "alpha": SLOPE}
     return run(f"conv_{direction}", inputs, [(shape, "channels_last"), rows], attrs)
 
 

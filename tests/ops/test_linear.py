@@ -67,7 +67,7 @@ def backward_data(grad: Array, weight: Array) -> Array:
 def backward_weight(x: Array, grad: Array) -> tuple[Array, Array]:
     """The gradients by weight and bias."""
     inputs, outputs = x.shape[1], grad.shape[1]
-    attrs = {**NO_GEOMETRY, "algorithm": "linear", "weight_shape": [outputs, inputs]}
+    attrs = {**NO_GEOMETRY, "algorithm": "linear"}
     results = [((outputs, inputs), "float32", "c"), ((outputs,), "float32", "c")]
     grad_weight, grad_bias = run_step("conv_backward_weight", [(x, "c"), (grad, "c")], results, attrs)
     return grad_weight, grad_bias

@@ -74,16 +74,13 @@ class ConvForward(Op):
 
     def lower(self, node: Node, builder: Builder) -> None:
         x, weight = _two(node.inputs)
-        attrs = {**node.attrs, "weight_shape": list(weight.shape)}
-        attrs.pop("statistics_rows", None)
-        unfused = attrs.pop("unfused", ())
         choice = choose("forward", x.shape, weight.shape, node.attrs)
-        attrs["algorithm"] = choice["algorithm"]
+        attrs = settings(node.attrs, weight.shape, choice)
         packed = pack(builder, "forward", weight, x.shape, node.attrs, choice)
         first, *second = builder.joined_slots(x)
         inputs = [first, packed, *builder.slots(node.inputs[2:]), *second]
         inplace = ((0, RESIDUAL),) if choice["residual_in_place"] else ()
-        refused = [*unfused, *choice["refused"]]
+        refused = [*node.attrs.get("unfused", ()), *choice["refused"]]
         builder.step("conv_forward", inputs, builder.slots(node.outputs), attrs, inplace, refused)
 
 
@@ -127,8 +124,7 @@ class ConvBackwardData(Op):
         grad, weight = _two(node.inputs)
         shape = node.attrs["input_shape"]
         choice = choose("backward_data", shape, weight.shape, node.attrs)
-        attrs = {**node.attrs, "weight_shape": list(weight.shape), "algorithm": choice["algorithm"]}
-        attrs.pop("input_shape")
+        attrs = settings(node.attrs, weight.shape, choice)
         packed = pack(builder, "backward_data", weight, shape, node.attrs, choice)
         inputs = [builder.slot(grad), packed, *builder.slots(node.inputs[2:])]
         inplace = ((0, RESIDUAL),) if choice["residual_in_place"] else ()
@@ -161,8 +157,7 @@ class ConvBackwardWeight(Op):
         x, _ = _two(node.inputs)
         shape = node.attrs["weight_shape"]
         choice = choose("backward_weight", x.shape, shape, node.attrs)
-        attrs = geometry(node.attrs)
-        attrs.update(weight_shape=list(shape), algorithm=choice["algorithm"])
+        attrs = {**geometry(node.attrs), "algorithm": choice["algorithm"]}
         builder.step(
             node.op.name,
             builder.slots(node.inputs),
@@ -185,6 +180,17 @@ def geometry(attrs: dict[str, Any]) -> dict[str, Any]:
     return {name: attrs[name] for name in names}
 
 
+def settings(attrs: dict[str, Any], weight_shape: Shape, choice: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes of the step of a convolution, of its gradient by the input, or with pooling."""
+    return {
+        **geometry(attrs),
+        "activation": attrs["activation"],
+        "alpha": attrs["alpha"],
+        "weight_shape": list(weight_shape),
+        "algorithm": choice["algorithm"],
+    }
+
+
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, attrs: dict[str, Any]) -> Tensor:
     """Add a convolution without activation."""
     attrs = {**geometry(attrs), "activation": "none", "alpha": 0.0}
@@ -196,17 +202,17 @@ def backward_data(
     grad: Tensor, weight: Tensor, input_shape: Shape, attrs: dict[str, Any], bias: Tensor | None = None
 ) -> Tensor:
     """Add the gradient of a convolution by its input; with `bias`, a transposed convolution."""
-    settings = {**geometry(attrs), "activation": "none", "alpha": 0.0, "input_shape": input_shape}
+    attrs = {**geometry(attrs), "activation": "none", "alpha": 0.0, "input_shape": input_shape}
     inputs = [with_layout(grad, "channels_last"), with_layout(weight, "c"), bias, None]
-    return emit(OPS["conv_backward_data"], inputs, settings).output
+    return emit(OPS["conv_backward_data"], inputs, attrs).output
 
 
 def backward_weight(
     x: Tensor, grad: Tensor, weight_shape: Shape, attrs: dict[str, Any], with_bias: bool
 ) -> tuple[Tensor, Tensor | None]:
     """Add the gradient of a convolution by its weight, and by its bias on demand."""
-    settings = {**geometry(attrs), "weight_shape": weight_shape, "with_bias": with_bias}
-    node = emit(OPS["conv_backward_weight"], [x, grad], settings)
+    attrs = {**geometry(attrs), "weight_shape": weight_shape, "with_bias": with_bias}
+    node = emit(OPS["conv_backward_weight"], [x, grad], attrs)
     return node.output, node.outputs[1]
 
 
@@ -232,14 +238,14 @@ def _choose(
     direction: str,
     input_shape: Shape,
     weight_shape: Shape,
-    settings: tuple[tuple[str, Any], ...],
+    window: tuple[tuple[str, Any], ...],
     accuracy: str,
     algorithm: str,
     declined: str,
 ) -> dict[str, Any]:
     from .. import _core
 
-    attrs = dict(settings)
+    attrs = dict(window)
     wanted = {**attrs, "algorithm": algorithm} if algorithm else attrs
     choice: dict[str, Any] = _core.conv_choose(direction, input_shape, weight_shape, wanted, accuracy)
     if algorithm:
@@ -262,9 +268,9 @@ def pack(
     """Return the weight in the order the algorithm reads it, which may be its own."""
     if choice["packed_floats"] == 0:
         return builder.slot(weight)
-    settings = geometry(attrs)
-    settings.update(direction=direction, input_shape=list(input_shape), algorithm=choice["algorithm"])
-    return builder.pack("conv_pack_weight", weight, choice["packed_floats"], settings)
+    attrs = geometry(attrs)
+    attrs.update(direction=direction, input_shape=list(input_shape), algorithm=choice["algorithm"])
+    return builder.pack("conv_pack_weight", weight, choice["packed_floats"], attrs)
 
 
 # -- shapes ------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from .. import _core
 from ..graph.lower import Builder
 from ..graph.op import Op, Spec
 from ..graph.tensor import ITEM_SIZE, Node, Tensor, present
-from .conv import POOLING, choose, geometry, output_extents, pack
+from .conv import POOLING, choose, geometry, output_extents, pack, settings
 
 
 class ConvPool(Op):
@@ -32,9 +32,7 @@ class ConvPool(Op):
     def lower(self, node: Node, builder: Builder) -> None:
         x, weight = present(node.inputs[0]), present(node.inputs[1])
         choice = choose("forward", x.shape, weight.shape, node.attrs)
-        attrs = {name: node.attrs[name] for name in ("activation", "alpha")}
-        attrs |= geometry(node.attrs)
-        attrs.update(weight_shape=list(weight.shape), algorithm=choice["algorithm"])
+        attrs = settings(node.attrs, weight.shape, choice)
         packed = pack(builder, "forward", weight, x.shape, node.attrs, choice)
         inputs = [builder.slot(x), packed, *builder.slots(node.inputs[2:])]
         extents = output_extents(x.shape, weight.shape, node.attrs)

@@ -46,11 +46,7 @@ class Optimizer:
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Add a group: a dict with "params" and any settings that differ from the defaults."""
-        unknown = set(group) - set(self.defaults) - {"params"}
-        if unknown:
-            raise ValueError(
-                f"unknown settings {sorted(unknown)}; {type(self).__name__} has {list(self.defaults)}"
-            )
+        self._refuse_unknown(group)
         known = {id(parameter) for other in self.param_groups for parameter in other["params"]}
         params = _parameters(group["params"])
         for parameter in params:
@@ -62,6 +58,20 @@ class Optimizer:
         self.param_groups.append(settings)
         self._hyper.append(np.zeros(self.hyper_size, np.float64))
         self._write_hyper(len(self._hyper) - 1)
+
+    def _refuse_unknown(self, group: Mapping[str, Any]) -> None:
+        unknown = set(group) - set(self.defaults) - {"params"}
+        if unknown:
+            raise ValueError(
+                f"unknown settings {sorted(unknown)}; {type(self).__name__} has {list(self.defaults)}"
+            )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "lr" and name in getattr(self, "defaults", ()):
+            raise AttributeError(
+                f"{name} is a setting of each group: optimizer.param_groups[0][{name!r}] = {value!r}"
+            )
+        super().__setattr__(name, value)
 
     @property
     def lr(self) -> float:
@@ -113,6 +123,7 @@ class Optimizer:
     def advance(self) -> None:
         """Count a step and write its numbers where the compiled step reads them."""
         for index, group in enumerate(self.param_groups):
+            self._refuse_unknown(group)
             if not 0.0 <= group["lr"] < math.inf:
                 raise ValueError(f"expected a finite lr of at least 0, got {group['lr']} in group {index}")
         self.step_count += 1

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attributes of steps: what nobody reads is refused, by every factory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cnncore as cc
+from cnncore import _core, nn, ops, optim
+
+REAL = _core.Program
+SPOILT: set[str] = set()
+"""Steps that were also offered an attribute they do not know."""
+
+
+class Program:
+    """A program that offers each step an attribute it does not know before it takes it."""
+
+    def __init__(self) -> None:
+        self._real = REAL()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def add_step(self, op: str, inputs: Any, outputs: Any, attrs: Any, *more: Any) -> int:
+        with pytest.raises(ValueError, match=f"{op}: unknown attribute 'strid'"):
+            self._real.add_step(op, inputs, outputs, {**attrs, "strid": 1}, *more)
+        SPOILT.add(op)
+        index: int = self._real.add_step(op, inputs, outputs, attrs, *more)
+        return index
+
+
+@pytest.fixture
+def spoiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_core, "Program", Program)
+    SPOILT.clear()
+
+
+def training() -> None:
+    """Steps that train."""
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(4, 3, 12, 12)).astype(np.float32)
+    for make in (lambda p: optim.SGD(p, 0.1, momentum=0.9), lambda p: optim.Adam(p, 0.1)):
+        first = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2))
+        second = nn.Sequential(nn.AvgPool2d(2), nn.AdaptiveMaxPool2d(2), nn.AdaptiveAvgPool2d(1))
+        layers = [first, nn.ReLU(), second, nn.Flatten(), nn.Dropout(0.5), nn.Linear(8, 5)]
+        net = nn.Sequential(*layers)
+        step = cc.train_step(lambda x, y, net=net: nn.CrossEntropyLoss()(net(x), y), make(net.parameters()))
+        step(images, np.zeros(4, np.int64))
+
+    def rest(x: Any) -> Any:
+        y = ops.softmax(x, 1) * ops.log_softmax(x, 1)
+        z = ops.leaky_relu(ops.batch_norm(x, None, None, training=True))
+        return ops.sum(y[:, 1:] @ z[:, 1:]) + ops.sum(ops.max(ops.relu(ops.conv2d(x, w, b)), 1))
+
+    w, b = np.ones((4, 3, 3, 3), np.float32), np.zeros(4, np.float32)
+    cc.grad(rest)(images)
+    cc.grad(lambda x: ops.sum(ops.softmax(x, -1) ** 2))(images)
+
+
+def inference() -> None:
+    """Steps of single calls and compiled networks."""
+    image = np.ones((1, 3, 16, 16), np.float32)
+    ops.argmax(image, 1)
+    ops.pad(image, (1, 1), value=2.0)
+    large = nn.Sequential(nn.Conv2d(3, 64, 7, stride=2, padding=3), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
+    cc.compile(large.eval(), input_shape=(8, 3, 224, 224))
+    cc.compile(cc.models.mobilenet_v2().eval(), input_shape=(1, 3, 224, 224))
+    norm = nn.BatchNorm2d(3)
+    norm.eval()
+    norm(image)
+
+
+@pytest.mark.usefixtures("spoiling")
+def test_every_factory_refuses_an_attribute_it_does_not_know() -> None:
+    training()
+    inference()
+    missing = set(_core.step_names()) - SPOILT
+    assert not missing
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda attrs: _core.conv_choose("forward", (1, 4, 9, 9), (8, 4, 3, 3), attrs),
+        lambda attrs: _core.conv_candidates("forward", (1, 4, 9, 9), (8, 4, 3, 3), attrs),
+        lambda attrs: _core.conv_pool_refuse((1, 4, 9, 9), (8, 4, 3, 3), attrs, "direct"),
+        lambda attrs: _core.inverted_residual_refuse(
+            (1, 4, 9, 9), (4, 1, 3, 3), {**attrs, "groups": 4}, True, "row strips"
+        ),
+    ],
+)
+def test_questions_about_a_convolution_refuse_it(call: Any) -> None:
+    expected = "unknown attribute 'strid'; it takes .*dilation, groups, padding_begin, .*stride"
+    with pytest.raises(ValueError, match=expected):
+        call({"strid": [2, 2]})
+
+
+def test_a_step_without_attributes_says_so() -> None:
+    program = _core.Program()
+    values = [program.add_value((4,)), program.add_value((4,))]
+    with pytest.raises(
+        ValueError, match=r"batch_norm_fold: unknown attribute|copy: unknown attribute 'axis'"
+    ):
+        program.add_step("copy", values[:1], values[1:], {"axis": 1})
