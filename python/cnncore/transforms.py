@@ -79,7 +79,7 @@ def complete(graph: Graph) -> Executable:
 
 
 def _zeros_like(tensor: Tensor) -> Tensor:
-    return Tensor(tensor.shape, "float32", tensor.layout, np.zeros(tensor.shape, np.float32))
+    return Tensor(tensor.shape, "float32", "c", np.zeros(tensor.shape, np.float32))
 
 
 class _ValueAndGrad(Function):

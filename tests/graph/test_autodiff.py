@@ -44,6 +44,13 @@ def test_what_the_loss_does_not_depend_on_has_gradient_zero():
     assert grads[1].tolist() == [2, 2, 2]
 
 
+@pytest.mark.parametrize("shape", [(3,), (2, 3, 4), (2, 3, 4, 5)])
+def test_an_input_the_loss_does_not_depend_on_has_gradient_zero(shape):
+    gradient = cc.grad(lambda a, b: a.sum(), 1)(draw(2), draw(*shape))
+    assert gradient.shape == shape
+    assert not gradient.any()
+
+
 def test_auxiliary_results_are_returned():
     w = nn.Parameter(draw(3))
     (loss, y, extra), grads = cc.value_and_grad(lambda x: ((w * x).sum(), w * x, "kept"), [w])(np.ones(3))

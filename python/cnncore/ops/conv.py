@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.build import reduce, with_layout
+from ..graph.build import expand_to, reduce, reshape_to, with_layout
 from ..graph.eager import operator
 from ..graph.lower import Builder
 from ..graph.op import OPS, Op, Spec
@@ -145,12 +145,14 @@ class ConvBackwardWeight(Op):
 
     def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
         x, grad_output = _two(node.inputs)
-        if grads[1] is not None:
-            raise NotImplementedError("the gradient of a bias' gradient is not available")
-        weight = with_layout(present(grads[0]), "c")
+        bias = grads[1]
+        if grads[0] is None:
+            spread = reshape_to(present(bias), (1, grad_output.shape[1]) + (1,) * (x.ndim - 2))
+            return [None, expand_to(spread, grad_output.shape)]
+        weight = with_layout(grads[0], "c")
         return [
             backward_data(grad_output, weight, x.shape, node.attrs) if needs[0] else None,
-            convolve(x, weight, None, node.attrs) if needs[1] else None,
+            convolve(x, weight, bias, node.attrs) if needs[1] else None,
         ]
 
     def lower(self, node: Node, builder: Builder) -> None:

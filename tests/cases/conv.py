@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Convolution, transposed convolution, linear layers and matrix products of whole numbers: exact."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import reference
+
+from .case import LARGE, case, whole
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def _conv(
+    x: Any, w: Any, b: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+) -> Any:
+    if isinstance(padding, str):
+        reach = [
+            d * (k - 1) if padding == "same" else 0 for d, k in zip(_pair(dilation), w.shape[2:], strict=True)
+        ]
+        begin, end = [r // 2 for r in reach], [r - r // 2 for r in reach]
+    else:
+        begin = end = list(_pair(padding))
+    return reference.conv(
+        x, w, b, stride=_pair(stride), begin=begin, end=end, dilation=_pair(dilation), groups=groups
+    )
+
+
+def _transposed(
+    x: Any,
+    w: Any,
+    b: Any,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Any:
+    s, p, o, d = map(_pair, (stride, padding, output_padding, dilation))
+    full = [
+        (n - 1) * si + di * (k - 1) + 1 + oi
+        for n, k, si, di, oi in zip(x.shape[2:], w.shape[2:], s, d, o, strict=True)
+    ]
+    zeros = (0, 0)
+    y = reference.conv_backward_data(x, w, full, stride=s, begin=zeros, end=zeros, dilation=d, groups=groups)
+    y = y[:, :, p[0] : full[0] - p[0], p[1] : full[1] - p[1]]
+    return y if b is None else y + np.asarray(b).reshape(1, -1, 1, 1)
+
+
+CONV = (
+    {},
+    {"padding": 1},
+    {"stride": 2, "padding": (1, 0)},
+    {"dilation": (2, 1), "padding": "same"},
+    {"stride": (1, 3), "padding": "valid"},
+    {"groups": 2, "padding": 1},
+)
+TRANSPOSED = (
+    {},
+    {"stride": 2, "padding": 1, "output_padding": 1},
+    {"stride": (2, 1), "dilation": (1, 2), "groups": 2},
+    {"padding": 2, "stride": 3, "output_padding": (2, 0)},
+)
+
+CASES = [
+    *[
+        case(
+            "conv2d",
+            (whole(2, 4, 6, 5), whole(6, 4 // s.get("groups", 1), 3, 3, seed=1), *bias),
+            lambda x, w, b=None, s=s: _conv(x, w, b, **s),
+            exact=True,
+            **s,
+        )
+        for s in CONV
+        for bias in ((), (whole(6, seed=2),))
+    ],
+    case(
+        "conv2d",
+        (whole(2, 5, 6, 5), whole(10, 1, 3, 3, seed=1), whole(10, seed=2)),
+        lambda x, w, b: _conv(x, w, b, groups=5),
+        exact=True,
+        groups=5,
+    ),
+    case("conv2d", (whole(*LARGE), whole(9, 17, 1, 1, seed=1)), _conv, exact=True),
+    *[
+        case(
+            "conv_transpose2d",
+            (whole(2, 4, 3, 4), whole(4, 6 // s.get("groups", 1), 3, 3, seed=1), *bias),
+            lambda x, w, b=None, s=s: _transposed(x, w, b, **s),
+            exact=True,
+            **s,
+        )
+        for s in TRANSPOSED
+        for bias in ((), (whole(6, seed=2),))
+    ],
+    *[
+        case(
+            "linear",
+            (whole(*shape), whole(3, 5, seed=1), *bias),
+            lambda x, w, b=0: x @ w.T + b,
+            exact=True,
+        )
+        for shape in ((5,), (4, 5), (2, 3, 5), (2, 1, 3, 5), (300, 5))
+        for bias in ((), (whole(3, seed=2),))
+    ],
+    *[
+        case("matmul", (whole(*a), whole(*b, seed=1)), np.matmul, exact=True)
+        for a, b in (
+            ((3, 4), (4, 5)),
+            ((4,), (4,)),
+            ((4,), (4, 3)),
+            ((3, 4), (4,)),
+            ((2, 3, 4), (4, 5)),
+            ((3, 4), (2, 4, 5)),
+            ((2, 1, 3, 4), (5, 4, 2)),
+            ((1, 1), (1, 1)),
+            ((70, 80), (80, 90)),
+        )
+    ],
+]

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arithmetic, comparison, elementary functions and activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from cnncore.graph.build import elementwise
+from cnncore.graph.eager import operator
+from cnncore.ops.check import float_tensor
+from reference import float64
+
+from .case import LARGE, RANKS, case, draw, every_rank, whole
+
+HALVES = ([0.5, 0.5],)
+TIES = ([1.0, 2.0, 3.0], [2.0, 2.0, 2.0])
+
+
+def _binary(name: str, reference: Callable[..., Any], low: float = -2.0, **rest: Any):
+    """Two arrays of every rank, broadcast on either side and on both, and a number on either side."""
+    shapes = [(shape, shape) for shape in (*RANKS, LARGE)]
+    shapes += [
+        ((2, 3, 4), (4,)),
+        ((3, 1), (2, 3, 5)),
+        ((2, 3, 4, 5), (1, 3, 1, 1)),
+        ((2, 1, 4, 1), (3, 1, 5)),
+    ]
+    cases = [
+        case(name, (draw(*a, low=low), draw(*b, low=low, high=1.9, seed=1)), reference, **rest)
+        for a, b in shapes
+    ]
+    number = 1.5
+    right = lambda f: lambda x: f(x, number)  # noqa: E731
+    left = lambda f: lambda x: f(number, x)  # noqa: E731
+    for swap in (right, left):
+        cases.append(
+            case(
+                name,
+                draw(3, 4, low=low),
+                swap(reference),
+                function=lambda x, swap=swap: swap(getattr(_ops(), name))(x),
+                torch=False,
+                twice=rest.get("twice", True) or (name == "pow" and swap is left),
+            )
+        )
+    return cases
+
+
+def _ops() -> Any:
+    from cnncore import ops
+
+    return ops
+
+
+def _exact(name: str, reference: Callable[..., Any], **rest: Any):
+    """Whole numbers, whose results have no rounding."""
+    return [
+        case(name, (whole(2, 3, 4, 5), whole(3, 1, 5, seed=1)), reference, exact=True, **rest),
+        case(name, (whole(3, 5), whole(2, 3, 1, seed=1)), reference, exact=True, **rest),
+    ]
+
+
+def _select(x: Any, a: Any, b: Any) -> Any:
+    return np.where(x != 0, a, b)
+
+
+def _function(name: str, **numbers: float) -> Callable[..., Any]:
+    """A function of the elementwise table that no public operation is named after."""
+
+    @operator("input")
+    def call(input: Any) -> Any:
+        return elementwise(name, float_tensor(input, name), **numbers)
+
+    return call
+
+
+def _internal(name: str, reference: Callable[..., Any], low: float = -4.0, **rest: Any):
+    numbers = {key: rest.pop(key) for key in ("alpha", "beta") if key in rest}
+    function = _function(name, **numbers)
+    return every_rank(f"elementwise.{name}", reference, low, 4.0, function=function, torch=False, **rest)
+
+
+def _sigmoid(x: Any) -> Any:
+    return 1 / (1 + np.exp(-x))
+
+
+CONDITION = np.array([[1, 0, 2, 0], [0, 0, -1, 1], [1, 1, 0, 0]])
+
+CASES = [
+    *_binary("add", np.add),
+    *_binary("sub", np.subtract),
+    *_binary("mul", np.multiply),
+    *_binary("div", np.divide, low=0.5),
+    *_binary("pow", np.power, low=0.2, ulps=64.0, twice=False),
+    *_binary("maximum", np.maximum, twice=False, kinks=((TIES, ([0, 0.5, 1], [1, 0.5, 0])),)),
+    *_binary("minimum", np.minimum, twice=False, kinks=((TIES, ([1, 0.5, 0], [0, 0.5, 1])),)),
+    *_exact("add", np.add),
+    *_exact("sub", np.subtract),
+    *_exact("mul", np.multiply),
+    *_exact("greater", lambda a, b: a > b, torch="gt", differentiable=False),
+    *_exact("greater_equal", lambda a, b: a >= b, torch="ge", differentiable=False),
+    *_exact("equal", lambda a, b: a == b, torch="eq", differentiable=False),
+    case(
+        "where",
+        (CONDITION, whole(3, 4), whole(4, seed=1)),
+        _select,
+        exact=True,
+        torch=False,
+    ),
+    case(
+        "where",
+        (draw(2, 3, 4), draw(4, seed=1)),
+        lambda a, b: _select(CONDITION, a, b),
+        function=lambda a, b: _ops().where(CONDITION, a, b),
+        torch=False,
+    ),
+    *every_rank("exp", np.exp),
+    *every_rank("log", np.log, low=0.2, twice=False),
+    *every_rank("sqrt", np.sqrt, low=0.2, twice=False),
+    *every_rank("abs", np.abs, twice=False, kinks=((([0.0, -1.0, 2.0],), ([0, -1, 1],)),)),
+    *every_rank("neg", np.negative),
+    *every_rank("square", np.square),
+    *[
+        case("pow", draw(3, 4, low=0.2), lambda x, e=e: x**e, exponent=e, ulps=32.0, twice=e in (0, 2))
+        for e in (2, 0.5, -1, 3, -1.5)
+    ],
+    case("pow", draw(3, 4), lambda x: 3.0**x, function=lambda x: _ops().pow(3.0, x), torch=False, ulps=32.0),
+    *every_rank("relu", lambda x: np.maximum(x, 0), kinks=((([0.0, -1.0, 2.0],), ([0, 0, 1],)),)),
+    *every_rank(
+        "relu6",
+        lambda x: np.clip(x, 0, 6),
+        -8.0,
+        9.0,
+        kinks=((([0.0, 6.0, -1.0, 7.0, 5.0],), ([0, 0, 0, 0, 1],)),),
+    ),
+    *every_rank("leaky_relu", lambda x: np.where(x > 0, x, 0.01 * x)),
+    *[
+        case(
+            "leaky_relu", draw(3, 4), lambda x, s=s: np.where(x > 0, x, s * x), negative_slope=s, twice=s >= 0
+        )
+        for s in (0.2, 0.0, 2.0, -0.5)
+    ],
+    *every_rank("sigmoid", _sigmoid, twice=False),
+    *every_rank("tanh", np.tanh, twice=False),
+    *every_rank("softplus", lambda x: np.logaddexp(0, x), twice=False),
+    *_internal("elu", lambda x: np.where(x > 0, x, 0.7 * np.expm1(np.minimum(x, 0))), alpha=0.7, twice=False),
+    *_internal("clamp", lambda x: np.clip(x, -1.1, 2.3), alpha=-1.1, beta=2.3, twice=False),
+    *_internal("silu", lambda x: x * _sigmoid(x), twice=False),
+    *_internal("hard_sigmoid", lambda x: np.clip(x / 6 + 0.5, 0, 1), twice=False),
+    *_internal("hard_swish", lambda x: x * np.clip(x / 6 + 0.5, 0, 1), twice=False),
+    *_internal("rsqrt", lambda x: 1 / np.sqrt(x), 0.3, twice=False),
+    *_internal("reciprocal", lambda x: 1 / x, 0.3, twice=False),
+    *_internal("log1p", np.log1p, 0.1, twice=False),
+    *_internal("sign", np.sign, differentiable=False),
+    case(
+        "mul",
+        np.arange(-4, 8).reshape(3, 4),
+        lambda x: float64(x) * 0.5,
+        function=lambda x: _ops().mul(x, 0.5),
+        torch=False,
+    ),
+]

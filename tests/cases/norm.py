@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Normalisation, and dropout, whose mask is that of the same operation on ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import reference
+from cnncore import ops
+
+from .case import LARGE, case, draw
+
+SHAPES = ((8, 3), (4, 3, 5), (2, 3, 3, 4), (2, 3, 2, 2, 2), LARGE)
+
+
+def _training(x: Any, w: Any, b: Any) -> Any:
+    return reference.batch_norm(x, w, b)[0]
+
+
+def _running(x: Any, mean: Any, var: Any, w: Any, b: Any, eps: float) -> Any:
+    return reference.batch_norm(x, w, b, mean, var, eps)[0]
+
+
+def _parts(shape: tuple[int, ...]) -> tuple[Any, ...]:
+    channels = shape[1]
+    return draw(channels, seed=2), draw(channels, seed=3)
+
+
+CASES = [
+    *[
+        case(
+            "batch_norm",
+            (draw(*shape), *_parts(shape)),
+            _training,
+            function=lambda x, w, b: ops.batch_norm(x, None, None, w, b, training=True),
+            torch=False,
+            twice=False,
+            ulps=64.0,
+        )
+        for shape in SHAPES
+    ],
+    *[
+        case(
+            "batch_norm",
+            (draw(*shape), *_parts(shape)),
+            lambda x, w, b, m=m, v=v: _running(x, m, v, w, b, 0.1),
+            function=lambda x, w, b, m=m, v=v: ops.batch_norm(x, m, v, w, b, eps=0.1),
+            torch=False,
+            twice=False,
+            ulps=32.0,
+        )
+        for shape in SHAPES
+        for m, v in ((draw(shape[1], seed=4), draw(shape[1], low=0.5, seed=5)),)
+    ],
+    case("dropout", draw(3, 4), np.array, training=False, torch=False),
+    case("dropout", draw(3, 4), np.zeros_like, p=1.0, torch=False, exact=True),
+]

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pooling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import reference
+
+from .case import LARGE, case, different, draw
+
+SETTINGS: tuple[dict[str, Any], ...] = (
+    {"kernel_size": 2},
+    {"kernel_size": 3, "stride": 2},
+    {"kernel_size": (2, 3), "stride": (2, 1), "padding": (1, 0)},
+    {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True},
+    {"kernel_size": 2, "stride": 3, "ceil_mode": True},
+)
+
+
+def _window(s: dict[str, Any]) -> tuple[tuple[int, int], ...]:
+    values = (
+        s["kernel_size"],
+        s.get("stride") or s["kernel_size"],
+        s.get("padding", 0),
+        s.get("dilation", 1),
+    )
+    return tuple(v if isinstance(v, tuple) else (v, v) for v in values)
+
+
+def _max(x: Any, s: dict[str, Any]) -> Any:
+    kernel, stride, padding, dilation = _window(s)
+    return reference.max_pool(x, kernel, stride, padding, padding, dilation, s.get("ceil_mode", False))[0]
+
+
+def _avg(x: Any, s: dict[str, Any]) -> Any:
+    kernel, stride, padding, _ = _window(s)
+    return reference.avg_pool(
+        x,
+        kernel,
+        stride,
+        padding,
+        padding,
+        s.get("ceil_mode", False),
+        s.get("count_include_pad", True),
+        s.get("divisor_override", 0),
+    )
+
+
+CASES = [
+    *[
+        case("max_pool2d", different(2, 3, 5, 6), lambda x, s=s: _max(x, s), exact=True, twice=False, **s)
+        for s in (*SETTINGS, {"kernel_size": 2, "stride": 2, "padding": 1, "dilation": 2})
+    ],
+    case(
+        "max_pool2d",
+        different(*LARGE),
+        lambda x: _max(x, SETTINGS[1]),
+        exact=True,
+        twice=False,
+        **SETTINGS[1],
+    ),
+    *[
+        case("avg_pool2d", draw(2, 3, 5, 6), lambda x, s={**s, **more}: _avg(x, s), **s, **more)
+        for s in SETTINGS
+        for more in ({}, {"count_include_pad": False}, {"divisor_override": 5})
+    ],
+    case("avg_pool2d", draw(*LARGE), lambda x: _avg(x, SETTINGS[1]), **SETTINGS[1]),
+    *[
+        case(
+            "adaptive_avg_pool2d",
+            draw(2, 3, 5, 6),
+            lambda x, e=e: reference.adaptive_avg_pool(x, e),
+            output_size=size,
+            ulps=16.0,
+        )
+        for size, e in ((1, (1, 1)), ((2, 4), (2, 4)), ((None, 4), (5, 4)), (7, (7, 7)))
+    ],
+    *[
+        case(
+            "adaptive_max_pool2d",
+            different(2, 3, 5, 6),
+            lambda x, e=e: reference.adaptive_max_pool(x, e)[0],
+            output_size=size,
+            exact=True,
+            twice=False,
+        )
+        for size, e in ((1, (1, 1)), ((2, 4), (2, 4)), ((None, 4), (5, 4)), (7, (7, 7)))
+    ],
+]
