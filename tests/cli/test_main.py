@@ -182,3 +182,15 @@ def test_the_learning_rate_rises_and_falls() -> None:
     assert all(a > b for a, b in pairwise(rates[9:]))
     assert 0 < rates[-1] < 1e-3
     assert learning_rate(0.5, 0, 1) == 0.5
+
+
+def test_warnings_are_a_line_on_stderr(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        for number in range(5):
+            (tmp_path / label / f"{number}.pgm").write_bytes(b"P5 8 8 255\n" + bytes([number * 9] * 64))
+    (tmp_path / "empty").mkdir()
+    command = ["train", str(tmp_path), "--model", "digits_cnn", "--epochs", "1", "--quiet"]
+    assert main([*command, "--out", str(tmp_path / "m.safetensors")]) == 0
+    shown = capsys.readouterr().err
+    assert shown == f"cnncore: warning: {tmp_path}: no images in 'empty', which is no class\n"

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from .parser import parser
 
@@ -25,6 +28,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         `SystemExit` with code 2.
     """
     options = parser().parse_args(argv)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = _show_warning
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         if options.threads is not None:
             from .. import runtime
@@ -43,6 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"cnncore: error: {_one_line(error)}", file=sys.stderr)
         return FAILURE
     return 0
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Show a warning without the line of source that it is about."""
+    print(f"cnncore: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _one_line(error: BaseException) -> str:

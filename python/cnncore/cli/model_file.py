@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import io, nn
+from ..data.resizing import MAX_PIXELS
 from .networks import build
 
 _KEY = "cnncore"
@@ -70,7 +71,10 @@ def load(path: str) -> tuple[nn.Module, Description]:
         ValueError: no model file of the command line, or a damaged one.
     """
     description = _description(path)
-    model = build(description.model, len(description.classes), description.image[0])
+    try:
+        model = build(description.model, len(description.classes), description.image[0])
+    except (ValueError, MemoryError) as error:
+        raise ValueError(f"{path}: damaged description: {error}") from None
     io.load_into(model, path)
     model.eval()
     return model, description
@@ -93,12 +97,20 @@ def _description(path: str) -> Description:
             dataset=str(fields["dataset"]),
             test_accuracy=float(fields["test_accuracy"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path}: damaged description: {type(error).__name__}: {error}") from None
-    channels = description.image[0]
-    if not len(description.mean) == len(description.std) == channels or not all(description.std):
+    channels, height, width = description.image
+    if channels not in (1, 3) or height * width > MAX_PIXELS:
         raise ValueError(
-            f"{path}: damaged description: expected {channels} means and deviations other than 0"
+            f"{path}: damaged description: expected images of 1 or 3 channels and at most {MAX_PIXELS} "
+            f"pixels, got {description.image}"
+        )
+    moments = np.array([*description.mean, *description.std])
+    if not len(description.mean) == len(description.std) == channels or not (
+        np.isfinite(moments).all() and moments[channels:].all()
+    ):
+        raise ValueError(
+            f"{path}: damaged description: expected {channels} means and deviations, finite and none 0"
         )
     return description
 

@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> None:
                 f"{path}: {_size(image.shape)} is converted to the network's {_size(description.image)}",
                 file=sys.stderr,
             )
-        fitted = data.resize(data.with_channels(image, channels), (height, width))
+        fitted = data.with_channels(data.resize(image, (height, width)), channels)
         logits = model.predict(description.normalise(fitted[None]))
         probabilities = np.asarray(ops.softmax(logits, 1))[0]
         best = np.argsort(-probabilities, kind="stable")[: options.top]

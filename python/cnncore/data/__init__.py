@@ -9,9 +9,10 @@ from .cifar import cifar10
 from .dataset import Dataset
 from .folder import ImageArrays, image_folder
 from .idx import read_idx
-from .images import read_image, resize, with_channels
+from .images import read_image, with_channels
 from .loader import DataLoader
 from .mnist_files import mnist
+from .resizing import resize
 from .uci_digits import digits
 
 __all__ = [

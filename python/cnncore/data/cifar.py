@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import pickle
+import pickletools
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -15,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._files import check_path, open_regular
 from .arrays import Pair, Split, as_dtype, check_dtype
 from .fetch import fetch
 from .folder import image_split
@@ -27,7 +31,8 @@ _PIXELS = 3 * 32 * 32
 _PARTS = ([f"data_batch_{number}" for number in range(1, 6)], ["test_batch"])
 _ARCHIVES = ("cifar-10-binary.tar.gz", "cifar-10-python.tar.gz")
 _INSIDE = (".", "cifar-10-batches-bin", "cifar-10-batches-py", "cifar10", "cifar-10")
-_MAX_FILE_BYTES = 1 << 27
+_MAX_BYTES = 1 << 28
+"""More than the data set: 184 million bytes."""
 
 
 def cifar10(root: str | os.PathLike[str], download: bool = False, dtype: Any = "float32") -> Split:
@@ -52,7 +57,7 @@ def cifar10(root: str | os.PathLike[str], download: bool = False, dtype: Any = "
     Source: A. Krizhevsky, "Learning multiple layers of features from tiny images", 2009.
     """
     name = check_dtype(dtype)
-    root = Path(root)
+    root = Path(check_path(root, "the path of a folder or archive"))
     place = _locate(root)
     if place is None and download:
         place = root / _ARCHIVES[0]
@@ -63,8 +68,8 @@ def cifar10(root: str | os.PathLike[str], download: bool = False, dtype: Any = "
         )
     if place.is_dir() and not (place / "train").is_dir():
         files = {part: _file_in(place, part) for parts in _PARTS for part in parts}
-        return _from_batches(lambda part: (str(files[part]), files[part].read_bytes()), name)
-    if place.is_file() and tarfile.is_tarfile(place):
+        return _from_batches(lambda part: (str(files[part]), _content(files[part])), name)
+    if place.is_file() and not zipfile.is_zipfile(place):
         return _from_batches(_archive(place), name)
     return _from_images(place, name)
 
@@ -92,23 +97,39 @@ def _file_in(folder: Path, part: str) -> Path:
     raise FileNotFoundError(f"{folder / part}[.bin]: this file of CIFAR-10 is missing. Fetch {ADDRESS}")
 
 
+def _content(path: Path) -> bytes:
+    with open_regular(path) as file:
+        return _limited(file.read(_MAX_BYTES + 1), path)
+
+
+def _limited(content: bytes, path: Path) -> bytes:
+    if len(content) > _MAX_BYTES:
+        raise ValueError(f"{path}: expected at most {_MAX_BYTES} bytes of CIFAR-10, got more")
+    return content
+
+
 def _archive(path: Path) -> Callable[[str], tuple[str, bytes]]:
     """Return a function from a part's name to (what to call it, its content)."""
     contents: dict[str, bytes] = {}
     wanted = {part for parts in _PARTS for part in parts}
     try:
-        with tarfile.open(path, "r:*") as archive:
+        with open_regular(path) as plain:
+            packed = plain.read(2) == b"\x1f\x8b"
+            plain.seek(0)
+            with gzip.GzipFile(fileobj=plain) if packed else plain as file:
+                # Unpacked as a whole: tarfile alone would read headers of any length into memory.
+                content = file.read(_MAX_BYTES + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path}: not a valid archive of CIFAR-10: {error}") from None
+    _limited(content, path)
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             for member in archive:
                 part = PurePosixPath(member.name).name.removesuffix(".bin")
-                if part not in wanted or not member.isfile():
-                    continue
-                if member.size > _MAX_FILE_BYTES:
-                    raise ValueError(
-                        f"{path}:{member.name}: expected at most {_MAX_FILE_BYTES} bytes, got {member.size}"
-                    )
-                file = archive.extractfile(member)
-                contents[part] = file.read() if file else b""
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+                if part in wanted and member.isreg():
+                    extracted = archive.extractfile(member)
+                    contents[part] = extracted.read() if extracted else b""
+    except Exception as error:  # a damaged header can make tarfile raise anything
         raise ValueError(f"{path}: not a valid archive of CIFAR-10: {error}") from None
     missing = sorted(wanted - set(contents))
     if missing:
@@ -144,6 +165,7 @@ def _parse_binary(name: str, content: bytes) -> tuple[NDArray[np.uint8], NDArray
 
 def _parse_python(name: str, content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     try:
+        _check_pickle(content)
         batch = _Unpickler(io.BytesIO(content), encoding="bytes").load()
     except MemoryError:
         raise ValueError(
@@ -159,7 +181,33 @@ def _parse_python(name: str, content: bytes) -> tuple[NDArray[np.uint8], NDArray
         )
     if not isinstance(labels, list) or len(labels) != len(images) or not all(type(n) is int for n in labels):
         raise ValueError(f"{name}: expected 'labels' to be {len(images)} integers, got {_describe(labels)}")
+    if labels and not 0 <= min(labels) <= max(labels) < len(CLASSES):
+        raise ValueError(f"{name}: expected labels from 0 to 9, got others")
     return images, np.array(labels, dtype=np.int64)
+
+
+def _check_pickle(content: bytes) -> None:
+    """Raise for a pickle that could take memory or time out of proportion to its length.
+
+    The unpickler makes room for every number that an object is remembered by, and a tuple that is remembered
+    can be made to hold itself twice over and over: its hash would take 2**n steps.
+    """
+    before, index = "", 0
+    tuples: set[int] = set()
+    for operations, (operation, value, _) in enumerate(pickletools.genops(content)):
+        name = operation.name
+        if name in ("DUP", "POP", "POP_MARK"):
+            raise pickle.UnpicklingError(f"expected a dict of arrays and lists, got the operation {name}")
+        if name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            index = index if name == "MEMOIZE" else int(value or 0)
+            if index > operations:
+                raise pickle.UnpicklingError(f"expected object {index} to be among {operations}")
+            if before.startswith("TUPLE"):
+                tuples.add(index)
+            index += 1
+        if name in ("GET", "BINGET", "LONG_BINGET") and int(value or 0) in tuples:
+            raise pickle.UnpicklingError("expected a dict of arrays and lists, got a tuple used twice")
+        before = name
 
 
 class _Unpickler(pickle.Unpickler):

@@ -5,24 +5,22 @@ from __future__ import annotations
 
 import os
 import threading
-import zipfile
-import zlib
-from collections.abc import Sequence
+import warnings
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import as_dtype, check_dtype
-from .images import EXTENSIONS, decode, resize, with_channels
-
-MAX_FILE_BYTES = 1 << 28
-"""Larger files inside a zip are refused: a few bytes can unpack to gigabytes."""
+from .images import EXTENSIONS, decode, missing_codec, with_channels
+from .resizing import check_size, resize
+from .sources import Source, open_source
 
 _IMAGES_PER_TASK = 128
-_TEST_NAMES = ("test", "val", "valid", "validation")
+_TRAIN_NAMES = ("train", "training")
+_TEST_NAMES = ("test", "testing", "val", "valid", "validation")
 
 
 class _Arrays(NamedTuple):
@@ -55,7 +53,9 @@ def image_folder(
     """Read images from folders named by their class: ``<class>/<image>`` or ``train|test/<class>/<image>``.
 
     Classes are numbered in alphabetical order, images are in the order of their paths. A zip file is read in
-    place. Files are decoded in threads; formats other than PGM, PPM and NPY need Pillow.
+    place. Files are decoded in threads; formats other than PGM, PPM and NPY need Pillow, HEIC also
+    pillow-heif. A warning names folders beside the classes that hold no images, and images of a format that
+    cannot be read.
 
     Args:
         path: a folder or a zip file; one folder around the whole is passed over.
@@ -64,29 +64,37 @@ def image_folder(
         dtype: "float32" (0 to 1) or "uint8" (0 to 255).
 
     Returns:
-        An `ImageArrays` ``(x, y)``, or ``(train, test)``, two of them, where the path has those folders.
-        "val", "valid" and "validation" stand for "test" where there is none.
+        An `ImageArrays` ``(x, y)``, or ``(train, test)``, two of them, where the path has those folders:
+        "train" or "training", and "test", "testing" or, where there is none, "val", "valid" or "validation",
+        in upper or lower case. Where it has only one of them, ``(x, y)`` of that.
 
     Raises:
         FileNotFoundError: no such folder or file.
-        ValueError: no images, images of different sizes, damaged files, test classes unknown to train.
+        OSError: a folder or file that cannot be read.
+        ValueError: no images, one class, images of different sizes, damaged files, test classes unknown to
+            train.
     """
     dtype = check_dtype(dtype)
-    source = _open(path)
+    size = None if size is None else check_size(size)
+    source = open_source(path)
+    name = os.fsdecode(path)
     with source:
-        names = _without_wrapper([name for name in source.names() if _is_image(name)])
-        parts = _split([(name, PurePosixPath(short).parts) for name, short in names], os.fspath(path))
-        classes = sorted({entry[1] for entry in parts[0]})
-        for _, label in parts[-1]:
-            if label not in classes:
-                raise ValueError(f"{os.fspath(path)}: expected test classes among {classes}, got {label!r}")
-        files = [name for part in parts for name, _ in part]
+        parts = _find(source, name)
+        classes = sorted({image.label for image in parts[0]})
+        for image in parts[-1]:
+            if image.label not in classes:
+                raise ValueError(f"{name}: expected test classes among {classes}, got {image.label!r}")
+        if len(classes) < 2:
+            raise ValueError(
+                f"{name}: expected a folder for each of at least two classes, got only {classes[0]!r}"
+            )
+        files = [image.name for part in parts for image in part]
         images = as_dtype(_read_all(source, files, size, channels), dtype)
     numbers = {label: number for number, label in enumerate(classes)}
     result: list[ImageArrays] = []
     start = 0
     for part in parts:
-        labels = np.array([numbers[label] for _, label in part], dtype=np.int64)
+        labels = np.array([numbers[image.label] for image in part], dtype=np.int64)
         arrays = ImageArrays(images[start : start + len(part)], labels)
         arrays.classes = tuple(classes)
         result.append(arrays)
@@ -103,113 +111,114 @@ def image_split(path: str | os.PathLike[str], channels: int, dtype: str) -> tupl
     return train, test
 
 
-class _Folder:
-    """Files under a folder."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> _Folder:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        return None
-
-    def names(self) -> list[str]:
-        found = []
-        for folder, folders, files in os.walk(self.path, followlinks=True):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            inside = Path(folder).relative_to(self.path)
-            found += [(inside / name).as_posix() for name in files]
-        return sorted(found)
-
-    def read(self, name: str) -> bytes:
-        return (self.path / name).read_bytes()
-
-    def label(self, name: str) -> str:
-        """Return what to call a file in errors."""
-        return str(self.path / name)
+class _Image(NamedTuple):
+    name: str
+    """The path inside the folder or zip file."""
+    label: str
+    """The class."""
 
 
-class _Zip:
-    """Files inside a zip file. Any number of threads may read."""
+def _part_name(name: str) -> str:
+    """Return "train" or the kind of test that a folder's name says, "" for another name.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self.file = zipfile.ZipFile(path)
-        except zipfile.BadZipFile as error:
-            raise ValueError(f"{path}: not a valid zip file: {error}") from None
-
-    def __enter__(self) -> _Zip:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.file.close()
-
-    def names(self) -> list[str]:
-        return sorted({info.filename for info in self.file.infolist() if not info.is_dir()})
-
-    def read(self, name: str) -> bytes:
-        info = self.file.getinfo(name)
-        if info.file_size > MAX_FILE_BYTES:
-            raise ValueError(
-                f"{self.label(name)}: expected at most {MAX_FILE_BYTES} bytes, got {info.file_size}"
-            )
-        try:
-            return self.file.read(info)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise ValueError(f"{self.label(name)}: damaged in the zip file: {error}") from None
-
-    def label(self, name: str) -> str:
-        """Return what to call a file in errors."""
-        return f"{self.path}:{name}"
+    >>> _part_name("Training"), _part_name("VAL"), _part_name("cat")
+    ('train', 'val', '')
+    """
+    lower = name.lower()
+    return "train" if lower in _TRAIN_NAMES else lower if lower in _TEST_NAMES else ""
 
 
-def _open(path: str | os.PathLike[str]) -> _Folder | _Zip:
-    path = Path(path)
-    if path.is_dir():
-        return _Folder(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: expected a folder or zip file of images, there is none")
-    return _Zip(path)
+def _find(source: Source, path: str) -> list[list[_Image]]:
+    """Return all images, or those of train and those of test; warn of what is left out."""
+    files, folders = source.names()
+    paths = [(name, PurePosixPath(name).parts) for name in _readable(files, path)]
+    around = _wrappers([parts for _, parts in paths])
+    inside = [(name, parts[around:]) for name, parts in paths]
+    nested = {_part_name(parts[0]) for _, parts in inside if len(parts) >= 3} - {""}
+    test = next((name for name in _TEST_NAMES if name in nested), "")
+    only_parts = all(_part_name(parts[0]) for _, parts in inside)
+    if "train" in nested and test:
+        groups = [
+            [(name, parts) for name, parts in inside if len(parts) >= 3 and _part_name(parts[0]) == part]
+            for part in ("train", test)
+        ]
+        depth = 1
+    else:
+        depth = 1 if only_parts else 0
+        groups = [[(name, parts) for name, parts in inside if len(parts) >= depth + 2]]
+    if not groups[0]:
+        raise ValueError(
+            f"{path}: expected images as <class>/<image> or train|test/<class>/<image>, got "
+            + (f"{paths[0][0]!r} outside any class" if paths else "no images")
+        )
+    classes = {PurePosixPath(name).parts[: around + depth + 1] for group in groups for name, _ in group}
+    tops = {place[:-1] for place in classes}
+    empty = [
+        folder
+        for folder in folders
+        if (place := PurePosixPath(folder).parts)[:-1] in tops and place not in classes
+    ]
+    if empty:
+        _warn(
+            f"{path}: no images in {_some(empty)}, which {'are no classes' if empty[1:] else 'is no class'}",
+            frames=2,
+        )
+    return [[_Image(name, parts[depth]) for name, parts in group] for group in groups]
+
+
+def _readable(files: list[str], path: str) -> list[str]:
+    """Return the names of images; warn of those of a format that cannot be read here."""
+    images = [name for name in files if _is_image(name)]
+    codecs = {name: codec for name in images if (codec := missing_codec(_extension(name)))}
+    if codecs:
+        needed = " ".join(f"'{codec}'" for codec in sorted(set(codecs.values())))
+        _warn(
+            f"{path}: {len(codecs)} of {len(images)} images are left out, since their format cannot be read "
+            f"here: {_some(list(codecs))}; pip install {needed}, or convert them to JPEG",
+            frames=3,
+        )
+    return [name for name in images if name not in codecs]
+
+
+def _warn(text: str, frames: int) -> None:
+    """Warn at the line that called `image_folder`, so many frames above the caller."""
+    warnings.warn(text, UserWarning, stacklevel=2 + frames)
+
+
+def _some(names: list[str]) -> str:
+    """Return at most three names as text."""
+    shown = ", ".join(repr(name) for name in names[:3])
+    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
+
+
+def _extension(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
 
 
 def _is_image(name: str) -> bool:
-    path = PurePosixPath(name)
-    hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
-    return path.suffix.lower() in EXTENSIONS and not hidden
+    hidden = any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+    return _extension(name) in EXTENSIONS and not hidden
 
 
-def _without_wrapper(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Return (name, name without a folder that encloses everything and is no class or part)."""
-    short = list(names)
-    while short and all(name.count("/") >= 2 for name in short):
-        first = short[0].split("/", 1)[0]
-        if first in ("train", *_TEST_NAMES) or any(name.split("/", 1)[0] != first for name in short):
+def _wrappers(paths: list[tuple[str, ...]]) -> int:
+    """Return how many folders enclose everything and are no class or part.
+
+    >>> _wrappers([("pets", "cat", "1.png"), ("pets", "dog", "1.png")])
+    1
+    """
+    if not paths:
+        return 0
+    first, last = min(paths), max(paths)
+    count = 0
+    for one, other in zip(first[: max(0, min(map(len, paths)) - 2)], last, strict=False):
+        if one != other or _part_name(one):
             break
-        short = [name.split("/", 1)[1] for name in short]
-    return list(zip(names, short, strict=True))
-
-
-def _split(entries: list[tuple[str, tuple[str, ...]]], path: str) -> list[list[tuple[str, str]]]:
-    """Return (name, class) of all images, or those of train and those of test."""
-    nested = [(name, parts) for name, parts in entries if len(parts) >= 3]
-    tops = {parts[0] for _, parts in nested}
-    test = next((name for name in _TEST_NAMES if name in tops), None)
-    if "train" in tops and test:
-        return [[(name, parts[1]) for name, parts in nested if parts[0] == top] for top in ("train", test)]
-    flat = [(name, parts[0]) for name, parts in entries if len(parts) >= 2]
-    if not flat:
-        raise ValueError(
-            f"{path}: expected images as <class>/<image> or train|test/<class>/<image>, got "
-            + (f"{entries[0][0]!r} outside any class" if entries else "no images")
-        )
-    return [flat]
+        count += 1
+    return count
 
 
 def _read_all(
-    source: _Folder | _Zip, files: list[str], size: tuple[int, int] | None, channels: int | None
+    source: Source, files: list[str], size: tuple[int, int] | None, channels: int | None
 ) -> NDArray[np.uint8]:
     first = _read_one(source, files[0], size)
     if channels is not None:
@@ -220,7 +229,7 @@ def _read_all(
         return _read_into(source, files, first.shape[1:], 3, size is not None)
 
 
-def _read_one(source: _Folder | _Zip, name: str, size: tuple[int, int] | None) -> NDArray[np.uint8]:
+def _read_one(source: Source, name: str, size: tuple[int, int] | None) -> NDArray[np.uint8]:
     image = decode(source.read(name), source.label(name))
     if image.dtype != np.uint8:
         image = np.rint(image * 255).astype(np.uint8)
@@ -228,7 +237,7 @@ def _read_one(source: _Folder | _Zip, name: str, size: tuple[int, int] | None) -
 
 
 def _read_into(
-    source: _Folder | _Zip,
+    source: Source,
     files: list[str],
     extents: tuple[int, ...],
     channels: int,

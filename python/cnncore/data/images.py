@@ -4,23 +4,33 @@
 from __future__ import annotations
 
 import io
+import math
 import os
-import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._files import open_regular
+from . import netpbm
 from .arrays import as_dtype, check_dtype
+from .resizing import MAX_PIXELS, as_before, check_size, resize
 
-MAX_PIXELS = 1 << 26
-"""Larger images are refused: a few bytes can claim to be gigapixels."""
+_CODECS = {".avif": "pillow>=11.3", ".heic": "pillow-heif"}
+"""What to install for formats that not every Pillow reads."""
 
 EXTENSIONS = frozenset(
-    (".bmp", ".gif", ".jpeg", ".jpg", ".npy", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
-)
+    (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp", *_CODECS)
+) | {".npy", ".pgm", ".pnm", ".ppm"}
+"""Files whose names end so are images; `missing_codec` tells of which of them none can be read."""
 
-_NETPBM_HEAD = re.compile(rb"P([2356])" + rb"(?:\s+|\s*#[^\n]*\n\s*)+(\d{1,9})" * 3 + rb"(\s|$)")
+_BRANDS = {b"avif": ".avif", b"avis": ".avif", b"heic": ".heic", b"heix": ".heic", b"mif1": ".heic"}
+"""What follows "ftyp" in the content of these formats."""
+
 _ORIENTATION = 0x0112
 
 
@@ -43,17 +53,19 @@ def read_image(
         An array (channels, height, width).
 
     Raises:
+        TypeError: a size that is no pair of integers.
         ValueError: the file is no such image, is damaged, or has more than `MAX_PIXELS` pixels.
         OSError: it cannot be read.
         ImportError: the format needs Pillow, which is not installed.
     """
-    with open(path, "rb") as file:
-        image = decode(file.read(), os.fspath(path))
-    if channels is not None:
-        image = with_channels(image, channels)
+    name = check_dtype(dtype)
+    size = None if size is None else check_size(size)
+    with open_regular(path) as file:
+        image = decode(file.read(), os.fsdecode(path))
     if size is not None:
         image = resize(image, size)
-    name = check_dtype(dtype)
+    if channels is not None:
+        image = with_channels(image, channels)
     if image.dtype == np.uint8:
         return as_dtype(image, name)
     return image if name == "float32" else np.rint(image * 255).astype(np.uint8)
@@ -66,8 +78,10 @@ def decode(content: bytes, name: str) -> NDArray[Any]:
         content: the bytes of the file.
         name: what to call it in errors.
     """
-    if content[:1] == b"P" and content[1:2] in (b"2", b"3", b"5", b"6"):
-        return _netpbm(content, name)
+    if netpbm.is_netpbm(content):
+        head = netpbm.read_head(content, name)
+        _check_pixels(head[2], head[1], name)
+        return netpbm.read_pixels(content, head, name)
     if content.startswith(b"\x93NUMPY"):
         return _npy(content, name)
     if not content:
@@ -84,38 +98,7 @@ def with_channels(image: NDArray[Any], channels: int) -> NDArray[Any]:
     if channels == 3:
         return np.repeat(image, 3, axis=0)
     grey = np.tensordot(np.array([0.299, 0.587, 0.114], np.float32), image.astype(np.float32), 1)[None]
-    return _as_before(grey, image)
-
-
-def resize(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """Resize the last two axes to (height, width), linearly; shrinking averages over all pixels covered.
-
-    >>> resize(np.array([[0.0, 1.0]], np.float32), (1, 4)).tolist()
-    [[0.0, 0.25, 0.75, 1.0]]
-    """
-    height, width = (int(extent) for extent in size)
-    if height < 1 or width < 1 or image.shape[-1] < 1 or image.shape[-2] < 1:
-        raise ValueError(
-            f"expected sizes of at least 1 x 1, got {tuple(image.shape[-2:])} and {height, width}"
-        )
-    if image.shape[-2:] == (height, width):
-        return image
-    rows, columns = _linear_weights(image.shape[-2], height), _linear_weights(image.shape[-1], width)
-    return _as_before(rows @ image.astype(np.float32) @ columns.T, image)
-
-
-def _linear_weights(old: int, new: int) -> NDArray[np.float32]:
-    """Return the (new, old) matrix of triangle filters, wide enough to touch every pixel."""
-    scale = old / new
-    centres = (np.arange(new) + 0.5) * scale - 0.5
-    distances = np.abs(np.arange(old) - centres[:, None]) / max(scale, 1.0)
-    weights = np.maximum(0.0, 1.0 - distances)
-    normalised: NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    return normalised
-
-
-def _as_before(values: NDArray[Any], image: NDArray[Any]) -> NDArray[Any]:
-    return np.rint(values).clip(0, 255).astype(np.uint8) if image.dtype == np.uint8 else values
+    return as_before(grey, image)
 
 
 def _check_pixels(height: int, width: int, name: str) -> None:
@@ -125,40 +108,8 @@ def _check_pixels(height: int, width: int, name: str) -> None:
         raise ValueError(f"{name}: expected at most {MAX_PIXELS} pixels, got {height} x {width}")
 
 
-def _netpbm(content: bytes, name: str) -> NDArray[Any]:
-    head = _NETPBM_HEAD.match(content)
-    if not head:
-        raise ValueError(f"{name}: expected width, height and maximum after {content[:2].decode()}, got none")
-    kind, width, height, top = (int(text) for text in head.groups()[:4])
-    _check_pixels(height, width, name)
-    if not 1 <= top <= 65535:
-        raise ValueError(f"{name}: expected a maximum from 1 to 65535, got {top}")
-    channels = 3 if kind in (3, 6) else 1
-    count = height * width * channels
-    body = content[head.end() :]
-    if kind in (5, 6):
-        dtype = np.dtype("u1" if top < 256 else ">u2")
-        if len(body) < count * dtype.itemsize:
-            raise ValueError(f"{name}: expected {count * dtype.itemsize} bytes of pixels, got {len(body)}")
-        values = np.frombuffer(body, dtype, count)
-    else:
-        words = body.split(None, count)[:count]
-        if len(words) < count or not all(map(bytes.isdigit, words)):
-            raise ValueError(f"{name}: expected {count} numbers of pixels, got {len(words)} words")
-        values = np.array(words, dtype=np.float64)
-    if values.size and values.max() > top:
-        raise ValueError(f"{name}: expected pixels up to {top}, got {int(values.max())}")
-    pixels = values.reshape(height, width, channels)
-    if top != 255:
-        pixels = np.rint(pixels * (255 / top))
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.uint8)
-
-
 def _npy(content: bytes, name: str) -> NDArray[Any]:
-    try:
-        array = np.load(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError, MemoryError, SyntaxError, OverflowError) as error:
-        raise ValueError(f"{name}: not a valid NPY file: {error}") from None
+    array = _npy_array(content, name)
     if array.ndim == 2:
         array = array[None]
     elif array.ndim == 3 and array.shape[0] not in (1, 3) and array.shape[2] in (1, 3):
@@ -178,25 +129,97 @@ def _npy(content: bytes, name: str) -> NDArray[Any]:
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
+def _npy_array(content: bytes, name: str) -> NDArray[Any]:
+    """Return the array of an NPY file, which shares the content's memory."""
+    file = io.BytesIO(content)
+    try:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
+        elif version == (2, 0):
+            shape, by_columns, dtype = np.lib.format.read_array_header_2_0(file)
+        else:
+            raise ValueError(f"expected version 1.0 or 2.0, got {version[0]}.{version[1]}")
+        if dtype.hasobject:
+            raise ValueError("it holds Python objects, which are never loaded")
+        values = np.frombuffer(content, dtype, math.prod(shape), file.tell())
+        return values.reshape(shape, order="F" if by_columns else "C")
+    except Exception as error:  # the header is Python text, in which a damaged file can have anything
+        raise ValueError(f"{name}: not a valid NPY file: {_reason(error)}") from None
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+@cache
+def _readable_by_pillow() -> tuple[frozenset[str], list[str]]:
+    """Return the file name endings that Pillow reads, and its formats."""
+    from PIL import Image
+
+    with suppress(ImportError):
+        import_module("pillow_heif").register_heif_opener()
+    Image.init()
+    # EPS is a program, which Pillow would have Ghostscript run.
+    formats = [form for form in Image.ID if form != "EPS"]
+    endings = {end for end, form in Image.registered_extensions().items() if form in formats}
+    return frozenset(endings), formats
+
+
+def missing_codec(extension: str) -> str:
+    """Return what to install to read images of an entry of `EXTENSIONS`, "" where nothing is missing.
+
+    Without Pillow that is told by reading, as for all formats that need it.
+
+    >>> missing_codec(".png")
+    ''
+    """
+    if extension not in _CODECS:
+        return ""
+    try:
+        return "" if extension in _readable_by_pillow()[0] else _CODECS[extension]
+    except ImportError:
+        return ""
+
+
 def _pillow(content: bytes, name: str) -> NDArray[Any]:
     try:
-        from PIL import Image, ImageOps, UnidentifiedImageError
+        from PIL import Image, ImageOps
     except ImportError:
         raise ImportError(
             f"{name}: this image format needs Pillow (PGM, PPM and NPY do not): pip install 'cnncore[images]'"
         ) from None
+    with _damage_named(content, name):
+        image = Image.open(io.BytesIO(content), formats=_readable_by_pillow()[1])
+    _check_pixels(image.height, image.width, name)
+    with _damage_named(content, name), image:
+        if image.mode.startswith("I"):  # 16 bits a pixel
+            return (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)[None]
+        upright: Any = ImageOps.exif_transpose(image) if _ORIENTATION in image.getexif() else image
+        grey = upright.mode in ("1", "L", "LA")
+        pixels = np.asarray(upright if upright.mode == "L" else upright.convert("L" if grey else "RGB"))
+    return pixels[None] if grey else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+@contextmanager
+def _damage_named(content: bytes, name: str) -> Iterator[None]:
+    """Turn whatever Pillow raises about a file into a ValueError that names it."""
+    from PIL import Image, UnidentifiedImageError
+
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            _check_pixels(image.height, image.width, name)
-            if image.mode.startswith("I"):  # 16 bits a pixel
-                return (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)[None]
-            upright: Any = ImageOps.exif_transpose(image) if _ORIENTATION in image.getexif() else image
-            grey = upright.mode in ("1", "L", "LA")
-            pixels = np.asarray(upright if upright.mode == "L" else upright.convert("L" if grey else "RGB"))
+        yield
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(f"{name}: {error}") from None
     except UnidentifiedImageError:
-        raise ValueError(f"{name}: expected an image, got a file that starts with {content[:8]!r}") from None
-    except (OSError, SyntaxError, EOFError) as error:
-        raise ValueError(f"{name}: not a valid image file: {error}") from None
-    return pixels[None] if grey else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        raise ValueError(f"{name}: {_unidentified(content)}") from None
+    except Exception as error:  # a damaged file can make a decoder raise anything
+        raise ValueError(f"{name}: not a valid image file: {_reason(error)}") from None
+
+
+def _unidentified(content: bytes) -> str:
+    extension = _BRANDS.get(content[8:12], "") if content[4:8] == b"ftyp" else ""
+    codec = missing_codec(extension)
+    if codec:
+        kind = extension[1:].upper()
+        return f"{kind} images cannot be read here: pip install '{codec}', or convert it to JPEG"
+    return f"expected an image, got a file that starts with {content[:8]!r}"

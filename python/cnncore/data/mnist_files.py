@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._files import check_path
 from .arrays import Split, as_dtype, check_dtype
 from .fetch import fetch
 from .folder import image_split
@@ -48,7 +49,7 @@ def mnist(root: str | os.PathLike[str], download: bool = False, dtype: Any = "fl
     Source: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits".
     """
     name = check_dtype(dtype)
-    root = Path(root)
+    root = Path(check_path(root, "the path of a folder or zip file"))
     if root.is_file() or (root / "train").is_dir():
         return image_split(root, 1, name)
     paths = [_find(root, file) for file in FILES]

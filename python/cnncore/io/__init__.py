@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from .._files import check_path, open_regular
 from ..nn.module import Module
 from ..nn.state import IncompatibleKeys, fit_state, read_state, undone_on_error
 from . import safetensors
@@ -29,7 +30,8 @@ def save(
         metadata: texts to store beside the arrays.
 
     Raises:
-        TypeError: something that is no array, or of a dtype the format lacks.
+        TypeError: something that is no array, or of a dtype the format lacks; no path.
+        ValueError: a path with a NUL character, or too many arrays.
         OSError: the file cannot be written; what was there is unchanged.
 
     >>> import os, tempfile
@@ -39,6 +41,7 @@ def save(
     >>> {name: array.shape for name, array in sorted(load(path).items())}
     {'bias': (2,), 'weight': (2, 3)}
     """
+    check_path(path)
     if isinstance(model_or_dict, Module):
         arrays: Mapping[str, Any] = read_state(model_or_dict)
     elif isinstance(model_or_dict, Mapping):
@@ -84,15 +87,18 @@ def load_into(model: Module, path: Path, strict: bool = True) -> IncompatibleKey
         (missing_keys, unexpected_keys).
 
     Raises:
+        TypeError: no Module, or no path.
         ValueError: a bad file, or arrays that do not fit; names the file and every problem.
         OSError: the file cannot be read.
     """
-    with open(path, "rb") as file:
+    if not isinstance(model, Module):
+        raise TypeError(f"expected model to be a Module, got {type(model).__name__}")
+    with open_regular(path) as file:
         reader = safetensors.Reader(file, path)
         try:
             targets, keys = fit_state(model, {name: reader.outline(name) for name in reader.entries}, strict)
         except ValueError as error:
-            raise ValueError(f"{os.fspath(path)}: {error}") from None
+            raise ValueError(f"{os.fsdecode(path)}: {error}") from None
         with undone_on_error() as undo:
             for name, target in targets.items():
                 undo.append(target.undo())

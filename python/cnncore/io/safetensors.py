@@ -11,6 +11,7 @@ import json
 import math
 import os
 import struct
+from collections import Counter
 from collections.abc import Mapping
 from io import BufferedReader
 from typing import Any
@@ -18,10 +19,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._files import open_regular
 from .atomic import atomic_write
 
 MAX_HEADER_BYTES = 100_000_000
 """The format's own limit."""
+
+MAX_TENSORS = 1 << 17
+"""More are refused: a header of the largest size could hold a million empty ones."""
+
+_MAX_RANK = 32
+_MAX_PROBLEM = 500
+"""Characters of a message: names in a damaged file may have any length."""
+
 
 _METADATA = "__metadata__"
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -61,6 +71,8 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, Any], metadata: Map
     text += b" " * (-len(text) % 8)
     if len(text) > MAX_HEADER_BYTES:
         raise ValueError(f"the header would take {len(text)} bytes, more than {MAX_HEADER_BYTES}")
+    if len(contents) > MAX_TENSORS:
+        raise ValueError(f"expected at most {MAX_TENSORS} arrays in a file, got {len(contents)}")
     with atomic_write(path) as file:
         file.write(struct.pack("<Q", len(text)))
         file.write(text)
@@ -76,7 +88,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[st
         ValueError: the file is not safetensors, or is damaged; names file, expectation and finding.
         OSError: it cannot be read.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         reader = Reader(file, path)
         return {name: reader.array(name) for name in reader.entries}, reader.metadata
 
@@ -89,6 +101,8 @@ class Reader:
         header, self._start = _read_header(file, size, path)
         self._file, self._path = file, path
         self.metadata = _metadata(header.pop(_METADATA, {}), path)
+        if len(header) > MAX_TENSORS:
+            raise _damaged(path, f"expected at most {MAX_TENSORS} tensors, got {len(header)}")
         entries = [_entry(name, fields, path) for name, fields in header.items()]
         _check_places(entries, size - self._start, path)
         self.entries = {entry[0]: entry for entry in entries}
@@ -112,8 +126,10 @@ class Reader:
 
     def _read(self, name: str, array: NDArray[Any]) -> None:
         *_, begin, end = self.entries[name]
+        if end == begin:
+            return
         self._file.seek(self._start + begin)
-        if end > begin and self._file.readinto(_bytes_of(array)) != end - begin:
+        if self._file.readinto(_bytes_of(array)) != end - begin:
             raise _damaged(self._path, f"{name}: expected {end - begin} bytes, the file ends before")
 
     def outline(self, name: str) -> NDArray[Any]:
@@ -127,14 +143,15 @@ class Reader:
 
 
 def _damaged(path: str | os.PathLike[str], problem: str) -> ValueError:
-    return ValueError(f"{os.fspath(path)}: not a valid safetensors file: {problem}")
+    short = problem if len(problem) <= _MAX_PROBLEM else problem[:_MAX_PROBLEM] + "..."
+    return ValueError(f"{os.fsdecode(path)}: not a valid safetensors file: {short}")
 
 
 def _read_header(file: BufferedReader, size: int, path: str | os.PathLike[str]) -> tuple[dict[str, Any], int]:
     prefix = file.read(8)
     other = _other_format(prefix)
     if other:
-        raise ValueError(f"{os.fspath(path)}: expected a safetensors file, got {other}")
+        raise ValueError(f"{os.fsdecode(path)}: expected a safetensors file, got {other}")
     if len(prefix) < 8:
         raise _damaged(path, f"expected at least 8 bytes, got {len(prefix)}; the file is empty or truncated")
     (length,) = struct.unpack("<Q", prefix)
@@ -169,8 +186,8 @@ def _other_format(prefix: bytes) -> str:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     entries = dict(pairs)
     if len(entries) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the name {next(n for n in names if names.count(n) > 1)!r} occurs twice")
+        counts = Counter(name for name, _ in pairs)
+        raise ValueError(f"the name {_short(counts.most_common(1)[0][0])} occurs twice")
     return entries
 
 
@@ -191,6 +208,8 @@ def _entry(name: str, fields: Any, path: str | os.PathLike[str]) -> Entry:
         raise _damaged(path, f"{name}: expected a dtype among {', '.join(_DTYPES)}, got {_short(kind)}")
     if not _naturals(shape):
         raise _damaged(path, f"{name}: expected a shape of sizes from 0, got {_short(shape)}")
+    if len(shape) > _MAX_RANK:
+        raise _damaged(path, f"{name}: shape {_short(shape)}: {len(shape)} axes, at most {_MAX_RANK}")
     if not _naturals(place) or len(place) != 2 or place[0] > place[1]:
         raise _damaged(path, f"{name}: expected data_offsets [begin, end], got {_short(place)}")
     nbytes = math.prod(shape) * _DTYPES[kind].itemsize
@@ -217,7 +236,7 @@ def _check_places(entries: list[Entry], available: int, path: str | os.PathLike[
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = repr(value[:80] if isinstance(value, (str, list)) else value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
