@@ -3,10 +3,10 @@
 
     python benchmarks/builds.py BEFORE AFTER [--networks lenet5,resnet20] [--seconds 1]
 
-BEFORE and AFTER are the Python interpreters of two virtual environments. Each runs in a process of its own, and
-their calls take turns. A row tells whether outputs (of a prediction) or weights (after three training steps) have the
-same bits, whether `explain()` names the same steps and algorithms, and both times. The exit status is 1 when bits or
-steps differ.
+BEFORE and AFTER are the Python interpreters of two virtual environments. Each runs in a process of its own,
+and their calls take turns. A row tells whether outputs (of a prediction) or weights (after three training
+steps) have the same bits, whether `explain()` names the same steps and algorithms, and both times. The exit
+status is 1 when bits or steps differ.
 """
 
 from __future__ import annotations
