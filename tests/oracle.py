@@ -30,6 +30,14 @@ def assert_close(actual: Any, expected: Any, ulps: float = 4.0, magnitude: Any =
     assert (error <= np.where(finite, bound, 0)).all(), f"off by {error.max():.3g}"
 
 
+def assert_near(actual: Any, expected: Any, ulps: float = 32.0) -> None:
+    """Assert that nothing is off by more than `ulps` roundings of the largest element.
+
+    For what is computed by other algorithms: each layer's rounding is a few of its largest sums' roundings.
+    """
+    assert_close(actual, expected, ulps, float(np.abs(expected).max()))
+
+
 def check_gradients(
     fn: Callable[..., Any],
     torch_fn: Callable[..., Any],

@@ -16,6 +16,7 @@ import pytest
 import cnncore as cc
 from cnncore import autotune, nn
 from cnncore.graph.program import Executable
+from oracle import assert_near
 
 SHAPE = (1, 16, 24, 24)
 X = np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
@@ -79,7 +80,7 @@ def test_the_fastest_is_kept(model: nn.Module, clock: dict[str, float]) -> None:
         "3": "winograd_f2",
         "4": "depthwise",
     }
-    np.testing.assert_allclose(predictor(X), expected, rtol=1e-4, atol=1e-4)
+    assert_near(predictor(X), expected)
     text = str(table).splitlines()
     assert len(text) == 1 + len(table) + 2
     assert text[-2].startswith("whole run")
@@ -170,7 +171,7 @@ def test_real_measurements(model: nn.Module) -> None:
         **{row["layer"]: row["chosen"] for row in table},
         **algorithms(predictor),
     }
-    np.testing.assert_allclose(predictor(X), expected, rtol=1e-4, atol=1e-4)
+    assert_near(predictor(X), expected)
 
 
 def test_choices_do_not_depend_on_threads_without_autotune(model: nn.Module) -> None:

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
 import cnncore as cc
-from cnncore import nn, packed_weights
+from cnncore import autotune, nn, packed_weights
 
 CHANNELS = 48
 
@@ -86,10 +87,18 @@ def test_memory_and_answers() -> None:
 
 
 @pytest.mark.usefixtures("small_budget")
-def test_measured_choices_are_not_bound() -> None:
+def test_measured_choices_are_not_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where measuring changes nothing: what is told afterwards is that it was measured."""
+
+    def measure(programs: Sequence[Any], *_: Any) -> list[autotune.Measurement]:
+        nodes = [{step.node: 1.0 for step in program.run_steps} for program in programs]
+        return [autotune.Measurement(float(len(times)), times) for times in nodes]
+
+    monkeypatch.setattr(autotune, "measure", measure)
     x = np.zeros((1, CHANNELS, 64, 64), np.float32)
     predictor = cc.compile(model(), x.shape)
     table = predictor.autotune(x, seconds=0.01)
     assert [row["before"] for row in table][2:] == ["winograd_f2", "winograd_f2"]
+    assert [row["chosen"] for row in table] == [row["before"] for row in table]
     assert {"winograd_f4", "winograd_f2", "direct"} == set(table[2]["candidates"])
     assert "do not repay" not in str(predictor.explain())

@@ -119,6 +119,8 @@ class Tuner:
             if not lost:
                 return tuned, (old, new)
             self.choices.update(lost)
+        if any("declined" in node.attrs for problem in self._problems.values() for node in problem.nodes):
+            program = build(self._graph, self.choices)  # measured now, no longer by what is told of them
         (same,) = measure([program], self._arrays, self._seconds)
         return program, (same, same)
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import cnncore as cc
 from cnncore import _core, ops
 from cnncore.graph import lower
+from oracle import assert_near
 
 Array = NDArray[np.float32]
 
@@ -98,7 +99,7 @@ def test_the_same_bits_as_of_a_concatenation(
     assert not any(step.node is not None and step.node.op.name == "concat" for step in steps)
     assert predict.memory.activations <= reference.memory.activations
     wanted = compiled(function, "exact")(X)
-    np.testing.assert_allclose(predict(X), wanted, rtol=0.0, atol=1e-4 * float(np.abs(wanted).max()))
+    assert_near(predict(X), wanted)
 
 
 def first_of_few_channels(x: Any) -> Any:
@@ -153,7 +154,7 @@ def test_tuning_may_take_either() -> None:
                 node.attrs["algorithm"] = algorithm
         again = pickle.loads(pickle.dumps(predict))
         assert readers(again) == (algorithm != "direct")
-        np.testing.assert_allclose(again(X), wanted, rtol=0.0, atol=1e-4 * float(np.abs(wanted).max()))
+        assert_near(again(X), wanted)
 
 
 @pytest.mark.parametrize(
