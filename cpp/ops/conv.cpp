@@ -37,10 +37,19 @@ const std::vector<ConvAlgorithm>& algorithms() {
   return list;
 }
 
-/// Why the algorithm cannot be used at this accuracy; empty when it can.
+/// What the algorithm cannot do about a problem, pooling included; empty when it can do it all.
+std::string cannot(const ConvAlgorithm& algorithm, const ConvProblem& problem) {
+  if (problem.pools()) {
+    if (algorithm.refuse_pool == nullptr) return "it does not pool";
+    const bool flat = problem.output[0] == 1 && problem.pool_kernel[0] == 1 && problem.pooled()[0] == 1;
+    if (!flat) return "it does not pool volumes";
+  }
+  return algorithm.cannot(problem);
+}
+
+/// The same, and whether its rounding is allowed.
 std::string unable(const ConvAlgorithm& algorithm, const ConvProblem& problem, const std::string& accuracy) {
-  if (problem.pools() && algorithm.refuse_pool == nullptr) return "it does not pool";
-  std::string reason = algorithm.refuse(problem, "");
+  std::string reason = cannot(algorithm, problem);
   return reason.empty() && accuracy == "exact" && !algorithm.exact ? "accuracy is 'exact'" : reason;
 }
 
@@ -53,7 +62,7 @@ const ConvAlgorithm& find_algorithm(ConvDirection direction, const ConvProblem& 
                                     const std::string& name) {
   for (const auto& algorithm : algorithms()) {
     if (algorithm.direction != direction || name != algorithm.name) continue;
-    const std::string reason = unable(algorithm, problem, "");
+    const std::string reason = cannot(algorithm, problem);
     require(reason.empty(), "convolution algorithm '", name, "' does not take this problem: ", reason);
     return algorithm;
   }
@@ -77,15 +86,10 @@ void check_weight(const TensorDesc& desc, const ConvAlgorithm& algorithm, const 
   check_vector(desc, packed > 0 ? packed : own, packed > 0 ? "packed weight" : "weight");
 }
 
-std::vector<std::int64_t> pooled_shape(const ConvProblem& p) {
-  const Spatial extents = p.pooled();
-  return {p.batch, p.out_channels, extents[1], extents[2]};
-}
-
-std::vector<std::int64_t> output_shape(const ConvProblem& p, int rank) {
+/// The shape, of as many axes as the input, of an output or of its pooling.
+std::vector<std::int64_t> output_shape(const ConvProblem& p, const Spatial& extents, int rank) {
   std::vector<std::int64_t> shape = {p.batch, p.out_channels};
-  const std::size_t first = rank == 5 ? 0 : 1;
-  for (std::size_t i = 0; i + 2 < static_cast<std::size_t>(rank); ++i) shape.push_back(p.output[first + i]);
+  shape.insert(shape.end(), extents.begin() + first_axis(rank - 2), extents.end());
   return shape;
 }
 
@@ -162,7 +166,7 @@ std::unique_ptr<Step> make_pack(const StepSpec& spec) {
 std::unique_ptr<Step> make_forward(const StepSpec& spec) {
   const ConvProblem problem =
       conv_problem(input_shape(spec), spec.attrs.integers("weight_shape"), spec.attrs);
-  check_shape(spec.output(0), output_shape(problem, spec.input(0).rank), "output");
+  check_shape(spec.output(0), output_shape(problem, problem.output, spec.input(0).rank), "output");
   const ConvAlgorithm& algorithm = algorithm_of(ConvDirection::forward, problem, spec.attrs);
   check_weight(spec.input(1), algorithm, problem);
   ConvEpilogue epilogue = epilogue_of(spec, problem.out_channels);
@@ -180,7 +184,7 @@ std::unique_ptr<Step> make_pool(const StepSpec& spec) {
   const ConvProblem problem =
       conv_problem(shape_of(spec.input(0)), spec.attrs.integers("weight_shape"), spec.attrs);
   require(problem.pools(), "missing attribute 'pool_kernel'");
-  check_shape(spec.output(0), pooled_shape(problem), "output");
+  check_shape(spec.output(0), output_shape(problem, problem.pooled(), spec.input(0).rank), "output");
   check_activation(spec.output(0), "output");
   const ConvAlgorithm& algorithm = algorithm_of(ConvDirection::forward, problem, spec.attrs);
   check_weight(spec.input(1), algorithm, problem);
@@ -193,7 +197,7 @@ std::unique_ptr<Step> make_backward_data(const StepSpec& spec) {
   check_activation(spec.input(0), "grad_output");
   const ConvProblem problem =
       conv_problem(shape_of(spec.output(0)), spec.attrs.integers("weight_shape"), spec.attrs);
-  check_shape(spec.input(0), output_shape(problem, spec.output(0).rank), "grad_output");
+  check_shape(spec.input(0), output_shape(problem, problem.output, spec.output(0).rank), "grad_output");
   const ConvAlgorithm& algorithm = algorithm_of(ConvDirection::backward_data, problem, spec.attrs);
   check_weight(spec.input(1), algorithm, problem);
   ConvEpilogue epilogue = epilogue_of(spec, problem.in_channels);
@@ -209,7 +213,7 @@ std::unique_ptr<Step> make_backward_weight(const StepSpec& spec) {
   require(spec.output(0).is_contiguous(), "grad_weight: expected C order, shape ",
           spec.output(0).shape_text());
   const ConvProblem problem = conv_problem(shape_of(spec.input(0)), shape_of(spec.output(0)), spec.attrs);
-  check_shape(spec.input(1), output_shape(problem, spec.input(0).rank), "grad_output");
+  check_shape(spec.input(1), output_shape(problem, problem.output, spec.input(0).rank), "grad_output");
   ConvEpilogue epilogue;
   epilogue.bias = spec.has_output(1);
   if (epilogue.bias) check_vector(spec.output(1), problem.out_channels, "grad_bias");
@@ -247,8 +251,8 @@ ConvChoice conv_choose(ConvDirection direction, const ConvProblem& problem, cons
   ConvChoice choice;
   for (const auto& algorithm : algorithms()) {
     if (algorithm.direction != direction || (!name.empty() && name != algorithm.name)) continue;
-    std::string reason = unable(algorithm, problem, name.empty() ? accuracy : "");
-    if (reason.empty() && name.empty()) reason = algorithm.refuse(problem, accuracy);
+    std::string reason = name.empty() ? unable(algorithm, problem, accuracy) : cannot(algorithm, problem);
+    if (reason.empty() && name.empty() && algorithm.declines != nullptr) reason = algorithm.declines(problem);
     if (!reason.empty()) {
       choice.refused.emplace_back(algorithm.name, reason);
       continue;
@@ -281,7 +285,7 @@ std::vector<std::pair<std::string, std::string>> conv_candidates(ConvDirection d
 std::string conv_pool_refuse(const ConvProblem& problem, const std::string& name) {
   for (const auto& algorithm : algorithms()) {
     if (algorithm.direction != ConvDirection::forward || name != algorithm.name) continue;
-    const std::string reason = unable(algorithm, problem, "");
+    const std::string reason = cannot(algorithm, problem);
     return reason.empty() ? algorithm.refuse_pool(problem) : reason;
   }
   fail("unknown convolution algorithm '", name, "'");

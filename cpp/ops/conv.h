@@ -15,11 +15,14 @@ namespace cnncore {
 
 using Spatial = std::array<std::int64_t, 3>;  // depth, height, width
 
+/// Position of the first of `rank` spatial axes inside a Spatial: the last one is the width.
+constexpr int first_axis(int rank) { return 3 - rank; }
+
 enum class ConvDirection { forward, backward_data, backward_weight };
 
 ConvDirection conv_direction_from_name(const std::string& name);
 
-/// A convolution's sizes. One spatial axis fills `height`, two fill height and width; the others are
+/// A convolution's sizes. One spatial axis fills the width, two fill height and width; the others are
 /// axes of extent 1. A linear layer has none, so all of them are 1.
 struct ConvProblem {
   std::int64_t batch = 1;

@@ -26,9 +26,11 @@ struct ConvEpilogue {
 struct ConvAlgorithm {
   const char* name;
   ConvDirection direction;
-  /// Why the problem is not taken; empty when it is. Without an accuracy (the algorithm was asked for by
-  /// name) only what it cannot do counts, not what does not pay.
-  std::string (*refuse)(const ConvProblem& problem, const std::string& accuracy);
+  /// What the algorithm cannot do about the problem; empty when it can do it all.
+  std::string (*cannot)(const ConvProblem& problem);
+  /// Why a problem that it can do does not pay; empty when it does. Not asked of an algorithm that was asked
+  /// for by name; null where everything pays.
+  std::string (*declines)(const ConvProblem& problem);
   /// 0 for an algorithm that reads the weight itself, in C order; it has no make_pack.
   std::int64_t (*packed_floats)(const ConvProblem& problem);
   std::int64_t (*statistics_rows)(const ConvProblem& problem);

@@ -17,7 +17,7 @@ constexpr std::int64_t kTasks = 32;
 constexpr std::int64_t kStatisticsPixels = 96;  // are in the second cache when their statistics are taken
 constexpr std::int64_t kMaxRows = 256;          // vertical taps (depth x height) of a kernel
 
-std::string refuse(const ConvProblem& p, const std::string&) {
+std::string cannot(const ConvProblem& p) {
   if (p.groups != p.in_channels) {
     return "groups " + std::to_string(p.groups) + " != input channels " + std::to_string(p.in_channels);
   }
@@ -327,18 +327,24 @@ std::unique_ptr<Step> make_weight_gradient(const ConvProblem& p, const ConvEpilo
 
 ConvAlgorithm depthwise_forward() {
   constexpr auto kDirection = ConvDirection::forward;
-  return {"depthwise",           kDirection,           refuse, packed_floats<kDirection>, statistics_rows,
-          make_pack<kDirection>, make_conv<kDirection>};
+  return {"depthwise",
+          kDirection,
+          cannot,
+          nullptr,
+          packed_floats<kDirection>,
+          statistics_rows,
+          make_pack<kDirection>,
+          make_conv<kDirection>};
 }
 
 ConvAlgorithm depthwise_backward_data() {
   constexpr auto kDirection = ConvDirection::backward_data;
-  return {"depthwise",           kDirection,           refuse, packed_floats<kDirection>, nothing,
+  return {"depthwise",           kDirection,           cannot, nullptr, packed_floats<kDirection>, nothing,
           make_pack<kDirection>, make_conv<kDirection>};
 }
 
 ConvAlgorithm depthwise_backward_weight() {
-  return {"depthwise",         ConvDirection::backward_weight, refuse, nothing, nothing, nullptr,
+  return {"depthwise",         ConvDirection::backward_weight, cannot, nullptr, nothing, nothing, nullptr,
           make_weight_gradient};
 }
 

@@ -128,7 +128,7 @@ std::unique_ptr<Step> make_conv(const ConvProblem& p, const ConvEpilogue& epilog
   return std::make_unique<DirectConv>(p, kDirection, epilogue);
 }
 
-std::string take_all(const ConvProblem&, const std::string&) { return {}; }
+std::string can_all(const ConvProblem&) { return {}; }
 std::int64_t chunk_count(const ConvProblem& p) { return ConvLoopPlan::chunk_count(forward_loop(p)); }
 std::int64_t no_statistics(const ConvProblem&) { return 0; }
 
@@ -138,7 +138,8 @@ ConvAlgorithm direct_forward() {
   constexpr auto kDirection = ConvDirection::forward;
   return {"direct",
           kDirection,
-          take_all,
+          can_all,
+          nullptr,
           packed_floats<kDirection>,
           chunk_count,
           make_pack<kDirection>,
@@ -153,7 +154,8 @@ ConvAlgorithm direct_backward_data() {
   constexpr auto kDirection = ConvDirection::backward_data;
   return {"direct",
           kDirection,
-          take_all,
+          can_all,
+          nullptr,
           packed_floats<kDirection>,
           no_statistics,
           make_pack<kDirection>,

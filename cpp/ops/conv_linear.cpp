@@ -224,9 +224,7 @@ std::unique_ptr<Step> make(const ConvProblem& problem, const ConvEpilogue& epilo
   return std::make_unique<T>(problem, epilogue);
 }
 
-std::string refuse_forward(const ConvProblem& p, const std::string& accuracy) {
-  const std::string reason = refuse_linear_gradient(p, "");
-  if (!reason.empty() || accuracy.empty()) return reason;
+std::string forward_declines(const ConvProblem& p) {
   if (p.in_channels * p.out_channels < kLinearWeightFloats)
     return "the weight is small: packed, it stays in cache";
   if (p.batch > kForwardRows) return "so many rows are worth packing the weight";
@@ -235,19 +233,23 @@ std::string refuse_forward(const ConvProblem& p, const std::string& accuracy) {
 
 }  // namespace
 
-std::string refuse_linear_gradient(const ConvProblem& p, const std::string& accuracy) {
+std::string linear_cannot(const ConvProblem& p) {
   const Spatial one = {1, 1, 1};
-  if (p.input != one || p.output != one || p.kernel != one || p.groups != 1) return "not a linear layer";
-  if (!accuracy.empty() && p.batch > kGradientRows) return "so many rows are worth arranging the operands";
-  return {};
+  const bool linear = p.input == one && p.output == one && p.kernel == one && p.groups == 1;
+  return linear ? "" : "not a linear layer";
+}
+
+std::string linear_gradient_declines(const ConvProblem& p) {
+  return p.batch > kGradientRows ? "so many rows are worth arranging the operands" : "";
 }
 
 ConvAlgorithm linear_forward() {
-  return {"linear", ConvDirection::forward, refuse_forward, nothing, nothing, nullptr, make<LinearForward>};
+  return {"linear", ConvDirection::forward, linear_cannot, forward_declines, nothing, nothing,
+          nullptr,  make<LinearForward>};
 }
 
 ConvAlgorithm linear_backward_data() {
-  return {"linear", ConvDirection::backward_data, refuse_linear_gradient, nothing, nothing,
+  return {"linear", ConvDirection::backward_data, linear_cannot, linear_gradient_declines, nothing, nothing,
           nullptr,  make<LinearBackwardData>};
 }
 

@@ -12,7 +12,9 @@ namespace cnncore {
 /// the cache.
 inline constexpr std::int64_t kLinearWeightFloats = 1024 * 1024;
 
-/// ConvAlgorithm::refuse of the gradients of linear layers.
-std::string refuse_linear_gradient(const ConvProblem& problem, const std::string& accuracy);
+/// ConvAlgorithm::cannot of linear layers and their gradients.
+std::string linear_cannot(const ConvProblem& problem);
+/// ConvAlgorithm::declines of the gradients.
+std::string linear_gradient_declines(const ConvProblem& problem);
 
 }  // namespace cnncore

@@ -95,7 +95,10 @@ std::unique_ptr<Step> make(const ConvProblem& problem, const ConvEpilogue& epilo
 }  // namespace
 
 ConvAlgorithm linear_backward_weight() {
-  return {"linear", ConvDirection::backward_weight, refuse_linear_gradient, nothing, nothing, nullptr, make};
+  return {"linear",      ConvDirection::backward_weight,
+          linear_cannot, linear_gradient_declines,
+          nothing,       nothing,
+          nullptr,       make};
 }
 
 }  // namespace cnncore

@@ -26,13 +26,11 @@ void mix(std::size_t& seed, const Spatial& value) {
   for (const auto v : value) mix(seed, v);
 }
 
-/// Position of the first spatial axis inside a Spatial: width-less kernels use height.
-std::size_t first_axis(std::size_t spatial_rank) { return spatial_rank == 3 ? 0 : 1; }
-
 Spatial spatial_from(const std::vector<std::int64_t>& values, std::size_t begin, std::size_t rank,
                      std::int64_t fill) {
   Spatial result{fill, fill, fill};
-  for (std::size_t i = 0; i < rank; ++i) result[first_axis(rank) + i] = values[begin + i];
+  const auto first = static_cast<std::size_t>(first_axis(static_cast<int>(rank)));
+  for (std::size_t i = 0; i < rank; ++i) result[first + i] = values[begin + i];
   return result;
 }
 
@@ -48,7 +46,7 @@ Spatial spatial_attr(const Attrs& attrs, const std::string& name, std::size_t ra
 
 void read_pool(ConvProblem& p, const Attrs& attrs, std::size_t rank) {
   if (!attrs.has("pool_kernel")) return;
-  require(rank == 2, "expected pooling of images with 2 spatial axes, got ", rank);
+  require(rank > 0, "expected pooling of images, got an input without spatial axes");
   p.pool_kernel = spatial_attr(attrs, "pool_kernel", rank, 1, 1);
   p.pool_stride = spatial_attr(attrs, "pool_stride", rank, 1, 1);
   p.pool_padding_begin = spatial_attr(attrs, "pool_padding_begin", rank, 0, 0);

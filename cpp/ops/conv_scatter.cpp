@@ -25,12 +25,7 @@ constexpr double kPieceCost = 20.0;  // of storing a pixel of a group by itself
 constexpr double kHalfCost = 0.7;
 constexpr double kClearlyFewer = 0.9;
 
-/// A single spatial axis, or two, with no width.
-bool without_width(const ConvProblem& p) {
-  return p.input[2] == 1 && p.kernel[2] == 1 && p.output[2] == 1 && p.padding_begin[2] == 0;
-}
-
-/// Rows and columns of an image; without a width, height becomes the columns, whose taps are contiguous.
+/// Rows and columns of an image, or of a plane of a volume.
 struct Plane {
   std::int64_t images, height, width, out_height, out_width;
   std::int64_t kernel_height, kernel_width;
@@ -38,15 +33,13 @@ struct Plane {
   std::int64_t top, left;  // padding
 
   explicit Plane(const ConvProblem& p) {
-    const std::size_t h = without_width(p) ? 0 : 1;
-    const std::size_t w = h + 1;
-    images = without_width(p) ? p.batch : p.batch * p.input[0];
-    height = p.input[h], width = p.input[w];
-    out_height = p.output[h], out_width = p.output[w];
-    kernel_height = p.kernel[h], kernel_width = p.kernel[w];
-    stride_height = p.stride[h], stride_width = p.stride[w];
-    dilation_height = p.dilation[h], dilation_width = p.dilation[w];
-    top = p.padding_begin[h], left = p.padding_begin[w];
+    images = p.batch * p.input[0];
+    height = p.input[1], width = p.input[2];
+    out_height = p.output[1], out_width = p.output[2];
+    kernel_height = p.kernel[1], kernel_width = p.kernel[2];
+    stride_height = p.stride[1], stride_width = p.stride[2];
+    dilation_height = p.dilation[1], dilation_width = p.dilation[2];
+    top = p.padding_begin[1], left = p.padding_begin[2];
   }
   std::int64_t reach() const { return (kernel_height - 1) * dilation_height + 1; }
 };
@@ -366,10 +359,12 @@ double scatter_cost(const ConvProblem& p) {
   return pixels * vectors * (static_cast<double>(p.group_out()) + kAddCost) + pieces * kPieceCost;
 }
 
-std::string refuse(const ConvProblem& p, const std::string& accuracy) {
+std::string cannot(const ConvProblem& p) {
   const bool flat = p.kernel[0] == 1 && p.stride[0] == 1 && p.padding_begin[0] == 0 && p.padding_end[0] == 0;
-  if (!flat && !without_width(p)) return "the kernel has depth";
-  if (accuracy.empty()) return {};
+  return flat ? "" : "the kernel has depth";
+}
+
+std::string declines(const ConvProblem& p) {
   const Plane plane(p);
   if (plane.out_width * packed_columns(Runs(p, plane).columns(plane)) > kRowProductFloats)
     return "the products of a row do not fit the second cache";
@@ -387,7 +382,8 @@ std::unique_ptr<Step> make(const ConvProblem& p, const ConvEpilogue& epilogue) {
 }  // namespace
 
 ConvAlgorithm scatter_backward_data() {
-  return {"scatter", ConvDirection::backward_data, refuse, packed_floats, no_statistics, make_pack, make};
+  return {"scatter", ConvDirection::backward_data, cannot, declines, packed_floats, no_statistics, make_pack,
+          make};
 }
 
 }  // namespace cnncore

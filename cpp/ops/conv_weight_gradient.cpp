@@ -222,7 +222,7 @@ void DirectWeightGradient::run(const StepArgs& args) const {
   if (has_bias_) conv_bias_gradient(problem_, args.input(1), workspace, args.output(1));
 }
 
-std::string take_all(const ConvProblem&, const std::string&) { return {}; }
+std::string can_all(const ConvProblem&) { return {}; }
 std::int64_t nothing(const ConvProblem&) { return 0; }
 std::unique_ptr<Step> make(const ConvProblem& problem, const ConvEpilogue& epilogue) {
   return std::make_unique<DirectWeightGradient>(problem, epilogue);
@@ -231,7 +231,7 @@ std::unique_ptr<Step> make(const ConvProblem& problem, const ConvEpilogue& epilo
 }  // namespace
 
 ConvAlgorithm direct_backward_weight() {
-  return {"direct", ConvDirection::backward_weight, take_all, nothing, nothing, nullptr, make};
+  return {"direct", ConvDirection::backward_weight, can_all, nullptr, nothing, nothing, nullptr, make};
 }
 
 }  // namespace cnncore

@@ -292,9 +292,8 @@ ConvAlgorithm algorithm() {
   a.pitched_output = true;
   a.input_parts = kDirection == ConvDirection::forward ? kPieceChannels : 0;
   a.direction = kDirection;
-  a.refuse = [](const ConvProblem& p, const std::string& accuracy) {
-    return winograd_refuse(p, kDirection, kForm, accuracy);
-  };
+  a.cannot = [](const ConvProblem& p) { return winograd_cannot(p, kForm); };
+  a.declines = [](const ConvProblem& p) { return winograd_declines(p, kDirection, kForm); };
   if (kDirection == ConvDirection::forward) a.refuse_pool = [](const ConvProblem&) { return std::string(); };
   a.packed_floats = [](const ConvProblem& p) {
     const WinogradPlan plan(p, kDirection, kForm);

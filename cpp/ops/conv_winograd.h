@@ -29,9 +29,9 @@ struct WinogradGeometry {
   WinogradImages output;
 };
 
-/// Why the form does not take the problem; empty when it does.
-std::string winograd_refuse(const ConvProblem& problem, ConvDirection direction, WinogradForm form,
-                            const std::string& accuracy);
+/// ConvAlgorithm::cannot and ConvAlgorithm::declines of a form.
+std::string winograd_cannot(const ConvProblem& problem, WinogradForm form);
+std::string winograd_declines(const ConvProblem& problem, ConvDirection direction, WinogradForm form);
 
 /// Floats from point to point of `blocks` blocks of channels and `tiles` tiles: an odd number of cache lines,
 /// so that the points of a tile do not share one set of the first cache.

@@ -244,8 +244,9 @@ ConvAlgorithm algorithm() {
   a.name = winograd_name(kForm);
   a.exact = false;
   a.direction = ConvDirection::backward_weight;
-  a.refuse = [](const ConvProblem& p, const std::string& accuracy) {
-    return winograd_refuse(p, ConvDirection::backward_weight, kForm, accuracy);
+  a.cannot = [](const ConvProblem& p) { return winograd_cannot(p, kForm); };
+  a.declines = [](const ConvProblem& p) {
+    return winograd_declines(p, ConvDirection::backward_weight, kForm);
   };
   a.packed_floats = a.statistics_rows = [](const ConvProblem&) { return std::int64_t{0}; };
   a.make = [](const ConvProblem& p, const ConvEpilogue& epilogue) -> std::unique_ptr<Step> {

@@ -155,10 +155,11 @@ std::int64_t winograd_point_step(std::int64_t blocks, std::int64_t tiles) {
   return (blocks * (tiles + kWinogradSpareTiles) | 1) * kWinogradBlock;
 }
 
-std::string winograd_refuse(const ConvProblem& p, ConvDirection direction, WinogradForm form,
-                            const std::string& accuracy) {
-  std::string reason = unsupported(p, winograd_transforms(form).taps);
-  if (!reason.empty() || accuracy.empty()) return reason;
+std::string winograd_cannot(const ConvProblem& p, WinogradForm form) {
+  return unsupported(p, winograd_transforms(form).taps);
+}
+
+std::string winograd_declines(const ConvProblem& p, ConvDirection direction, WinogradForm form) {
   const std::int64_t tiles = WinogradGeometry(p, direction, form).tiles;
   if (direction == ConvDirection::backward_weight) {
     const Costs& costs = costs_of(form);

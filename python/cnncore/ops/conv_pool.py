@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 from .. import _core
@@ -36,7 +37,7 @@ class ConvPool(Op):
         packed = pack(builder, "forward", weight, x.shape, node.attrs, choice)
         inputs = [builder.slot(x), packed, *builder.slots(node.inputs[2:])]
         extents = output_extents(x.shape, weight.shape, node.attrs)
-        size = ITEM_SIZE["float32"] * x.shape[0] * weight.shape[0] * extents[0] * extents[1]
+        size = ITEM_SIZE["float32"] * x.shape[0] * weight.shape[0] * prod(extents)
         refused = [("separate steps", f"pass {size / 2**20:.1f} MiB to each other"), *choice["refused"]]
         builder.step(self.name, inputs, [builder.slot(node.output)], attrs, refused=refused)
 
