@@ -80,12 +80,43 @@ ConvLoop forward_loop(const ConvProblem& p) {
   return loop;
 }
 
+bool has_few_phases(const ConvProblem& p) {
+  constexpr std::int64_t kFew = 16;
+  std::int64_t phases = 1;
+  for (std::size_t a = 0; a < 3; ++a) {
+    const std::int64_t own = std::min(p.stride[a], p.input[a]);
+    if (own > kFew) return false;
+    phases *= own;
+  }
+  return phases <= kFew;
+}
+
+std::vector<std::int64_t> touched_phases(const ConvProblem& p, std::size_t a) {
+  std::vector<std::int64_t> phases;
+  for (std::int64_t t = 0; t < p.kernel[a]; ++t) {
+    const std::int64_t distance = t * p.dilation[a] - p.padding_begin[a];
+    const std::int64_t phase = (distance % p.stride[a] + p.stride[a]) % p.stride[a];
+    if (phase < p.input[a]) phases.push_back(phase);
+  }
+  std::sort(phases.begin(), phases.end());
+  phases.erase(std::unique(phases.begin(), phases.end()), phases.end());
+  return phases;
+}
+
 std::vector<ConvLoop> backward_data_loops(const ConvProblem& p) {
   std::vector<ConvLoop> loops;
-  const auto phases = [&p](std::size_t a) { return std::min(p.stride[a], p.input[a]); };
-  for (std::int64_t d = 0; d < phases(0); ++d) {
-    for (std::int64_t h = 0; h < phases(1); ++h) {
-      for (std::int64_t w = 0; w < phases(2); ++w) {
+  const bool few = has_few_phases(p);
+  const auto phases = [&p, few](std::size_t a) {
+    if (!few) return touched_phases(p, a);
+    std::vector<std::int64_t> all(static_cast<std::size_t>(std::min(p.stride[a], p.input[a])));
+    std::iota(all.begin(), all.end(), 0);
+    return all;
+  };
+  const std::vector<std::int64_t> columns = phases(2);
+  const std::vector<std::int64_t> rows = phases(1);
+  for (const auto d : phases(0)) {
+    for (const auto h : rows) {
+      for (const auto w : columns) {
         loops.push_back({p.batch,
                          p.groups,
                          p.group_out(),
@@ -110,14 +141,16 @@ ConvLoop flatten_pointwise(const ConvLoop& loop) {
 }
 
 ChunkGrid::ChunkGrid(const ConvLoop& loop, std::int64_t pixels) {
-  total_ = {loop.batch, loop.axis[0].count, loop.axis[1].count};
-  size_ = {1, 1, 1};
-  std::int64_t unit = loop.axis[2].count;
+  total_ = {loop.batch, loop.axis[0].count, loop.axis[1].count, loop.axis[2].count};
+  size_ = {1, 1, 1, 1};
+  std::int64_t unit = 1;
   // From the inside out: axes that fit whole stay whole, the first that does not is cut into equal
   // pieces, those outside it into single steps.
   bool cut = false;
-  for (std::size_t a = 3; a-- > 0;) {
-    if (!cut) {
+  for (std::size_t a = 4; a-- > 0;) {
+    if (a == 3 && total_[a] <= kLongRow) {
+      unit = size_[a] = total_[a];
+    } else if (!cut) {
       const std::int64_t fit = std::max<std::int64_t>(1, pixels / std::max<std::int64_t>(1, unit));
       const std::int64_t wanted = std::max<std::int64_t>(1, (total_[a] + fit / 2) / fit);
       size_[a] = ceil_div(total_[a], std::min(wanted, total_[a]));
@@ -128,12 +161,20 @@ ChunkGrid::ChunkGrid(const ConvLoop& loop, std::int64_t pixels) {
   }
 }
 
-ConvChunk ChunkGrid::at(std::int64_t index) const {
-  ConvChunk chunk;
-  for (std::size_t a = 3; a-- > 0;) {
-    chunk.start[a] = index % pieces_[a] * size_[a];
-    chunk.count[a] = std::min(size_[a], total_[a] - chunk.start[a]);
+ChunkGrid::Place ChunkGrid::place(std::int64_t index) const {
+  Place place{};
+  for (std::size_t a = 4; a-- > 0;) {
+    place[a] = index % pieces_[a];
     index /= pieces_[a];
+  }
+  return place;
+}
+
+ConvChunk ChunkGrid::at(const Place& place) const {
+  ConvChunk chunk;
+  for (std::size_t a = 0; a < 4; ++a) {
+    chunk.start[a] = place[a] * size_[a];
+    chunk.count[a] = std::min(size_[a], total_[a] - chunk.start[a]);
   }
   return chunk;
 }
@@ -143,14 +184,14 @@ std::int64_t chunk_output(const ConvLoop& loop, const ConvChunk& chunk) {
   const std::int64_t plane =
       chunk.start[0] * depth.out_size + depth.out_start + chunk.start[1] * depth.out_step;
   const std::int64_t row = plane * height.out_size + height.out_start + chunk.start[2] * height.out_step;
-  return row * width.out_size + width.out_start;
+  return row * width.out_size + width.out_start + chunk.start[3] * width.out_step;
 }
 
 std::int64_t chunk_input(const ConvLoop& loop, const ConvChunk& chunk) {
   const auto& [depth, height, width] = loop.axis;
   const std::int64_t plane = chunk.start[0] * depth.in_size + depth.in_start + chunk.start[1] * depth.in_step;
   const std::int64_t row = plane * height.in_size + height.in_start + chunk.start[2] * height.in_step;
-  return row * width.in_size + width.in_start;
+  return row * width.in_size + width.in_start + chunk.start[3] * width.in_step;
 }
 
 InputView::Range InputView::range(const ConvAxis& axis, std::int64_t start, std::int64_t count) const {
@@ -169,7 +210,7 @@ InputView::InputView(const ConvLoop& loop, const ChunkGrid& grid, std::int64_t t
     const std::int64_t step = copy_ && axis.taps == 1 ? 1 : axis.in_step;
     pixel_step_[a] = step * stride;
     tap_step_[a] = axis.tap_step * stride;
-    stride *= copy_ ? range(axis, 0, a == 2 ? axis.count : chunk.count[a + 1]).count : axis.in_size;
+    stride *= copy_ ? range(axis, 0, chunk.count[a + 1]).count : axis.in_size;
   }
   image_stride_ = stride;
   scratch_floats_ = chunk.count[0] * stride;
@@ -204,12 +245,13 @@ const float* InputView::prepare(const ConvLoop& loop, const ConvChunk& chunk, co
   if (!copy_) {
     if (loop.taps() == 0) return tensor;
     return images + (depth.in_start + chunk.start[1] * depth.in_step) * plane_floats +
-           (height.in_start + chunk.start[2] * height.in_step) * row_floats + width.in_start * tensor_pitch_;
+           (height.in_start + chunk.start[2] * height.in_step) * row_floats +
+           (width.in_start + chunk.start[3] * width.in_step) * tensor_pitch_;
   }
   const Range planes = range(depth, chunk.start[1], chunk.count[1]);
   const Range rows = range(height, chunk.start[2], chunk.count[2]);
-  const Range columns = range(width, 0, width.count);
-  const std::int64_t row_pitch = columns.count * pitch_;
+  const Range columns = range(width, chunk.start[3], chunk.count[3]);
+  const std::int64_t row_pitch = tap_step_[1] / height.tap_step;
   const std::int64_t plane_pitch = tap_step_[0] / depth.tap_step;
   for (std::int64_t n = 0; n < chunk.count[0]; ++n) {
     for (std::int64_t d = 0; d < planes.count; ++d) {

@@ -45,30 +45,43 @@ struct ConvLoop {
 };
 
 ConvLoop forward_loop(const ConvProblem& problem);
-/// Loops whose outputs (pixels of grad_input) together are all pixels, each exactly once.
+/// Loops whose outputs are pixels of grad_input, each at most once: all of them where the stride has few
+/// phases, else those that a tap reaches, and UntouchedPixels has the others.
 std::vector<ConvLoop> backward_data_loops(const ConvProblem& problem);
+bool has_few_phases(const ConvProblem& problem);
+/// Phases of an axis's stride, ascending, whose pixels of grad_input a tap reaches.
+std::vector<std::int64_t> touched_phases(const ConvProblem& problem, std::size_t axis);
 /// The same loop with all pixels on the height axis when every axis maps pixels one to one.
 ConvLoop flatten_pointwise(const ConvLoop& loop);
 
-/// A block of output pixels: whole images, whole planes of an image, or rows of a plane.
+/// A block of output pixels: whole images, whole planes of an image, rows of a plane, or columns of a row.
 struct ConvChunk {
-  std::array<std::int64_t, 3> start{};  // image, plane, row
-  std::array<std::int64_t, 3> count{};
+  std::array<std::int64_t, 4> start{};  // image, plane, row, column
+  std::array<std::int64_t, 4> count{};
 };
 
-/// Cuts the images, planes and rows of a loop into equal chunks of about `pixels` pixels.
+/// Cuts the images, planes and rows of a loop, and rows that are very long, into equal chunks of about
+/// `pixels` pixels. No chunk has more than the larger of `pixels` and kLongRow.
 class ChunkGrid {
  public:
+  using Place = std::array<std::int64_t, 4>;
+  static constexpr std::int64_t kLongRow = 4096;  // pixels of the longest row that stays whole
+
   ChunkGrid() = default;
   ChunkGrid(const ConvLoop& loop, std::int64_t pixels);
-  std::int64_t chunks() const { return pieces_[0] * pieces_[1] * pieces_[2]; }
-  ConvChunk at(std::int64_t index) const;
-  ConvChunk largest() const { return at(0); }
+  std::int64_t chunks() const { return pieces_[0] * pieces_[1] * pieces_[2] * pieces_[3]; }
+  /// Pieces that images, planes, rows and columns are cut into.
+  const Place& pieces() const { return pieces_; }
+  /// The chunk of one piece of each.
+  ConvChunk at(const Place& place) const;
+  ConvChunk at(std::int64_t index) const { return at(place(index)); }
+  ConvChunk largest() const { return at(Place{}); }
+  Place place(std::int64_t index) const;
 
  private:
-  std::array<std::int64_t, 3> total_{};
-  std::array<std::int64_t, 3> size_{};
-  std::array<std::int64_t, 3> pieces_{};
+  Place total_{};
+  Place size_{};
+  Place pieces_{};
 };
 
 /// Pixel of the output tensor where a chunk starts.

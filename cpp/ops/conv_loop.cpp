@@ -87,7 +87,8 @@ ChunkGrid ConvLoopPlan::chunk_grid(const ConvLoop& loop, std::int64_t most_tasks
   std::int64_t pixel_floats = loop.in_channels;
   if (loop.taps() == 1) pixel_floats = ceil_div(pixel_floats, reduction_pieces(pixel_floats));
   for (const auto& axis : loop.axis) {
-    if (axis.taps > 1) pixel_floats *= axis.in_step;
+    if (axis.taps > 1)
+      pixel_floats = std::min(kChunkFloats, pixel_floats) * std::min(axis.in_step, kChunkFloats);
   }
   const std::int64_t fit = std::clamp<std::int64_t>(kChunkFloats / pixel_floats, kMinPixels, kMaxPixels);
   const std::int64_t tasks = wanted_tasks(loop, most_tasks);
@@ -116,17 +117,55 @@ void ConvLoopPlan::plan_blocks() {
 }
 
 void ConvLoopPlan::plan_tables() {
-  std::map<std::vector<std::int64_t>, std::int32_t> known;
-  for (std::int64_t i = 0; i < grid_.chunks(); ++i) {
-    const ConvChunk chunk = grid_.at(i);
-    const auto next = static_cast<std::int32_t>(tables_.size());
-    const auto [found, is_new] = known.emplace(pixel_table_key(loop_, chunk), next);
-    if (is_new) {
-      tables_.push_back({make_pixel_table(loop_, geometry_, chunk, out_pitch_), {}});
-      plan_calls(tables_.back());
+  for (std::size_t a = 0; a < 4; ++a) pieces_[a] = sort_pieces(a);
+  for (const auto image : pieces_[0].first) {
+    for (const auto plane : pieces_[1].first) {
+      for (const auto row : pieces_[2].first) {
+        for (const auto column : pieces_[3].first) {
+          const ConvChunk chunk = grid_.at({image, plane, row, column});
+          tables_.push_back({make_pixel_table(loop_, geometry_, chunk, out_pitch_), {}});
+          plan_calls(tables_.back());
+        }
+      }
     }
-    table_of_chunk_.push_back(found->second);
   }
+}
+
+/// Tells pieces apart by the taps that meet the input, those of images by their number.
+ConvLoopPlan::Pieces ConvLoopPlan::sort_pieces(std::size_t axis) const {
+  Pieces pieces;
+  std::map<std::vector<std::int64_t>, std::int32_t> known;
+  for (std::int64_t i = 0; i < grid_.pieces()[axis]; ++i) {
+    ChunkGrid::Place place{};
+    place[axis] = i;
+    const ConvChunk chunk = grid_.at(place);
+    std::vector<std::int64_t> key = {chunk.count[axis]};
+    if (axis > 0) key = axis_key(loop_.axis[axis - 1], chunk.start[axis], chunk.count[axis]);
+    const auto [found, is_new] =
+        known.emplace(std::move(key), static_cast<std::int32_t>(pieces.first.size()));
+    if (is_new) pieces.first.push_back(i);
+    pieces.kind.push_back(found->second);
+  }
+  return pieces;
+}
+
+const ConvLoopPlan::Table& ConvLoopPlan::table_at(const ChunkGrid::Place& place) const {
+  std::size_t index = 0;
+  for (std::size_t a = 0; a < 4; ++a) {
+    const auto kind = static_cast<std::size_t>(pieces_[a].kind[static_cast<std::size_t>(place[a])]);
+    index = index * pieces_[a].first.size() + kind;
+  }
+  return tables_[index];
+}
+
+std::size_t ConvLoopPlan::table_bytes() const {
+  std::size_t bytes = 0;
+  for (const Table& table : tables_) {
+    bytes += table.pixels.bytes();
+    for (const auto& calls : table.calls) bytes += calls.capacity() * sizeof(Call);
+  }
+  for (const Pieces& pieces : pieces_) bytes += pieces.kind.capacity() * sizeof(std::int32_t);
+  return bytes;
 }
 
 /// Every class has a call in the last block, which finishes its results, even when none of its taps are left.
@@ -173,9 +212,9 @@ void ConvLoopPlan::run_task(std::int64_t task, const ConvLoopMemory& memory, con
   const std::int64_t end_panel = std::min(first_panel + panels_per_task_, panels_.count());
   const std::int64_t group = task / panel_groups % loop_.groups;
   const std::int64_t chunk_index = task / panel_groups / loop_.groups;
-  const ConvChunk chunk = grid_.at(chunk_index);
-  const Table& table =
-      tables_[static_cast<std::size_t>(table_of_chunk_[static_cast<std::size_t>(chunk_index)])];
+  const ChunkGrid::Place place = grid_.place(chunk_index);
+  const ConvChunk chunk = grid_.at(place);
+  const Table& table = table_at(place);
   const PixelTable& pixels = table.pixels;
   const std::int64_t first_channel = group * loop_.out_channels;
   const std::int64_t out_base = chunk_output(loop_, chunk) * out_pitch_ + first_channel;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -38,6 +39,7 @@ class ConvLoopPlan {
     return grid_.chunks() * loop_.groups * ceil_div(panels_.count(), panels_per_task_);
   }
   double work() const;  // vector operations of all tasks
+  std::size_t table_bytes() const;
   /// `scratch` is used for statistics only.
   void run_task(std::int64_t task, const ConvLoopMemory& memory, const ConvEpilogue& epilogue,
                 float* scratch) const;
@@ -61,9 +63,16 @@ class ConvLoopPlan {
   struct Block {
     std::int64_t tap, tap_end, channel, channel_end;
   };
+  /// Pieces that chunks are made of along one axis, by what their tables depend on.
+  struct Pieces {
+    std::vector<std::int32_t> kind;   // of each piece
+    std::vector<std::int64_t> first;  // piece of each kind
+  };
   static ChunkGrid chunk_grid(const ConvLoop& loop, std::int64_t most_tasks = kMaxTasks);
   void plan_blocks();
   void plan_tables();
+  Pieces sort_pieces(std::size_t axis) const;
+  const Table& table_at(const ChunkGrid::Place& place) const;
   void plan_calls(Table& table) const;
   bool streams(const ConvLoopMemory& memory, const ConvEpilogue& epilogue) const;
 
@@ -80,7 +89,7 @@ class ConvLoopPlan {
   bool large_ = false;  // the output, for the caches
   std::vector<Block> blocks_;
   std::vector<Table> tables_;
-  std::vector<std::int32_t> table_of_chunk_;
+  std::array<Pieces, 4> pieces_;  // of images, planes, rows, columns
 };
 
 }  // namespace cnncore

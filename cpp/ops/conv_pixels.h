@@ -11,8 +11,9 @@
 
 namespace cnncore {
 
-/// Taps [begin, end) of each axis.
-using TapBox = std::array<std::array<std::int64_t, 2>, 3>;
+/// Taps [begin, end) of one axis, and of each.
+using TapRange = std::array<std::int64_t, 2>;
+using TapBox = std::array<TapRange, 3>;
 
 /// How a loop reads its input in place: strides in floats, and which axis's taps are one contiguous run.
 struct TapGeometry {
@@ -42,13 +43,15 @@ struct PixelTable {
   std::vector<std::int64_t> tap_number;  // among the loop's taps, merged ones counted as one
   std::vector<std::int64_t> tap_row;     // row of the packed panel where the tap starts
   std::vector<PixelClass> classes;
+
+  std::size_t bytes() const;
 };
 
 PixelTable make_pixel_table(const ConvLoop& loop, const TapGeometry& geometry, const ConvChunk& chunk,
                             std::int64_t output_pitch);
 
-/// Taps that hit the input from each row of the chunk, and its number of images: chunks that agree in it
-/// share a table.
-std::vector<std::int64_t> pixel_table_key(const ConvLoop& loop, const ConvChunk& chunk);
+/// Taps that hit the input from `count` pixels of an axis: chunks that agree in it along all axes, and in
+/// their number of images, share a table.
+std::vector<std::int64_t> axis_key(const ConvAxis& axis, std::int64_t start, std::int64_t count);
 
 }  // namespace cnncore

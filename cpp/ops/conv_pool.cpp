@@ -194,7 +194,8 @@ std::size_t DirectPool::plan_rows(std::int64_t images, std::int64_t first, std::
   part.batch = images;
   part.axis[1].count = part.axis[1].out_size = rows;
   part.axis[1].in_start += first * part.axis[1].in_step;
-  const std::vector<std::int64_t> key = pixel_table_key(part, {{0, 0, 0}, {images, 1, rows}});
+  std::vector<std::int64_t> key = axis_key(part.axis[1], 0, rows);
+  key.push_back(images);
   std::size_t i = 0;
   while (i < rows_.size() && rows_[i].key != key) ++i;
   if (i == rows_.size()) rows_.push_back({key, first, ConvLoopPlan(part, 0, 1)});

@@ -77,10 +77,9 @@ WeightGradientPlan::WeightGradientPlan(const ConvProblem& p) : groups(p.groups) 
   rows = input_right ? p.group_out() : p.group_in();
   columns = input_right ? p.group_in() : p.group_out();
 
-  const std::int64_t row_width = std::max<std::int64_t>(1, input.axis[2].count);
   in_place = wide && input_right && columns >= kernels().width;
   fetches = wide && columns > kernels().width / 2;
-  grid = ChunkGrid(output, std::max(in_place ? kInPlace.pixels : kCopied.pixels, row_width));
+  grid = ChunkGrid(output, in_place ? kInPlace.pixels : kCopied.pixels);
   plan_operands(p, input, output);
   plan_blocks(p.taps());
   plan_targets(p);
@@ -191,8 +190,8 @@ void WeightGradientPlan::find_pixels(const ConvChunk& chunk, const WeightTap& ta
   axes[0] = {chunk.count[0], image_step};
   OuterTileOffsets first = {};
   for (std::size_t a = 0; a < 3; ++a) {
-    const std::int64_t start = a < 2 ? chunk.start[a + 1] : 0;
-    const std::int64_t end = a < 2 ? start + chunk.count[a + 1] : tap.pixels[2].end;
+    const std::int64_t start = chunk.start[a + 1];
+    const std::int64_t end = start + chunk.count[a + 1];
     const std::int64_t begin = std::max(start, tap.pixels[a].begin);
     axes[a + 1] = {std::max<std::int64_t>(0, std::min(end, tap.pixels[a].end) - begin), pixel_step[a]};
     first = advance(first, pixel_step[a], begin - start);
