@@ -33,6 +33,7 @@ class PyProgram {
     info["algorithm"] = entry.step->algorithm();
     info["workspace"] = entry.step->workspace_bytes();
     info["scratch"] = entry.step->scratch_bytes();
+    info["tables"] = entry.step->table_bytes();
     info["flops"] = entry.step->flops() * static_cast<double>(entry.portions);
     info["bytes"] = entry.bytes * static_cast<double>(entry.portions);
     return info;

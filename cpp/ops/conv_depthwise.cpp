@@ -3,11 +3,13 @@
 // output row is a sum over the rows of the input under it. The packed weight is [phase][tap][channel].
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
 #include "ops/conv_algorithm.h"
 #include "ops/conv_geometry.h"
+#include "ops/conv_untouched.h"
 #include "ops/depthwise_row.h"
 
 namespace cnncore {
@@ -156,9 +158,30 @@ class DepthwiseConv : public Step {
       packed += loop.taps() * loop.groups;
       work_ += phases_.back().rows.work();
     }
+    if (direction == ConvDirection::backward_data) untouched_.emplace(p);
   }
 
   void run(const StepArgs& args) const override {
+    if (!phases_.empty()) run_phases(args);
+    if (!untouched_) return;
+    ConvLoopMemory memory;
+    if (epilogue_.bias) memory.bias = args.input(2);
+    if (epilogue_.residual) memory.residual = args.input(3);
+    memory.output = args.output(0);
+    untouched_->run(memory, epilogue_);
+  }
+  std::size_t table_bytes() const override {
+    return phases_.capacity() * sizeof(Phase) + (untouched_ ? untouched_->table_bytes() : 0);
+  }
+  double flops() const override { return flops_; }
+
+ private:
+  struct Phase {
+    Rows rows;
+    std::int64_t packed;  // where its weight starts
+  };
+
+  void run_phases(const StepArgs& args) const {
     const Rows& first = phases_.front().rows;  // no phase has more rows
     const std::int64_t step = rows_of_task(first);
     parallel_for(task_count(first), work_, [&](std::int64_t task, int) {
@@ -179,13 +202,6 @@ class DepthwiseConv : public Step {
       }
     });
   }
-  double flops() const override { return flops_; }
-
- private:
-  struct Phase {
-    Rows rows;
-    std::int64_t packed;  // where its weight starts
-  };
 
   /// Adds rows begin ... end - 1 of the result, while they are in cache, to the statistics of their task.
   void add_statistics(std::int64_t task, std::int64_t begin, std::int64_t end, const StepArgs& args) const {
@@ -244,6 +260,7 @@ class DepthwiseConv : public Step {
   double flops_;
   double work_ = 0.0;
   std::vector<Phase> phases_;
+  std::optional<UntouchedPixels> untouched_;
 };
 
 class DepthwiseWeightGradient : public Step {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Direct convolution, forward and backward-data: dense loops on the GEMM tile. It takes every problem.
 #include <algorithm>
+#include <optional>
 
 #include "core/parallel.h"
 #include "ops/conv_algorithm.h"
 #include "ops/conv_loop.h"
 #include "ops/conv_pack.h"
+#include "ops/conv_untouched.h"
 
 namespace cnncore {
 namespace {
@@ -55,6 +57,7 @@ class DirectConv : public Step {
       packed += phases_.back().plan.packed_floats();
       work_ += phases_.back().plan.work();
     }
+    if (direction == ConvDirection::backward_data) untouched_.emplace(p, epilogue.output_pitch);
     list_tasks();
   }
 
@@ -72,11 +75,17 @@ class DirectConv : public Step {
       own.packed += phases_[task.phase].packed;
       phases_[task.phase].plan.run_task(task.number, own, epilogue_, args.scratch_of(thread));
     });
+    if (untouched_) untouched_->run(memory, epilogue_);
   }
 
   std::size_t scratch_bytes() const override {
     return epilogue_.statistics ? static_cast<std::size_t>(ConvLoopPlan::scratch_floats()) * sizeof(float)
                                 : 0;
+  }
+  std::size_t table_bytes() const override {
+    std::size_t bytes = phases_.capacity() * sizeof(Phase) + tasks_.capacity() * sizeof(Task);
+    for (const Phase& phase : phases_) bytes += phase.plan.table_bytes();
+    return bytes + (untouched_ ? untouched_->table_bytes() : 0);
   }
   double flops() const override { return flops_; }
 
@@ -107,6 +116,7 @@ class DirectConv : public Step {
   double work_ = 0.0;
   std::vector<Phase> phases_;
   std::vector<Task> tasks_;
+  std::optional<UntouchedPixels> untouched_;
 };
 
 /// At least 1: where stride and padding keep all taps off the input, backward-data has none.

@@ -89,6 +89,12 @@ class DirectPool : public Step {
   std::size_t scratch_bytes() const override {
     return static_cast<std::size_t>(images_ * scratch_rows_ * pool_.line_size()) * sizeof(float);
   }
+  std::size_t table_bytes() const override {
+    std::size_t bytes = rows_.capacity() * sizeof(Rows);
+    for (const Rows& rows : rows_) bytes += rows.plan.table_bytes();
+    for (const Piece& piece : pieces_) bytes += piece.capacity() * sizeof(Band);
+    return bytes;
+  }
   double flops() const override { return flops_; }
 
  private:

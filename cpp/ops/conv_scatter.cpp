@@ -3,7 +3,9 @@
 // each product added to the pixels of grad_input that its tap reaches. Few input channels fill vectors only
 // together with the taps, and no product with padding is made.
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <map>
 
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
@@ -99,10 +101,15 @@ std::vector<Band> make_bands(const ConvProblem& p, const Plane& plane) {
   return bands;
 }
 
-/// grad_output rows whose products are made together, and where they are added.
+/// Where the products of some rows of grad_output are added in a band; bands that agree in it share it.
+struct Targets {
+  std::vector<std::int64_t> target_offset, first_term, term_offset;
+};
+
+/// grad_output rows whose products are made together.
 struct Chunk {
   std::int64_t out_begin, rows;
-  std::vector<std::int64_t> target_offset, first_term, term_offset;
+  std::size_t targets;
 };
 
 class ScatterPack : public Step {
@@ -163,12 +170,13 @@ class ScatterBackwardData : public Step {
   std::size_t scratch_bytes() const override {
     return static_cast<std::size_t>(buffer_floats_ + product_floats_) * sizeof(float);
   }
+  std::size_t table_bytes() const override;
   std::string algorithm() const override { return "scatter"; }
   double flops() const override { return problem_.flops(); }
 
  private:
   void plan();
-  Chunk make_chunk(const Band& band, std::int64_t out_begin, std::int64_t rows) const;
+  Targets make_targets(std::int64_t height, std::int64_t distance, std::int64_t rows) const;
   void run_band(const StepArgs& args, std::size_t index, std::int64_t group, std::int64_t image,
                 float* scratch) const;
   void begin_rows(const StepArgs& args, std::int64_t rows, std::int64_t first_pixel, std::int64_t group,
@@ -183,6 +191,7 @@ class ScatterBackwardData : public Step {
   Runs runs_;
   std::vector<Band> bands_;
   std::vector<std::vector<Chunk>> chunks_;  // of each band
+  std::vector<Targets> targets_;
   std::vector<std::int64_t> pixel_offset_, product_offset_;
   std::int64_t product_pitch_ = 0;
   std::int64_t row_floats_ = 0;   // of the buffer: rows with margins that hold what falls into padding
@@ -210,34 +219,55 @@ void ScatterBackwardData::plan() {
     pixel_offset_.push_back(pixel * problem_.out_channels);
     product_offset_.push_back(pixel * product_pitch_);
   }
+  std::map<std::array<std::int64_t, 3>, std::size_t> known;
   for (const Band& band : bands_) {
     const std::int64_t pieces = ceil_div(band.out_end - band.out_begin, rows);
     const std::int64_t size = pieces > 0 ? ceil_div(band.out_end - band.out_begin, pieces) : 1;
     chunks_.emplace_back();
-    for (std::int64_t row = band.out_begin; row < band.out_end; row += size)
-      chunks_.back().push_back(make_chunk(band, row, std::min(size, band.out_end - row)));
+    for (std::int64_t row = band.out_begin; row < band.out_end; row += size) {
+      const std::int64_t count = std::min(size, band.out_end - row);
+      const std::int64_t height = band.end - band.begin;
+      const std::int64_t distance = band.begin + plane_.top - row * plane_.stride_height;
+      const auto [found, is_new] = known.insert({{height, distance, count}, targets_.size()});
+      if (is_new) targets_.push_back(make_targets(height, distance, count));
+      chunks_.back().push_back({row, count, found->second});
+    }
   }
 }
 
-Chunk ScatterBackwardData::make_chunk(const Band& band, std::int64_t out_begin, std::int64_t rows) const {
-  Chunk chunk{out_begin, rows, {}, {0}, {}};
+/// `distance`: from the band's first row, padding included, back to the first of `rows` rows of grad_output.
+Targets ScatterBackwardData::make_targets(std::int64_t height, std::int64_t distance,
+                                          std::int64_t rows) const {
+  Targets targets{{}, {0}, {}};
   const std::int64_t run_step = plane_.dilation_width * problem_.group_in();
-  for (std::int64_t row = band.begin; row < band.end; ++row) {
+  for (std::int64_t row = 0; row < height; ++row) {
     for (std::int64_t run = 0; run < runs_.in_row; ++run) {
       for (std::int64_t i = 0; i < rows; ++i) {
-        const std::int64_t distance = row + plane_.top - (out_begin + i) * plane_.stride_height;
-        const std::int64_t tap = distance / plane_.dilation_height;
-        if (distance < 0 || distance % plane_.dilation_height != 0 || tap >= plane_.kernel_height) continue;
-        chunk.term_offset.push_back(i * plane_.out_width * product_pitch_ +
-                                    (tap * runs_.in_row + run) * runs_.pitch);
+        const std::int64_t back = distance + row - i * plane_.stride_height;
+        const std::int64_t tap = back / plane_.dilation_height;
+        if (back < 0 || back % plane_.dilation_height != 0 || tap >= plane_.kernel_height) continue;
+        targets.term_offset.push_back(i * plane_.out_width * product_pitch_ +
+                                      (tap * runs_.in_row + run) * runs_.pitch);
       }
-      const auto terms = static_cast<std::int64_t>(chunk.term_offset.size());
-      if (terms == chunk.first_term.back()) continue;
-      chunk.target_offset.push_back((row - band.begin) * row_floats_ + run * run_step);
-      chunk.first_term.push_back(terms);
+      const auto terms = static_cast<std::int64_t>(targets.term_offset.size());
+      if (terms == targets.first_term.back()) continue;
+      targets.target_offset.push_back(row * row_floats_ + run * run_step);
+      targets.first_term.push_back(terms);
     }
   }
-  return chunk;
+  return targets;
+}
+
+std::size_t ScatterBackwardData::table_bytes() const {
+  std::size_t bytes = (pixel_offset_.capacity() + product_offset_.capacity()) * sizeof(std::int64_t) +
+                      bands_.capacity() * sizeof(Band);
+  for (const auto& chunks : chunks_) bytes += chunks.capacity() * sizeof(Chunk);
+  for (const Targets& targets : targets_) {
+    bytes +=
+        (targets.target_offset.capacity() + targets.first_term.capacity() + targets.term_offset.capacity()) *
+        sizeof(std::int64_t);
+  }
+  return bytes;
 }
 
 /// What products are added to: zero, or bias and residual.
@@ -316,10 +346,11 @@ void ScatterBackwardData::run_band(const StepArgs& args, std::size_t index, std:
     const std::int64_t pixel = first_out + chunk.out_begin * plane_.out_width;
     make_products(args.input(0) + pixel * problem_.out_channels + group * problem_.group_out(), packed,
                   chunk.rows * plane_.out_width, products);
-    add.runs = static_cast<std::int64_t>(chunk.target_offset.size());
-    add.target_offset = chunk.target_offset.data();
-    add.first_term = chunk.first_term.data();
-    add.term_offset = chunk.term_offset.data();
+    const Targets& targets = targets_[chunk.targets];
+    add.runs = static_cast<std::int64_t>(targets.target_offset.size());
+    add.target_offset = targets.target_offset.data();
+    add.first_term = targets.first_term.data();
+    add.term_offset = targets.term_offset.data();
     kernels().scatter.add_runs(add);
   }
   finish_rows(buffer, rows,

@@ -65,6 +65,7 @@ class Step {
   virtual void run(const StepArgs& args) const = 0;
   virtual std::size_t workspace_bytes() const { return 0; }
   virtual std::size_t scratch_bytes() const { return 0; }  // for each thread
+  virtual std::size_t table_bytes() const { return 0; }    // of offsets and the like that the step keeps
   virtual std::string algorithm() const { return "direct"; }
   virtual double flops() const { return 0.0; }
 };

@@ -25,10 +25,11 @@ from .trace import is_stored
 class Memory:
     """Bytes a program works with.
 
-    weights: what it holds for itself: packed and folded weights, constants, and its copies of parameters and
-    buffers that have changed or gone since it was compiled; activations: the values between steps; workspace:
-    what steps need while they run, on all threads; shared: parameters and buffers of the living model, which
-    cost nothing until they change (each changed one then counts among the weights).
+    weights: what it holds for itself: packed and folded weights, constants, the steps' tables of offsets, and
+    its copies of parameters and buffers that have changed or gone since it was compiled; activations: the
+    values between steps; workspace: what steps need while they run, on all threads; shared: parameters and
+    buffers of the living model, which cost nothing until they change (each changed one then counts among the
+    weights).
     """
 
     weights: int
@@ -188,10 +189,11 @@ class Executable:
         """What the plan booked, exact before anything runs."""
         scratch = self._machine.scratch_bytes_per_thread * _core.num_threads()
         values = self.plan.value_bytes
+        tables = sum(int(self.step_info(step)["tables"]) for step in self.steps)
         shared = sum(nbytes for source, nbytes in self._sources if is_stored(source) or _is_shared(source))
         bound = sum(nbytes for _, nbytes in self._sources)
         return Memory(
-            weights=self.plan.persistent_bytes + bound - shared,
+            weights=self.plan.persistent_bytes + bound - shared + tables,
             activations=values,
             workspace=self.plan.arena_bytes - values + scratch,
             shared=shared,
