@@ -16,6 +16,7 @@ void bind_program(py::module_& module);
 void bind_conv(py::module_& module);
 void bind_norm(py::module_& module);
 void bind_runtime(py::module_& module);
+void bind_storage(py::module_& module);
 
 TensorDesc desc_from_python(const std::vector<std::int64_t>& shape, const std::string& dtype,
                             const std::string& layout);

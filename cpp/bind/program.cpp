@@ -52,12 +52,24 @@ class PyProgram {
     bound_[value] = std::move(array);
   }
 
-  py::list run(const py::sequence& arrays) { return run_timed(arrays, nullptr); }
+  py::list run(const py::sequence& arrays) {
+    Call call(program_, arrays);
+    {
+      const py::gil_scoped_release released;
+      program_.run(call.context(), call.inputs.data(), call.outputs.data());
+    }
+    return std::move(call.results);
+  }
 
-  py::tuple profile(const py::sequence& arrays) {
+  py::tuple measure(const py::sequence& arrays, int repeats) {
+    require(repeats > 0, "expected at least one repeat, got ", repeats);
     std::vector<double> seconds(static_cast<std::size_t>(program_.step_count()), 0.0);
-    py::list outputs = run_timed(arrays, seconds.data());
-    return py::make_tuple(outputs, seconds);
+    Call call(program_, arrays);
+    {
+      const py::gil_scoped_release released;
+      program_.measure(call.context(), call.inputs.data(), call.outputs.data(), repeats, seconds.data());
+    }
+    return py::make_tuple(std::move(call.results), seconds);
   }
 
   Program& program() { return program_; }
@@ -77,30 +89,38 @@ class PyProgram {
     std::unique_ptr<RunContext> context_;
   };
 
-  py::list run_timed(const py::sequence& arrays, double* seconds) {
-    const auto& inputs = program_.inputs();
-    require(arrays.size() == inputs.size(), "expected ", inputs.size(), " input arrays, got ", arrays.size());
-    Lease lease(program_);
-    std::vector<py::array> held(inputs.size());
-    std::vector<void*> input_pointers(inputs.size());
-    for (std::size_t i = 0; i < inputs.size(); ++i) {
-      const std::string what = inputs.size() == 1 ? "input" : "input " + std::to_string(i);
-      held[i] = array_from_python(py::object(arrays[i]), what);
-      input_pointers[i] = stage_input(held[i], program_.desc(inputs[i]), what, program_.staging(*lease, i));
+  /// The memory of one run: a lease of a context, the inputs where they lie or staged, new outputs.
+  class Call {
+   public:
+    Call(Program& program, const py::sequence& arrays) : lease_(program) {
+      const auto& values = program.inputs();
+      require(arrays.size() == values.size(), "expected ", values.size(), " input arrays, got ",
+              arrays.size());
+      held_.resize(values.size());
+      inputs.resize(values.size());
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        const std::string what = values.size() == 1 ? "input" : "input " + std::to_string(i);
+        held_[i] = array_from_python(py::object(arrays[i]), what);
+        inputs[i] = stage_input(held_[i], program.desc(values[i]), what, program.staging(*lease_, i));
+      }
+      results = py::list(program.outputs().size());
+      outputs.resize(program.outputs().size());
+      for (std::size_t i = 0; i < outputs.size(); ++i) {
+        py::array array = new_array(program.desc(program.outputs()[i]));
+        outputs[i] = array.mutable_data();
+        results[i] = std::move(array);
+      }
     }
-    py::list outputs(program_.outputs().size());
-    std::vector<void*> output_pointers(program_.outputs().size());
-    for (std::size_t i = 0; i < output_pointers.size(); ++i) {
-      py::array array = new_array(program_.desc(program_.outputs()[i]));
-      output_pointers[i] = array.mutable_data();
-      outputs[i] = std::move(array);
-    }
-    {
-      const py::gil_scoped_release released;
-      program_.run(*lease, input_pointers.data(), output_pointers.data(), seconds);
-    }
-    return outputs;
-  }
+    RunContext& context() { return *lease_; }
+
+    std::vector<void*> inputs;
+    std::vector<void*> outputs;
+    py::list results;
+
+   private:
+    Lease lease_;
+    std::vector<py::array> held_;
+  };
 
   Program program_;
   std::map<int, py::array> bound_;
@@ -151,6 +171,22 @@ void bind_program(py::module_& module) {
           py::arg("values"))
       .def("bind", &PyProgram::bind, py::arg("value"), py::arg("array"), py::arg("writable") = false)
       .def(
+          "bind_storage",
+          [](PyProgram& self, int value, std::shared_ptr<Storage> storage, bool writable) {
+            self.program().bind_storage(value, std::move(storage), writable);
+          },
+          py::arg("value"), py::arg("storage"), py::arg("writable"))
+      .def(
+          "bind_snapshot",
+          [](PyProgram& self, int value, std::shared_ptr<Snapshot> snapshot) {
+            const py::gil_scoped_release released;  // the snapshot may be waiting for runs to end
+            self.program().bind_snapshot(value, std::move(snapshot));
+          },
+          py::arg("value"), py::arg("snapshot"))
+      .def("bind_random", [](PyProgram& self, int value) { self.program().bind_random(value); })
+      .def("count", [](PyProgram& self,
+                       std::shared_ptr<Storage> storage) { self.program().count(std::move(storage)); })
+      .def(
           "finish",
           [](PyProgram& self, std::size_t arena, std::size_t persistent, std::optional<std::size_t> setup) {
             self.program().finish(arena, persistent, setup.value_or(arena));
@@ -162,7 +198,8 @@ void bind_program(py::module_& module) {
              self.program().setup();
            })
       .def("run", &PyProgram::run, py::arg("arrays"))
-      .def("profile", &PyProgram::profile, py::arg("arrays"))
+      .def("measure", &PyProgram::measure, py::arg("arrays"), py::arg("repeats"),
+           "The outputs of the last of so many runs, and each step's least seconds.")
       .def_property_readonly("scratch_bytes_per_thread",
                              [](PyProgram& self) { return self.program().scratch_bytes_per_thread(); });
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 
 #include "core/parallel.h"
 #include "ops/registry.h"
@@ -14,7 +15,8 @@ namespace {
 constexpr std::size_t kNullBase = 0;
 constexpr std::size_t kArenaBase = 1;
 constexpr std::size_t kPersistentBase = 2;
-constexpr std::size_t kFirstBound = 3;
+constexpr std::size_t kRandomBase = 3;
+constexpr std::size_t kFirstBound = 4;
 
 constexpr std::size_t kIdleContexts = 4;
 constexpr std::size_t kIdleBytes = std::size_t{64} << 20;  // of arenas kept beside the first idle one
@@ -82,13 +84,13 @@ int Program::add_step(const std::string& op, const std::vector<int>& inputs, con
 
 void Program::place(int id, const std::string& storage, std::size_t offset) {
   ValueEntry& entry = value(id);
-  if (entry.storage == Storage::input) {
+  if (entry.place == Place::input) {
     staging_[entry.slot] = offset;
     return;
   }
   require(storage == "arena" || storage == "persistent", "expected storage arena or persistent, got ",
           storage);
-  entry.storage = storage == "arena" ? Storage::arena : Storage::persistent;
+  entry.place = storage == "arena" ? Place::arena : Place::persistent;
   entry.offset = offset;
 }
 
@@ -96,7 +98,7 @@ void Program::alias(int id, int base, std::size_t offset, std::size_t advance) {
   require(id != base, "value ", id, " cannot be its own alias");
   value(base);
   ValueEntry& entry = value(id);
-  entry.storage = Storage::alias;
+  entry.place = Place::alias;
   entry.alias_of = base;
   entry.offset = offset;
   entry.advance = advance;
@@ -115,17 +117,57 @@ void Program::place_workspace(int index, std::size_t offset) {
   steps_.at(static_cast<std::size_t>(index)).workspace_offset = offset;
 }
 
-void Program::bind(int id, void* memory, bool writable) {
-  const auto alone = exclude_runs();
+Program::~Program() {
+  for (const auto& snapshot : snapshots_) snapshot->remove_reader(this);
+}
+
+void Program::bind_memory(int id, void* memory) {
   ValueEntry& entry = value(id);
-  if (entry.storage == Storage::bound) {
+  if (entry.place == Place::bound) {
     bound_[entry.slot] = static_cast<std::byte*>(memory);
   } else {
-    entry.storage = Storage::bound;
+    entry.place = Place::bound;
     entry.slot = bound_.size();
     bound_.push_back(static_cast<std::byte*>(memory));
   }
+}
+
+void Program::bind(int id, void* memory, bool writable) {
+  const auto alone = exclude_runs();
+  bind_memory(id, memory);
   writes_bound_ = writes_bound_ || writable;
+}
+
+void Program::bind_storage(int id, std::shared_ptr<Storage> storage, bool writable) {
+  require(!finished_, "the program is finished");
+  bind_memory(id, storage->data());
+  accesses_.push_back({storage.get(), writable});
+  storages_[id] = std::move(storage);
+}
+
+void Program::bind_snapshot(int id, std::shared_ptr<Snapshot> snapshot) {
+  require(!finished_, "the program is finished");
+  snapshots_.push_back(snapshot);
+  snapshot->add_reader(this, id);
+}
+
+void Program::bind_random(int id) {
+  value(id).place = Place::random;
+  random_ = true;
+}
+
+void Program::count(std::shared_ptr<Storage> storage) {
+  require(!finished_, "the program is finished");
+  require(storage->desc().dtype == DType::i64 && storage->desc().numel() == 1, "expected an int64 scalar");
+  accesses_.push_back({storage.get(), true});
+  counted_.push_back(std::move(storage));
+}
+
+Storage* Program::storage_of(int id) const {
+  while (id >= 0 && values_[static_cast<std::size_t>(id)].place == Place::alias)
+    id = values_[static_cast<std::size_t>(id)].alias_of;
+  const auto found = storages_.find(id);
+  return found == storages_.end() ? nullptr : found->second.get();
 }
 
 void Program::set_inputs(const std::vector<int>& ids) {
@@ -133,10 +175,10 @@ void Program::set_inputs(const std::vector<int>& ids) {
   staging_.assign(ids.size(), 0);
   for (std::size_t i = 0; i < ids.size(); ++i) {
     ValueEntry& entry = value(ids[i]);
-    require(entry.storage == Storage::none || entry.storage == Storage::arena, "input ", i,
+    require(entry.place == Place::none || entry.place == Place::arena, "input ", i,
             " already has a place outside the arena");
-    if (entry.storage == Storage::arena) staging_[i] = entry.offset;  // placed before
-    entry.storage = Storage::input;
+    if (entry.place == Place::arena) staging_[i] = entry.offset;  // placed before
+    entry.place = Place::input;
     entry.slot = i;
   }
 }
@@ -144,8 +186,8 @@ void Program::set_inputs(const std::vector<int>& ids) {
 void Program::set_outputs(const std::vector<int>& ids) {
   outputs_ = ids;
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    require(value(ids[i]).storage == Storage::none, "output ", i, " already has a place");
-    value(ids[i]).storage = Storage::output;
+    require(value(ids[i]).place == Place::none, "output ", i, " already has a place");
+    value(ids[i]).place = Place::output;
     value(ids[i]).slot = i;
   }
 }
@@ -155,22 +197,24 @@ Program::Address Program::resolve(int id) const {
   std::size_t offset = 0;
   std::size_t advance = 0;
   const ValueEntry* entry = &values_.at(static_cast<std::size_t>(id));
-  for (std::size_t hops = 0; entry->storage == Storage::alias; ++hops) {
+  for (std::size_t hops = 0; entry->place == Place::alias; ++hops) {
     require(hops < values_.size(), "aliases of value ", id, " form a cycle");
     offset += entry->offset;
     advance += entry->advance;
     entry = &values_[static_cast<std::size_t>(entry->alias_of)];
   }
-  switch (entry->storage) {
-    case Storage::arena:
+  switch (entry->place) {
+    case Place::arena:
       return {kArenaBase, offset + entry->offset, advance};
-    case Storage::persistent:
+    case Place::persistent:
       return {kPersistentBase, offset + entry->offset, advance};
-    case Storage::bound:
+    case Place::bound:
       return {kFirstBound + entry->slot, offset, advance};
-    case Storage::input:
+    case Place::random:
+      return {kRandomBase, offset, advance};
+    case Place::input:
       return {kFirstBound + bound_.size() + entry->slot, offset, advance};
-    case Storage::output:
+    case Place::output:
       return {kFirstBound + bound_.size() + inputs_.size() + entry->slot, offset, advance};
     default:
       fail("value ", id, " ", values_[static_cast<std::size_t>(id)].desc.shape_text(),
@@ -195,6 +239,14 @@ void Program::append_call(std::vector<Call>& calls, std::size_t index) {
 void Program::finish(std::size_t arena_bytes, std::size_t persistent_bytes, std::size_t setup_bytes) {
   require(!finished_, "the program is already finished");
   for (std::size_t i = 0; i < steps_.size(); ++i) append_call(steps_[i].setup ? setup_calls_ : calls_, i);
+  accesses_ = Access::ordered(std::move(accesses_));
+  for (const StepEntry& entry : steps_) {
+    for (const int id : entry.inputs) {
+      Storage* const storage = entry.setup ? storage_of(id) : nullptr;
+      const bool known = std::find(followed_.begin(), followed_.end(), storage) != followed_.end();
+      if (storage != nullptr && !known) followed_.push_back(storage);
+    }
+  }
   arena_bytes_ = arena_bytes;
   setup_bytes_ = setup_bytes;
   persistent_ = Buffer(persistent_bytes);
@@ -232,7 +284,7 @@ std::byte* Program::staging(RunContext& context, std::size_t i) const {
   return context.arena.data() + staging_.at(i);
 }
 
-void Program::execute(const std::vector<Call>& calls, RunContext& context, double* seconds) const {
+bool Program::execute(const std::vector<Call>& calls, RunContext& context, double* seconds) const {
   const ThreadSnapshot threads;
   const FlushDenormals flush;
   const std::size_t needed = scratch_bytes_ * static_cast<std::size_t>(num_threads());
@@ -241,10 +293,11 @@ void Program::execute(const std::vector<Call>& calls, RunContext& context, doubl
     end = first + calls[first].stretch;
     for (std::size_t portion = 0; portion < calls[first].portions; ++portion) {
       for (std::size_t i = first; i < end; ++i) {
-        if (!run_call(calls[i], portion, context, seconds)) return;
+        if (!run_call(calls[i], portion, context, seconds)) return false;
       }
     }
   }
+  return true;
 }
 
 bool Program::run_call(const Call& call, std::size_t portion, RunContext& context, double* seconds) const {
@@ -271,7 +324,20 @@ std::unique_lock<std::shared_mutex> Program::exclude_runs() {
   return std::unique_lock<std::shared_mutex>(running_);
 }
 
-void Program::run(RunContext& context, void* const* inputs, void* const* outputs, double* seconds) {
+void Program::place_bases(RunContext& context, void* const* inputs, void* const* outputs) const {
+  auto& bases = context.bases;
+  bases[kArenaBase] = context.arena.data();
+  bases[kPersistentBase] = persistent_.data();
+  bases[kRandomBase] = reinterpret_cast<std::byte*>(&context.random);
+  std::copy(bound_.begin(), bound_.end(), bases.begin() + kFirstBound);
+  auto* next = bases.data() + kFirstBound + bound_.size();
+  for (std::size_t i = 0; i < inputs_.size(); ++i) *next++ = static_cast<std::byte*>(inputs[i]);
+  for (std::size_t i = 0; i < outputs_.size(); ++i) *next++ = static_cast<std::byte*>(outputs[i]);
+}
+
+void Program::run(RunContext& context, void* const* inputs, void* const* outputs) {
+  const Access access(accesses_);
+  refresh();
   std::unique_lock<std::shared_mutex> alone;
   std::shared_lock<std::shared_mutex> shared;
   if (writes_bound_) {
@@ -280,24 +346,62 @@ void Program::run(RunContext& context, void* const* inputs, void* const* outputs
     const std::lock_guard<std::mutex> turn(turnstile_);
     shared = std::shared_lock<std::shared_mutex>(running_);
   }
-  auto& bases = context.bases;
-  bases[kArenaBase] = context.arena.data();
-  bases[kPersistentBase] = persistent_.data();
-  std::copy(bound_.begin(), bound_.end(), bases.begin() + kFirstBound);
-  auto* next = bases.data() + kFirstBound + bound_.size();
-  for (std::size_t i = 0; i < inputs_.size(); ++i) *next++ = static_cast<std::byte*>(inputs[i]);
-  for (std::size_t i = 0; i < outputs_.size(); ++i) *next++ = static_cast<std::byte*>(outputs[i]);
-  execute(calls_, context, seconds);
+  place_bases(context, inputs, outputs);
+  if (random_) context.random = next_random_state();
+  const bool done = execute(calls_, context, nullptr);
+  if (!done && random_) return_random_state(context.random);
+  if (!done) return;
+  for (const auto& storage : counted_) ++*reinterpret_cast<std::int64_t*>(storage->data());
 }
 
-void Program::setup() {
-  require(finished_, "the program is not finished");
+void Program::measure(RunContext& context, void* const* inputs, void* const* outputs, int repeats,
+                      double* seconds) {
+  const Access access(accesses_);
+  refresh();
+  std::vector<std::pair<Storage*, Buffer>> before;
+  for (const Access::Target& target : accesses_) {
+    if (!target.write) continue;
+    before.emplace_back(target.storage, Buffer(target.storage->desc().bytes()));
+    std::memcpy(before.back().second.data(), target.storage->data(), before.back().second.size());
+  }
   const auto alone = exclude_runs();
+  place_bases(context, inputs, outputs);
+  context.random = random_state();
+  std::vector<double> once(steps_.size());
+  for (int i = 0; i < repeats; ++i) {
+    std::fill(once.begin(), once.end(), 0.0);
+    const bool done = execute(calls_, context, once.data());
+    for (std::size_t k = 0; k < once.size(); ++k)
+      seconds[k] = i == 0 ? once[k] : std::min(seconds[k], once[k]);
+    if (!done) break;
+  }
+  for (const auto& [storage, contents] : before)
+    std::memcpy(storage->data(), contents.data(), contents.size());
+}
+
+std::uint64_t Program::versions() const {
+  std::uint64_t sum = 1;  // versions only grow: no two states have the same sum
+  for (const Storage* storage : followed_) sum += storage->version();
+  return sum;
+}
+
+void Program::refresh() {
+  if (setup_calls_.empty() || packed_at_.load() == versions()) return;
+  const auto alone = exclude_runs();
+  if (packed_at_.load() == versions()) return;
+  packed_at_.store(0);
   const auto context = new_context(setup_bytes_);
   context->bases[kArenaBase] = context->arena.data();
   context->bases[kPersistentBase] = persistent_.data();
   std::copy(bound_.begin(), bound_.end(), context->bases.begin() + kFirstBound);
   execute(setup_calls_, *context, nullptr);
+  packed_at_.store(versions());
+}
+
+void Program::setup() {
+  require(finished_, "the program is not finished");
+  const Access access(accesses_);
+  refresh();
 }
 
 }  // namespace cnncore

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <shared_mutex>
@@ -8,7 +10,9 @@
 #include <vector>
 
 #include "core/buffer.h"
+#include "program/random_state.h"
 #include "program/step.h"
+#include "program/storage.h"
 
 namespace cnncore {
 
@@ -19,14 +23,20 @@ struct RunContext {
   Buffer scratch;
   std::vector<std::byte*> bases;
   std::vector<void*> pointers;  // of the running step's tensors
+  RandomState random;
 };
 
 /// A flat list of steps over planned memory. Built once from Python: values, steps, places, finish();
 /// then run many times in one call without looking anything up.
-class Program {
+class Program : public Snapshot::Reader {
  public:
   /// Where a value lives: an offset from one base address.
-  enum class Storage { none, arena, persistent, bound, input, output, alias };
+  enum class Place { none, arena, persistent, bound, random, input, output, alias };
+
+  Program() = default;
+  ~Program() override;
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
 
   int add_value(const TensorDesc& desc);
   int add_step(const std::string& op, const std::vector<int>& inputs, const std::vector<int>& outputs,
@@ -36,8 +46,16 @@ class Program {
   /// `advance`: bytes from the value of one portion to that of the next, see `repeat`.
   void alias(int value, int base, std::size_t offset, std::size_t advance);
   void place_workspace(int step, std::size_t offset);
-  /// Lets a value be this memory; called again for other memory, it returns when no run uses the old.
-  void bind(int value, void* memory, bool writable);
+  /// Lets a value be this memory, which only this program writes to, if `writable`; called again for other
+  /// memory, it returns when no run uses the old.
+  void bind(int value, void* memory, bool writable = false);
+  void bind_storage(int value, std::shared_ptr<Storage> storage, bool writable);
+  void bind_snapshot(int value, std::shared_ptr<Snapshot> snapshot);
+  void rebind(int value, void* memory) override { bind(value, memory); }
+  /// Lets a value be the seed and step of a run's random numbers.
+  void bind_random(int value);
+  /// Makes every run that is not refused add 1 to an int64 scalar.
+  void count(std::shared_ptr<Storage> storage);
   void set_inputs(const std::vector<int>& values);
   void set_outputs(const std::vector<int>& values);
   /// Lets steps `first` to `last` run as often as there are portions of the batch, which they work on in
@@ -47,15 +65,20 @@ class Program {
   void set_guards(const std::vector<int>& values) { guards_ = values; }
   void finish(std::size_t arena_bytes, std::size_t persistent_bytes, std::size_t setup_bytes);
 
-  /// Runs the setup steps (weight packing, folding) into persistent memory.
+  /// Runs the setup steps (weight packing, folding) into persistent memory, unless what they read is as it
+  /// was when they last ran.
   void setup();
 
   std::unique_ptr<RunContext> acquire();
   void release(std::unique_ptr<RunContext> context);
   /// The staging memory of input `i` in `context`.
   std::byte* staging(RunContext& context, std::size_t i) const;
-  /// Runs all steps; `seconds`, when given, receives each step's time.
-  void run(RunContext& context, void* const* inputs, void* const* outputs, double* seconds = nullptr);
+  /// Runs all steps, after the setup steps where what they read has changed. Nobody else writes what it reads
+  /// meanwhile, or uses what it writes; versions, counts and the random state have grown when it returns.
+  void run(RunContext& context, void* const* inputs, void* const* outputs);
+  /// Runs `repeats` times; `seconds` receives each step's least time. Storages, counts and the random state
+  /// are afterwards as before.
+  void measure(RunContext& context, void* const* inputs, void* const* outputs, int repeats, double* seconds);
 
   struct StepEntry {
     std::string op;
@@ -85,7 +108,7 @@ class Program {
   };
   struct ValueEntry {
     TensorDesc desc;
-    Storage storage = Storage::none;
+    Place place = Place::none;
     std::size_t offset = 0;
     std::size_t advance = 0;
     int alias_of = -1;
@@ -112,8 +135,16 @@ class Program {
   std::unique_ptr<RunContext> new_context(std::size_t arena_bytes) const;
   /// Waits for runs to end and keeps others out, however many callers follow one another.
   std::unique_lock<std::shared_mutex> exclude_runs();
+  void bind_memory(int value, void* memory);
+  void place_bases(RunContext& context, void* const* inputs, void* const* outputs) const;
+  /// What `setup` does; the caller may read all storages.
+  void refresh();
+  std::uint64_t versions() const;
+  /// The storage that a value is, or is a part of; nullptr for other memory.
+  Storage* storage_of(int id) const;
   void append_call(std::vector<Call>& calls, std::size_t index);
-  void execute(const std::vector<Call>& calls, RunContext& context, double* seconds) const;
+  /// Returns false when a guard ends the run.
+  bool execute(const std::vector<Call>& calls, RunContext& context, double* seconds) const;
   /// Returns false when a guard ends the run.
   bool run_call(const Call& call, std::size_t portion, RunContext& context, double* seconds) const;
 
@@ -124,6 +155,14 @@ class Program {
   std::vector<int> guards_;
   std::vector<std::size_t> staging_;
   std::vector<std::byte*> bound_;
+  std::map<int, std::shared_ptr<Storage>> storages_;  // by value
+  std::vector<std::shared_ptr<Snapshot>> snapshots_;
+  std::vector<std::shared_ptr<Storage>> counted_;
+  std::vector<Access::Target> accesses_;  // of a run
+  std::vector<Storage*> followed_;        // what setup steps read
+  std::atomic<std::uint64_t> packed_at_{
+      0};  // the versions of `followed_` that the setup steps have seen, plus 1
+  bool random_ = false;
   bool writes_bound_ = false;  // then runs exclude each other
   bool finished_ = false;
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from . import _core
 from .graph.program import Executable
-from .graph.snapshot import gate
 from .graph.tensor import Graph, Node, present
 from .io.atomic import atomic_write
 from .ops.conv import choose, geometry
@@ -105,14 +104,13 @@ def _only(node: Node) -> Graph:
 
 def build(graph: Graph, choices: Mapping[str, str]) -> Executable:
     """Return a program with these choices; the graph is afterwards as it was."""
-    with gate.closed():
-        before = [(node, dict(node.attrs)) for node in graph.nodes]
-        set_choices(graph, choices)
-        try:
-            return Executable(graph)
-        finally:
-            for node, attrs in before:
-                node.attrs = attrs
+    before = [(node, dict(node.attrs)) for node in graph.nodes]
+    set_choices(graph, choices)
+    try:
+        return Executable(graph)
+    finally:
+        for node, attrs in before:
+            node.attrs = attrs
 
 
 # -- the file ----------------------------------------------------------------------------------------

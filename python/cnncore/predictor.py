@@ -20,7 +20,6 @@ from .graph.portions import split_batch
 from .graph.program import Executable, Memory
 from .graph.serialize import describe, freeze_sources, restore
 from .graph.simplify import simplify
-from .graph.snapshot import gate
 from .graph.tensor import Graph
 from .graph.trace import trace
 from .packed_weights import limit_packed_weights
@@ -40,11 +39,10 @@ class Predictor:
         self._graph = graph
         self._rebuild = rebuild
         self._tuning = threading.Lock()
-        with gate.closed():
-            freeze_sources(graph)
-            executable = Executable(graph)
+        freeze_sources(graph)
+        executable = Executable(graph)
         self._shapes = executable.input_shapes
-        self._direct = rebuild.single and not graph.checks and executable.rng is None
+        self._direct = rebuild.single and not graph.checks
         self._use(executable)
 
     def _use(self, executable: Executable) -> None:

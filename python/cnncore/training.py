@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from . import profiling
+from ._core import Storage
 from .graph.autodiff import add_gradients
 from .graph.call import Validity
 from .graph.compiler import Compiled
@@ -41,18 +39,13 @@ class TrainStep(Function):
         if not hasattr(optimizer, "update_op"):
             raise TypeError(f"expected an optimizer, got {type(optimizer).__name__}")
         self.optimizer = optimizer
-        self._lock = threading.RLock()
 
     def __call__(self, *inputs: Any) -> Any:
         arrays, key = input_arrays(inputs)
-        with self._lock:
+        with self.optimizer.lock:
             program = self._program(key, arrays)
-            self.optimizer.advance()
-            try:
-                return program(arrays)
-            except (TypeError, ValueError):  # refused before anything was changed
-                self.optimizer.retreat()
-                raise
+            self.optimizer.prepare()
+            return program(arrays)
 
     def explain(self, *inputs: Any) -> Table:
         """Return a row for each part of a step: layer, step, algorithm, and why others were not taken.
@@ -60,7 +53,7 @@ class TrainStep(Function):
         Args:
             inputs: as for a call; without, the program that ran last is explained.
         """
-        with self._lock:
+        with self.optimizer.lock:
             if inputs:
                 arrays, key = input_arrays(inputs)
                 return profiling.explain(self._program(key, arrays).executable)
@@ -72,8 +65,8 @@ class TrainStep(Function):
     def profile(self, *inputs: Any, repeats: int = 5) -> Table:
         """Measure each part of a step.
 
-        Parameters, statistics and the optimiser's state are afterwards as before; other threads should not
-        use them meanwhile.
+        Parameters, statistics and the optimiser's state are afterwards as before; other threads that use them
+        wait meanwhile.
 
         Args:
             inputs: as for a call.
@@ -84,13 +77,10 @@ class TrainStep(Function):
         """
         repeats = profiling.check_repeats(repeats)
         arrays, key = input_arrays(inputs)
-        with self._lock:
+        with self.optimizer.lock:
             executable = self._program(key, arrays).executable
-            self.optimizer.advance()
-            try:
-                seconds = executable.measure(arrays, repeats + 1)
-            finally:
-                self.optimizer.retreat()
+            self.optimizer.prepare()
+            seconds = executable.measure(arrays, repeats + 1)
         return profiling.profile(executable, seconds)
 
     def _settings(self) -> list[Any]:
@@ -128,7 +118,7 @@ class TrainStep(Function):
     ) -> None:
         """Add the update of one parameter group, for the parameters that have a gradient."""
         optimizer = self.optimizer
-        inputs: list[Tensor | None] = [_bound(optimizer.hyper(number).view(np.int64)), None]
+        inputs: list[Tensor | None] = [_bound(optimizer.hyper(number)), None]
         targets: list[Any] = []
         for parameter, tensor, gradient in triples:
             if gradient is None:
@@ -139,6 +129,8 @@ class TrainStep(Function):
             targets += [parameter, *slots, *[None] * missing]
         if not targets:
             return
+        if all(known is not optimizer.counter for known in graph.counted):
+            graph.counted.append(optimizer.counter)
         attrs = {
             "step": optimizer.update_op,
             "count": 1 + optimizer.slot_count,
@@ -151,9 +143,9 @@ class TrainStep(Function):
                 graph.updates.append((target, new))
 
 
-def _bound(array: Any) -> Tensor:
-    """Return a tensor that is the memory of an array."""
-    return Tensor(array.shape, array.dtype.name, "c", array)
+def _bound(storage: Storage) -> Tensor:
+    """Return a tensor that is an optimiser's memory."""
+    return Tensor(storage.shape, storage.dtype.name, "c", storage)
 
 
 def train_step(fn: Callable[..., Any], optimizer: OptimizerLike) -> TrainStep:

@@ -14,6 +14,7 @@ from .graph.cache import LRU
 from .graph.call import Validity
 from .graph.compiler import Compiled, Rebuild, finish, set_outputs
 from .graph.fuse import fuse
+from .graph.mode import get_mode
 from .graph.program import Executable
 from .graph.simplify import simplify
 from .graph.tensor import Graph, Tensor
@@ -24,9 +25,9 @@ CAPACITY = 16
 
 
 def input_arrays(inputs: Sequence[Any]) -> tuple[list[Any], tuple[Any, ...]]:
-    """Return the inputs as arrays, and their shapes and dtypes."""
+    """Return the inputs as arrays, and what a program for them is kept under: mode, shapes and dtypes."""
     arrays = [x if type(x) is np.ndarray else to_input(x) for x in inputs]
-    return arrays, tuple([(a.shape, a.dtype.char) for a in arrays])
+    return arrays, (get_mode(), *[(a.shape, a.dtype.char) for a in arrays])
 
 
 class Function:

@@ -115,11 +115,11 @@ def test_bound_memory_is_read_and_written_in_place() -> None:
         program.bind(state, fixed, True)
 
 
-def test_setup_steps_run_once_into_persistent_memory() -> None:
+def test_setup_steps_run_again_when_what_they_read_has_changed() -> None:
     program = _core.Program()
     weight, doubled, x, y = (program.add_value((5,), layout="c") for _ in range(4))
-    memory = np.arange(5, dtype=np.float32)
-    program.bind(weight, memory)
+    storage = _core.Storage(np.arange(5, dtype=np.float32))
+    program.bind_storage(weight, storage, False)
     program.add_step("elementwise", [weight], [doubled], {"function": "mul_scalar", "alpha": 2.0}, setup=True)
     program.add_step("elementwise", [x, doubled], [y], {"function": "add"})
     program.place(doubled, "persistent", 0)
@@ -128,9 +128,8 @@ def test_setup_steps_run_once_into_persistent_memory() -> None:
     program.place(x, "arena", 0)
     program.finish(64, 64)
     program.setup()
-    memory[:] = 100
     np.testing.assert_array_equal(program.run([np.zeros(5)])[0], 2.0 * np.arange(5))
-    program.setup()
+    storage.write(np.full(5, 100, np.float32))
     np.testing.assert_array_equal(program.run([np.zeros(5)])[0], 200.0 * np.ones(5))
 
 
@@ -176,7 +175,7 @@ def test_steps_repeated_for_portions() -> None:
     program.finish(192)
     for given in (np.arange(6, dtype=np.float32), np.arange(6.0)):  # as it lies, and converted
         np.testing.assert_array_equal(program.run([given])[0], -2.0 * (np.arange(6) + 1.0))
-    _, seconds = program.profile([np.zeros(6)])
+    _, seconds = program.measure([np.zeros(6)], 1)
     assert len(seconds) == 3
     assert [program.step_info(i)["bytes"] for i in range(3)] == [48, 48, 48]
     with pytest.raises(ValueError, match="finished"):
@@ -217,10 +216,10 @@ def test_threads_share_a_program() -> None:
     assert failures == []
 
 
-def test_profile_times_each_step() -> None:
+def test_measuring_times_each_step() -> None:
     program = scaled_add_program((1000, 100))
     a = np.ones((1000, 100), np.float32)
-    (y,), seconds = program.profile([a, a])
+    (y,), seconds = program.measure([a, a], 2)
     assert len(seconds) == 2
     assert all(s > 0 for s in seconds)
     np.testing.assert_array_equal(y, 4 * a)

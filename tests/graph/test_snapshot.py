@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import copy
 import gc
-import os
 import pickle
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +15,7 @@ import pytest
 
 import cnncore as cc
 from cnncore import nn, ops, optim
-from cnncore.graph.snapshot import Snapshot, gate
+from cnncore._core import take_snapshots
 from oracle import assert_near
 
 X = np.random.default_rng(0).normal(size=(2, 3, 8, 8)).astype(np.float32)
@@ -144,34 +142,36 @@ def test_memory_of_a_model_that_is_gone_counts() -> None:
     assert predictor.memory.weights >= 8 * 28 * 4
 
 
-def test_a_model_without_predictors_copies_nothing() -> None:
+def test_snapshots_of_the_same_contents_are_one() -> None:
     parameter = nn.Parameter(np.zeros(4))
-    with gate.closed():
-        snapshot = parameter.snapshot()
-        assert parameter.snapshot() is snapshot
-    assert snapshot.memory is parameter.memory
-    del snapshot
-    gc.collect()
-    memory = parameter.memory
+    (first,), (second,) = take_snapshots([parameter.storage]), take_snapshots([parameter.storage])
+    assert first is second
     parameter.assign(np.ones(4))
-    assert parameter.memory is memory
+    (third,) = take_snapshots([parameter.storage])
+    assert third is not first
+    assert third.shared
 
 
-def test_parameters_cannot_be_written_to_past_the_gate() -> None:
+def test_parameters_cannot_be_written_to_past_their_storage() -> None:
     parameter = nn.Parameter(np.zeros(4))
-    for view in (parameter.data, parameter.numpy(), np.asarray(parameter)):
+    for view in (parameter.data, parameter.numpy(), np.asarray(parameter), np.asarray(parameter.storage)):
         with pytest.raises(ValueError, match="read-only"):
             view[...] = 1.0
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            view.flags.writeable = True
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            view.setflags(write=True)
+    assert memoryview(parameter.storage).readonly
 
 
-def test_copies_and_pickles_of_a_parameter_have_no_snapshot() -> None:
+def test_copies_and_pickles_of_a_parameter_have_memory_of_their_own() -> None:
     parameter = nn.Parameter(np.zeros(4))
-    with gate.closed():
-        snapshot = parameter.snapshot()
-    other = copy.deepcopy(parameter)
-    other.assign(np.ones(4))
+    (snapshot,) = take_snapshots([parameter.storage])
+    for other in (copy.deepcopy(parameter), pickle.loads(pickle.dumps(parameter))):
+        other.assign(np.ones(4))
+        assert other.numpy().tolist() == [1, 1, 1, 1]
+        assert parameter.numpy().tolist() == [0, 0, 0, 0]
     assert snapshot.shared
-    assert snapshot.memory is parameter.memory
 
 
 def test_a_predictor_called_while_its_model_trains() -> None:
@@ -227,93 +227,23 @@ def test_compiling_while_another_thread_trains_sees_whole_steps() -> None:
         thread.join()
 
 
-def test_the_gate_lets_changes_pass_side_by_side_and_waits_for_them() -> None:
-    steps = [threading.Event() for _ in range(3)]
-    inside, closed = threading.Barrier(3), threading.Event()
-
-    def change(until: threading.Event) -> None:
-        gate.enter([], -1)
-        inside.wait()
-        until.wait()
-        gate.leave()
-
-    def close() -> None:
-        with gate.closed():
-            closed.set()
-            steps[2].wait()
-
-    changes = [threading.Thread(target=change, args=(step,)) for step in steps[:2]]
-    for thread in changes:
-        thread.start()
-    inside.wait()
-    closing = threading.Thread(target=close)
-    closing.start()
-    steps[0].set()
-    changes[0].join()
-    time.sleep(0.05)
-    assert not closed.is_set()
-    steps[1].set()
-    assert closed.wait(60)
-    late = threading.Thread(target=nn.Parameter(np.zeros(2)).assign, args=(np.ones(2),))
-    late.start()
-    time.sleep(0.05)
-    assert late.is_alive()
-    steps[2].set()
-    for thread in (*changes, closing, late):
-        thread.join()
-
-
-def test_the_gate_does_not_wait_for_its_own_thread() -> None:
-    """A Ctrl-C between entering and leaving must not stop this thread from compiling."""
-    gate.enter([], -1)
-    with gate.closed():
-        nn.Parameter(np.zeros(2)).assign(np.ones(2))
-    gate.leave()
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_child_of_a_process_that_is_changing_parameters_can_compile() -> None:
-    done, inside = threading.Event(), threading.Event()
-
-    def change() -> None:
-        gate.enter([], -1)
-        inside.set()
-        done.wait()
-        gate.leave()
-
-    thread = threading.Thread(target=change)
-    thread.start()
-    inside.wait()
-    try:
-        child = os.fork()
-        if child == 0:
-            with gate.closed():
-                os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
-    finally:
-        done.set()
-        thread.join()
-
-
-def test_a_snapshot_hands_its_copy_to_its_readers() -> None:
-    class Reader:
-        memory: Any = None
-
-        def rebind(self, snapshot: Snapshot, memory: Any) -> None:
-            self.memory = memory
-
+def test_a_snapshot_keeps_its_contents() -> None:
     parameter = nn.Parameter(np.arange(4.0))
-    with gate.closed():
-        snapshot = parameter.snapshot()
-    reader = Reader()
-    snapshot.add_reader(reader)
-    parameter.assign(np.zeros(4))
-    assert reader.memory is snapshot.memory
-    assert snapshot.memory.tolist() == [0, 1, 2, 3]
+    (snapshot,) = take_snapshots([parameter.storage])
+    assert snapshot.shared
+    for value in (0.0, 1.0):
+        parameter.assign(np.full(4, value))
+        assert snapshot.read().tolist() == [0, 1, 2, 3]
+        assert not snapshot.shared
+
+
+def test_a_snapshot_outlives_its_parameter() -> None:
+    parameter = nn.Parameter(np.arange(4.0))
+    (snapshot,) = take_snapshots([parameter.storage])
+    del parameter
+    gc.collect()
     assert not snapshot.shared
-    parameter.assign(np.ones(4))
-    assert snapshot.memory.tolist() == [0, 1, 2, 3]
+    assert snapshot.read().tolist() == [0, 1, 2, 3]
 
 
 def test_weights_read_in_each_run_move_with_the_snapshot() -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnncore import nn, optim
+import cnncore as cc
+from cnncore import nn, ops, optim
 
 
 def params() -> list[nn.Parameter]:
@@ -95,16 +96,73 @@ def test_groups() -> None:
 def test_numbers_reach_the_step() -> None:
     optimizer = optim.Adam(params(), lr=0.1, betas=(0.8, 0.9))
     memory = optimizer.hyper(0)
-    optimizer.advance()
+    optimizer.step_count = 1
     optimizer.param_groups[0]["lr"] = 0.25
-    optimizer.advance()
-    assert memory.dtype == np.float64
-    assert memory.tolist() == [0.25, 0.8, 0.9, 1e-8, 0.0, 2.0]
-    assert optimizer.step_count == 2
-    optimizer.param_groups[0]["lr"] = math.nan
-    with pytest.raises(ValueError, match="finite lr of at least 0, got nan in group 0"):
-        optimizer.advance()
-    assert optimizer.step_count == 2
+    optimizer.prepare()
+    assert memory.read().view(np.float64).tolist() == [0.25, 0.8, 0.9, 1e-8, 0.0, 2.0]
+    assert optimizer.step_count == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("lr", math.nan, "a finite lr of at least 0, got nan"),
+        ("lr", None, "a number for lr, got None"),
+        ("lr", "x", "a number for lr, got 'x'"),
+        ("weight_decay", math.nan, "a finite weight_decay of at least 0, got nan"),
+        ("weight_decay", -1.0, "a finite weight_decay of at least 0, got -1.0"),
+        ("momentum", math.inf, "a finite momentum of at least 0, got inf"),
+        ("dampening", None, "a number for dampening, got None"),
+        ("dampening", math.nan, "a finite dampening, got nan"),
+        ("nesterov", "yes", "nesterov as True or False, got 'yes'"),
+        ("weight_dekay", 1.0, r"unknown settings \['weight_dekay'\]; SGD has \['lr', 'momentum'"),
+    ],
+)
+def test_every_setting_is_checked_at_each_step(name: str, value: Any, message: str) -> None:
+    (a, b) = params()
+    optimizer = optim.SGD([{"params": [a]}, {"params": [b]}], lr=0.1, momentum=0.9)
+    step = cc.train_step(lambda x: ops.sum(a * x) + ops.sum(b), optimizer)
+    step(np.ones(3))
+    before = a.numpy().copy()
+    optimizer.param_groups[1][name] = value
+    with pytest.raises((TypeError, ValueError), match=rf"param_groups\[1\]: .*{message}"):
+        step(np.ones(3))
+    assert optimizer.step_count == 1
+    assert np.array_equal(a.numpy(), before)
+
+
+def test_a_missing_setting_is_named() -> None:
+    optimizer = optim.Adam(params())
+    del optimizer.param_groups[0]["eps"]
+    with pytest.raises(ValueError, match=r"param_groups\[0\]: the setting 'eps' is missing"):
+        optimizer.prepare()
+
+
+@pytest.mark.parametrize("betas", [0.9, None, (0.9,), (0.9, "x"), (0.9, math.nan)])
+def test_betas_are_two_numbers(betas: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="betas"):
+        optim.Adam(params(), betas=betas)
+    optimizer = optim.Adam(params())
+    optimizer.param_groups[0]["betas"] = betas
+    with pytest.raises((TypeError, ValueError), match=r"param_groups\[0\]: .*betas"):
+        optimizer.prepare()
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (5, "a dict with 'state' and 'param_groups', got int"),
+        ({"state": {}}, "with 'state' and 'param_groups'"),
+        ({"state": {}, "param_groups": [{}]}, r"param_groups\[0\] has no 'params'"),
+        ({"state": {}, "param_groups": [5]}, r"param_groups\[0\] as a dict with 'params', got int"),
+        ({"state": {}, "param_groups": 5}, "param_groups as a list of dicts, got int"),
+        ({"state": 5, "param_groups": [{"params": [0, 1]}]}, "state as a dict of dicts"),
+        ({"state": {0: 5}, "param_groups": [{"params": [0, 1]}]}, r"state\[0\] as a dict, got int"),
+    ],
+)
+def test_what_is_no_state_of_an_optimiser(state: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"expected .*{message}|{message}"):
+        optim.Adam(params()).load_state_dict(state)
 
 
 def test_state_arrays_are_made_once() -> None:
@@ -112,7 +170,7 @@ def test_state_arrays_are_made_once() -> None:
     optimizer = optim.SGD([{"params": [a], "momentum": 0.9}, {"params": [b]}], lr=0.1)
     (momentum,) = optimizer.state_slots(a)
     assert momentum.shape == (3,)
-    assert not momentum.any()
+    assert not momentum.read().any()
     assert optimizer.state_slots(a)[0] is momentum
     assert optimizer.state_slots(b) == []
     assert [slot.shape for slot in optim.Adam([a]).state_slots(a)] == [(3,), (3,)]
@@ -123,9 +181,8 @@ def fill(optimizer: optim.Optimizer) -> None:
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             for slot in optimizer.state_slots(parameter):
-                slot[...] = rng.random(slot.shape)
-    optimizer.advance()
-    optimizer.advance()
+                slot.write(rng.random(slot.shape).astype(np.float32))
+    optimizer.step_count = 2
 
 
 @pytest.mark.parametrize("kind", [lambda p: optim.SGD(p, 0.1, momentum=0.9), optim.Adam, optim.AdamW])
@@ -142,7 +199,7 @@ def test_state_round_trip(kind: Callable[[Any], optim.Optimizer]) -> None:
     assert str(target.state_dict()) == str(state)
     name = source.slot_names[0]
     state["state"][0][name][...] = -1
-    assert source.state_slots(source.param_groups[0]["params"][0])[0].min() >= 0
+    assert source.state_slots(source.param_groups[0]["params"][0])[0].read().min() >= 0
 
 
 def test_state_of_untouched_parameters_is_zeroed() -> None:
@@ -150,7 +207,9 @@ def test_state_of_untouched_parameters_is_zeroed() -> None:
     fill(target)
     target.load_state_dict(optim.Adam(params()).state_dict())
     assert target.step_count == 0
-    assert not any(slot.any() for p in target.param_groups[0]["params"] for slot in target.state_slots(p))
+    assert not any(
+        slot.read().any() for p in target.param_groups[0]["params"] for slot in target.state_slots(p)
+    )
 
 
 def test_wrong_state_changes_nothing() -> None:

@@ -55,7 +55,7 @@ def to_input(value: Any, op: str = "input") -> NDArray[Any]:
 
 def _as_array(value: Any, op: str) -> NDArray[Any]:
     if is_stored(value):
-        array: NDArray[Any] = value.numpy()
+        array: NDArray[Any] = value.storage.read()
         return array
     if hasattr(value, "detach"):
         value = value.detach()

@@ -12,6 +12,7 @@ from .arrays import to_input
 from .cache import LRU
 from .changes import changes
 from .compiler import Compiled, compile_inference, set_outputs
+from .mode import get_mode
 from .protocols import ModuleLike
 from .tensor import Graph, Tensor
 from .trace import call_traced, is_stored, is_tracing, map_tree, trace
@@ -53,7 +54,7 @@ def call_module(module: ModuleLike, args: Sequence[Any], kwargs: dict[str, Any])
         args = map_tree(_to_input, tuple(args))
         kwargs = map_tree(_to_input, kwargs)
         arrays = leaf_arrays([*args, *kwargs.values()])
-    key = (module.training, _signature(args), _signature(kwargs) if kwargs else None)
+    key = (module.training, get_mode(), _signature(args), _signature(kwargs) if kwargs else None)
     programs: LRU[Compiled] | None = module.__dict__.get("_programs")
     if programs is None:
         programs = LRU(CAPACITY, Compiled.nbytes)

@@ -7,11 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .joins import joined_by_readers, joined_parts, parts_read_in_place
 from .slots import Portions, Slot, Step
 from .tensor import ITEM_SIZE, Graph, Node, Shape, Tensor, dense_strides, present, same_memory
+
+
+class _RandomSource:
+    """Stands for the seed and step that a run's random numbers follow from."""
+
+    shape = (2,)
+    dtype = np.dtype(np.int64)
+
+
+RANDOM = _RandomSource()
 
 
 class Builder:
@@ -24,7 +33,6 @@ class Builder:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.steps: list[Step] = []
-        self.rng: NDArray[np.int64] | None = None
         self._slots: dict[Tensor, Slot] = {}
         self._bound: dict[int, Slot] = {}
         self._packed: dict[Any, Slot] = {}
@@ -142,10 +150,8 @@ class Builder:
         slot.pitch = base.pitch or whole.shape[1]
 
     def bind_rng(self) -> Slot:
-        """Return the memory of the random generator's state (seed, step)."""
-        if self.rng is None:
-            self.rng = np.zeros(2, np.int64)
-        return self._bind_array(self.rng)
+        """Return the memory of a run's seed and step of the random generator."""
+        return self._bind_source(RANDOM)
 
     # -- internals ------------------------------------------------------------------------------
 
@@ -170,17 +176,14 @@ class Builder:
         return slot
 
     def _bind(self, tensor: Tensor) -> Slot:
-        source = tensor.source
-        array = source if isinstance(source, np.ndarray) else source.memory
-        slot = self._bind_array(array, source, tensor.layout)
+        slot = self._bind_source(tensor.source, tensor.layout)
         self._slots[tensor] = slot
         return slot
 
-    def _bind_array(self, array: NDArray[Any], source: Any = None, layout: str = "c") -> Slot:
-        source = array if source is None else source
+    def _bind_source(self, source: Any, layout: str = "c") -> Slot:
         slot = self._bound.get(id(source))
         if slot is None:
-            slot = Slot(array.shape, array.dtype.name, layout, "bound", source)
+            slot = Slot(source.shape, source.dtype.name, layout, "bound", source)
             self._bound[id(source)] = slot
         return slot
 
@@ -232,8 +235,7 @@ class Builder:
                         views[node.output] = origin
         self._late_updates: list[tuple[Slot, Tensor]] = []
         for target, new in self.graph.updates:
-            array = target if isinstance(target, np.ndarray) else target.memory
-            bound = self._bind_array(array, target)
+            bound = self._bind_source(target)
             safe = (
                 new.node is not None
                 and new not in self._slots
@@ -255,7 +257,7 @@ class Builder:
             self._append("copy", [self.slot(new)], [bound], {}, False, (), ())
 
     def bound_slots(self) -> list[Slot]:
-        """Return the slots that are memory of numpy arrays."""
+        """Return the slots that are memory of arrays, storages, snapshots and of `RANDOM`."""
         return list(self._bound.values())
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from .lower import Builder
+from .._core import Snapshot, Storage
+from .lower import RANDOM, Builder
 from .plan import Plan, plan_memory
-from .random import next_step, rng_state
 from .slots import Slot, Step
-from .snapshot import Snapshot, gate
 from .tensor import Graph
 from .trace import is_stored
 
@@ -45,7 +43,9 @@ class Memory:
 
 
 class Executable:
-    """A graph ready to run. Safe to call from several threads.
+    """A graph ready to run. Safe to call from several threads: a run that writes parameters, buffers or
+    optimiser state has them for itself (cpp/program/storage.h). It is one call of the machine, which no
+    exception can cut: what the run changes, and the count of it, have all happened or not at all.
 
     Args:
         graph: outputs, updates and checks set.
@@ -60,27 +60,10 @@ class Executable:
         self.run_machine = self._machine.run
         self._checks = [message for _, message in graph.checks]
         self._outputs = len(graph.outputs)
-        self.counted = list(graph.counted)
-        self._changed = [target for target, _ in graph.updates if is_stored(target)] + self.counted
-        self.rng = builder.rng
-        self._targets = [target for target, _ in graph.updates]
-        self._stateful = self.rng is not None or bool(self._changed)
-        self._snapshots_seen = -1
-        self._lock = threading.Lock()
-        self._build(builder)
-        packed_from = {
-            id(slot.root().source): slot.root().source
-            for step in self.steps
-            if step.setup
-            for slot in step.inputs
-            if slot is not None and slot.root().kind == "bound"
-        }
-        self._followed = [source for source in packed_from.values() if is_stored(source)]
-        self._versions: list[int] = []
-        if any(step.setup for step in self.steps):
-            self.refresh()
+        self._build(builder, graph.counted)
+        self._machine.setup()
 
-    def _build(self, builder: Builder) -> None:
+    def _build(self, builder: Builder, counted: Sequence[Any]) -> None:
         machine = self._machine
         values = _Values(machine)
         bound = builder.bound_slots()
@@ -98,8 +81,10 @@ class Executable:
         machine.set_outputs([values[slot] for slot in builder.outputs])
         machine.set_guards([values[slot] for slot in builder.outputs[self._outputs :]])
         self._place(values, bound)
+        for buffer in counted:
+            machine.count(_storage(buffer))
         machine.finish(self.plan.arena_bytes, self.plan.persistent_bytes, self.plan.setup_bytes)
-        self._sources = [(slot.source, slot.nbytes) for slot in bound]
+        self._sources = [(slot.source, slot.nbytes) for slot in bound if slot.source is not RANDOM]
 
     def _place(self, values: _Values, bound: Sequence[Slot]) -> None:
         """Tell the machine where every value and workspace lies."""
@@ -114,57 +99,24 @@ class Executable:
         for slot, offset in self.plan.persistent:
             machine.place(values[slot], "persistent", offset)
         written = {slot.root() for step in self.steps for slot in step.outputs if slot is not None}
-        self._numbers: dict[int, int] = {}  # id of a snapshot -> the value that is its memory
         for slot in bound:
             source = slot.source
-            if isinstance(source, Snapshot):
-                source.add_reader(self)
-                self._numbers[id(source)] = values[slot]
-            array = source if isinstance(source, np.ndarray) else source.memory
-            machine.bind(values[slot], array, slot in written)
+            if source is RANDOM:
+                machine.bind_random(values[slot])
+            elif isinstance(source, Snapshot):
+                machine.bind_snapshot(values[slot], source)
+            elif isinstance(source, np.ndarray):
+                machine.bind(values[slot], source)
+            else:
+                machine.bind_storage(values[slot], _storage(source), slot in written)
         for slot, number in list(values.items()):
             if slot.base is not None:
                 root = values[slot.root()]
                 machine.alias(number, root, slot.offset_in_root(), slot.advance_in_root())
 
-    def rebind(self, snapshot: Snapshot, memory: NDArray[Any]) -> None:
-        """Read a snapshot's contents from other memory; returns when no run reads the old any more."""
-        self._machine.bind(self._numbers[id(snapshot)], memory)
-
-    def _follow(self) -> None:
-        """Run the setup steps again if what they read has changed."""
-        for source, version in zip(self._followed, self._versions, strict=True):
-            if source.version != version:
-                self.refresh()
-                break
-
-    def refresh(self) -> None:
-        """Run the setup steps on the parameters as they are now."""
-        self._versions = [source.version for source in self._followed]
-        self._machine.setup()
-
     def __call__(self, arrays: Sequence[NDArray[Any]]) -> list[Any]:
         """Run on one array for each input; returns one array for each output."""
-        self._follow()
-        if self._stateful:
-            with self._lock:
-                return self._run_and_count(arrays)
         return self._check(self.run_machine(arrays))
-
-    def _run_and_count(self, arrays: Sequence[NDArray[Any]]) -> list[Any]:
-        """Run what draws random numbers or writes buffers, and say so."""
-        if self.rng is not None:
-            self.rng[:] = next_step()
-        self._snapshots_seen = gate.enter(self._changed, self._snapshots_seen)
-        try:
-            outputs = self._check(self.run_machine(arrays))
-            for target in self.counted:
-                target.memory += 1
-            for target in self._changed:
-                target.version += 1
-        finally:
-            gate.leave()
-        return outputs
 
     def _check(self, outputs: list[Any]) -> list[Any]:
         """Return the graph's outputs; raise if a guard among the machine's is not 0.
@@ -204,41 +156,21 @@ class Executable:
         info: dict[str, Any] = self._machine.step_info(step.index)
         return info
 
-    def profile(self, arrays: Sequence[NDArray[Any]]) -> tuple[list[Any], list[float]]:
-        """Run once, without counting what the run changes; return the outputs and each step's seconds, by its
-        index."""
-        outputs, seconds = self._machine.profile(arrays)
-        return outputs, seconds
-
-    def measure(self, arrays: Sequence[NDArray[Any]], repeats: int) -> NDArray[np.float64]:
+    def measure(self, arrays: Sequence[NDArray[Any]], repeats: int = 1) -> NDArray[np.float64]:
         """Run `repeats` times; return each step's least seconds, by its index.
 
         What the runs change (parameters, optimiser state, statistics) is as before afterwards, and no random
         numbers are used up.
         """
-        self._follow()
-        with self._lock:
-            self._snapshots_seen = gate.enter(self._changed, self._snapshots_seen)
-            try:
-                written = [t if isinstance(t, np.ndarray) else t.memory for t in self._targets]
-                before = [array.copy() for array in written]
-                if self.rng is not None:
-                    self.rng[:] = rng_state()
-                try:
-                    least = np.full(len(self.steps), np.inf)
-                    for _ in range(repeats):
-                        least = np.minimum(least, self._timed(arrays))
-                    return least
-                finally:
-                    for array, values in zip(written, before, strict=True):
-                        array[...] = values
-            finally:
-                gate.leave()
-
-    def _timed(self, arrays: Sequence[NDArray[Any]]) -> list[float]:
-        outputs, seconds = self.profile(arrays)
+        outputs, seconds = self._machine.measure(arrays, repeats)
         self._check(outputs)
-        return seconds
+        return np.array(seconds)
+
+
+def _storage(source: Any) -> Storage:
+    """Return the memory of a parameter, buffer or optimiser's state."""
+    storage: Storage = source.storage if is_stored(source) else source
+    return storage
 
 
 def _is_shared(source: Any) -> bool:

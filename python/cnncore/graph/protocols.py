@@ -18,9 +18,9 @@ What is recorded
     (graph/changes.py), as do `train()`, `eval()` and setting `requires_grad`.
 
 Parameters and buffers
-    Programs read and write `memory` in place (a C-order array, float32, or int64 for counters) and add 1
-    to `version` after writing. Whoever writes `memory` passes the gate of graph/snapshot.py, so that
-    predictors which share it can take a copy first.
+    Programs read and write `storage` in place (C order, float32, or int64 for counters). The machine lets
+    one writer or several readers use it at a time, has snapshots copy it before it is written, and adds 1 to
+    `version` in the same call (cpp/program/storage.h).
 
 Batch norm
     `ops.batch_norm(..., training=True)` writes the running buffers given to it when they are
@@ -35,37 +35,36 @@ Random numbers
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from numpy.typing import NDArray
-
 if TYPE_CHECKING:
-    from .snapshot import Snapshot
+    from .._core import Storage
 
 
 @runtime_checkable
 class StoredArrayLike(Protocol):
     """A parameter or buffer: an array with an identity, changed in place."""
 
-    memory: NDArray[Any]
-    version: int
+    storage: Storage
     requires_grad: bool
     name: str
 
     @property
+    def version(self) -> int: ...
+
+    @property
     def shape(self) -> tuple[int, ...]: ...
-
-    def snapshot(self) -> Snapshot: ...
-
-    def before_change(self) -> None: ...
 
 
 class ModuleLike(Protocol):
     """A layer or network."""
 
-    training: bool
     structure_version: int
     forward: Callable[..., Any]
+
+    @property
+    def training(self) -> bool: ...
 
     def named_modules(self) -> Iterable[tuple[str, ModuleLike]]: ...
 
@@ -86,15 +85,18 @@ class OptimizerLike(Protocol):
     def param_groups(self) -> Sequence[Mapping[str, Any]]:
         """Dicts with "params" (a list of parameters) and the group's settings."""
 
-    def hyper(self, group: int) -> NDArray[Any]:
-        """Return the group's numbers (learning rate, ...), always the same float64 array.
+    counter: Storage
+    """int64 scalar: the steps done. Every run of a step adds 1."""
+    lock: AbstractContextManager[Any]
+    """Held from `prepare` to the end of a run."""
 
-        Its contents may change at any time; their order is that of cpp/ops/optimizer.h.
-        """
+    def hyper(self, group: int) -> Storage:
+        """Return the memory of the group's numbers (learning rate, ...), always the same: float64 bit
+        patterns in the order of cpp/ops/optimizer.h."""
 
-    def state_slots(self, parameter: Any) -> list[NDArray[Any]]:
-        """Return the parameter's state arrays (momentum; first and second moment), made on first
-        use with the parameter's shape, always the same arrays; [] when the update keeps none."""
+    def state_slots(self, parameter: Any) -> list[Storage]:
+        """Return the memory of the parameter's state arrays (momentum; first and second moment), made on
+        first use with the parameter's shape, always the same; [] when the update keeps none."""
 
     def update_attrs(self, group: int) -> dict[str, Any]:
         """Return settings that are fixed in the compiled step ("nesterov", "decoupled", ...).
@@ -102,8 +104,5 @@ class OptimizerLike(Protocol):
         A train step compares them before each run and compiles anew when they differ.
         """
 
-    def advance(self) -> None:
-        """Count one update and bring every `hyper` array up to date; called before each run."""
-
-    def retreat(self) -> None:
-        """Take the last `advance` back: the run was refused."""
+    def prepare(self) -> None:
+        """Check the settings and bring every `hyper` up to date for the next step; called before each run."""

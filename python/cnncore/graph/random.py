@@ -2,15 +2,13 @@
 """The state of the random generator: a seed and the number of runs that drew from it.
 
 Numbers are counter-based: a run's draws depend on (seed, step, position in the graph, element) only, so
-they are the same on any number of threads, and a training job resumes exactly from the saved state.
+they are the same on any number of threads, and a training job resumes exactly from the saved state. The
+machine keeps the state: a run takes its numbers and counts itself in one.
 """
 
 from __future__ import annotations
 
-import threading
-
-_lock = threading.Lock()
-_state = [0, 0]
+from .. import _core
 
 
 def manual_seed(seed: int) -> None:
@@ -21,26 +19,15 @@ def manual_seed(seed: int) -> None:
     """
     if not isinstance(seed, int):
         raise TypeError(f"expected an integer seed, got {type(seed).__name__}")
-    with _lock:
-        _state[:] = [seed & (2**63 - 1), 0]
+    _core.set_random_state(seed & (2**63 - 1), 0)
 
 
 def rng_state() -> tuple[int, int]:
     """Return (seed, step), to be given to `set_rng_state` later."""
-    with _lock:
-        return _state[0], _state[1]
+    return _core.random_state()
 
 
 def set_rng_state(state: tuple[int, int]) -> None:
     """Go back to a state that `rng_state` returned."""
     seed, step = state
-    with _lock:
-        _state[:] = [int(seed), int(step)]
-
-
-def next_step() -> tuple[int, int]:
-    """Return (seed, step) for one run and count it."""
-    with _lock:
-        seed, step = _state
-        _state[1] = step + 1
-        return seed, step
+    _core.set_random_state(int(seed), int(step))

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._core import Snapshot, take_snapshots
 from .op import OPS
-from .snapshot import Snapshot, gate
 from .tensor import Graph, Node, Tensor
 from .trace import is_stored
 
@@ -14,11 +14,16 @@ VERSION = 1
 
 
 def freeze_sources(graph: Graph) -> None:
-    """Give the graph snapshots of its parameters and buffers instead of the model. The gate is closed."""
-    for node in graph.nodes:
-        for tensor in node.inputs:
-            if tensor is not None and is_stored(tensor.source):
-                tensor.source = tensor.source.snapshot()
+    """Give the graph snapshots, of one moment, of its parameters and buffers instead of the model."""
+    tensors = dict.fromkeys(
+        tensor
+        for node in graph.nodes
+        for tensor in node.inputs
+        if tensor is not None and is_stored(tensor.source)
+    )
+    snapshots = take_snapshots([tensor.source.storage for tensor in tensors])
+    for tensor, snapshot in zip(tensors, snapshots, strict=True):
+        tensor.source = snapshot
     graph.stored, graph.modules = {}, {}
 
 
@@ -31,7 +36,7 @@ def describe(graph: Graph) -> dict[str, Any]:
         if not isinstance(source, Snapshot):
             return source
         if id(source) not in contents:
-            contents[id(source)] = source.memory.copy() if source.shared else source.memory
+            contents[id(source)] = source.read()
         return contents[id(source)]
 
     numbers: dict[Tensor, int] = {}
@@ -45,17 +50,16 @@ def describe(graph: Graph) -> dict[str, Any]:
             tensors.append((tensor.shape, tensor.dtype, tensor.layout, array(tensor.source)))
         return numbers[tensor]
 
-    with gate.closed():
-        nodes = [
-            (
-                node.op.name,
-                [number(t) for t in node.inputs],
-                [number(t) for t in node.outputs],
-                node.attrs,
-                node.path,
-            )
-            for node in graph.nodes
-        ]
+    nodes = [
+        (
+            node.op.name,
+            [number(t) for t in node.inputs],
+            [number(t) for t in node.outputs],
+            node.attrs,
+            node.path,
+        )
+        for node in graph.nodes
+    ]
     inputs = [number(t) for t in graph.inputs]
     outputs = [number(t) for t in graph.outputs]
     return {"version": VERSION, "tensors": tensors, "nodes": nodes, "inputs": inputs, "outputs": outputs}

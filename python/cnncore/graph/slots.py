@@ -13,7 +13,7 @@ from .tensor import ITEM_SIZE, Node, Shape, dense_strides
 class Slot:
     """A piece of memory a step reads or writes.
 
-    `kind` is "temp" (the arena), "input", "output", "bound" (the memory of a numpy array) or
+    `kind` is "temp" (the arena), "input", "output", "bound" (memory from before the program) or
     "persistent" (what setup steps leave for the runs). A slot with a `base` lies inside that slot. One with
     a `pitch` is some of the channels of its base, `pitch` elements from pixel to pixel. One with an `advance`
     is a portion of the batch that its base is, the next one so many bytes further on.

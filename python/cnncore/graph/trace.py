@@ -98,7 +98,7 @@ def count_call(buffer: Any) -> None:
 
 def is_stored(value: Any) -> bool:
     """Whether `value` is a parameter or buffer."""
-    return hasattr(value, "version") and hasattr(value, "memory")
+    return hasattr(value, "version") and hasattr(value, "storage")
 
 
 def as_tensor(value: Any, op: str = "tensor") -> Tensor:

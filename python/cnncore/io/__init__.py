@@ -75,7 +75,7 @@ def load_metadata(path: Path) -> dict[str, str]:
 def load_into(model: Module, path: Path, strict: bool = True) -> IncompatibleKeys:
     """Load a safetensors file into a model: all of it, or nothing when something does not fit or be read.
 
-    Arrays are read into the model's memory, so that the file's contents are not held beside it. Against an
+    Arrays are read a block at a time, so that the file's contents are not held beside the model. Against an
     error in the middle the contents before are kept, except initial weights, which would be drawn again.
 
     Args:
@@ -102,6 +102,5 @@ def load_into(model: Module, path: Path, strict: bool = True) -> IncompatibleKey
         with undone_on_error() as undo:
             for name, target in targets.items():
                 undo.append(target.undo())
-                with target.changing() as memory:
-                    reader.fill(name, memory)
+                target.fill(reader.blocks(name))
     return keys

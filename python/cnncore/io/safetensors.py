@@ -12,7 +12,7 @@ import math
 import os
 import struct
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from io import BufferedReader
 from typing import Any
 
@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 from .._files import open_regular
 from .atomic import atomic_write
+
+_BLOCK = 1 << 15  # elements read at once into a model
 
 MAX_HEADER_BYTES = 100_000_000
 """The format's own limit."""
@@ -117,19 +119,23 @@ class Reader:
         self._read(name, array)
         return _widen(array) if kind == "BF16" else _checked_bool(array, name, self._path)
 
-    def fill(self, name: str, memory: NDArray[Any]) -> None:
-        """Read one array into memory of as many elements, of its dtype without a copy on the way."""
-        if _DTYPES[self.entries[name][1]] == memory.dtype and memory.dtype != np.bool_:
-            self._read(name, memory)
-        else:
-            memory[...] = self.array(name).reshape(memory.shape)
+    def blocks(self, name: str) -> Iterator[NDArray[Any]]:
+        """Yield the elements of one array, flat and in C order, a block at a time."""
+        _, kind, _, begin, end = self.entries[name]
+        dtype = _DTYPES[kind]
+        count = (end - begin) // dtype.itemsize
+        for start in range(0, count, _BLOCK):
+            block = np.empty(min(_BLOCK, count - start), dtype)
+            self._read(name, block, start * dtype.itemsize)
+            yield _widen(block) if kind == "BF16" else _checked_bool(block, name, self._path)
 
-    def _read(self, name: str, array: NDArray[Any]) -> None:
-        *_, begin, end = self.entries[name]
-        if end == begin:
+    def _read(self, name: str, array: NDArray[Any], skip: int = 0) -> None:
+        """Read the bytes of `name` from `skip` on, as many as `array` has."""
+        if not array.nbytes:
             return
-        self._file.seek(self._start + begin)
-        if self._file.readinto(_bytes_of(array)) != end - begin:
+        self._file.seek(self._start + self.entries[name][3] + skip)
+        if self._file.readinto(_bytes_of(array)) != array.nbytes:
+            *_, begin, end = self.entries[name]
             raise _damaged(self._path, f"{name}: expected {end - begin} bytes, the file ends before")
 
     def outline(self, name: str) -> NDArray[Any]:

@@ -8,7 +8,7 @@ numbers come from one generator, which `cnncore.manual_seed` restarts.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
@@ -31,32 +31,33 @@ Draw = Callable[[np.random.Generator, int], NDArray[Any]]
 def _draw(tensor: Target, draw: Draw) -> Target:
     """Fill with random numbers a block at a time: large weights need no second array of twice their size."""
     if isinstance(tensor, Parameter):
-        again = _from_here(draw)
-        with tensor.changing() as memory:
-            _draw_blocks(memory, draw, generator())
+        again = _from_here(draw, tensor.size)
+        tensor.fill(_blocks(tensor.size, draw, generator()))
         tensor.remember(again)
     elif isinstance(tensor, np.ndarray) and tensor.flags.c_contiguous and tensor.dtype.kind == "f":
-        _draw_blocks(tensor, draw, generator())
+        flat, start = tensor.reshape(-1), 0
+        for block in _blocks(flat.size, draw, generator()):
+            flat[start : start + block.size] = block
+            start += block.size
     else:
         _fill(tensor, draw(generator(), math.prod(tensor.shape)).reshape(tensor.shape))
     return tensor
 
 
-def _draw_blocks(memory: NDArray[Any], draw: Draw, random: np.random.Generator) -> None:
-    flat = memory.reshape(-1)
-    for start in range(0, flat.size, _BLOCK):
-        flat[start : start + _BLOCK] = draw(random, min(_BLOCK, flat.size - start))
+def _blocks(count: int, draw: Draw, random: np.random.Generator) -> Iterator[NDArray[Any]]:
+    for start in range(0, count, _BLOCK):
+        yield draw(random, min(_BLOCK, count - start))
 
 
-def _from_here(draw: Draw) -> Callable[[NDArray[Any]], None]:
-    """Return a function that fills an array as drawing now would."""
+def _from_here(draw: Draw, count: int) -> Callable[[], Iterator[NDArray[Any]]]:
+    """Return a function that returns the blocks that drawing now would."""
     bits = generator().bit_generator
     state = bits.state
 
-    def again(memory: NDArray[Any]) -> None:
+    def again() -> Iterator[NDArray[Any]]:
         copy = type(bits)()
         copy.state = state
-        _draw_blocks(memory, draw, np.random.Generator(copy))
+        return _blocks(count, draw, np.random.Generator(copy))
 
     return again
 

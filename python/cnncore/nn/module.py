@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike, NDArray
 
 from ..graph.call import call_module
 from ..graph.changes import changes
+from ..graph.mode import in_inference
 from .parameter import Buffer, Parameter, StoredArray
 from .predict import predict
 from .state import IncompatibleKeys, load_state, read_state
@@ -41,7 +43,6 @@ class Module:
     (1, 4, 6, 6)
     """
 
-    training: bool
     structure_version: int
     forward: Callable[..., Any]
 
@@ -57,27 +58,33 @@ class Module:
             self.__dict__[name] = value
             return
         tables = self._tables()
-        self._changed()
-        for table, kind in tables:
-            if isinstance(value, kind):
-                self._register(table, name, value)
-                return
-        for table, kind in tables:
-            if name in table:
-                if value is not None:
-                    raise TypeError(
-                        f"cannot assign {type(value).__name__} to {name!r}, a {kind.__name__} of "
-                        f"{type(self).__name__}; expected a {kind.__name__} or None"
-                        + (" (to change its values, use .assign)" if kind is not Module else "")
-                    )
-                table[name] = None
-                return
-        object.__setattr__(self, name, value)
+        with self._changing():
+            for table, kind in tables:
+                if isinstance(value, kind):
+                    self._register(table, name, value)
+                    return
+            for table, kind in tables:
+                if name in table:
+                    if value is not None:
+                        raise TypeError(
+                            f"cannot assign {type(value).__name__} to {name!r}, a {kind.__name__} of "
+                            f"{type(self).__name__}; expected a {kind.__name__} or None"
+                            + (" (to change its values, use .assign)" if kind is not Module else "")
+                        )
+                    table[name] = None
+                    return
+            object.__setattr__(self, name, value)
 
-    def _changed(self) -> None:
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
         """Tell compiled programs that this module is no longer what they were traced from."""
-        self.__dict__["structure_version"] += 1
-        changes.structure += 1
+        own = self.__dict__
+        with changes.of_structure():
+            own["structure_version"] += 1
+            try:
+                yield
+            finally:
+                own["structure_version"] += 1
 
     def _tables(self) -> tuple[tuple[dict[str, Any], type], ...]:
         own = self.__dict__
@@ -88,14 +95,14 @@ class Module:
     def _register(self, table: dict[str, Any], name: str, value: Any) -> None:
         if not name or "." in name:
             raise ValueError(f"expected a name without dots, got {name!r}")
-        self._changed()
-        for other, _ in self._tables():
-            if other is not table:
-                other.pop(name, None)
-        self.__dict__.pop(name, None)
-        if isinstance(value, StoredArray) and not value.name:
-            value.name = name
-        table[name] = value
+        with self._changing():
+            for other, _ in self._tables():
+                if other is not table:
+                    other.pop(name, None)
+            self.__dict__.pop(name, None)
+            if isinstance(value, StoredArray) and not value.name:
+                value.name = name
+            table[name] = value
 
     def __getattr__(self, name: str) -> Any:
         for table in ("_parameters", "_buffers", "_modules"):
@@ -105,12 +112,12 @@ class Module:
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:
-        self._changed()
-        for table, _ in self._tables():
-            if name in table:
-                del table[name]
-                return
-        object.__delattr__(self, name)
+        with self._changing():
+            for table, _ in self._tables():
+                if name in table:
+                    del table[name]
+                    return
+            object.__delattr__(self, name)
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
@@ -204,13 +211,25 @@ class Module:
 
     # -- modes and state ------------------------------------------------------------------------
 
+    @property
+    def training(self) -> bool:
+        """Whether a call is one of training; set by `train()` and `eval()`, and always False for the calls
+        that `predict`, `Trainer.evaluate` and `compile` make."""
+        mode: bool = self.__dict__["training"]
+        return mode and not in_inference(self)
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        with self._changing():
+            self.__dict__["training"] = mode
+
     def train(self, mode: bool = True) -> Self:
         """Switch to training mode (dropout active, batch norm uses batch statistics)."""
         if not isinstance(mode, bool):
             raise TypeError(f"expected mode True or False, got {mode!r}")
-        for module in self.modules():
-            module.__dict__["training"] = mode
-        changes.structure += 1
+        with changes.of_structure():
+            for module in self.modules():
+                module.__dict__["training"] = mode
         return self
 
     def eval(self) -> Self:
@@ -235,7 +254,7 @@ class Module:
 
         Unlike torch's, the arrays are a snapshot: later training does not change them.
         """
-        return {path: array.copy() for path, array in read_state(self).items()}
+        return read_state(self)
 
     def load_state_dict(self, state: dict[str, Any], strict: bool = True) -> IncompatibleKeys:
         """Copy arrays by path into parameters and buffers: all of them, or none on an error.

@@ -3,17 +3,15 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from ..graph.arrays import aligned_copy, to_array
+from .._core import Storage
+from ..graph.arrays import to_array
 from ..graph.changes import changes
-from ..graph.snapshot import Snapshot, gate
 from .operators import ArrayOperators
 
 
@@ -22,16 +20,24 @@ class StoredArray(ArrayOperators):
 
     It reads as a numpy array that cannot be written to; :meth:`assign` changes its contents, and
     :attr:`version` counts those changes so that whoever derived something from it can notice.
-    :attr:`memory` is the array itself: only programs write to it, through the gate of graph/snapshot.py.
+    :attr:`storage` is the memory: it is written by programs and by its own `write`, which count the
+    change in the same call and keep readers out meanwhile.
     """
 
     def __init__(self, data: ArrayLike, dtype: DTypeLike = np.float32, name: str = "") -> None:
-        self.memory = aligned_copy(to_array(data), dtype)
+        self._hold(Storage(np.asarray(to_array(data), dtype, order="C")))
         self.name = name
-        self.version = 0
         self._requires_grad = False
-        self._snapshot: weakref.ref[Snapshot] | None = None
-        self._made: tuple[int, Callable[[NDArray[Any]], None]] | None = None
+        self._made: tuple[int, Callable[[], Iterable[NDArray[Any]]]] | None = None
+
+    def _hold(self, storage: Storage) -> None:
+        self.storage = storage
+        self._view = np.asarray(storage)  # read-only as the storage's buffer is: nobody can make it writable
+
+    @property
+    def version(self) -> int:
+        """Grows with each change of the contents."""
+        return self.storage.version
 
     @property
     def requires_grad(self) -> bool:
@@ -40,33 +46,32 @@ class StoredArray(ArrayOperators):
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
-        self._requires_grad = bool(value)
-        changes.structure += 1
+        with changes.of_structure():
+            self._requires_grad = bool(value)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.memory.shape
+        return self._view.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self.memory.dtype
+        return self._view.dtype
 
     @property
     def ndim(self) -> int:
-        return self.memory.ndim
+        return self._view.ndim
 
     @property
     def size(self) -> int:
-        return self.memory.size
+        return self._view.size
 
     @property
     def nbytes(self) -> int:
-        return self.memory.nbytes
+        return self._view.nbytes
 
     def numpy(self) -> NDArray[Any]:
         """Return a read-only view: it shows later changes; copy it to keep today's values."""
-        view: NDArray[Any] = self.memory.view()
-        view.flags.writeable = False
+        view: NDArray[Any] = self._view.view()
         return view
 
     @property
@@ -87,21 +92,17 @@ class StoredArray(ArrayOperators):
             raise ValueError(f"{label}expected an array of shape {self.shape}, got {source.shape}")
         if self.dtype.kind == "i" and source.dtype.kind == "f":
             raise TypeError(f"{label}expected integers ({self.dtype}), got {source.dtype}")
-        with self.changing() as memory:
-            memory[...] = source
+        self.storage.write(np.asarray(source, self.dtype, order="C"))
 
-    @contextmanager
-    def changing(self) -> Iterator[NDArray[Any]]:
-        """Yield the memory, to be written to inside a ``with`` block that compiles nothing."""
-        gate.enter([self], -1)
-        try:
-            yield self.memory
-        finally:
-            self.version += 1
-            gate.leave()
+    def fill(self, blocks: Iterable[NDArray[Any]]) -> None:
+        """Replace the contents, in C order, by flat arrays that follow one another."""
+        start = 0
+        for block in blocks:
+            self.storage.write_part(start, np.ascontiguousarray(block, self.dtype))
+            start += block.size
 
-    def remember(self, make: Callable[[NDArray[Any]], None]) -> None:
-        """Note that `make` fills an array with the present contents: `undo` need not keep them then."""
+    def remember(self, make: Callable[[], Iterable[NDArray[Any]]]) -> None:
+        """Note that `fill(make())` gives the present contents: `undo` need not keep them then."""
         self._made = self.version, make
 
     def undo(self) -> Callable[[], None]:
@@ -109,68 +110,45 @@ class StoredArray(ArrayOperators):
         if self._made is not None and self._made[0] == self.version:
             make = self._made[1]
         else:
-            before = self.memory.copy()
-
-            def make(memory: NDArray[Any]) -> None:
-                memory[...] = before
-
-        def bring_back() -> None:
-            with self.changing() as memory:
-                make(memory)
-
-        return bring_back
-
-    def snapshot(self) -> Snapshot:
-        """Return the present contents; only to be called while the gate is closed."""
-        known = self._known_snapshot()
-        if known is None:
-            known = Snapshot(self)
-            self._snapshot = weakref.ref(known)
-            gate.taken += 1
-        return known
-
-    def before_change(self) -> None:
-        """Let a snapshot copy the contents; called by the gate."""
-        known = self._known_snapshot()
-        if known is not None:
-            known.copy()
-        self._snapshot = None
-
-    def _known_snapshot(self) -> Snapshot | None:
-        return None if self._snapshot is None else self._snapshot()
+            before = self.storage.read()
+            return lambda: self.storage.write(before)
+        return lambda: self.fill(make())
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         wanted = self.dtype if dtype is None else np.dtype(dtype)
         if copy or wanted != self.dtype:
             if copy is False:
                 raise ValueError(f"a copy is needed to convert {self.dtype} to {wanted}")
-            return self.memory.astype(wanted)
+            return self.storage.read().astype(wanted, copy=False)
         return self.numpy()
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.numpy())
 
     def __len__(self) -> int:
-        return len(self.memory)
+        return len(self._view)
 
     def __float__(self) -> float:
-        return float(self.memory)
+        return float(self._view)
 
     def __int__(self) -> int:
-        return int(self.memory)
+        return int(self._view)
 
     def item(self) -> Any:
         """Return the only element as a Python number."""
-        return self.memory.item()
+        return self._view.item()
 
     def __getstate__(self) -> dict[str, Any]:
-        return dict(self.__dict__, memory=self.memory.copy(), _snapshot=None, _made=None)
+        state = dict(self.__dict__, _made=None)
+        del state["_view"]
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, memory=aligned_copy(state["memory"]))
+        self.__dict__.update(state)
+        self._hold(self.storage)
 
     def __repr__(self) -> str:
-        values = np.array2string(self.memory, separator=", ", prefix=type(self).__name__ + "(")
+        values = np.array2string(self.storage.read(), separator=", ", prefix=type(self).__name__ + "(")
         return f"{type(self).__name__}({values}{self._extra_repr()})"
 
     def _extra_repr(self) -> str:

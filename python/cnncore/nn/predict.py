@@ -3,54 +3,24 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..graph.arrays import to_array
-from ..graph.changes import changes
+from ..graph.mode import inference
 
 if TYPE_CHECKING:
     from .module import Module
 
 
-_lock = threading.Lock()
-_users: dict[int, int] = {}
-_training: dict[int, list[Module]] = {}
+def inference_mode(module: Module) -> AbstractContextManager[None]:
+    """Run `module` and its parts in inference mode in calls that this thread makes inside a ``with`` block.
 
-
-@contextmanager
-def inference_mode(module: Module) -> Iterator[None]:
-    """Put `module` into eval mode inside a ``with`` block; afterwards each part has its own mode again.
-
-    Several threads may be inside at once: the last one to leave restores the modes.
+    Their own modes stay as they are, and other threads see nothing of it.
     """
-    key = id(module)
-    with _lock:
-        if key not in _users:
-            _users[key] = 0
-            _training[key] = [part for part in module.modules() if part.training]
-            if _training[key]:
-                module.eval()
-        _users[key] += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _users[key] -= 1
-            if _users[key] == 0:
-                del _users[key]
-                _restore(_training.pop(key))
-
-
-def _restore(training: list[Module]) -> None:
-    for part in training:
-        part.__dict__["training"] = True
-    if training:
-        changes.structure += 1
+    return inference(module.modules())
 
 
 def check_batch_size(batch_size: Any) -> int:

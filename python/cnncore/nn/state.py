@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
+from .._core import read_storages, write_storages
 from ..graph.arrays import to_array
 from .parameter import Buffer, StoredArray
 
@@ -37,15 +39,19 @@ def stored_arrays(module: Module) -> dict[str, StoredArray]:
 
 
 def read_state(module: Module) -> dict[str, NDArray[Any]]:
-    """Return read-only views of all saved arrays by path."""
-    return {path: array.numpy() for path, array in stored_arrays(module).items()}
+    """Return copies of all saved arrays by path, of one moment: not between the halves of a training step."""
+    arrays = stored_arrays(module)
+    return dict(zip(arrays, read_storages([array.storage for array in arrays.values()]), strict=True))
 
 
 def load_state(module: Module, state: dict[str, Any], strict: bool) -> IncompatibleKeys:
-    """Check all of `state` against the module, then assign it."""
+    """Check all of `state` against the module, then assign it at one moment."""
     targets, keys = fit_state(module, state, strict)
-    for path, target in targets.items():
-        target.assign(to_array(state[path]).reshape(target.shape))
+    arrays = [
+        np.asarray(to_array(state[path]).reshape(target.shape), target.dtype, order="C")
+        for path, target in targets.items()
+    ]
+    write_storages([target.storage for target in targets.values()], arrays)
     return keys
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .optimizer import Optimizer, non_negative
+from .optimizer import Optimizer, non_negative, real
 
 
 class Adam(Optimizer):
@@ -38,14 +38,14 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0,
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay})
+        settings = {"lr": lr, "betas": _pair(betas), "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, settings)
 
     def check(self, group: Mapping[str, Any]) -> None:
         for name in ("lr", "eps", "weight_decay"):
             non_negative(name, group[name])
-        betas = group["betas"]
-        if len(betas) != 2 or not all(0.0 <= beta < 1.0 for beta in betas):
-            raise ValueError(f"expected two betas from 0 to below 1, got {betas}")
+        if not all(0.0 <= beta < 1.0 for beta in _pair(group["betas"])):
+            raise ValueError(f"expected two betas from 0 to below 1, got {group['betas']}")
 
     def hyper_values(self, group: Mapping[str, Any], step: int) -> tuple[float, ...]:
         beta1, beta2 = group["betas"]
@@ -53,6 +53,14 @@ class Adam(Optimizer):
 
     def update_attrs(self, group: int) -> dict[str, Any]:
         return {"decoupled": int(self.decoupled)}
+
+
+def _pair(betas: Any) -> tuple[float, float]:
+    """Return `betas` as two numbers, or raise."""
+    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+        raise TypeError(f"expected betas as two numbers, got {betas!r}")
+    first, second = (real("betas", beta) for beta in betas)
+    return first, second
 
 
 class AdamW(Adam):

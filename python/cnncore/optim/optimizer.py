@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from threading import RLock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph.arrays import aligned_empty, to_array
+from .._core import Storage, read_storages, write_storages
+from ..graph.arrays import to_array
 from ..nn.module import Module
 from ..nn.parameter import Parameter
 
@@ -23,7 +26,7 @@ class Optimizer:
         defaults: settings of groups that do not give them.
 
     `param_groups` is a list of dicts as in torch; changing a number in it takes effect with the next
-    step. `step_count` counts the steps done.
+    step. Steps compiled with the optimiser hold `lock` from `prepare` to the end of a run.
     """
 
     update_op: str
@@ -36,9 +39,10 @@ class Optimizer:
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
         self.param_groups: list[dict[str, Any]] = []
-        self.step_count = 0
-        self._hyper: list[NDArray[Any]] = []
-        self._slots: dict[Parameter, list[NDArray[Any]]] = {}
+        self.counter = Storage(np.zeros((), np.int64))
+        self.lock: AbstractContextManager[Any] = RLock()
+        self._hyper: list[Storage] = []
+        self._slots: dict[Parameter, list[Storage]] = {}
         for group in _groups(params):
             self.add_param_group(group)
 
@@ -56,15 +60,17 @@ class Optimizer:
         settings = {**self.defaults, **group, "params": params}
         self.check(settings)
         self.param_groups.append(settings)
-        self._hyper.append(np.zeros(self.hyper_size, np.float64))
-        self._write_hyper(len(self._hyper) - 1)
+        self._hyper.append(Storage(np.zeros(self.hyper_size, np.int64)))
+        self._write_hyper(len(self._hyper) - 1, 1)
 
-    def _refuse_unknown(self, group: Mapping[str, Any]) -> None:
-        unknown = set(group) - set(self.defaults) - {"params"}
-        if unknown:
-            raise ValueError(
-                f"unknown settings {sorted(unknown)}; {type(self).__name__} has {list(self.defaults)}"
-            )
+    @property
+    def step_count(self) -> int:
+        """Steps done. It grows in the same call of the machine that changes the parameters."""
+        return int(self.counter.read())
+
+    @step_count.setter
+    def step_count(self, value: int) -> None:
+        self.counter.write(np.array(value, np.int64))
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name != "lr" and name in getattr(self, "defaults", ()):
@@ -104,38 +110,43 @@ class Optimizer:
 
     # -- what a compiled step uses --------------------------------------------------------------
 
-    def hyper(self, group: int) -> NDArray[Any]:
-        """Return the group's numbers as the step reads them: always the same float64 array."""
+    def hyper(self, group: int) -> Storage:
+        """Return the memory of the group's numbers as the step reads them: float64 bit patterns."""
         return self._hyper[group]
 
-    def state_slots(self, parameter: Parameter) -> list[NDArray[Any]]:
-        """Return the parameter's state arrays, zero at first: always the same arrays."""
+    def state_slots(self, parameter: Parameter) -> list[Storage]:
+        """Return the memory of the parameter's state arrays, zero at first: always the same."""
         group = next(g for g in self.param_groups if any(p is parameter for p in g["params"]))
         if not self.uses_slots(group):
             return []
-        if parameter not in self._slots:
-            slots = [aligned_empty(parameter.shape) for _ in self.slot_names]
-            for slot in slots:
-                slot.fill(0.0)
-            self._slots[parameter] = slots
-        return self._slots[parameter]
+        return self._made(parameter)
 
-    def advance(self) -> None:
-        """Count a step and write its numbers where the compiled step reads them."""
+    def prepare(self) -> None:
+        """Check all settings and write the numbers of the next step where the compiled step reads them."""
         for index, group in enumerate(self.param_groups):
-            self._refuse_unknown(group)
-            if not 0.0 <= group["lr"] < math.inf:
-                raise ValueError(f"expected a finite lr of at least 0, got {group['lr']} in group {index}")
-        self.step_count += 1
+            self._check_group(index, group)
+        step = self.step_count + 1
         for index in range(len(self.param_groups)):
-            self._write_hyper(index)
+            self._write_hyper(index, step)
 
-    def retreat(self) -> None:
-        """Take the last `advance` back: its step was refused."""
-        self.step_count -= 1
+    def _check_group(self, index: int, group: Mapping[str, Any]) -> None:
+        """Raise if the group has other settings than it was made with, or a wrong one."""
+        try:
+            self._refuse_unknown(group)
+            self.check(group)
+        except KeyError as error:
+            raise ValueError(f"param_groups[{index}]: the setting {error} is missing") from None
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"param_groups[{index}]: {error}") from None
 
-    def _write_hyper(self, index: int) -> None:
-        self._hyper[index][:] = self.hyper_values(self.param_groups[index], max(self.step_count, 1))
+    def _refuse_unknown(self, group: Mapping[str, Any]) -> None:
+        unknown = sorted(map(str, set(group) - set(self.defaults) - {"params"}))
+        if unknown:
+            raise ValueError(f"unknown settings {unknown}; {type(self).__name__} has {list(self.defaults)}")
+
+    def _write_hyper(self, index: int, step: int) -> None:
+        numbers = np.array(self.hyper_values(self.param_groups[index], step), np.float64)
+        self._hyper[index].write(numbers.view(np.int64))
 
     # -- state ----------------------------------------------------------------------------------
 
@@ -146,24 +157,18 @@ class Optimizer:
         "step": steps done}``; parameters are numbered through all groups.
         """
         ordered = [parameter for group in self.param_groups for parameter in group["params"]]
-        state = {
-            index: {
-                "step": self.step_count,
-                **{
-                    name: slot.copy()
-                    for name, slot in zip(self.slot_names, self._slots[parameter], strict=True)
-                },
-            }
-            for index, parameter in enumerate(ordered)
-            if parameter in self._slots
-        }
+        known = {index: self._slots[p] for index, p in enumerate(ordered) if p in self._slots}
+        slots = [slot for slots in known.values() for slot in slots]
+        count, *arrays = read_storages([self.counter, *slots])
+        step, values = int(count), iter(arrays)
+        state = {index: {"step": step, **{n: next(values) for n in self.slot_names}} for index in known}
         groups = []
         start = 0
         for group in self.param_groups:
             end = start + len(group["params"])
             groups.append({**group, "params": list(range(start, end))})
             start = end
-        return {"state": state, "param_groups": groups, "step": self.step_count}
+        return {"state": state, "param_groups": groups, "step": step}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over settings and state from `state_dict()` or from torch's of the same optimiser.
@@ -193,22 +198,22 @@ class Optimizer:
             steps.append(int(entry.get("step", 1)))
         for group, source in zip(self.param_groups, groups, strict=True):
             group.update({name: source[name] for name in self.defaults if name in source})
+        targets, arrays = [self.counter], [np.array(state_dict.get("step", max(steps)), np.int64)]
         for parameter in ordered:
             if parameter in loaded or parameter in self._slots:
                 zeros = [np.zeros(parameter.shape, np.float32)] * len(self.slot_names)
-                for slot, array in zip(self._made(parameter), loaded.get(parameter, zeros), strict=True):
-                    slot[...] = array
-        self.step_count = int(state_dict.get("step", max(steps)))
+                targets += self._made(parameter)
+                arrays += [np.asarray(a, np.float32, order="C") for a in loaded.get(parameter, zeros)]
+        write_storages(targets, arrays)
 
-    def _made(self, parameter: Parameter) -> list[NDArray[Any]]:
+    def _made(self, parameter: Parameter) -> list[Storage]:
         if parameter not in self._slots:
-            self._slots[parameter] = [aligned_empty(parameter.shape) for _ in self.slot_names]
+            zeros = np.zeros(parameter.shape, np.float32)
+            self._slots[parameter] = [Storage(zeros) for _ in self.slot_names]
         return self._slots[parameter]
 
     def _checked_groups(self, state_dict: Mapping[str, Any]) -> list[dict[str, Any]]:
-        if "param_groups" not in state_dict or "state" not in state_dict:
-            raise ValueError("expected an optimiser's state_dict with 'state' and 'param_groups'")
-        groups = [dict(group) for group in state_dict["param_groups"]]
+        groups = [dict(group) for group in _outline(state_dict)]
         expected = [len(group["params"]) for group in self.param_groups]
         found = [len(group["params"]) for group in groups]
         if expected != found:
@@ -221,6 +226,14 @@ class Optimizer:
             self.check({**self.defaults, **group})
         return groups
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        del state["lock"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, lock=RLock())
+
     def __repr__(self) -> str:
         lines = []
         for index, group in enumerate(self.param_groups):
@@ -229,14 +242,45 @@ class Optimizer:
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
 
 
+def real(name: str, value: Any) -> float:
+    """Return `value` as a float, or raise naming the setting."""
+    one_number = hasattr(value, "__float__") and np.ndim(value) == 0
+    if isinstance(value, bool) or not one_number:
+        raise TypeError(f"expected a number for {name}, got {value!r}")
+    return float(value)
+
+
 def non_negative(name: str, value: Any) -> float:
     """Return `value` as a finite float of at least 0, or raise naming the setting."""
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
-        raise TypeError(f"expected a number for {name}, got {value!r}")
-    number = float(value)
+    number = real(name, value)
     if not 0.0 <= number < math.inf:
         raise ValueError(f"expected a finite {name} of at least 0, got {value}")
     return number
+
+
+def _outline(state_dict: Any) -> list[Mapping[str, Any]]:
+    """Return the groups of an optimiser's state after checking that it has the form of one."""
+    what = "expected an optimiser's state_dict, a dict with 'state' and 'param_groups'"
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(f"{what}, got {type(state_dict).__name__}")
+    if "param_groups" not in state_dict or "state" not in state_dict:
+        raise ValueError(f"{what}, got keys {list(state_dict)}")
+    groups, state = state_dict["param_groups"], state_dict["state"]
+    if not isinstance(groups, (list, tuple)):
+        raise TypeError(f"expected param_groups as a list of dicts, got {type(groups).__name__}")
+    for index, group in enumerate(groups):
+        if not isinstance(group, Mapping):
+            raise TypeError(
+                f"expected param_groups[{index}] as a dict with 'params', got {type(group).__name__}"
+            )
+        if "params" not in group:
+            raise ValueError(f"param_groups[{index}] has no 'params' (the numbers of its parameters)")
+    if not isinstance(state, Mapping):
+        raise TypeError(f"expected state as a dict of dicts by parameter number, got {type(state).__name__}")
+    for number, entry in state.items():
+        if not isinstance(entry, Mapping):
+            raise TypeError(f"expected state[{number!r}] as a dict, got {type(entry).__name__}")
+    return list(groups)
 
 
 def _label(parameter: Parameter) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .optimizer import Optimizer, non_negative
+from .optimizer import Optimizer, non_negative, real
 
 
 class SGD(Optimizer):
@@ -55,8 +55,10 @@ class SGD(Optimizer):
     def check(self, group: Mapping[str, Any]) -> None:
         for name in ("lr", "momentum", "weight_decay"):
             non_negative(name, group[name])
-        if not abs(group["dampening"]) < float("inf"):
+        if not abs(real("dampening", group["dampening"])) < float("inf"):
             raise ValueError(f"expected a finite dampening, got {group['dampening']}")
+        if group["nesterov"] not in (True, False):
+            raise TypeError(f"expected nesterov as True or False, got {group['nesterov']!r}")
         if group["nesterov"] and not (group["momentum"] > 0 and group["dampening"] == 0):
             raise ValueError(
                 "nesterov needs momentum > 0 and dampening 0, "

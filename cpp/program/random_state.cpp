@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "program/random_state.h"
+
+#include <mutex>
+
+namespace cnncore {
+namespace {
+
+std::mutex mutex;  // never held while anything else is waited for
+RandomState current;
+
+}  // namespace
+
+RandomState random_state() {
+  const std::lock_guard<std::mutex> held(mutex);
+  return current;
+}
+
+void set_random_state(RandomState state) {
+  const std::lock_guard<std::mutex> held(mutex);
+  current = state;
+}
+
+RandomState next_random_state() {
+  const std::lock_guard<std::mutex> held(mutex);
+  const RandomState taken = current;
+  ++current.step;
+  return taken;
+}
+
+void return_random_state(RandomState taken) {
+  const std::lock_guard<std::mutex> held(mutex);
+  if (current.seed == taken.seed && current.step == taken.step + 1) current = taken;
+}
+
+}  // namespace cnncore
