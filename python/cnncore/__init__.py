@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         set_num_threads,
         threads,
     )
-    from .train import History, Trainer
+    from .train import Callback, History, Trainer
     from .training import train_step
     from .transforms import grad, value_and_grad
 
@@ -46,6 +46,7 @@ _NAMES = {
     "grad": "transforms",
     "train_step": "training",
     "value_and_grad": "transforms",
+    "Callback": "train",
     "History": "train",
     "Trainer": "train",
     "load": "io",
@@ -68,6 +69,7 @@ _NAMES = {
 }
 
 __all__ = [
+    "Callback",
     "History",
     "Predictor",
     "Trainer",

@@ -140,7 +140,45 @@ def test_wrong_types() -> None:
     with pytest.raises(TypeError, match=r"expected batch_size to be an integer, got 2\.5"):
         DataLoader((np.arange(3),), 2.5)  # type: ignore[arg-type]
     with pytest.raises(NotImplementedError, match="does not override __len__"):
-        len(DataLoader(Dataset()))
+        len(DataLoader(type("Empty", (Dataset,), {})()))
+    with pytest.raises(TypeError, match="expected at least one array with one row a sample, got none"):
+        Dataset()
+    for wrong in (None, 3, {"x": np.arange(3)}, "text", iter([1])):
+        with pytest.raises(
+            TypeError, match=rf"expected a Dataset, a tuple of arrays.*got {type(wrong).__name__}"
+        ):
+            DataLoader(wrong)
+    with pytest.raises(TypeError, match="expected arrays without masked values"):
+        Dataset(np.ma.masked_equal(np.arange(3), 1))
+    with pytest.raises(TypeError, match="expected samples as tuples of arrays and numbers, got dict"):
+        next(iter(DataLoader([({"x": 1}, 0)])))
+
+
+class Pairs:
+    """Samples by number, of no class of the package."""
+
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, index: int) -> Any:
+        return np.full(3, index, np.float32), index % 2
+
+
+@pytest.mark.parametrize(
+    "samples", [Pairs(), [Pairs()[i] for i in range(5)], [list(Pairs()[i]) for i in range(5)]]
+)
+def test_any_object_with_samples_by_number(samples: Any) -> None:
+    batches = list(DataLoader(samples, 2, workers=1))
+    assert [y.tolist() for _, y in batches] == [[0, 1], [0, 1], [0]]
+    assert np.concatenate([x for x, _ in batches])[:, 0].tolist() == [0, 1, 2, 3, 4]
+    assert batches[0][1].dtype == np.int64
+
+
+def test_datasets_of_torch() -> None:
+    torch = pytest.importorskip("torch")
+    dataset = torch.utils.data.TensorDataset(torch.arange(6.0).reshape(3, 2), torch.tensor([1, 0, 1]))
+    (x, y), (last, _) = DataLoader(dataset, 2)
+    assert (x.tolist(), y.tolist(), last.tolist()) == ([[0, 1], [2, 3]], [1, 0], [[4, 5]])
 
 
 def test_samples_of_different_shapes_do_not_make_a_batch() -> None:

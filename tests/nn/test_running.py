@@ -6,7 +6,7 @@ from __future__ import annotations
 import copy
 import pickle
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -199,7 +199,6 @@ def test_predict_of_several_outputs() -> None:
 @pytest.mark.parametrize(
     ("x", "batch_size", "error", "message"),
     [
-        (np.zeros((0, 4)), 32, ValueError, r"at least one row, got x of shape \(0, 4\)"),
         (np.zeros(4), 32, ValueError, r"x of shape \(rows, ...\), got \(4,\); one row is x\[None\]"),
         (np.zeros((2, 4), complex), 32, TypeError, "real numbers"),
         (np.zeros((2, 4)), 0, ValueError, "batch_size of at least 1, got 0"),
@@ -209,6 +208,41 @@ def test_predict_of_several_outputs() -> None:
 def test_predict_refuses(x: Any, batch_size: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         nn.Linear(4, 2).predict(x, batch_size)
+
+
+class Pair(NamedTuple):
+    left: Any
+    right: Any
+
+
+class Structured(nn.Module):
+    def forward(self, x: Any) -> Any:
+        return {"a": x, "b": [(ops.relu(x), Pair(ops.neg(x), ops.reshape(x, (-1, 2, 2))))], "none": None}
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3, 4, 40])
+def test_predict_joins_outputs_of_any_structure(rows: int) -> None:
+    x = image(rows, 4)
+    found = Structured().predict(x, batch_size=3)
+    assert list(found) == ["a", "b", "none"]
+    np.testing.assert_array_equal(found["a"], x)
+    assert type(found["b"]) is list
+    ((relu, pair),) = found["b"]
+    assert type(pair) is Pair
+    np.testing.assert_array_equal(relu, np.maximum(x, 0))
+    np.testing.assert_array_equal(pair.left, -x)
+    np.testing.assert_array_equal(pair.right, x.reshape(-1, 2, 2))
+    assert found["none"] is None
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_predict_refuses_what_is_no_value_of_a_row(rows: int) -> None:
+    class Mean(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x, {"mean": ops.mean(x)}
+
+    with pytest.raises(ValueError, match=r"expected output\[1\]\['mean'\] to have a row .* got shape \(\)"):
+        Mean().predict(image(rows, 4), batch_size=2)
 
 
 def test_errors_name_the_layer() -> None:

@@ -350,3 +350,76 @@ def test_a_label_out_of_range_does_not_spoil_the_weights() -> None:
 def test_bad_parts(make_it: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         make_it(nn.Linear(2, 2))
+
+
+def test_x_and_y_as_two_arguments() -> None:
+    histories, figures = [], []
+    for call in (
+        lambda t: (t.fit((X, Y), 1, 16, verbose=0), t.evaluate((X, Y), 16)),
+        lambda t: (t.fit(X, Y, 1, 16, verbose=0), t.evaluate(X, Y, 16)),
+        lambda t: (t.fit(X, y=Y, epochs=1, batch_size=16, verbose=0), t.evaluate(X, y=Y, batch_size=16)),
+        lambda t: (t.fit(x=X, y=Y, epochs=1, batch_size=16, verbose=0), t.evaluate(x=X, y=Y, batch_size=16)),
+        lambda t: (t.fit(X.tolist(), Y.tolist(), 1, 16, verbose=0), t.evaluate((X.tolist(), Y.tolist()), 16)),
+    ):
+        cc.manual_seed(0)
+        history, found = call(make())
+        histories.append(history["loss"])
+        figures.append(found)
+    assert all(loss == histories[0] for loss in histories)
+    assert all(found == figures[0] for found in figures)
+
+
+def test_lists_of_two_are_batches_or_x_and_y() -> None:
+    batches = [(X[:40], Y[:40]), (X[40:], Y[40:])]
+    trainer = make()
+    expected = trainer.evaluate(iter(batches))
+    for data_ in (batches, tuple(batches), [list(batch) for batch in batches]):
+        assert trainer.evaluate(data_) == expected
+    assert trainer.evaluate(([X[0], X[1]], [0, 1])) == trainer.evaluate((X[:2], np.array([0, 1])))
+
+
+def test_names_of_classes_are_refused_with_the_way() -> None:
+    names = np.array(["cat", "dog"])[Y]
+    for y in (names, names.tolist(), names.astype(object)):
+        with pytest.raises(TypeError, match=r"got texts such as '(cat|dog)'; classes, y = numpy.unique"):
+            make().fit(X, y, 1)
+
+
+def test_callbacks_that_are_none() -> None:
+    class Keras(Callback):
+        def on_train_batch_end(self, batch: int) -> None: ...
+
+    class Own(Callback):
+        def on_something(self) -> None: ...
+
+    for callbacks, message in [
+        (print, "expected Callback objects, got <built-in function print>"),
+        ([5], "expected Callback objects, got 5"),
+        (5, "expected Callback objects, got 5"),
+        ([Callback], r"got the class itself: pass Callback\(\)"),
+        (Callback, r"got the class itself: pass Callback\(\)"),
+        ([Keras()], "Keras.on_train_batch_end would never be called: its name is on_batch_end here"),
+        (Own(), "Own.on_something would never be called: the hooks are on_train_begin, "),
+    ]:
+        with pytest.raises(TypeError, match=message):
+            make().fit((X, Y), 1, callbacks=callbacks, verbose=0)
+
+
+def test_one_callback_none_and_hooks_of_an_object() -> None:
+    counted = cc.Callback()
+    seen: list[int] = []
+    counted.on_batch_end = lambda batch, logs: seen.append(batch)  # type: ignore[method-assign]
+    make().fit((X, Y), 1, 16, callbacks=counted, verbose=0)
+    assert seen == [0, 1, 2, 3, 4]
+    make().fit((X, Y), 1, 16, callbacks=None, verbose=0)
+
+
+def test_usual_metrics_of_a_regression_are_none() -> None:
+    model = nn.Linear(2, 1)
+    x = RNG.normal(size=(20, 2))
+    trainer = Trainer(model, nn.MSELoss(), optim.SGD(model.parameters(), lr=0.01))
+    history = trainer.fit(x, x[:, :1], 1, validation=(x, x[:, :1]), verbose=0)
+    assert sorted(history) == ["images_per_second", "loss", "seconds", "val_loss"]
+    assert Trainer(model, nn.MSELoss(), trainer.optimizer, metrics=None).evaluate(x, x[:, :1]).keys() == {
+        "loss"
+    }

@@ -23,6 +23,7 @@ class Dataset:
         arrays: array-likes of equal length.
 
     Raises:
+        TypeError: no arrays, where the class is not a subclass.
         ValueError: arrays of different lengths, or without a first axis.
 
     >>> samples = Dataset(np.arange(6).reshape(3, 2), np.array([0, 1, 0]))
@@ -36,7 +37,9 @@ class Dataset:
     arrays: Arrays = ()
 
     def __init__(self, *arrays: Any) -> None:
-        converted = tuple(np.asarray(array) for array in arrays)
+        if not arrays and type(self) is Dataset:
+            raise TypeError("expected at least one array with one row a sample, got none")
+        converted = tuple(_as_array(array) for array in arrays)
         shapes = [array.shape for array in converted]
         if any(not shape for shape in shapes):
             raise ValueError(f"expected arrays with one row a sample, got shapes {shapes}")
@@ -74,12 +77,64 @@ class Dataset:
         return tuple(_stack(values) for values in zip(*samples, strict=True))
 
 
+class _Samples(Dataset):
+    """The samples of another object with `len()` and items by number, such as a torch Dataset."""
+
+    def __init__(self, samples: Any) -> None:
+        super().__init__()
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        return _as_tuple(self.samples[index])
+
+
+def as_dataset(samples: Any) -> Dataset:
+    """Return as a Dataset what has samples by number.
+
+    Args:
+        samples: a Dataset, a tuple of arrays, a list of arrays or of samples, an array, or any object with
+            `len()` whose items are samples.
+
+    Raises:
+        TypeError: no such object.
+    """
+    if isinstance(samples, Dataset) or callable(getattr(samples, "batch", None)):
+        dataset: Dataset = samples
+        return dataset
+    if isinstance(samples, (tuple, list)):
+        of_samples = isinstance(samples, list) and all(
+            isinstance(sample, (tuple, list)) for sample in samples
+        )
+        return _Samples(samples) if of_samples and samples else Dataset(*samples)
+    if isinstance(samples, np.ndarray):
+        return Dataset(samples)
+    if isinstance(samples, (dict, str, bytes)) or not (
+        hasattr(samples, "__len__") and hasattr(samples, "__getitem__")
+    ):
+        raise TypeError(
+            "expected a Dataset, a tuple of arrays or another object with len() and samples by number, "
+            f"got {type(samples).__name__}"
+        )
+    return _Samples(samples)
+
+
+def _as_array(value: Any) -> NDArray[Any]:
+    if np.ma.is_masked(value):
+        raise TypeError("expected arrays without masked values, got some; .filled(value) replaces them")
+    return np.asarray(value)
+
+
 def _as_tuple(sample: Any) -> tuple[Any, ...]:
     return tuple(sample) if isinstance(sample, (tuple, list)) else (sample,)
 
 
 def _stack(values: tuple[Any, ...]) -> NDArray[Any]:
-    rows = [np.asarray(value) for value in values]
+    rows = [_as_array(value) for value in values]
+    if any(row.dtype == object for row in rows):
+        raise TypeError(f"expected samples as tuples of arrays and numbers, got {type(values[0]).__name__}")
     shapes = sorted({row.shape for row in rows})
     if len(shapes) > 1:
         raise ValueError(f"expected samples of one shape in a batch, got {shapes[0]} and {shapes[1]}")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .dataset import Arrays, Dataset
+from .dataset import Arrays, as_dataset
 
 PREFETCHED_BATCHES_PER_WORKER = 2
 
@@ -24,7 +24,8 @@ class DataLoader:
     decoders release the interpreter lock. At most twice as many batches as workers wait to be used.
 
     Args:
-        dataset: a `Dataset`, or a tuple of arrays with one row a sample.
+        dataset: a `Dataset`, a tuple of arrays with one row a sample, a list of samples, or any object with
+            `len()` whose items are samples: tuples of arrays and numbers. torch's datasets are such objects.
         batch_size: samples a batch; the last batch of an epoch may be smaller.
         shuffle: draw a new order for each epoch.
         seed: of the order.
@@ -37,6 +38,7 @@ class DataLoader:
         epoch: the number of the next iteration's epoch; set it to resume.
 
     Raises:
+        TypeError: something without samples.
         ValueError: a batch size, seed or worker count out of range, or arrays of different lengths.
 
     >>> loader = DataLoader((np.arange(5), np.arange(5) * 10), batch_size=2)
@@ -48,7 +50,7 @@ class DataLoader:
 
     def __init__(
         self,
-        dataset: Dataset | tuple[Any, ...],
+        dataset: Any,
         batch_size: int = 32,
         shuffle: bool = False,
         seed: int = 0,
@@ -56,7 +58,7 @@ class DataLoader:
         transform: Callable[[NDArray[Any]], Any] | None = None,
         workers: int = 0,
     ) -> None:
-        self.dataset = Dataset(*dataset) if isinstance(dataset, (tuple, list)) else dataset
+        self.dataset = as_dataset(dataset)
         self.batch_size = _natural("batch_size", batch_size, 1)
         self.shuffle = bool(shuffle)
         self.seed = _natural("seed", seed, 0)

@@ -37,7 +37,7 @@ def to_array(value: Any, op: str = "") -> NDArray[Any]:
     or ``__dlpack__``, and nested lists of numbers.
 
     Raises:
-        TypeError: complex, object or text arrays, ragged lists.
+        TypeError: complex, object or text arrays, ragged lists, masked values.
     """
     array = value if type(value) is np.ndarray else _as_array(value, op)
     if array.dtype.kind not in "fiub":
@@ -57,6 +57,10 @@ def _as_array(value: Any, op: str) -> NDArray[Any]:
     if is_stored(value):
         array: NDArray[Any] = value.storage.read()
         return array
+    if np.ma.is_masked(value):
+        raise TypeError(
+            f"{_place(op)}expected an array without masked values, got some; .filled(value) replaces them"
+        )
     if hasattr(value, "detach"):
         value = value.detach()
     only_dlpack = hasattr(value, "__dlpack__") and not (

@@ -10,6 +10,8 @@ import numpy as np
 
 from ..graph.arrays import to_array
 from ..graph.mode import inference
+from ..graph.trace import map_tree
+from .outputs import join_rows
 
 if TYPE_CHECKING:
     from .module import Module
@@ -38,12 +40,10 @@ def predict(module: Module, x: Any, batch_size: int) -> Any:
     rows = to_array(x)
     if rows.ndim < 2:
         raise ValueError(f"expected x of shape (rows, ...), got {rows.shape}; one row is x[None]")
-    if rows.shape[0] == 0:
-        raise ValueError(f"expected at least one row, got x of shape {rows.shape}")
+    # No rows give what one row gives, without it.
+    given = rows if len(rows) else np.zeros((1, *rows.shape[1:]), rows.dtype)
+    starts = range(0, len(given), size)
     with inference_mode(module):
-        parts = [module(rows[start : start + size]) for start in range(0, rows.shape[0], size)]
-    if len(parts) == 1:
-        return parts[0]
-    if isinstance(parts[0], (tuple, list)):
-        return tuple(np.concatenate(columns) for columns in zip(*parts, strict=True))
-    return np.concatenate(parts)
+        parts = [module(given[start : start + size]) for start in starts]
+    joined = join_rows(parts, [min(size, len(given) - start) for start in starts])
+    return joined if len(rows) else map_tree(lambda value: None if value is None else value[:0], joined)

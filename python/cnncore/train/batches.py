@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,24 @@ from numpy.typing import NDArray
 from ..graph.arrays import to_array
 
 Batch = tuple[Any, Any]
+Result = TypeVar("Result")
+
+
+def takes_pair(method: Callable[..., Result]) -> Callable[..., Result]:
+    """Let a method that takes data as its first argument take x and y as two arguments, too."""
+
+    @wraps(method)
+    def taking(self: Any, *args: Any, **options: Any) -> Result:
+        if args and "y" in options:
+            return method(self, (args[0], options.pop("y")), *args[1:], **options)
+        if "x" in options and "y" in options:
+            return method(self, (options.pop("x"), options.pop("y")), *args, **options)
+        # What comes second otherwise is an integer: epochs, or a batch size.
+        if len(args) > 1 and not isinstance(args[1], (int, float, np.number)):
+            return method(self, args[:2], *args[2:], **options)
+        return method(self, *args, **options)
+
+    return taking
 
 
 class Batches(Protocol):
@@ -46,7 +65,7 @@ class ArrayBatches:
     """
 
     def __init__(self, x: Any, y: Any, batch_size: int, shuffle: bool, seed: int) -> None:
-        self.x, self.y = _rows("x", x), _rows("y", y)
+        self.x, self.y = _rows("x", x), _rows("y", _checked_labels(y))
         if len(self.x) != len(self.y):
             raise ValueError(f"expected as many rows in x as in y, got {self.x.shape} and {self.y.shape}")
         self.bounds = bounds(len(self.x), batch_size)
@@ -74,9 +93,11 @@ class ArrayBatches:
 class DatasetBatches:
     """Batches of a `data.Dataset`, or of any object with `len()` whose item `i` is (x, y)."""
 
-    def __init__(self, dataset: Any, batch_size: int, shuffle: bool, seed: int) -> None:
-        self.dataset = dataset
-        self.bounds = bounds(len(dataset), batch_size)
+    def __init__(self, samples: Any, batch_size: int, shuffle: bool, seed: int) -> None:
+        from ..data.dataset import as_dataset
+
+        self.dataset = as_dataset(samples)
+        self.bounds = bounds(len(self.dataset), batch_size)
         self.shuffle = shuffle
         self.seed = seed
         if not self.bounds:
@@ -89,7 +110,7 @@ class DatasetBatches:
         rows = len(self.dataset)
         order = epoch_order(rows, self.seed, number) if self.shuffle else np.arange(rows)
         for begin, end in self.bounds:
-            yield _pair(_gather(self.dataset, order[begin:end]))
+            yield _pair(self.dataset.batch(order[begin:end]))
 
 
 class IterableBatches:
@@ -131,7 +152,7 @@ def make_batches(data: Any, batch_size: int, shuffle: bool, seed: int) -> Batche
     """Return `data` - (x, y) arrays, a dataset, or an iterable of batches - as batches."""
     from ..data import Dataset
 
-    if isinstance(data, (tuple, list)) and len(data) == 2 and not isinstance(data[0], (tuple, list)):
+    if isinstance(data, (tuple, list)) and len(data) == 2 and not all(map(_is_batch, data)):
         return ArrayBatches(data[0], data[1], batch_size, shuffle, seed)
     if isinstance(data, np.ndarray):
         raise TypeError("expected (x, y), got one array")
@@ -152,6 +173,27 @@ def make_batches(data: Any, batch_size: int, shuffle: bool, seed: int) -> Batche
     return IterableBatches(data)
 
 
+def _is_batch(value: Any) -> bool:
+    """Return whether a value, of two that could be x and y, is a batch (x, y) itself."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        return False
+    try:
+        return len(value[0]) == len(value[1]) and not isinstance(value[0], str)
+    except TypeError:
+        return False
+
+
+def _checked_labels(labels: Any) -> Any:
+    """Raise for names of classes, with the way to their numbers."""
+    found = np.asarray(labels) if isinstance(labels, (list, tuple, np.ndarray)) else np.empty(0)
+    if found.dtype.kind in "USO" and found.size and isinstance(found.flat[0], (str, bytes)):
+        raise TypeError(
+            f"expected y as class numbers, got texts such as {str(found.flat[0])!r}; "
+            "classes, y = numpy.unique(labels, return_inverse=True) gives names in order, and numbers"
+        )
+    return labels
+
+
 def _rows(name: str, value: Any) -> NDArray[Any]:
     array = to_array(value)
     if array.ndim == 0 or array.shape[0] == 0:
@@ -159,17 +201,8 @@ def _rows(name: str, value: Any) -> NDArray[Any]:
     return array
 
 
-def _gather(dataset: Any, rows: NDArray[np.intp]) -> Any:
-    if hasattr(dataset, "batch"):
-        return dataset.batch(rows)
-    return [
-        np.stack([np.asarray(v) for v in values])
-        for values in zip(*(dataset[int(i)] for i in rows), strict=True)
-    ]
-
-
 def _pair(batch: Any) -> Batch:
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
         count = f" of {len(batch)}" if isinstance(batch, (tuple, list)) else ""
         raise ValueError(f"expected batches (x, y), got a {type(batch).__name__}{count}")
-    return to_array(batch[0]), to_array(batch[1])
+    return to_array(batch[0]), to_array(_checked_labels(batch[1]))

@@ -11,11 +11,11 @@ from ..nn.module import Module
 from ..nn.predict import check_batch_size, inference_mode
 from ..optim.optimizer import Optimizer
 from ..training import train_step
-from .batches import Batches, make_batches
-from .callbacks import Callback
+from .batches import Batches, make_batches, takes_pair
+from .callbacks import Callback, check_callbacks, overrides
 from .history import History
 from .interrupt import StopOnInterrupt
-from .metrics import Metric, RunningMeans, named_metrics
+from .metrics import DEFAULT_METRICS, Metric, RunningMeans, named_metrics, usual_metrics
 from .progress import Progress, make_progress
 
 EVALUATION_BATCH_SIZE = 128
@@ -28,8 +28,10 @@ class Trainer:
         model: a Module.
         loss: a loss layer or a function (output, target) that returns a scalar.
         optimizer: an optimiser over the model's parameters.
-        metrics: names ("accuracy", "top5_accuracy", "mae", "mse") or functions
-            (output, target) of numpy arrays that return a number.
+        metrics: names ("accuracy", "multilabel_accuracy", "top5_accuracy", "mae", "mse") or functions
+            (output, target) of numpy arrays that return a number; one or several, or None. By default
+            accuracy where the targets are classes, "multilabel_accuracy" for `nn.BCEWithLogitsLoss` over
+            several labels a row, and nothing for other targets.
 
     Data are given as (x, y) arrays, as a `data.Dataset`, or as an iterable of batches (x, y). x is
     used as it is, converted to float32: scale uint8 images to 0..1 before if the model expects that.
@@ -52,7 +54,7 @@ class Trainer:
         model: Module,
         loss: Callable[[Any, Any], Any],
         optimizer: Optimizer,
-        metrics: Iterable[str | Metric] = ("accuracy",),
+        metrics: str | Metric | Iterable[str | Metric] | None = DEFAULT_METRICS,
     ) -> None:
         if not isinstance(model, Module):
             raise TypeError(f"expected model to be a Module, got {type(model).__name__}")
@@ -64,23 +66,25 @@ class Trainer:
         self.loss = loss
         self.optimizer = optimizer
         self.metrics = named_metrics(metrics)
+        self._chosen = metrics is not DEFAULT_METRICS
         self.epoch = 0
         self.stop_training = False
         self._objective = _Objective(model, loss)
         self._step = train_step(self._objective.forward, optimizer)
 
+    @takes_pair
     def fit(
         self,
         train: Any,
         epochs: int,
         batch_size: int = 32,
         validation: Any = None,
-        callbacks: Iterable[Callback] = (),
+        callbacks: Callback | Iterable[Callback] | None = (),
         shuffle: bool = True,
         seed: int = 0,
         verbose: int = 1,
     ) -> History:
-        """Train the model.
+        """Train the model. ``fit(x, y, epochs)`` is ``fit((x, y), epochs)``.
 
         Args:
             train: (x, y) arrays, a Dataset or an iterable of batches.
@@ -88,7 +92,7 @@ class Trainer:
             batch_size: rows of a step; the last one takes what is left, and a single row left over
                 joins the batch before it. Not used for an iterable of batches.
             validation: data to evaluate after each epoch, in any of the three forms.
-            callbacks: `Callback` objects.
+            callbacks: `Callback` objects; one or several, or None.
             shuffle: take the rows in a new order each epoch; not used for an iterable of batches.
             seed: the order follows from (seed, epoch), so that a run can be repeated and two calls
                 of `fit` do what one of as many epochs does.
@@ -104,7 +108,7 @@ class Trainer:
         batch_size = check_batch_size(batch_size)
         batches = make_batches(train, batch_size, shuffle, seed)
         checks = None if validation is None else make_batches(validation, EVALUATION_BATCH_SIZE, False, 0)
-        run = _Run(self, batches, checks, list(callbacks), epochs, make_progress(verbose))
+        run = _Run(self, batches, checks, check_callbacks(callbacks), epochs, make_progress(verbose))
         modes = [(module, module.training) for module in self.model.modules()]
         try:
             return run.run()
@@ -113,8 +117,11 @@ class Trainer:
                 if module.training != training:
                     module.training = training
 
+    @takes_pair
     def evaluate(self, data: Any, batch_size: int = EVALUATION_BATCH_SIZE) -> dict[str, float]:
         """Return loss and metrics of the model, in inference mode, as means over all rows.
+
+        ``evaluate(x, y)`` is ``evaluate((x, y))``.
 
         Args:
             data: (x, y) arrays, a Dataset or an iterable of batches.
@@ -122,8 +129,15 @@ class Trainer:
         """
         return self._evaluate(make_batches(data, check_batch_size(batch_size), False, 0))
 
+    def _metrics(self, output: Any, target: Any) -> dict[str, Metric]:
+        """Return the metrics, after the first batch has shown which ones are usual."""
+        if not self._chosen:
+            self.metrics = usual_metrics(self.loss, output, target)
+            self._chosen = True
+        return self.metrics
+
     def _evaluate(self, batches: Batches) -> dict[str, float]:
-        running = RunningMeans(self.metrics)
+        running = RunningMeans(self._metrics)
         with inference_mode(self.model):
             for x, y in batches.epoch(0):
                 loss, output = self._objective(x, y)
@@ -165,7 +179,7 @@ class _Run:
         self.batches = batches
         self.validation = validation
         self.callbacks = callbacks
-        self.on_batch_end = [c.on_batch_end for c in callbacks if _overrides(c, "on_batch_end")]
+        self.on_batch_end = [c.on_batch_end for c in callbacks if overrides(c, "on_batch_end")]
         self.epochs = epochs
         self.progress = progress
         self.history = History()
@@ -197,7 +211,7 @@ class _Run:
         trainer.model.train()
         for callback in self.callbacks:
             callback.on_epoch_begin(epoch)
-        running = RunningMeans(trainer.metrics)
+        running = RunningMeans(trainer._metrics)
         started = time.perf_counter()
         for number, (x, y) in enumerate(self.batches.epoch(epoch)):
             loss, output = trainer._step(x, y)
@@ -230,7 +244,3 @@ class _Run:
             f"stopped by Ctrl-C after {self.history.epochs} of {self.epochs} epochs; "
             "the model keeps what it has learnt"
         )
-
-
-def _overrides(callback: Callback, hook: str) -> bool:
-    return getattr(type(callback), hook) is not getattr(Callback, hook)
