@@ -17,6 +17,9 @@ from ..graph.arrays import to_array
 from ..nn.module import Module
 from ..nn.parameter import Parameter
 
+SCHEDULED = "initial_lr"
+"""A group's learning rate before a scheduler changed it: the one entry beside "params" that is no setting."""
+
 
 class Optimizer:
     """What SGD, Adam and AdamW have in common.
@@ -140,7 +143,7 @@ class Optimizer:
             raise type(error)(f"param_groups[{index}]: {error}") from None
 
     def _refuse_unknown(self, group: Mapping[str, Any]) -> None:
-        unknown = sorted(map(str, set(group) - set(self.defaults) - {"params"}))
+        unknown = sorted(map(str, set(group) - set(self.defaults) - {"params", SCHEDULED}))
         if unknown:
             raise ValueError(f"unknown settings {unknown}; {type(self).__name__} has {list(self.defaults)}")
 
@@ -197,7 +200,7 @@ class Optimizer:
             loaded[parameter] = arrays
             steps.append(int(entry.get("step", 1)))
         for group, source in zip(self.param_groups, groups, strict=True):
-            group.update({name: source[name] for name in self.defaults if name in source})
+            group.update({name: source[name] for name in (*self.defaults, SCHEDULED) if name in source})
         targets, arrays = [self.counter], [np.array(state_dict.get("step", max(steps)), np.int64)]
         for parameter in ordered:
             if parameter in loaded or parameter in self._slots:

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Learning rates (and momenta) of each schedule, against torch's and against formulas."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cnncore import nn, optim
+from cnncore.optim import lr_scheduler
+
+STEPS = 25
+Make = Callable[[Any, Any], Any]
+"""Function of a module of schedulers and an optimiser."""
+
+CASES: dict[str, Make] = {
+    "LambdaLR": lambda s, o: s.LambdaLR(o, lambda step: 0.95**step),
+    "LambdaLR, a function a group": lambda s, o: s.LambdaLR(
+        o, [lambda step: 0.9**step, lambda step: 1 / (1 + step)]
+    ),
+    "MultiplicativeLR": lambda s, o: s.MultiplicativeLR(o, lambda step: 0.9 + 0.01 * (step % 3)),
+    "StepLR": lambda s, o: s.StepLR(o, 4, gamma=0.3),
+    "MultiStepLR": lambda s, o: s.MultiStepLR(o, [3, 7, 7, 12], gamma=0.5),
+    "MultiStepLR from 0": lambda s, o: s.MultiStepLR(o, [0, 2]),
+    "ConstantLR": lambda s, o: s.ConstantLR(o),
+    "ConstantLR, short": lambda s, o: s.ConstantLR(o, factor=0.25, total_iters=1),
+    "LinearLR": lambda s, o: s.LinearLR(o),
+    "LinearLR down": lambda s, o: s.LinearLR(o, start_factor=1.0, end_factor=0.1, total_iters=9),
+    "ExponentialLR": lambda s, o: s.ExponentialLR(o, 0.8),
+    "PolynomialLR": lambda s, o: s.PolynomialLR(o),
+    "PolynomialLR, square": lambda s, o: s.PolynomialLR(o, total_iters=12, power=2.0),
+    "CosineAnnealingLR": lambda s, o: s.CosineAnnealingLR(o, 6),
+    "CosineAnnealingLR, floor": lambda s, o: s.CosineAnnealingLR(o, 7, eta_min=0.01),
+    "CosineAnnealingWarmRestarts": lambda s, o: s.CosineAnnealingWarmRestarts(o, 4),
+    "CosineAnnealingWarmRestarts, longer": lambda s, o: s.CosineAnnealingWarmRestarts(
+        o, 3, T_mult=2, eta_min=0.01
+    ),
+    "OneCycleLR": lambda s, o: s.OneCycleLR(o, 0.7, total_steps=STEPS),
+    "OneCycleLR, a rate a group": lambda s, o: s.OneCycleLR(o, [0.7, 0.2], total_steps=STEPS),
+    "OneCycleLR, linear, three phases": lambda s, o: s.OneCycleLR(
+        o,
+        0.7,
+        epochs=5,
+        steps_per_epoch=5,
+        pct_start=0.4,
+        anneal_strategy="linear",
+        three_phase=True,
+        div_factor=10.0,
+        final_div_factor=50.0,
+    ),
+    "OneCycleLR, momentum left": lambda s, o: s.OneCycleLR(o, 0.7, total_steps=STEPS, cycle_momentum=False),
+    "CyclicLR": lambda s, o: s.CyclicLR(o, 0.01, 0.5, step_size_up=4),
+    "CyclicLR, triangular2": lambda s, o: s.CyclicLR(
+        o, [0.01, 0.02], 0.5, step_size_up=3, step_size_down=5, mode="triangular2"
+    ),
+    "CyclicLR, exp_range": lambda s, o: s.CyclicLR(o, 0.01, 0.5, step_size_up=4, mode="exp_range", gamma=0.9),
+    "CyclicLR, a function": lambda s, o: s.CyclicLR(
+        o, 0.01, 0.5, step_size_up=4, scale_fn=lambda x: 1 / (1 + x), scale_mode="iterations"
+    ),
+    "ChainedScheduler": lambda s, o: s.ChainedScheduler([s.ConstantLR(o, 0.1, 4), s.ExponentialLR(o, 0.9)]),
+    "SequentialLR": lambda s, o: s.SequentialLR(
+        o, [s.LinearLR(o, 0.1, total_iters=5), s.CosineAnnealingLR(o, 15), s.StepLR(o, 2)], milestones=[5, 18]
+    ),
+    "SequentialLR with restarts": lambda s, o: s.SequentialLR(
+        o,
+        [s.ConstantLR(o, 0.1, 3), s.CosineAnnealingWarmRestarts(o, 4), s.PolynomialLR(o, 4)],
+        milestones=[3, 15],
+    ),
+}
+
+
+def ours(kind: str = "SGD") -> optim.Optimizer:
+    groups = [{"params": [nn.Parameter([1.0])], "lr": 0.4}, {"params": [nn.Parameter([2.0])], "lr": 0.1}]
+    return optim.SGD(groups, momentum=0.9) if kind == "SGD" else optim.Adam(groups)
+
+
+def settings(optimizer: Any) -> list[float]:
+    return [float(group[name]) for group in optimizer.param_groups for name in ("lr",)] + [
+        float(group["momentum"] if "momentum" in group else group["betas"][0])
+        for group in optimizer.param_groups
+    ]
+
+
+def course(
+    scheduler: Any, optimizer: Any, steps: int = STEPS - 1, update: Callable[[], Any] = lambda: None
+) -> Any:
+    rows = [settings(optimizer)]
+    for _ in range(steps):
+        update()
+        scheduler.step()
+        rows.append(settings(optimizer))
+        assert scheduler.get_last_lr() == [float(group["lr"]) for group in optimizer.param_groups]
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+@pytest.mark.parametrize("case", CASES)
+def test_against_torch(case: str, kind: str) -> None:
+    torch = pytest.importorskip("torch")
+    groups = [
+        {"params": [torch.nn.Parameter(torch.ones(1))], "lr": 0.4},
+        {"params": [torch.nn.Parameter(torch.ones(1))], "lr": 0.1},
+    ]
+    theirs = torch.optim.SGD(groups, momentum=0.9) if kind == "SGD" else torch.optim.Adam(groups)
+    optimizer = ours(kind)
+    found = course(CASES[case](lr_scheduler, optimizer), optimizer)
+    wanted = course(CASES[case](torch.optim.lr_scheduler, theirs), theirs, update=theirs.step)
+    # A rate is a product of at most STEPS factors, each rounded a few times in float64.
+    np.testing.assert_allclose(found, wanted, rtol=STEPS * 16 * np.finfo(float).eps, atol=1e-15)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_loaded_state_continues(case: str) -> None:
+    optimizer = ours()
+    whole = course(CASES[case](lr_scheduler, optimizer), optimizer)
+    first = ours()
+    scheduler = CASES[case](lr_scheduler, first)
+    for _ in range(9):
+        scheduler.step()
+    second = ours()
+    resumed = CASES[case](lr_scheduler, second)
+    resumed.load_state_dict(scheduler.state_dict())
+    second.load_state_dict(first.state_dict())
+    np.testing.assert_array_equal(course(resumed, second, STEPS - 10), whole[9:])
+
+
+FORMULAS: dict[str, Callable[[int], float]] = {
+    "StepLR": lambda step: 0.4 * 0.3 ** (step // 4),
+    "ExponentialLR": lambda step: 0.4 * 0.8**step,
+    "LinearLR": lambda step: 0.4 * (1 / 3 + (2 / 3) * min(step, 5) / 5),
+    "ConstantLR": lambda step: 0.4 / 3 if step < 5 else 0.4,
+    "PolynomialLR, square": lambda step: 0.4 * (1 - min(step, 12) / 12) ** 2,
+    "CosineAnnealingLR, floor": lambda step: 0.01 + (0.4 - 0.01) * (1 + math.cos(math.pi * step / 7)) / 2,
+    "CosineAnnealingWarmRestarts": lambda step: 0.4 * (1 + math.cos(math.pi * (step % 4) / 4)) / 2,
+    "LambdaLR": lambda step: 0.4 * 0.95**step,
+    "CyclicLR": lambda step: 0.01 + 0.49 * (1 - abs(step % 8 - 4) / 4),
+    "ChainedScheduler": lambda step: 0.4 * (0.1 if step < 4 else 1.0) * 0.9**step,
+}
+
+
+@pytest.mark.parametrize("case", FORMULAS)
+def test_against_the_formula(case: str) -> None:
+    optimizer = ours()
+    found = course(CASES[case](lr_scheduler, optimizer), optimizer)[:, 0]
+    wanted = [FORMULAS[case](step) for step in range(STEPS)]
+    # The rate is multiplied step by step; near zero the difference is one of the first rate's roundings.
+    np.testing.assert_allclose(found, wanted, rtol=STEPS * 16 * np.finfo(float).eps, atol=1e-15)
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize("threshold_mode", ["rel", "abs"])
+def test_plateau_against_torch(mode: str, threshold_mode: str) -> None:
+    torch = pytest.importorskip("torch")
+    values = np.round(np.random.default_rng(3).normal(size=60).cumsum() / 4, 1)
+    arguments = {
+        "mode": mode, "factor": 0.5, "patience": 2, "threshold": 0.05, "threshold_mode": threshold_mode,
+        "cooldown": 1, "min_lr": 0.01,
+    }  # fmt: skip
+    optimizer = optim.SGD([nn.Parameter([1.0])], lr=0.4)
+    theirs = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.4)
+    scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, **arguments)  # type: ignore[arg-type]
+    other = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs, **arguments)
+    rates = []
+    for value in values:
+        scheduler.step(value)
+        other.step(value)
+        rates.append(optimizer.lr)
+        assert optimizer.lr == theirs.param_groups[0]["lr"]
+    assert min(rates) == 0.01
+
+
+def test_plateau_counts_steps_without_improvement() -> None:
+    optimizer = optim.SGD([nn.Parameter([1.0])], lr=0.5)
+    scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=2)
+    rates = []
+    for loss in (1.0, 0.5, 0.5, 0.6, math.nan, 0.4, 0.41, 0.41, 0.41):
+        scheduler.step(loss)
+        rates.append(optimizer.lr)
+    assert rates == [0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25, 0.125]
+
+
+def test_restarts_between_two_steps() -> None:
+    optimizer = ours()
+    scheduler = lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 2, T_mult=2)
+    for place, (run, start) in {0.5: (2, 0), 1.75: (2, 0), 3.0: (4, 2), 13.5: (8, 6), 14.0: (16, 14)}.items():
+        scheduler.step(place)
+        wanted = 0.4 * (1 + math.cos(math.pi * (place - start) / run)) / 2
+        assert optimizer.lr == pytest.approx(wanted, rel=1e-15)
+
+
+def test_a_training_step_uses_the_rate() -> None:
+    import cnncore as cc
+
+    parameter = nn.Parameter([0.0])
+    optimizer = optim.SGD([parameter], lr=1.0)
+    scheduler = lr_scheduler.ExponentialLR(optimizer, 0.5)
+    step = cc.train_step(lambda: -1.0 * cc.ops.sum(parameter), optimizer)
+    for _ in range(3):
+        step()
+        scheduler.step()
+    assert parameter.numpy().tolist() == [1.75]
+
+
+def test_continuing_needs_the_rate_of_the_beginning() -> None:
+    optimizer = ours()
+    with pytest.raises(ValueError, match="'initial_lr' in parameter group 0"):
+        lr_scheduler.StepLR(optimizer, 2, last_epoch=3)
+    first = lr_scheduler.StepLR(optimizer, 2, gamma=0.5)
+    first.step()
+    again = ours()
+    again.load_state_dict(optimizer.state_dict())
+    lr_scheduler.StepLR(again, 2, gamma=0.5, last_epoch=first.last_epoch)
+    assert again.lr == 0.2
+
+
+WRONG: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
+    "no optimiser": (lambda o: lr_scheduler.StepLR(3, 2), TypeError, "expected an optimizer"),  # type: ignore[arg-type]
+    "step size": (lambda o: lr_scheduler.StepLR(o, 0), ValueError, "step_size to be at least 1, got 0"),
+    "text": (lambda o: lr_scheduler.ExponentialLR(o, "x"), TypeError, "expected a number for gamma"),  # type: ignore[arg-type]
+    "NaN": (lambda o: lr_scheduler.ExponentialLR(o, math.nan), ValueError, "expected a finite gamma"),
+    "factor": (
+        lambda o: lr_scheduler.ConstantLR(o, 0.0),
+        ValueError,
+        "factor above 0 and at most 1, got 0.0",
+    ),
+    "no function": (lambda o: lr_scheduler.LambdaLR(o, 0.5), TypeError, "a function of the step"),  # type: ignore[arg-type]
+    "functions": (lambda o: lr_scheduler.LambdaLR(o, [abs]), ValueError, "or 2 functions"),
+    "rates": (lambda o: lr_scheduler.OneCycleLR(o, [1.0], 5), ValueError, "expected 2 values of max_lr"),
+    "total": (lambda o: lr_scheduler.OneCycleLR(o, 1.0, epochs=3), ValueError, "total_steps, or epochs and"),
+    "mode": (
+        lambda o: lr_scheduler.CyclicLR(o, 0.1, 1.0, mode="up"),
+        ValueError,
+        'expected mode "triangular"',
+    ),
+    "plateau": (lambda o: lr_scheduler.ReduceLROnPlateau(o).step(), TypeError, "step\\(validation_loss\\)"),
+    "plateau factor": (lambda o: lr_scheduler.ReduceLROnPlateau(o, factor=1.0), ValueError, "below 1"),
+    "empty": (lambda o: lr_scheduler.SequentialLR(o, [], []), ValueError, "at least one scheduler"),
+    "milestones": (
+        lambda o: lr_scheduler.SequentialLR(o, [lr_scheduler.StepLR(o, 2)], [4]),
+        ValueError,
+        "expected 0 ascending milestones",
+    ),
+    "other optimiser": (
+        lambda o: lr_scheduler.ChainedScheduler([lr_scheduler.StepLR(ours(), 2)], o),
+        ValueError,
+        "of another optimizer",
+    ),
+    "state": (
+        lambda o: lr_scheduler.StepLR(o, 2).load_state_dict(
+            lr_scheduler.ExponentialLR(ours(), 0.5).state_dict()
+        ),
+        ValueError,
+        "expected the state of a StepLR",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_arguments_are_told(case: str) -> None:
+    make, kind, message = WRONG[case]
+    with pytest.raises(kind, match=message):
+        make(ours())
+
+
+def test_the_cycle_ends() -> None:
+    optimizer = ours()
+    scheduler = lr_scheduler.OneCycleLR(optimizer, 1.0, total_steps=3)
+    for _ in range(3):
+        scheduler.step()
+    with pytest.raises(ValueError, match="the cycle has 3 steps"):
+        scheduler.step()
+
+
+def test_without_momentum_there_is_none_to_cycle() -> None:
+    class Plain(optim.SGD):
+        def __init__(self, params: Any) -> None:
+            super().__init__(params)
+            self.defaults = {"lr": 1.0}
+
+    optimizer = Plain([nn.Parameter([1.0])])
+    with pytest.raises(ValueError, match="cycle_momentum=False"):
+        lr_scheduler.OneCycleLR(optimizer, 1.0, total_steps=3)
