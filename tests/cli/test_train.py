@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +157,32 @@ def test_a_folder_of_images(squares: Path, tmp_path: Path, capsys: Capture) -> N
 def test_mnist(data_root: Path, tmp_path: Path, capsys: Capture) -> None:
     arguments = ["train", "mnist", "--data", str(data_root), "--out", str(tmp_path / "model"), "--quiet"]
     assert result(capsys, *arguments, "--epochs", "2")["test_accuracy"] >= 0.99
+
+
+def test_older_models_of_the_usual_name_are_kept(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    contents = []
+    for seed in range(3):
+        assert main(["train", "digits", "--epochs", "1", "--quiet", "--seed", str(seed)]) == 0
+        contents.append(Path("cnncore-model.safetensors").read_bytes())
+        shown = capsys.readouterr().err
+        kept = f"cnncore-model-{seed}.safetensors"
+        assert shown == (f"the older cnncore-model.safetensors is now {kept}\n" if seed else "")
+    names = ["cnncore-model-1.safetensors", "cnncore-model-2.safetensors", "cnncore-model.safetensors"]
+    assert sorted(os.listdir()) == names
+    assert [Path(name).read_bytes() for name in names] == contents
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.chdir(tmp_path)
+    Path("cnncore-model.safetensors").write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", fail)
+    assert main(["train", "digits", "--epochs", "1", "--quiet"]) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert {Path(name).read_bytes() for name in os.listdir()} == {b"old"}
+    assert "cnncore-model.safetensors" in os.listdir()

@@ -7,6 +7,8 @@ import errno
 import os
 import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +112,42 @@ def test_new_files_have_the_usual_permissions(tmp_path: Path) -> None:
     io.save(NEW, tmp_path / "m")
     (tmp_path / "plain").touch()
     assert (tmp_path / "m").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def killed_while_writing(path: Path) -> None:
+    """Leave behind what a process leaves that is killed while it writes to `path`."""
+    script = (
+        "import os, signal, sys\n"
+        "from cnncore.io.atomic import atomic_write\n"
+        "with atomic_write(sys.argv[1]) as file:\n"
+        "    file.write(bytes(1000)); file.flush(); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(path)]).returncode == -signal.SIGKILL
+
+
+def test_files_of_killed_writers_are_removed_by_the_next_one(target: Path) -> None:
+    pytest.importorskip("fcntl")
+    folder = target.parent
+    for _ in range(2):
+        killed_while_writing(target)
+        assert len(os.listdir(folder)) == 2  # the second one removed what the first had left
+    killed_while_writing(folder / "other")
+    np.testing.assert_array_equal(io.load(target)["x"], OLD["x"])
+    (folder / ".m.notes.tmp").touch()
+    with atomic_write(target) as outer:
+        outer.write(b"outer")
+        io.save(NEW, target)  # while another writer lives, whose file must stay
+        np.testing.assert_array_equal(io.load(target)["x"], NEW["x"])
+    assert target.read_bytes() == b"outer"
+    assert sorted(os.listdir(folder))[0] == ".m.notes.tmp"
+    left = [name for name in os.listdir(folder) if name.endswith(".tmp") and name != ".m.notes.tmp"]
+    assert len(left) == 1
+    assert left[0].startswith(".other.")
+    io.save(NEW, folder / "other")
+    assert sorted(os.listdir(folder)) == [".m.notes.tmp", "m", "other"]
+
+
+def test_long_names(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 250)
+    io.save(NEW, path)
+    assert os.listdir(tmp_path) == [path.name]

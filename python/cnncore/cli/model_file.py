@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -62,6 +64,33 @@ def channel_moments(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple
 def save(path: str, model: nn.Module, description: Description) -> None:
     """Write a model file; what was at `path` is replaced only once the new one is complete."""
     io.save(model, path, metadata={_KEY: json.dumps(asdict(description))})
+
+
+def keep_older(path: str) -> str | None:
+    """Give the file at `path`, if there is one, a second name with a number, and return that.
+
+    >>> import tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "m.safetensors")
+    >>> open(path, "w").close()
+    >>> os.path.basename(keep_older(path))
+    'm-1.safetensors'
+    """
+    if not os.path.exists(path):
+        return None
+    stem, extension = os.path.splitext(path)
+    for number in itertools.count(1):
+        name = f"{stem}-{number}{extension}"
+        if os.path.lexists(name):
+            continue
+        try:
+            # A second name of the same contents: at no moment is there none.
+            os.link(path, name)
+        except FileExistsError:
+            continue
+        except OSError:  # a file system without links
+            os.rename(path, name)
+        return name
+    return None
 
 
 def load(path: str) -> tuple[nn.Module, Description]:

@@ -61,7 +61,11 @@ def _train(commands: Commands) -> argparse.ArgumentParser:
     )
     command.add_argument("--size", type=_size, metavar="HxW", help="resize the images of a folder")
     command.add_argument(
-        "--out", metavar="FILE", default=DEFAULT_MODEL_FILE, help="the model's file; default: %(default)s"
+        "--out",
+        metavar="FILE",
+        default=DEFAULT_MODEL_FILE,
+        help="the model's file, replaced if it exists; default: %(default)s, of which older ones are kept "
+        "under names with a number",
     )
     command.add_argument(
         "--seed", type=_from(0), metavar="N", default=0, help="of all random numbers; default: 0"

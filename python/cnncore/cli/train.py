@@ -16,6 +16,7 @@ from .augment import ShiftedImages
 from .datasets import Images, read
 from .networks import build, check_input
 from .output import print_result
+from .parser import DEFAULT_MODEL_FILE
 from .recipes import IMAGES, RECIPES, Recipe, learning_rate
 
 _WORKERS = 1
@@ -37,11 +38,11 @@ def run(options: argparse.Namespace) -> None:
     history = job.train(verbose=0 if options.quiet else 1)
     seconds = time.perf_counter() - started
     if history.interrupted:
-        model_file.save(options.out, job.model, replace(job.description, test_accuracy=job.accuracy()))
+        _save(options, job, job.accuracy())
         print(f"saved {options.out} as trained so far", file=sys.stderr)
         raise KeyboardInterrupt
     accuracy = float(history["val_accuracy"][-1])
-    model_file.save(options.out, job.model, replace(job.description, test_accuracy=accuracy))
+    _save(options, job, accuracy)
     rate = len(images.train[1]) * recipe.epochs / sum(history["seconds"])
     print_result(
         options,
@@ -127,6 +128,14 @@ class _Schedule(Callback):
     def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
         self.step += 1
         self.trainer.optimizer.lr = learning_rate(self.highest, self.step, self.steps)
+
+
+def _save(options: argparse.Namespace, job: _Job, accuracy: float) -> None:
+    """Write the model; an older one under the name that nobody chose is kept."""
+    older = model_file.keep_older(options.out) if options.out == DEFAULT_MODEL_FILE else None
+    model_file.save(options.out, job.model, replace(job.description, test_accuracy=accuracy))
+    if older:
+        print(f"the older {options.out} is now {older}", file=sys.stderr)
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:

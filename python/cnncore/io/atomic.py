@@ -8,7 +8,18 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import ModuleType
 from typing import BinaryIO, cast
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # Windows, where files that were left behind stay
+    fcntl = None
+
+_SUFFIX = ".tmp"
+_DRAWN = 8
+"""Characters that tempfile puts between prefix and suffix."""
 
 
 @contextmanager
@@ -16,14 +27,16 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Yield a file to write to; when the ``with`` block ends well it takes the place of `path`.
 
     The new contents are on disk before they get the name. On any error, a full disk included, the
-    half-written file is removed and the file at `path` is as it was.
+    half-written file is removed and the file at `path` is as it was. One that a killed process has left
+    behind is removed by the next that writes to `path`.
     """
     target = os.path.realpath(os.fspath(path))
     if os.path.isdir(target):
         raise IsADirectoryError(errno.EISDIR, "expected a file to write, got a folder", target)
     try:
         mode = _mode(target)
-        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".", suffix=".tmp")
+        _remove_stale(target)
+        handle, temporary = _make_temporary(target)
     except OSError as error:
         raise _naming(target, error) from None
     try:
@@ -40,6 +53,47 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             raise _naming(target, error) from None
         raise
     _sync_folder(os.path.dirname(target))
+
+
+def _prefix(target: str) -> str:
+    # Names have 255 bytes at most; an end of the target's is enough.
+    return f".{os.path.basename(target)[-50:]}."
+
+
+def _make_temporary(target: str) -> tuple[int, str]:
+    """Return handle and path of a new file beside the target, locked for as long as its writer lives."""
+    while True:
+        handle, path = tempfile.mkstemp(dir=os.path.dirname(target), prefix=_prefix(target), suffix=_SUFFIX)
+        try:
+            if fcntl:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.exists(path):
+                return handle, path
+        except BlockingIOError:
+            pass
+        except OSError:  # a file system without locks, where nothing is taken for left behind
+            return handle, path
+        # Before it was locked another process took it for one left behind.
+        os.close(handle)
+
+
+def _remove_stale(target: str) -> None:
+    """Remove temporary files of the target whose writers were killed: nobody holds their locks."""
+    folder, prefix = os.path.dirname(target), _prefix(target)
+    if fcntl is None:
+        return
+    for name in os.listdir(folder):
+        drawn = name[len(prefix) : -len(_SUFFIX)]
+        if not (name.startswith(prefix) and name.endswith(_SUFFIX) and len(drawn) == _DRAWN):
+            continue
+        path = os.path.join(folder, name)
+        with suppress(OSError):
+            handle = os.open(path, os.O_RDWR)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(path)
+            finally:
+                os.close(handle)
 
 
 def _naming(target: str, error: OSError) -> OSError:
