@@ -83,27 +83,70 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
 
 
 ABOVE = {
-    "graph": ("nn", "optim", "train", "data", "models", "io", "cli", "bench"),
-    "ops": ("nn", "optim", "train", "data", "models", "io", "cli", "bench"),
+    "graph": ("ops", "compiler", "nn", "optim", "train", "data", "models", "io", "cli", "bench"),
+    "ops": ("compiler", "nn", "optim", "train", "data", "models", "io", "cli", "bench"),
+    "compiler": ("nn", "optim", "train", "data", "models", "cli", "bench"),
     "nn": ("train", "data", "models", "cli", "bench"),
     "optim": ("train", "data", "models", "cli", "bench"),
-    "data": ("nn", "optim", "train", "models", "cli", "bench"),
+    "data": ("graph", "ops", "compiler", "nn", "optim", "train", "models", "cli", "bench"),
     "io": ("train", "data", "models", "cli", "bench"),
     "train": ("models", "cli", "bench"),
     "models": ("train", "data", "cli", "bench"),
     "bench": ("cli",),
 }
+ROOT_MODULES = {
+    "graph": set(),
+    "ops": {"runtime"},
+    "compiler": {"runtime", "profiling"},
+}
+"""Modules of the package itself that these may import: settings of the process, tables of measurements."""
+
+
+def within(name: str, package: str) -> bool:
+    """Whether an absolute name is a package of cnncore or lies in it."""
+    return name == f"cnncore.{package}" or name.startswith(f"cnncore.{package}.")
+
+
+def package_of(path: Path) -> str:
+    return path.relative_to(ROOT / "python/cnncore").parts[0]
 
 
 @pytest.mark.parametrize("package", ABOVE)
 def test_packages_do_not_import_those_above_them(package: str) -> None:
     for path in PYTHON:
-        if path.relative_to(ROOT / "python/cnncore").parts[0] != package:
-            continue
-        for name, _ in imports(path):
-            assert not any(name.startswith(f"cnncore.{above}.") for above in ABOVE[package]), (
-                f"{relative(path)} imports {name}"
-            )
+        if package_of(path) == package:
+            for name, _ in imports(path):
+                assert not any(within(name, above) for above in ABOVE[package]), (
+                    f"{relative(path)} imports {name}"
+                )
+
+
+@pytest.mark.parametrize("package", ROOT_MODULES)
+def test_the_lower_packages_import_few_modules_of_the_root(package: str) -> None:
+    roots = {path.stem for path in PYTHON if path.parent.name == "cnncore"} - {"__init__"}
+    for path in PYTHON:
+        if package_of(path) == package:
+            for name, _ in imports(path):
+                if name.split(".")[0] == "cnncore" and name.split(".")[1] in roots:
+                    assert name.split(".")[1] in ROOT_MODULES[package], f"{relative(path)} imports {name}"
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT / "python").with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_graph_operations_and_compiler_hold_no_circle() -> None:
+    """Also not by what is imported late, in functions or for types only."""
+    modules = {module_name(path): path for path in PYTHON if package_of(path) in ("graph", "ops", "compiler")}
+    wanted: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        names = {name if name in modules else name.rpartition(".")[0] for name, _ in imports(path)}
+        wanted[module] = {name for name in names if name in modules and name != module}
+    while wanted:
+        free = {module for module, names in wanted.items() if not names & wanted.keys()}
+        assert free, "a circle among " + ", ".join(sorted(wanted))
+        wanted = {module: names for module, names in wanted.items() if module not in free}
 
 
 def test_numpy_is_the_only_dependency() -> None:

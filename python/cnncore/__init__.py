@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._threads import load_core
 from ._version import __version__
+from .graph import runner
 
 if TYPE_CHECKING:
     from . import bench, data, io, models, nn, ops, optim, train
@@ -102,6 +103,17 @@ __all__ = [
 ]
 
 load_core()
+
+
+def _compile_function(*args: Any) -> runner.Program:
+    """Load the compiler once an operation is called on arrays."""
+    from .compiler.pipeline import compile_function
+
+    runner.use(compile_function)
+    return compile_function(*args)
+
+
+runner.use(_compile_function)
 
 
 def __getattr__(name: str) -> Any:

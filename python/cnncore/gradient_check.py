@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .compiler.pipeline import compile_function
 from .graph.arrays import to_input
-from .graph.compiler import compile_function
 from .transforms import grad
 
 

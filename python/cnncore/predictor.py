@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import choices as algorithms
 from . import profiling
+from .compiler import choices as algorithms
+from .compiler.fuse import fuse, fuse_pooling
+from .compiler.packed_weights import limit_packed_weights
+from .compiler.pipeline import Rebuild, separate_outputs, set_outputs
+from .compiler.portions import split_batch
+from .compiler.program import Executable, Memory
+from .compiler.serialize import describe, freeze_sources, restore
+from .compiler.simplify import simplify
 from .graph.arrays import to_input
-from .graph.compiler import Rebuild, separate_outputs, set_outputs
-from .graph.fuse import fuse, fuse_pooling
-from .graph.portions import split_batch
-from .graph.program import Executable, Memory
-from .graph.serialize import describe, freeze_sources, restore
-from .graph.simplify import simplify
 from .graph.tensor import Graph
 from .graph.trace import trace
-from .packed_weights import limit_packed_weights
 from .profiling import Table
 from .runtime import get_accuracy
 
@@ -134,7 +134,7 @@ class Predictor:
         >>> sorted(table[0]["candidates"])
         ['direct', 'winograd_f2', 'winograd_f4']
         """
-        from .autotune import tune
+        from .compiler.autotune import tune
 
         if not 0.0 < seconds < float("inf"):
             raise ValueError(f"expected seconds above 0, got {seconds}")

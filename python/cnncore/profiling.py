@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .graph.program import Executable
+from .compiler.program import Executable
 from .graph.slots import Portions, Step
 from .runtime import get_num_threads, measure_peak
 

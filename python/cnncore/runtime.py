@@ -146,7 +146,8 @@ def info() -> Report:
     >>> info()["isa"] in info()["isas"]
     True
     """
-    from . import __version__, _core
+    from . import _core
+    from ._version import __version__
 
     return Report(version=__version__, **_core.cpu_info())
 

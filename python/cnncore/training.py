@@ -8,12 +8,11 @@ from typing import Any
 
 from . import profiling
 from ._core import Storage
-from .graph.autodiff import add_gradients
-from .graph.call import Validity
-from .graph.compiler import Compiled
-from .graph.op import OPS
+from .compiler.autodiff import add_gradients
+from .compiler.call import Validity
+from .compiler.pipeline import Compiled
 from .graph.protocols import OptimizerLike
-from .graph.tensor import Graph, Tensor
+from .graph.tensor import OPS, Graph, Tensor
 from .graph.trace import building, emit
 from .profiling import Table
 from .transforms import Function, complete, input_arrays, prepare

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from .compiler.autodiff import add_gradients
+from .compiler.call import Validity
+from .compiler.fuse import fuse
+from .compiler.pipeline import Compiled, Rebuild, finish, set_outputs
+from .compiler.program import Executable
+from .compiler.simplify import simplify
 from .graph.arrays import to_input
-from .graph.autodiff import add_gradients
 from .graph.cache import LRU
-from .graph.call import Validity
-from .graph.compiler import Compiled, Rebuild, finish, set_outputs
-from .graph.fuse import fuse
 from .graph.mode import get_mode
-from .graph.program import Executable
-from .graph.simplify import simplify
 from .graph.tensor import Graph, Tensor
 from .graph.trace import as_tensor, building, is_stored, trace
 

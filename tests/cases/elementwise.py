@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from cnncore.graph.build import elementwise
-from cnncore.graph.eager import operator
+from cnncore.graph.dispatch import operator
+from cnncore.ops.build import elementwise
 from cnncore.ops.check import float_tensor
 from reference import float64
 

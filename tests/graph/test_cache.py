@@ -6,7 +6,8 @@ import pytest
 
 import cnncore as cc
 from cnncore import nn, ops, optim
-from cnncore.graph import call, eager
+from cnncore.compiler import call
+from cnncore.graph import dispatch
 from cnncore.graph.cache import LRU
 
 
@@ -48,7 +49,7 @@ def test_modules_and_operations_keep_a_bounded_number_of_programs():
         layer(np.ones((1, n), np.float32))
         ops.relu(np.ones((1, n), np.float32))
     assert len(layer._programs) == call.CAPACITY
-    assert len(eager._programs) <= eager._programs.capacity
+    assert len(dispatch._programs) <= dispatch._programs.capacity
 
 
 def test_a_program_is_used_again():

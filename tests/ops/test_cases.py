@@ -17,8 +17,8 @@ import cnncore as cc
 from cases import CASES
 from cases.case import Array, Case
 from cnncore import nn, ops
-from cnncore.graph.autodiff import add_gradients
-from cnncore.graph.op import OPS, Op
+from cnncore.compiler.autodiff import add_gradients
+from cnncore.graph.tensor import OPS, Op
 from cnncore.graph.trace import current_graph, trace
 from cnncore.ops.elementwise import GRADIENTS
 from oracle import EPS

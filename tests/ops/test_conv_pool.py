@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 import cnncore as cc
 import reference as ref
 from cnncore import choices, ops
-from cnncore.graph import portions
+from cnncore.compiler import portions
 from cnncore.ops import conv_pool
 from oracle import EPS
 from steps import run_step

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 import cnncore as cc
 import reference as ref
 from cnncore import nn, ops
-from cnncore.graph import compiler
-from cnncore.graph.autodiff import add_gradients
+from cnncore.compiler import pipeline
+from cnncore.compiler.autodiff import add_gradients
 from cnncore.graph.trace import current_graph
 from oracle import assert_close
 
@@ -212,7 +212,7 @@ def test_norm_residual_and_activation_are_one_step(
     predictor = cc.compile(model, (x.shape, skip.shape))
     assert [row["step"] for row in predictor.explain()] == ["conv_backward_data"]
     fused = predictor(x, skip)
-    monkeypatch.setattr(compiler, "fuse", lambda graph, inference: None)
+    monkeypatch.setattr(pipeline, "fuse", lambda graph, inference: None)
     monkeypatch.setattr("cnncore.predictor.fuse", lambda graph, inference: None)
     plain = cc.compile(model, (x.shape, skip.shape))
     assert len(plain.explain()) > 3
@@ -231,7 +231,7 @@ def test_fused_gradients_equal_unfused(training: bool, monkeypatch: pytest.Monke
         return ops.mean(ops.square(model(x, skip)))
 
     value, grads = cc.value_and_grad(loss, parameters)(x, skip)
-    monkeypatch.setattr(compiler, "fuse", lambda graph, inference: None)
+    monkeypatch.setattr(pipeline, "fuse", lambda graph, inference: None)
     monkeypatch.setattr(cc.transforms, "fuse", lambda graph, inference: None)
     plain_value, plain = cc.value_and_grad(loss, parameters)(x, skip)
     assert_close(value, plain_value, ulps=64.0)

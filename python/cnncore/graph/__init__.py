@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The compiler: tracing, differentiation, fusion, memory planning and programs."""
+"""What a graph is: tensors, operations and nodes, tracing, and what the compiler asks of everything above."""

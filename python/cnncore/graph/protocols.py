@@ -2,7 +2,7 @@
 """What the compiler asks of parameters, modules and optimisers; it knows nothing else of them.
 
 How a module is run
-    `Module.__call__` does nothing but `return call_module(self, args, kwargs)` (graph/call.py).
+    `Module.__call__` does nothing but `return call_module(self, args, kwargs)` (compiler/call.py).
     * While a function is being traced, this pushes the module's path for error messages, runs
       `module.forward` on symbolic tensors and records the module, so that a compiled program knows
       when it is out of date.

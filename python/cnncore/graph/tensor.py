@@ -1,30 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The graph: tensors (symbolic values), nodes (operations) and their container."""
+"""The graph: tensors (symbolic values), operations, nodes (their uses) and the container of these."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Sequence
 from math import prod
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from .op import Op
-
 Shape = tuple[int, ...]
 
 ITEM_SIZE = {"float32": 4, "int32": 4, "int64": 8, "uint8": 1}
-
-
-@cache
-def _ops() -> ModuleType:
-    from .. import ops
-
-    return ops
 
 
 class Tensor:
@@ -32,7 +20,8 @@ class Tensor:
 
     `layout` is "channels_last" (dense N, spatial..., C; the same as C order below rank 3) or "c"
     (dense C order: parameters, their gradients). `source` is set for values that exist before
-    the program runs: a parameter or buffer, or the numpy array of a constant.
+    the program runs: a parameter or buffer, or the numpy array of a constant. Operators and methods are those
+    of `ops.methods`.
     """
 
     __slots__ = ("dtype", "layout", "node", "shape", "source")
@@ -75,132 +64,6 @@ class Tensor:
         )
 
     __bool__ = __float__ = __int__ = __index__ = __array__ = _no_value
-
-    # -- operators ------------------------------------------------------------------------------
-
-    def __add__(self, other: Any) -> Any:
-        return _ops().add(self, other)
-
-    def __radd__(self, other: Any) -> Any:
-        return _ops().add(other, self)
-
-    def __sub__(self, other: Any) -> Any:
-        return _ops().sub(self, other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return _ops().sub(other, self)
-
-    def __mul__(self, other: Any) -> Any:
-        return _ops().mul(self, other)
-
-    def __rmul__(self, other: Any) -> Any:
-        return _ops().mul(other, self)
-
-    def __truediv__(self, other: Any) -> Any:
-        return _ops().div(self, other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return _ops().div(other, self)
-
-    def __pow__(self, other: Any) -> Any:
-        return _ops().pow(self, other)
-
-    def __rpow__(self, other: Any) -> Any:
-        return _ops().pow(other, self)
-
-    def __matmul__(self, other: Any) -> Any:
-        return _ops().matmul(self, other)
-
-    def __rmatmul__(self, other: Any) -> Any:
-        return _ops().matmul(other, self)
-
-    def __neg__(self) -> Any:
-        return _ops().neg(self)
-
-    def __abs__(self) -> Any:
-        return _ops().abs(self)
-
-    def __gt__(self, other: Any) -> Any:
-        return _ops().greater(self, other)
-
-    def __ge__(self, other: Any) -> Any:
-        return _ops().greater_equal(self, other)
-
-    def __lt__(self, other: Any) -> Any:
-        return _ops().greater(other, self)
-
-    def __le__(self, other: Any) -> Any:
-        return _ops().greater_equal(other, self)
-
-    def __getitem__(self, index: Any) -> Any:
-        return _ops().slice(self, index)
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError("a tensor without axes has no length")
-        return self.shape[0]
-
-    def __iter__(self) -> Iterator[Any]:
-        return (self[i] for i in range(len(self)))
-
-    # -- methods --------------------------------------------------------------------------------
-
-    @property
-    def T(self) -> Any:  # noqa: N802  (numpy's name)
-        return _ops().permute(self, tuple(range(self.ndim))[::-1])
-
-    def reshape(self, *shape: Any) -> Any:
-        return _ops().reshape(self, shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape)
-
-    view = reshape
-
-    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Any:
-        return _ops().flatten(self, start_dim, end_dim)
-
-    def permute(self, *dims: Any) -> Any:
-        return _ops().permute(self, dims[0] if len(dims) == 1 and not isinstance(dims[0], int) else dims)
-
-    def transpose(self, dim0: int, dim1: int) -> Any:
-        return _ops().transpose(self, dim0, dim1)
-
-    def sum(self, dim: Any = None, keepdim: bool = False) -> Any:
-        return _ops().sum(self, dim, keepdim)
-
-    def mean(self, dim: Any = None, keepdim: bool = False) -> Any:
-        return _ops().mean(self, dim, keepdim)
-
-    def max(self, dim: Any = None, keepdim: bool = False) -> Any:
-        return _ops().max(self, dim, keepdim)
-
-    def min(self, dim: Any = None, keepdim: bool = False) -> Any:
-        return _ops().min(self, dim, keepdim)
-
-    def argmax(self, dim: Any = None, keepdim: bool = False) -> Any:
-        return _ops().argmax(self, dim, keepdim)
-
-    def relu(self) -> Any:
-        return _ops().relu(self)
-
-    def sigmoid(self) -> Any:
-        return _ops().sigmoid(self)
-
-    def tanh(self) -> Any:
-        return _ops().tanh(self)
-
-    def exp(self) -> Any:
-        return _ops().exp(self)
-
-    def log(self) -> Any:
-        return _ops().log(self)
-
-    def sqrt(self) -> Any:
-        return _ops().sqrt(self)
-
-    def abs(self) -> Any:
-        return _ops().abs(self)
-
-    def softmax(self, dim: int = -1) -> Any:
-        return _ops().softmax(self, dim)
 
 
 class Node:
@@ -268,6 +131,87 @@ class Graph:
     def results(self) -> list[Tensor]:
         """Return every tensor the graph is run for."""
         return self.outputs + [new for _, new in self.updates] + [flag for flag, _ in self.checks]
+
+
+Spec = tuple[Shape, str, str]
+"""Shape, dtype and layout of an output."""
+
+
+class Op:
+    """An operation: its outputs' shapes, its gradient and its steps. Instances have no state.
+
+    Arguments have been checked by the public function in `cnncore.ops` that makes the node.
+    """
+
+    name: ClassVar[str]
+    varies: ClassVar[bool] = False
+    """Whether runs differ although the inputs do not (random numbers); such nodes never run at setup."""
+    writes_updates: ClassVar[bool] = False
+    """Whether an output may be the memory of the array it replaces."""
+    may_alias: ClassVar[bool] = False
+    """Whether the output may be the memory of the first input."""
+    reads_parts: ClassVar[tuple[int, ...]] = ()
+    """Inputs that may be some of the channels of a wider tensor, with gaps from pixel to pixel."""
+    joins_portions: ClassVar[bool] = False
+    """Whether the inputs are portions of the outputs, which are batches."""
+    differentiable: ClassVar[bool] = True
+    """False when the inputs' gradient is zero or comes by another node's rule."""
+
+    def __init_subclass__(cls) -> None:
+        if "name" in cls.__dict__:
+            OPS[cls.name] = cls()
+
+    def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
+        """Return shape, dtype and layout of each output, None for an output not wanted."""
+        raise NotImplementedError
+
+    def gradient(
+        self, node: Node, grads: Sequence[Tensor | None], needs: Sequence[bool]
+    ) -> Sequence[Tensor | None]:
+        """Add the nodes that compute the gradient of each input.
+
+        Args:
+            node: the node to differentiate.
+            grads: the gradient of each output; at least one is not None.
+            needs: for each input, whether its gradient is wanted.
+
+        Returns:
+            One entry for each input; None means zero or not wanted.
+        """
+        raise NotImplementedError(f"{self.name} has no gradient")
+
+    def writes_parts(self, node: Node) -> bool:
+        """Return whether the first output may be some of the channels of a wider tensor."""
+        return False
+
+    def images(self, node: Node) -> Sequence[int]:
+        """Return the inputs of which each image (index of the first axis) goes into that image of the output
+        alone; none when the output is not made image by image."""
+        return ()
+
+    def with_batch(self, attrs: dict[str, Any], batch: int) -> dict[str, Any]:
+        """Return a node's attributes for so many images."""
+        return attrs
+
+    def reads_joined(self, node: Node, channels: int) -> bool:
+        """Return whether the first input may be two tensors, the first one with so many of the channels."""
+        return False
+
+    def takes_channels(self, node: Node) -> bool:
+        """Return whether the output is some of the first input's channels, both in channels-last memory."""
+        return False
+
+    def joins_channels(self, node: Node) -> bool:
+        """Return whether the output is the inputs' channels one after the other in channels-last memory."""
+        return False
+
+    def lower(self, node: Node, builder: Any) -> None:
+        """Add the steps that compute the node; `builder` is a `graph.lowering.Builder`."""
+        raise NotImplementedError
+
+
+OPS: dict[str, Op] = {}
+"""Every operation by name; saved graphs name theirs. `cnncore.ops` fills it."""
 
 
 def present(tensor: Tensor | None) -> Tensor:

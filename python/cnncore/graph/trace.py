@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .op import Op
 from .protocols import ModuleLike
-from .tensor import Graph, Node, Tensor, constant_array, value_dtype
+from .tensor import Graph, Node, Op, Tensor, constant_array, value_dtype
 
 
 class _Tracer(threading.local):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from ..graph.call import call_module
+from ..compiler.call import call_module
 from ..graph.changes import changes
 from ..graph.mode import in_inference
 from .parameter import Buffer, Parameter, StoredArray

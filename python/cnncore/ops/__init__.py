@@ -32,6 +32,7 @@ from .elementwise import Elementwise as _Elementwise  # noqa: F401  (the operati
 from .inverted_residual import InvertedResidual as _InvertedResidual  # noqa: F401
 from .linear import linear, matmul
 from .loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss
+from .methods import Methods as _Methods  # noqa: F401
 from .norm import batch_norm
 from .pool import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
 from .portions import SplitBatch as _SplitBatch  # noqa: F401

@@ -6,10 +6,10 @@ from __future__ import annotations
 from math import log as log_of
 from typing import Any
 
-from ..graph.build import elementwise
-from ..graph.eager import operator
+from ..graph.dispatch import operator
 from ..graph.tensor import Tensor
 from ..graph.trace import dtype_error
+from .build import elementwise
 from .check import float_tensor, is_number
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.build import cast
 from ..graph.tensor import Shape, Tensor
 from ..graph.trace import as_tensor, dtype_error, shape_error
+from .build import cast
 
 AXES = {3: "(batch, channels, length)", 4: "(batch, channels, height, width)", 2: "(batch, features)"}
 

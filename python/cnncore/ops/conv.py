@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.build import expand_to, reduce, reshape_to, with_layout
-from ..graph.eager import operator
-from ..graph.lower import Builder
-from ..graph.op import OPS, Op, Spec
-from ..graph.tensor import Node, Shape, Tensor, present
+from .. import _core
+from ..graph.dispatch import operator
+from ..graph.lowering import Builder
+from ..graph.tensor import OPS, Node, Op, Shape, Spec, Tensor, present
 from ..graph.trace import dtype_error, emit, shape_error
+from ..runtime import get_accuracy
 from .activation import activation_backward
+from .build import expand_to, reduce, reshape_to, with_layout
 from .check import channels_hint, float_tensor, integers, optional_float, require_rank
 
 Grads = Sequence[Tensor | None]
@@ -227,8 +228,6 @@ def choose(direction: str, input_shape: Shape, weight_shape: Shape, attrs: dict[
     A graph that has been compiled may fix the accuracy and the algorithm in its nodes' `attrs`; "declined" is
     then "<the cost model's algorithm>: <why it is not taken>", unless that was measured.
     """
-    from ..runtime import get_accuracy
-
     key = tuple(geometry(attrs).items())
     accuracy = attrs.get("accuracy") or get_accuracy()
     fixed = attrs.get("algorithm", ""), attrs.get("declined", "")
@@ -245,8 +244,6 @@ def _choose(
     algorithm: str,
     declined: str,
 ) -> dict[str, Any]:
-    from .. import _core
-
     attrs = dict(window)
     wanted = {**attrs, "algorithm": algorithm} if algorithm else attrs
     choice: dict[str, Any] = _core.conv_choose(direction, input_shape, weight_shape, wanted, accuracy)

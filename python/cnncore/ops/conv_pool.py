@@ -8,9 +8,8 @@ from math import prod
 from typing import Any
 
 from .. import _core
-from ..graph.lower import Builder
-from ..graph.op import Op, Spec
-from ..graph.tensor import ITEM_SIZE, Node, Tensor, present
+from ..graph.lowering import Builder
+from ..graph.tensor import ITEM_SIZE, Node, Op, Spec, Tensor, present
 from .conv import POOLING, choose, geometry, output_extents, pack, settings
 
 

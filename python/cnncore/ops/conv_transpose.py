@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graph.build import elementwise, embed, reshape_to, window
-from ..graph.eager import operator
+from ..graph.dispatch import operator
 from ..graph.tensor import Shape, Tensor
 from ..graph.trace import shape_error
+from .build import elementwise, embed, reshape_to, window
 from .check import channels_hint, float_tensor, integers, optional_float, require_rank
 from .conv import backward_data, group_count
 

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.build import common_layout, elementwise, sum_to
-from ..graph.lower import Builder
-from ..graph.op import Op, Spec
-from ..graph.tensor import Node, Tensor, layout_matters, present
+from ..graph.lowering import Builder
+from ..graph.tensor import Node, Op, Spec, Tensor, layout_matters, present
+from .build import common_layout, elementwise, sum_to
 from .check import broadcast_shape
 
 

@@ -8,9 +8,8 @@ from math import prod
 from typing import Any
 
 from .. import _core
-from ..graph.lower import Builder
-from ..graph.op import Op, Spec
-from ..graph.tensor import Node, Shape, Tensor, present
+from ..graph.lowering import Builder
+from ..graph.tensor import Node, Op, Shape, Spec, Tensor, present
 from .conv import choose, geometry, output_extents, pack
 
 RESIDUAL = 7

@@ -6,12 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..graph.build import reshape_to, sum_to
-from ..graph.eager import operator
-from ..graph.lower import Builder
-from ..graph.op import OPS, Op, Spec
-from ..graph.tensor import Node, Tensor, present
+from ..graph.dispatch import operator
+from ..graph.lowering import Builder
+from ..graph.tensor import OPS, Node, Op, Spec, Tensor, present
 from ..graph.trace import emit, shape_error
+from .build import reshape_to, sum_to
 from .check import broadcast_shape, float_tensor, optional_float
 from .conv import convolve
 

@@ -6,12 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..graph.build import cast, elementwise, reduce, reshape_to, with_layout
-from ..graph.eager import operator
-from ..graph.lower import Builder
-from ..graph.op import OPS, Op, Spec
-from ..graph.tensor import Node, Tensor, present
+from ..graph.dispatch import operator
+from ..graph.lowering import Builder
+from ..graph.tensor import OPS, Node, Op, Spec, Tensor, present
 from ..graph.trace import as_tensor, current_graph, dtype_error, emit, shape_error, where
+from .build import cast, elementwise, reduce, reshape_to, with_layout
 from .check import float_tensor, optional_float
 from .softmax import along
 

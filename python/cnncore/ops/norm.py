@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from ..graph.build import with_layout
-from ..graph.eager import operator
-from ..graph.lower import Builder
-from ..graph.op import OPS, Op, Spec
-from ..graph.tensor import Node, Tensor, present
+from .. import _core
+from ..graph.dispatch import operator
+from ..graph.lowering import Builder
+from ..graph.tensor import OPS, Node, Op, Spec, Tensor, present
 from ..graph.trace import current_graph, emit, is_stored, shape_error
+from .build import with_layout
 from .check import channels_hint, float_tensor, optional_float
 
 Grads = Sequence[Tensor | None]
@@ -125,8 +125,6 @@ class BatchNormBackward(Op):
 
 
 def _statistics(x: Tensor) -> Tensor:
-    from .. import _core
-
     rows = _core.statistics_rows(list(x.shape))
     return emit(OPS["batch_norm_statistics"], [x], {"rows": rows}).output
 

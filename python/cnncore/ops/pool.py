@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from ..graph.build import with_layout
-from ..graph.eager import operator
-from ..graph.lower import Builder
-from ..graph.op import OPS, Op, Spec
-from ..graph.tensor import Node, Shape, Tensor, present
+from ..graph.dispatch import operator
+from ..graph.lowering import Builder
+from ..graph.tensor import OPS, Node, Op, Shape, Spec, Tensor, present
 from ..graph.trace import emit, shape_error
+from .build import with_layout
 from .check import float_tensor, integers, require_rank
 
 Grads = Sequence[Tensor | None]

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from ..graph.build import elementwise, expand_to, keep_axes, reduce, reshape_to
-from ..graph.eager import operator
-from ..graph.lower import Builder
-from ..graph.op import OPS, Op, Spec
-from ..graph.tensor import Node, Tensor, present
+from ..graph.dispatch import operator
+from ..graph.lowering import Builder
+from ..graph.tensor import OPS, Node, Op, Spec, Tensor, present
 from ..graph.trace import emit
+from .build import elementwise, expand_to, keep_axes, reduce, reshape_to
 from .check import float_tensor, many_dims, one_dim
 
 

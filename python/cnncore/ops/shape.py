@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from ..graph.build import permute_to, reshape_to, sum_to, with_layout
-from ..graph.eager import operator
-from ..graph.lower import Builder, copy_attrs, lower_reshape
-from ..graph.op import Op, Spec
-from ..graph.tensor import Node, Tensor, present, same_memory
+from ..graph.dispatch import operator
+from ..graph.lowering import Builder
+from ..graph.tensor import Node, Op, Spec, Tensor, present, same_memory
 from ..graph.trace import as_tensor, shape_error
+from .build import permute_to, reshape_to, sum_to, with_layout
 from .check import one_dim
+from .copies import copy_attrs, lower_reshape
 
 Grads = Sequence[Tensor | None]
 

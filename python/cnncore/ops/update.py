@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..graph.lower import Builder
-from ..graph.op import Op, Spec
-from ..graph.tensor import Node, Tensor
+from ..graph.lowering import Builder
+from ..graph.tensor import Node, Op, Spec, Tensor
 
 
 class OptimizerUpdate(Op):

@@ -8,13 +8,13 @@ import operator as python_operator
 from collections.abc import Sequence
 from typing import Any
 
-from ..graph.build import common_layout, embed, reshape_to, window, with_layout
-from ..graph.eager import operator
-from ..graph.lower import Builder, copy_attrs
-from ..graph.op import OPS, Op, Spec
-from ..graph.tensor import Node, Shape, Tensor, present
+from ..graph.dispatch import operator
+from ..graph.lowering import Builder
+from ..graph.tensor import OPS, Node, Op, Shape, Spec, Tensor, present
 from ..graph.trace import as_tensor, dtype_error, emit, shape_error
+from .build import common_layout, embed, reshape_to, window, with_layout
 from .check import float_tensor, one_dim
+from .copies import copy_attrs
 
 Grads = Sequence[Tensor | None]
 

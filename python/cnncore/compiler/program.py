@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._core import Snapshot, Storage
+from ..graph.slots import Slot, Step
+from ..graph.tensor import Graph
+from ..graph.trace import is_stored
 from .lower import RANDOM, Builder
 from .plan import Plan, plan_memory
-from .slots import Slot, Step
-from .tensor import Graph
-from .trace import is_stored
 
 
 @dataclass(frozen=True)

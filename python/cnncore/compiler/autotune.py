@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..graph.tensor import Graph, Node
+from ..profiling import Table
 from .choices import Choices, Problem, build, find_problems
-from .graph.program import Executable
-from .graph.tensor import Graph, Node
-from .profiling import Table
+from .program import Executable
 
 LEAST_TURNS = 3
 RUNS_A_TURN = 3

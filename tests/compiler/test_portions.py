@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import cnncore as cc
 from cnncore import nn, ops
-from cnncore.graph import portions
+from cnncore.compiler import portions
 
 Array = NDArray[np.float32]
 BATCH, CHANNELS, SIDE = 12, 8, 32

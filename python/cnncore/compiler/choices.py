@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import _core
-from .graph.program import Executable
-from .graph.tensor import Graph, Node, present
-from .io.atomic import atomic_write
-from .ops.conv import choose, geometry
-from .runtime import get_accuracy, get_num_threads, info
+from .. import _core
+from ..graph.tensor import Graph, Node, present
+from ..io.atomic import atomic_write
+from ..ops.conv import choose, geometry
+from ..runtime import get_accuracy, get_num_threads, info
+from .program import Executable
 
 FORMAT = "cnncore choices"
 VERSION = 1

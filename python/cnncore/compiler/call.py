@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import to_input
-from .cache import LRU
-from .changes import changes
-from .compiler import Compiled, compile_inference, set_outputs
-from .mode import get_mode
-from .protocols import ModuleLike
-from .tensor import Graph, Tensor
-from .trace import call_traced, is_stored, is_tracing, map_tree, trace
+from ..graph.arrays import to_input
+from ..graph.cache import LRU
+from ..graph.changes import changes
+from ..graph.mode import get_mode
+from ..graph.protocols import ModuleLike
+from ..graph.tensor import Graph, Tensor
+from ..graph.trace import call_traced, is_stored, is_tracing, map_tree, trace
+from .pipeline import Compiled, compile_inference, set_outputs
 
 CAPACITY = 16
 """Programs kept for a module: one for each input shape and mode."""

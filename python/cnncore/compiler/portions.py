@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
+from ..graph.tensor import ITEM_SIZE, OPS, Graph, Node, Tensor
 from .joins import joined_by_readers
-from .op import OPS
-from .tensor import ITEM_SIZE, Graph, Node, Tensor
 
 PORTION = 1 << 24
 """Bytes of a portion of the largest value at most. What is no larger as a whole is not split."""

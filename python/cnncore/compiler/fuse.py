@@ -11,11 +11,13 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-from .build import elementwise, reshape_to
-from .op import OPS
+from ..graph.tensor import OPS, Graph, Node, Tensor, layout_matters, present
+from ..graph.trace import at, building
+from ..ops.build import elementwise, reshape_to
+from ..ops.conv import choose, convolve, geometry
+from ..ops.conv_pool import pooled, refuse
+from ..ops.inverted_residual import choose_algorithm
 from .simplify import remove_dead
-from .tensor import Graph, Node, Tensor, layout_matters, present
-from .trace import at, building
 
 RESIDUAL = {"conv_forward": 3, "batch_norm_apply": 5, "conv_backward_data": 3, "max_pool_backward": 3}
 """Operations that can add a tensor to their result, and the position of that input."""
@@ -117,8 +119,6 @@ def _add(fusion: _Fusion, node: Node, result: Tensor | None, other: Tensor | Non
 
 def _statistics(fusion: _Fusion, node: Node) -> bool:
     """Statistics of a convolution's result come from the convolution's epilogue."""
-    from ..ops.conv import choose
-
     x = node.inputs[0]
     before = x.node if x is not None else None
     if before is None or before.op.name != "conv_forward" or before.outputs[1] is not None:
@@ -191,7 +191,6 @@ def _flattened_linear(fusion: _Fusion, node: Node) -> bool:
     large that the copy counts; in training, which does it in every step and the gradient's, too, for weights
     smaller than the activations.
     """
-    from ..ops.conv import choose, convolve
 
     x, weight, bias, residual = node.inputs
     if x is None or weight is None or x.ndim != 2 or residual is not None or node.outputs[1] is not None:
@@ -233,8 +232,6 @@ def _inverted_residual(fusion: _Fusion, node: Node) -> bool:
     The step keeps a few rows of the activations between them at a time: of all channels where these exceed
     the caches, of a panel of channels where there are few images.
     """
-    from ..ops.conv import geometry
-    from ..ops.inverted_residual import choose_algorithm
 
     filtered = fusion.producer(node.inputs[0], ("conv_forward",))
     if filtered is None or not _is_pointwise(node) or not _is_depthwise(filtered):
@@ -265,7 +262,6 @@ def _pooled_convolution(fusion: _Fusion, node: Node) -> bool:
     The activation comes after the pooling: the largest of a growing function's values is that of the largest
     argument.
     """
-    from ..ops.conv_pool import pooled, refuse
 
     before = fusion.producer(node.inputs[0], ("conv_forward",))
     if before is None or node.outputs[1] is not None:

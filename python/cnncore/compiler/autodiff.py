@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .build import elementwise, with_layout
-from .tensor import Graph, Tensor
-from .trace import at, building
+from ..graph.tensor import Graph, Tensor
+from ..graph.trace import at, building
+from ..ops.build import elementwise, with_layout
 
 
 def add_gradients(graph: Graph, loss: Tensor, wrt: Sequence[Tensor]) -> list[Tensor | None]:

@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .op import OPS
-from .tensor import Shape, Tensor, layout_matters
-from .trace import emit
+from ..graph.tensor import OPS, Shape, Tensor, layout_matters
+from ..graph.trace import emit
 
 
 def elementwise(function: str, *inputs: Tensor, alpha: float = 0.0, beta: float = 0.0) -> Tensor:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import cnncore as cc
-from cnncore import autotune, nn, packed_weights
+from cnncore import nn
+from cnncore.compiler import autotune, packed_weights
 
 CHANNELS = 48
 

@@ -6,7 +6,7 @@ import pytest
 
 import cnncore as cc
 from cnncore import nn, ops
-from cnncore.graph.op import OPS
+from cnncore.graph.tensor import OPS
 from oracle import assert_close, check_gradients
 
 RNG = np.random.default_rng(0)
@@ -108,7 +108,7 @@ def test_gradients_of_gradients(name):
     (inner,) = torch.autograd.grad((theirs(xt, wt) ** 2).sum(), xt, create_graph=True)
     expected = torch.autograd.grad((inner**2).sum(), wt)[0].numpy()
 
-    from cnncore.graph.autodiff import add_gradients
+    from cnncore.compiler.autodiff import add_gradients
     from cnncore.graph.trace import current_graph
 
     def penalty(x, w):
@@ -142,15 +142,15 @@ DIFFERENTIABLE_BY_OTHERS = {
 
 
 def test_every_operation_has_a_gradient_or_says_that_it_has_none():
-    from cnncore.graph.op import Op
+    from cnncore.graph.tensor import Op
 
     without = {name for name, op in OPS.items() if op.differentiable and type(op).gradient is Op.gradient}
     assert without == DIFFERENTIABLE_BY_OTHERS
 
 
 def test_grad_check_finds_a_wrong_gradient(monkeypatch):
-    from cnncore.graph.build import elementwise as add_elementwise
     from cnncore.ops import elementwise
+    from cnncore.ops.build import elementwise as add_elementwise
 
     x = draw(3, 4)
     assert cc.grad_check(lambda a: ops.exp(a), [x]) < 1e-2

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import cnncore as cc
 import reference
 from cnncore import models, nn, ops, optim
-from cnncore.graph.plan import Region, align, assign_offsets, plan_memory
+from cnncore.compiler.plan import Region, align, assign_offsets, plan_memory
 from cnncore.graph.slots import Portions, Slot, Step
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..graph.tensor import Graph, Node, present
+from ..ops.conv import choose
 from .choices import DIRECTIONS, Problem, find_problems
-from .graph.tensor import Graph, Node, present
-from .ops.conv import choose
 
 BUDGET = 2.1
 """Packed weights of a network, in units of its weights. Libraries without Winograd hold one copy beside the

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from .tensor import Graph, Node, Tensor
+from ..graph.tensor import Graph, Node, Tensor
 
 
 def simplify(graph: Graph) -> None:

@@ -10,15 +10,15 @@ from typing import Any, ParamSpec
 
 import numpy as np
 
+from . import runner
 from .arrays import to_input
 from .cache import LRU
-from .compiler import Compiled, compile_function
 from .tensor import Tensor
 from .trace import is_tracing
 
 P = ParamSpec("P")
 
-_programs: LRU[Compiled] = LRU(256, Compiled.nbytes)
+_programs: LRU[runner.Program] = LRU(256, lambda program: program.nbytes())
 
 _STATIC = (int, float, bool, str, type(None), np.number)
 
@@ -54,7 +54,7 @@ def operator(*tensors: str) -> Callable[[Callable[P, Tensor]], Callable[P, Any]]
             frozen = tuple(key)
             program = _programs.get(frozen)
             if program is None:
-                program = _programs.put(frozen, compile_function(fn, values, named))
+                program = _programs.put(frozen, runner.compile_function(fn, values, named))
             return program(arrays)
 
         return call

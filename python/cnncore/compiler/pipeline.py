@@ -6,13 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..graph.tensor import OPS, Graph, Tensor
+from ..graph.trace import as_tensor, building, emit, is_stored, map_tree, trace
 from .fuse import fuse, fuse_pooling
-from .op import OPS
 from .portions import split_batch
 from .program import Executable
 from .simplify import simplify
-from .tensor import Graph, Tensor
-from .trace import as_tensor, building, emit, is_stored, map_tree, trace
 
 
 class Rebuild:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from .tensor import Graph, Node, Tensor, present
+from ..graph.tensor import Graph, Node, Tensor, present
 
 
 def parts_read_in_place(graph: Graph, outputs: Container[Tensor]) -> set[Tensor]:

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import cnncore as cc
-from cnncore import autotune, nn
-from cnncore.graph.program import Executable
+from cnncore import nn
+from cnncore.compiler import autotune
+from cnncore.compiler.program import Executable
 from oracle import assert_near
 
 SHAPE = (1, 16, 24, 24)
@@ -253,7 +254,7 @@ def test_truncated_files(model: nn.Module, tmp_path: Path, saved: dict[str, Any]
 
 
 def test_files_without_end(model: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cnncore.choices.LARGEST_FILE", 100)
+    monkeypatch.setattr("cnncore.compiler.choices.LARGEST_FILE", 100)
     with pytest.raises(ValueError, match="more than 100 bytes"):
         load(model, tmp_path / "f.json", b" " * 1000)
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import ALIGNMENT
-from .slots import Portions, Slot, Step
+from ..graph.arrays import ALIGNMENT
+from ..graph.slots import Portions, Slot, Step
 
 ROOMY = range(1 << 20, 1 << 24)
 """Bytes of values and workspaces that each get memory of their own, if that is not `MUCH_MORE` than shared.

@@ -6,9 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from .._core import Snapshot, take_snapshots
-from .op import OPS
-from .tensor import Graph, Node, Tensor
-from .trace import is_stored
+from ..graph.tensor import OPS, Graph, Node, Tensor
+from ..graph.trace import is_stored
 
 VERSION = 1
 
@@ -76,6 +75,8 @@ def restore(description: dict[str, Any]) -> Graph:
 
     graph = Graph()
     for op, inputs, outputs, attrs, path in description["nodes"]:
+        if op not in OPS:
+            raise ValueError(f"unknown operation {op!r}")
         graph.nodes.append(Node(OPS[op], [find(i) for i in inputs], [find(i) for i in outputs], attrs, path))
     graph.inputs = [tensors[i] for i in description["inputs"]]
     graph.outputs = [tensors[i] for i in description["outputs"]]

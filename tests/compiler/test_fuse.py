@@ -6,8 +6,8 @@ import pytest
 
 import cnncore as cc
 from cnncore import nn, ops
-from cnncore.graph import compiler
-from cnncore.graph import fuse as fuse_module
+from cnncore.compiler import fuse as fuse_module
+from cnncore.compiler import pipeline
 from oracle import assert_close
 
 RNG = np.random.default_rng(0)
@@ -51,8 +51,8 @@ def unfused(monkeypatch):
     """Leaves fusion out of what is compiled from here on."""
 
     def leave_out():
-        monkeypatch.setattr(compiler, "fuse", lambda graph, inference: None)
-        monkeypatch.setattr(compiler, "fuse_pooling", lambda graph: None)
+        monkeypatch.setattr(pipeline, "fuse", lambda graph, inference: None)
+        monkeypatch.setattr(pipeline, "fuse_pooling", lambda graph: None)
         monkeypatch.setattr("cnncore.transforms.fuse", lambda graph, inference: None)
         monkeypatch.setattr("cnncore.predictor.fuse", lambda graph, inference: None)
         monkeypatch.setattr("cnncore.predictor.fuse_pooling", lambda graph: None)
@@ -311,7 +311,7 @@ def test_an_expansion_with_other_users_is_kept():
 
 
 def test_every_rule_names_an_operation():
-    from cnncore.graph.op import OPS
+    from cnncore.graph.tensor import OPS
 
     tables = (
         fuse_module.INFERENCE_RULES,

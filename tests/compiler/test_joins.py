@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import cnncore as cc
 from cnncore import _core, ops
-from cnncore.graph import lower
+from cnncore.compiler import lower
 from oracle import assert_near
 
 Array = NDArray[np.float32]

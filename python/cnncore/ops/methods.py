@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators and methods of symbolic tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..graph.tensor import Tensor
+from . import activation, arithmetic, reduce, shape, window
+from .linear import matmul
+from .softmax import softmax
+
+
+class Methods:
+    """What `Tensor` gets once the operations exist; the graph itself knows none of them."""
+
+    ndim: int
+    shape: tuple[int, ...]
+
+    # -- operators ------------------------------------------------------------------------------
+
+    def __add__(self, other: Any) -> Any:
+        return arithmetic.add(self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return arithmetic.add(other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return arithmetic.sub(self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return arithmetic.sub(other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return arithmetic.mul(self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return arithmetic.mul(other, self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return arithmetic.div(self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return arithmetic.div(other, self)
+
+    def __pow__(self, other: Any) -> Any:
+        return arithmetic.pow(self, other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return arithmetic.pow(other, self)
+
+    def __matmul__(self, other: Any) -> Any:
+        return matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return matmul(other, self)
+
+    def __neg__(self) -> Any:
+        return arithmetic.neg(self)
+
+    def __abs__(self) -> Any:
+        return arithmetic.abs(self)
+
+    def __gt__(self, other: Any) -> Any:
+        return arithmetic.greater(self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return arithmetic.greater_equal(self, other)
+
+    def __lt__(self, other: Any) -> Any:
+        return arithmetic.greater(other, self)
+
+    def __le__(self, other: Any) -> Any:
+        return arithmetic.greater_equal(other, self)
+
+    def __getitem__(self, index: Any) -> Any:
+        return window.slice(self, index)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("a tensor without axes has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
+
+    # -- methods --------------------------------------------------------------------------------
+
+    @property
+    def T(self) -> Any:  # noqa: N802  (numpy's name)
+        return shape.permute(self, tuple(range(self.ndim))[::-1])
+
+    def reshape(self, *sizes: Any) -> Any:
+        return shape.reshape(self, sizes[0] if len(sizes) == 1 and not isinstance(sizes[0], int) else sizes)
+
+    view = reshape
+
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Any:
+        return shape.flatten(self, start_dim, end_dim)
+
+    def permute(self, *dims: Any) -> Any:
+        return shape.permute(self, dims[0] if len(dims) == 1 and not isinstance(dims[0], int) else dims)
+
+    def transpose(self, dim0: int, dim1: int) -> Any:
+        return shape.transpose(self, dim0, dim1)
+
+    def sum(self, dim: Any = None, keepdim: bool = False) -> Any:
+        return reduce.sum(self, dim, keepdim)
+
+    def mean(self, dim: Any = None, keepdim: bool = False) -> Any:
+        return reduce.mean(self, dim, keepdim)
+
+    def max(self, dim: Any = None, keepdim: bool = False) -> Any:
+        return reduce.max(self, dim, keepdim)
+
+    def min(self, dim: Any = None, keepdim: bool = False) -> Any:
+        return reduce.min(self, dim, keepdim)
+
+    def argmax(self, dim: Any = None, keepdim: bool = False) -> Any:
+        return reduce.argmax(self, dim, keepdim)
+
+    def relu(self) -> Any:
+        return activation.relu(self)
+
+    def sigmoid(self) -> Any:
+        return activation.sigmoid(self)
+
+    def tanh(self) -> Any:
+        return activation.tanh(self)
+
+    def exp(self) -> Any:
+        return arithmetic.exp(self)
+
+    def log(self) -> Any:
+        return arithmetic.log(self)
+
+    def sqrt(self) -> Any:
+        return arithmetic.sqrt(self)
+
+    def abs(self) -> Any:
+        return arithmetic.abs(self)
+
+    def softmax(self, dim: int = -1) -> Any:
+        return softmax(self, dim)
+
+
+for _name, _method in vars(Methods).items():
+    if callable(_method) or isinstance(_method, property):
+        setattr(Tensor, _name, _method)
