@@ -13,6 +13,8 @@ import cnncore as cc
 from cnncore import nn
 
 LAYERS = [
+    "ConvTranspose1d(4, 8, 3, 2, 1, output_padding=1)",
+    "ConvTranspose3d(4, 8, (1, 2, 2), 2, bias=False)",
     "ConvTranspose2d(4, 8, 3)",
     "ConvTranspose2d(4, 8, 2, 2)",
     "ConvTranspose2d(4, 6, (3, 2), (2, 3), (1, 0), (1, 2), 2, False, (1, 2))",
@@ -31,7 +33,7 @@ def test_repr_state_and_values_are_torchs(text: str) -> None:
     assert repr(ours) == repr(theirs)
     state = {name: np.array(value) for name, value in ours.state_dict().items()}
     theirs.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
-    x = np.random.default_rng(0).normal(size=(2, 4, 5, 6)).astype(np.float32)
+    x = np.random.default_rng(0).normal(size=(2, 4, 5, 6, 3)[: 2 + ours.rank]).astype(np.float32)
     expected = theirs(torch.from_numpy(x)).detach().numpy()
     # At most 36 products of numbers below 3 and 1.
     np.testing.assert_allclose(ours(x), expected, rtol=0, atol=36 * 4 * np.finfo(np.float32).eps)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 import cnncore as cc
 import reference as ref
-from cnncore import choices, ops
+from cnncore import _core, choices, nn, ops
 from cnncore.compiler import portions
 from cnncore.ops import conv_pool
 from oracle import EPS
@@ -431,3 +431,58 @@ def test_what_does_not_fit_is_refused(change: dict[str, Any], message: str) -> N
     inputs += [(np.zeros(16 * 4 * 9, np.float32), "c"), None, None]
     with pytest.raises(ValueError, match=message):
         run_step("conv_pool", inputs, [((1, 16, 5, 3), "float32", "channels_last")], attrs)
+
+
+@pytest.mark.parametrize(
+    ("convolution", "pool", "shape", "reason"),
+    [
+        (nn.Conv1d(4, 8, 5, padding=2), nn.MaxPool1d(2), (2, 4, 100), "separate steps"),
+        (nn.Conv1d(4, 8, 5), nn.MaxPool1d(3, 2, 1), (1, 4, 200_000), "conv_pool: too few rows of its map"),
+        (nn.Conv3d(2, 8, 3), nn.MaxPool3d(2), (1, 2, 7, 9, 8), "conv_pool: it does not pool volumes"),
+        (
+            nn.Conv3d(2, 8, (1, 3, 3)),
+            nn.MaxPool3d((1, 2, 2)),
+            (1, 2, 4, 9, 8),
+            "conv_pool: it does not pool volumes",
+        ),
+        (nn.Conv3d(2, 8, (1, 3, 3)), nn.MaxPool3d((1, 2, 2)), (1, 2, 1, 9, 8), "separate steps"),
+    ],
+)
+def test_other_ranks_compile_with_pooling(
+    convolution: nn.Module, pool: nn.Module, shape: tuple[int, ...], reason: str
+) -> None:
+    rng = np.random.default_rng(0)
+    for parameter in convolution.parameters():
+        parameter.assign(rng.integers(-4, 5, parameter.shape))
+    predict = cc.compile(nn.Sequential(convolution, nn.ReLU(), pool).eval(), input_shape=shape)
+    assert reason in str(predict.explain())
+    x = rng.integers(-4, 5, shape).astype(np.float32)
+    np.testing.assert_array_equal(predict(x), pool(nn.ReLU()(convolution(x))))
+
+
+def test_rows_of_one_line_are_pooled_in_one_step() -> None:
+    rng = np.random.default_rng(0)
+    x, weight = rng.integers(-4, 5, (2, 4, 41)), rng.integers(-4, 5, (8, 4, 3))
+    attrs = {
+        "stride": [1],
+        "padding_begin": [1],
+        "padding_end": [1],
+        "dilation": [1],
+        "groups": 1,
+        "pool_kernel": [3],
+        "pool_stride": [2],
+        "pool_padding_begin": [0],
+        "pool_padding_end": [0],
+        "pool_dilation": [1],
+    }
+    packing = {**attrs, "direction": "forward", "input_shape": list(x.shape), "algorithm": "direct"}
+    size = _core.conv_choose("forward", x.shape, weight.shape, {**attrs, "algorithm": "direct"})
+    floats = [((size["packed_floats"],), "float32", "c")]
+    (packed,) = run_step("conv_pack_weight", [(weight.astype(np.float32), "c")], floats, packing)
+    inputs = [(x.astype(np.float32), "channels_last"), (packed, "c")]
+    step = {**attrs, "weight_shape": list(weight.shape), "algorithm": "direct", "activation": "relu"}
+    (found,) = run_step("conv_pool", inputs, [((2, 8, 20), "float32", "channels_last")], step)
+    ones, zeros = (1,), (0,)
+    convolved = ref.conv(x, weight, stride=ones, begin=ones, end=ones, dilation=ones)
+    pooled, _ = ref.max_pool(convolved, (3,), (2,), zeros, zeros, ones)
+    np.testing.assert_array_equal(found, np.maximum(pooled, 0))

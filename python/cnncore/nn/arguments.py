@@ -20,14 +20,16 @@ def at_least(name: str, value: Any, least: int) -> int:
     return int(value.__index__())
 
 
-def pair(name: str, value: Any, least: int) -> tuple[int, int]:
-    """Return an int or a pair as a pair (height, width) of ints of at least `least`."""
+_FORMS = {1: "(length,)", 2: "a pair (height, width)", 3: "a triple (depth, height, width)"}
+
+
+def ntuple(name: str, value: Any, least: int, rank: int) -> tuple[int, ...]:
+    """Return an int or `rank` ints, one for each spatial axis, as a tuple of ints of at least `least`."""
     if hasattr(value, "__index__"):
-        number = at_least(name, value, least)
-        return number, number
-    if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise ValueError(f"expected {name} to be an int or a pair (height, width), got {value!r}")
-    return at_least(name, value[0], least), at_least(name, value[1], least)
+        return (at_least(name, value, least),) * rank
+    if not isinstance(value, (tuple, list)) or len(value) != rank:
+        raise ValueError(f"expected {name} to be an int or {_FORMS[rank]}, got {value!r}")
+    return tuple(at_least(name, item, least) for item in value)
 
 
 def fraction(name: str, value: Any) -> float:

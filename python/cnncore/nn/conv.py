@@ -3,44 +3,51 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from .. import ops
 from ..graph.arrays import aligned_empty
 from . import init
-from .arguments import at_least, pair, positive
+from .arguments import ntuple, positive
 from .module import Module
 from .parameter import Parameter
 
 
 class Convolution(Module):
-    """What `Conv2d` and `ConvTranspose2d` share: checked settings, the two parameters, how they print."""
+    """What convolutions and transposed convolutions share: settings, the two parameters, how they print."""
 
-    shown: tuple[tuple[str, object], ...] = ()
-    """Settings that print unless they have this value."""
+    rank: int
+    """Spatial axes."""
+    shown: tuple[tuple[str, int], ...]
+    """Settings that print unless they have this value, on each axis."""
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int],
-        dilation: int | tuple[int, int],
+        kernel_size: Any,
+        stride: Any,
+        dilation: Any,
         groups: int,
         padding_mode: str,
     ) -> None:
         super().__init__()
         self.in_channels = positive("in_channels", in_channels)
         self.out_channels = positive("out_channels", out_channels)
-        self.kernel_size = pair("kernel_size", kernel_size, 1)
-        self.stride = pair("stride", stride, 1)
-        self.dilation = pair("dilation", dilation, 1)
+        self.kernel_size = self.tuple_of("kernel_size", kernel_size, 1)
+        self.stride = self.tuple_of("stride", stride, 1)
+        self.dilation = self.tuple_of("dilation", dilation, 1)
         self.groups = positive("groups", groups)
         for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
             if channels % self.groups:
                 raise ValueError(f"expected {name} to be a multiple of groups, got {channels} and {groups}")
         if padding_mode != "zeros":
             raise ValueError(f"expected padding_mode 'zeros', got {padding_mode!r}; use ops.pad before it")
+
+    def tuple_of(self, name: str, value: Any, least: int) -> tuple[int, ...]:
+        """Return a setting as a number for each spatial axis."""
+        return ntuple(name, value, least, self.rank)
 
     def make_parameters(self, channels: tuple[int, int], bias: bool) -> None:
         """Add `weight`, whose first two axes are `channels`, and `bias`, with initial values."""
@@ -58,12 +65,76 @@ class Convolution(Module):
         )
         for name, default in self.shown:
             value = getattr(self, name)
-            if value != default:
+            if value not in (default, (default,) * self.rank):
                 text += f", {name}={value}"
         return text if self.bias is not None else text + ", bias=False"
 
 
-class Conv2d(Convolution):
+class _Conv(Convolution):
+    shown = (("padding", 0), ("dilation", 1), ("groups", 1))
+    function: ClassVar[Callable[..., Any]]
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, ...],
+        stride: int | tuple[int, ...] = 1,
+        padding: Any = 0,
+        dilation: int | tuple[int, ...] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride, dilation, groups, padding_mode)
+        self.padding = self._padding(padding)
+        self.make_parameters((self.out_channels, self.in_channels // self.groups), bias)
+
+    def forward(self, input: Any) -> Any:
+        return self.function(
+            input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+        )
+
+    def _padding(self, padding: Any) -> Any:
+        if isinstance(padding, str):
+            if padding not in ("same", "valid"):
+                raise ValueError(f"expected padding 'same', 'valid' or numbers, got {padding!r}")
+            if padding == "same" and max(self.stride) > 1:
+                raise ValueError(f"padding='same' needs stride 1, got stride {self.stride}")
+            return padding
+        if isinstance(padding, (tuple, list)) and any(isinstance(side, (tuple, list)) for side in padding):
+            if len(padding) != self.rank:
+                raise ValueError(f"expected padding of {self.rank} pairs, got {padding!r}")
+            return tuple(ntuple("padding", sides, 0, 2) for sides in padding)
+        return self.tuple_of("padding", padding, 0)
+
+
+class Conv1d(_Conv):
+    """Convolution over sequences (batch, in_channels, length).
+
+    Args:
+        in_channels, out_channels: channels of the input and of the output.
+        kernel_size: int.
+        stride: int.
+        padding: int, a pair for the two sides ((left, right),), "same" or "valid".
+        dilation: int: distance between taps.
+        groups: channel groups convolved apart; must divide in_channels and out_channels.
+        bias: whether to add a learnt bias.
+        padding_mode: "zeros", the only one there is.
+
+    `weight` is (out_channels, in_channels / groups, length), `bias` (out_channels,); both
+    start as torch's do.
+
+    >>> import numpy as np
+    >>> Conv1d(4, 8, kernel_size=5, padding="same")(np.zeros((1, 4, 100))).shape
+    (1, 8, 100)
+    """
+
+    rank = 1
+    function = staticmethod(ops.conv1d)
+
+
+class Conv2d(_Conv):
     """Convolution over images (batch, in_channels, height, width).
 
     Args:
@@ -84,39 +155,30 @@ class Conv2d(Convolution):
     (1, 8, 16, 16)
     """
 
-    shown = (("padding", (0, 0)), ("dilation", (1, 1)), ("groups", 1))
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int] = 1,
-        padding: Any = 0,
-        dilation: int | tuple[int, int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-    ) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, stride, dilation, groups, padding_mode)
-        self.padding = _padding(padding, self.stride)
-        self.make_parameters((self.out_channels, self.in_channels // self.groups), bias)
-
-    def forward(self, input: Any) -> Any:
-        return ops.conv2d(
-            input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
-        )
+    rank = 2
+    function = staticmethod(ops.conv2d)
 
 
-def _padding(padding: Any, stride: tuple[int, int]) -> Any:
-    if isinstance(padding, str):
-        if padding not in ("same", "valid"):
-            raise ValueError(f"expected padding 'same', 'valid' or numbers, got {padding!r}")
-        if padding == "same" and stride != (1, 1):
-            raise ValueError(f"padding='same' needs stride 1, got stride {stride}")
-        return padding
-    if isinstance(padding, (tuple, list)) and len(padding) == 2 and isinstance(padding[0], (tuple, list)):
-        return tuple(pair("padding", sides, 0) for sides in padding)
-    if hasattr(padding, "__index__"):
-        at_least("padding", padding, 0)
-    return pair("padding", padding, 0)
+class Conv3d(_Conv):
+    """Convolution over volumes (batch, in_channels, depth, height, width).
+
+    Args:
+        in_channels, out_channels: channels of the input and of the output.
+        kernel_size: int or triple (depth, height, width).
+        stride: int or triple.
+        padding: int, triple, per-side pairs ((front, back), (top, bottom), (left, right)), "same" or "valid".
+        dilation: int or triple: distance between taps.
+        groups: channel groups convolved apart; must divide in_channels and out_channels.
+        bias: whether to add a learnt bias.
+        padding_mode: "zeros", the only one there is.
+
+    `weight` is (out_channels, in_channels / groups, depth, height, width), `bias` (out_channels,); both
+    start as torch's do.
+
+    >>> import numpy as np
+    >>> Conv3d(1, 4, kernel_size=3, stride=(1, 2, 2), padding=1)(np.zeros((1, 1, 8, 16, 16))).shape
+    (1, 4, 8, 8, 8)
+    """
+
+    rank = 3
+    function = staticmethod(ops.conv3d)

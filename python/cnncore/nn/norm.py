@@ -10,30 +10,16 @@ import numpy as np
 
 from .. import ops
 from ..graph.arrays import aligned_empty
-from ..graph.trace import count_call
+from ..graph.trace import count_call, shape_error
 from . import init
 from .arguments import fraction, positive
 from .module import Module
 from .parameter import Buffer, Parameter
 
 
-class BatchNorm2d(Module):
-    """Batch normalisation of each channel over (batch, height, width), by Ioffe and Szegedy (2015).
-
-    Args:
-        num_features: channels of the input (batch, num_features, height, width).
-        eps: added to the variance.
-        momentum: weight of a new batch in the running statistics.
-        affine: whether to scale and shift by learnt `weight` and `bias`.
-        track_running_stats: whether to keep `running_mean` and `running_var`, which inference uses
-            in place of the batch's own statistics.
-
-    >>> import numpy as np
-    >>> norm = BatchNorm2d(2)
-    >>> y = norm(np.random.default_rng(0).normal(3, 2, (8, 2, 5, 5)))
-    >>> bool(abs(y.mean()) < 1e-5), norm.num_batches_tracked.item()
-    (True, 1)
-    """
+class _BatchNorm(Module):
+    axes: tuple[str, ...]
+    """Inputs that are taken."""
 
     def __init__(
         self,
@@ -76,6 +62,10 @@ class BatchNorm2d(Module):
             init.zeros_(self.bias)
 
     def forward(self, input: Any) -> Any:
+        if input.ndim not in [axes.count(",") + 1 for axes in self.axes]:
+            raise shape_error(
+                type(self).__name__, f"expected input {' or '.join(self.axes)}, got shape {input.shape}"
+            )
         tracked = self.track_running_stats
         if self.training and tracked:
             count_call(self.num_batches_tracked)
@@ -95,3 +85,66 @@ class BatchNorm2d(Module):
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
             f"track_running_stats={self.track_running_stats}"
         )
+
+
+class BatchNorm1d(_BatchNorm):
+    """Batch normalisation of each channel over (batch,) or (batch, length), by Ioffe and Szegedy (2015).
+
+    Args:
+        num_features: channels of the input (batch, num_features) or (batch, num_features, length).
+        eps: added to the variance.
+        momentum: weight of a new batch in the running statistics.
+        affine: whether to scale and shift by learnt `weight` and `bias`.
+        track_running_stats: whether to keep `running_mean` and `running_var`, which inference uses
+            in place of the batch's own statistics.
+
+    >>> import numpy as np
+    >>> norm = BatchNorm1d(2)
+    >>> y = norm(np.random.default_rng(0).normal(3, 2, (8, 2)))
+    >>> bool(abs(y.mean()) < 1e-5), norm.num_batches_tracked.item()
+    (True, 1)
+    """
+
+    axes = ("(batch, features)", "(batch, channels, length)")
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch normalisation of each channel over (batch, height, width), by Ioffe and Szegedy (2015).
+
+    Args:
+        num_features: channels of the input (batch, num_features, height, width).
+        eps: added to the variance.
+        momentum: weight of a new batch in the running statistics.
+        affine: whether to scale and shift by learnt `weight` and `bias`.
+        track_running_stats: whether to keep `running_mean` and `running_var`, which inference uses
+            in place of the batch's own statistics.
+
+    >>> import numpy as np
+    >>> norm = BatchNorm2d(2)
+    >>> y = norm(np.random.default_rng(0).normal(3, 2, (8, 2, 5, 5)))
+    >>> bool(abs(y.mean()) < 1e-5), norm.num_batches_tracked.item()
+    (True, 1)
+    """
+
+    axes = ("(batch, channels, height, width)",)
+
+
+class BatchNorm3d(_BatchNorm):
+    """Batch normalisation of each channel over (batch, depth, height, width), by Ioffe and Szegedy (2015).
+
+    Args:
+        num_features: channels of the input (batch, num_features, depth, height, width).
+        eps: added to the variance.
+        momentum: weight of a new batch in the running statistics.
+        affine: whether to scale and shift by learnt `weight` and `bias`.
+        track_running_stats: whether to keep `running_mean` and `running_var`, which inference uses
+            in place of the batch's own statistics.
+
+    >>> import numpy as np
+    >>> norm = BatchNorm3d(2)
+    >>> y = norm(np.random.default_rng(0).normal(3, 2, (8, 2, 3, 5, 5)))
+    >>> bool(abs(y.mean()) < 1e-5), norm.num_batches_tracked.item()
+    (True, 1)
+    """
+
+    axes = ("(batch, channels, depth, height, width)",)

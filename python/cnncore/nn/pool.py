@@ -3,14 +3,80 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from .. import ops
-from .arguments import pair, positive
+from .arguments import ntuple, positive
 from .module import Module
 
 
-class MaxPool2d(Module):
+class _Pool(Module):
+    """A window over `rank` spatial axes."""
+
+    rank: int
+    function: ClassVar[Callable[..., Any]]
+
+    def __init__(self, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool) -> None:
+        super().__init__()
+        self.kernel_size = ntuple("kernel_size", kernel_size, 1, self.rank)
+        self.stride = self.kernel_size if stride is None else ntuple("stride", stride, 1, self.rank)
+        self.padding = ntuple("padding", padding, 0, self.rank)
+        if any(2 * side > extent for side, extent in zip(self.padding, self.kernel_size, strict=True)):
+            raise ValueError(
+                f"expected padding of at most half the kernel {self.kernel_size}, got {self.padding}"
+            )
+        self.ceil_mode = bool(ceil_mode)
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class _MaxPool(_Pool):
+    def __init__(
+        self,
+        kernel_size: int | tuple[int, ...],
+        stride: int | tuple[int, ...] | None = None,
+        padding: int | tuple[int, ...] = 0,
+        dilation: int | tuple[int, ...] = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, ceil_mode)
+        if return_indices:
+            raise ValueError("return_indices=True is not supported")
+        self.dilation = ntuple("dilation", dilation, 1, self.rank)
+
+    def forward(self, input: Any) -> Any:
+        return self.function(
+            input, self.kernel_size, self.stride, self.padding, self.dilation, ceil_mode=self.ceil_mode
+        )
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, dilation={self.dilation}, ceil_mode={self.ceil_mode}"
+
+
+class MaxPool1d(_MaxPool):
+    """Largest value of each window of sequences.
+
+    Args:
+        kernel_size: int.
+        stride: int; None means kernel_size.
+        padding: int, at most half the kernel; padded places never win.
+        dilation: int.
+        return_indices: False, the only choice there is.
+        ceil_mode: round the output size up, so that the last window may reach beyond the input.
+
+    >>> import numpy as np
+    >>> MaxPool1d(2)(np.array([[[1.0, 5.0, 2.0, 4.0]]])).tolist()
+    [[[5.0, 4.0]]]
+    """
+
+    rank = 1
+    function = staticmethod(ops.max_pool1d)
+
+
+class MaxPool2d(_MaxPool):
     """Largest value of each window.
 
     Args:
@@ -26,35 +92,89 @@ class MaxPool2d(Module):
     [[[[5.0, 7.0], [13.0, 15.0]]]]
     """
 
+    rank = 2
+    function = staticmethod(ops.max_pool2d)
+
+
+class MaxPool3d(_MaxPool):
+    """Largest value of each window of volumes.
+
+    Args:
+        kernel_size: int or triple (depth, height, width).
+        stride: int or triple; None means kernel_size.
+        padding: int or triple, at most half the kernel; padded places never win.
+        dilation: int or triple.
+        return_indices: False, the only choice there is.
+        ceil_mode: round the output size up, so that the last window may reach beyond the input.
+
+    >>> import numpy as np
+    >>> MaxPool3d(2)(np.zeros((1, 3, 4, 6, 8))).shape
+    (1, 3, 2, 3, 4)
+    """
+
+    rank = 3
+    function = staticmethod(ops.max_pool3d)
+
+
+class _AvgPool(_Pool):
     def __init__(
         self,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int] | None = None,
-        padding: int | tuple[int, int] = 0,
-        dilation: int | tuple[int, int] = 1,
-        return_indices: bool = False,
+        kernel_size: int | tuple[int, ...],
+        stride: int | tuple[int, ...] | None = None,
+        padding: int | tuple[int, ...] = 0,
         ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
     ) -> None:
-        super().__init__()
-        if return_indices:
-            raise ValueError("return_indices=True is not supported")
-        self.kernel_size, self.stride, self.padding = _window(kernel_size, stride, padding)
-        self.dilation = pair("dilation", dilation, 1)
-        self.ceil_mode = bool(ceil_mode)
+        super().__init__(kernel_size, stride, padding, ceil_mode)
+        self.count_include_pad = bool(count_include_pad)
+        if divisor_override is not None:
+            positive("divisor_override", divisor_override)
+        self.divisor_override = divisor_override
 
     def forward(self, input: Any) -> Any:
-        return ops.max_pool2d(
-            input, self.kernel_size, self.stride, self.padding, self.dilation, ceil_mode=self.ceil_mode
+        more = {} if self.divisor_override is None else {"divisor_override": self.divisor_override}
+        return self.function(
+            input,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            ceil_mode=self.ceil_mode,
+            count_include_pad=self.count_include_pad,
+            **more,
         )
 
-    def extra_repr(self) -> str:
-        return (
-            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
-            f"dilation={self.dilation}, ceil_mode={self.ceil_mode}"
-        )
+
+class AvgPool1d(_AvgPool):
+    """Mean of each window of sequences.
+
+    Args:
+        kernel_size: int.
+        stride: int; None means kernel_size.
+        padding: int, at most half the kernel.
+        ceil_mode: round the output size up.
+        count_include_pad: whether padded places count in the mean.
+
+    >>> import numpy as np
+    >>> AvgPool1d(2)(np.array([[[1.0, 5.0, 2.0, 4.0]]])).tolist()
+    [[[3.0, 3.0]]]
+    """
+
+    rank = 1
+    function = staticmethod(ops.avg_pool1d)
+
+    def __init__(
+        self,
+        kernel_size: int | tuple[int],
+        stride: int | tuple[int] | None = None,
+        padding: int | tuple[int] = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
-class AvgPool2d(Module):
+class AvgPool2d(_AvgPool):
     """Mean of each window.
 
     Args:
@@ -64,41 +184,70 @@ class AvgPool2d(Module):
         ceil_mode: round the output size up.
         count_include_pad: whether padded places count in the mean.
         divisor_override: divide by this instead of the window's size.
+
+    >>> import numpy as np
+    >>> AvgPool2d(2)(np.arange(16.0).reshape(1, 1, 4, 4)).tolist()
+    [[[[2.5, 4.5], [10.5, 12.5]]]]
     """
 
-    def __init__(
-        self,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int] | None = None,
-        padding: int | tuple[int, int] = 0,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
-        divisor_override: int | None = None,
-    ) -> None:
+    rank = 2
+    function = staticmethod(ops.avg_pool2d)
+
+
+class AvgPool3d(_AvgPool):
+    """Mean of each window of volumes.
+
+    Args:
+        kernel_size: int or triple (depth, height, width).
+        stride: int or triple; None means kernel_size.
+        padding: int or triple, at most half the kernel.
+        ceil_mode: round the output size up.
+        count_include_pad: whether padded places count in the mean.
+        divisor_override: divide by this instead of the window's size.
+
+    >>> import numpy as np
+    >>> AvgPool3d(2)(np.zeros((1, 3, 4, 6, 8))).shape
+    (1, 3, 2, 3, 4)
+    """
+
+    rank = 3
+    function = staticmethod(ops.avg_pool3d)
+
+
+class _AdaptivePool(Module):
+    rank: int
+    function: ClassVar[Callable[..., Any]]
+
+    def __init__(self, output_size: Any) -> None:
         super().__init__()
-        self.kernel_size, self.stride, self.padding = _window(kernel_size, stride, padding)
-        self.ceil_mode = bool(ceil_mode)
-        self.count_include_pad = bool(count_include_pad)
-        if divisor_override is not None:
-            positive("divisor_override", divisor_override)
-        self.divisor_override = divisor_override
+        sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * self.rank
+        if len(sizes) != self.rank:
+            raise ValueError(f"expected output_size as a number or {self.rank} of them, got {output_size!r}")
+        self.output_size = tuple(None if size is None else positive("output_size", size) for size in sizes)
 
     def forward(self, input: Any) -> Any:
-        return ops.avg_pool2d(
-            input,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            ceil_mode=self.ceil_mode,
-            count_include_pad=self.count_include_pad,
-            divisor_override=self.divisor_override,
-        )
+        return self.function(input, self.output_size)
 
     def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+        return f"output_size={self.output_size}"
 
 
-class AdaptiveAvgPool2d(Module):
+class AdaptiveAvgPool1d(_AdaptivePool):
+    """Mean over windows chosen so that the output has a given size.
+
+    Args:
+        output_size: int; None keeps the input's size on that axis.
+
+    >>> import numpy as np
+    >>> AdaptiveAvgPool1d(1)(np.ones((2, 3, 7))).shape
+    (2, 3, 1)
+    """
+
+    rank = 1
+    function = staticmethod(ops.adaptive_avg_pool1d)
+
+
+class AdaptiveAvgPool2d(_AdaptivePool):
     """Mean over windows chosen so that the output has a given size.
 
     Args:
@@ -109,46 +258,65 @@ class AdaptiveAvgPool2d(Module):
     (2, 3, 1, 1)
     """
 
-    def __init__(self, output_size: Any) -> None:
-        super().__init__()
-        self.output_size = _output_size(output_size)
-
-    def forward(self, input: Any) -> Any:
-        return ops.adaptive_avg_pool2d(input, self.output_size)
-
-    def extra_repr(self) -> str:
-        return f"output_size={self.output_size}"
+    rank = 2
+    function = staticmethod(ops.adaptive_avg_pool2d)
 
 
-class AdaptiveMaxPool2d(Module):
+class AdaptiveAvgPool3d(_AdaptivePool):
+    """Mean over windows chosen so that the output has a given size.
+
+    Args:
+        output_size: int or triple (depth, height, width); None keeps the input's size on that axis.
+
+    >>> import numpy as np
+    >>> AdaptiveAvgPool3d(1)(np.ones((2, 3, 4, 7, 7))).shape
+    (2, 3, 1, 1, 1)
+    """
+
+    rank = 3
+    function = staticmethod(ops.adaptive_avg_pool3d)
+
+
+class AdaptiveMaxPool1d(_AdaptivePool):
+    """Largest values over windows chosen so that the output has a given size.
+
+    Args:
+        output_size: int; None keeps the input's size on that axis.
+
+    >>> import numpy as np
+    >>> AdaptiveMaxPool1d(1)(np.ones((2, 3, 7))).shape
+    (2, 3, 1)
+    """
+
+    rank = 1
+    function = staticmethod(ops.adaptive_max_pool1d)
+
+
+class AdaptiveMaxPool2d(_AdaptivePool):
     """Largest values over windows chosen so that the output has a given size.
 
     Args:
         output_size: int or pair (height, width); None keeps the input's size on that axis.
+
+    >>> import numpy as np
+    >>> AdaptiveMaxPool2d(1)(np.ones((2, 3, 7, 7))).shape
+    (2, 3, 1, 1)
     """
 
-    def __init__(self, output_size: Any) -> None:
-        super().__init__()
-        self.output_size = _output_size(output_size)
-
-    def forward(self, input: Any) -> Any:
-        return ops.adaptive_max_pool2d(input, self.output_size)
-
-    def extra_repr(self) -> str:
-        return f"output_size={self.output_size}"
+    rank = 2
+    function = staticmethod(ops.adaptive_max_pool2d)
 
 
-def _window(kernel_size: Any, stride: Any, padding: Any) -> tuple[tuple[int, int], ...]:
-    kernel = pair("kernel_size", kernel_size, 1)
-    sides = pair("padding", padding, 0)
-    if any(2 * side > extent for side, extent in zip(sides, kernel, strict=True)):
-        raise ValueError(f"expected padding of at most half the kernel {kernel}, got {sides}")
-    return kernel, kernel if stride is None else pair("stride", stride, 1), sides
+class AdaptiveMaxPool3d(_AdaptivePool):
+    """Largest values over windows chosen so that the output has a given size.
 
+    Args:
+        output_size: int or triple (depth, height, width); None keeps the input's size on that axis.
 
-def _output_size(value: Any) -> tuple[int | None, int | None]:
-    height, width = value if isinstance(value, (tuple, list)) and len(value) == 2 else (value, value)
-    return (
-        None if height is None else positive("output_size", height),
-        None if width is None else positive("output_size", width),
-    )
+    >>> import numpy as np
+    >>> AdaptiveMaxPool3d(1)(np.ones((2, 3, 4, 7, 7))).shape
+    (2, 3, 1, 1, 1)
+    """
+
+    rank = 3
+    function = staticmethod(ops.adaptive_max_pool3d)

@@ -24,9 +24,9 @@ from .arithmetic import (
     sub,
     where,
 )
-from .conv import conv2d
+from .conv import conv1d, conv2d, conv3d
 from .conv_pool import ConvPool as _ConvPool  # noqa: F401
-from .conv_transpose import conv_transpose2d
+from .conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from .dropout import dropout
 from .elementwise import Elementwise as _Elementwise  # noqa: F401  (the operation, not a function)
 from .inverted_residual import InvertedResidual as _InvertedResidual  # noqa: F401
@@ -34,7 +34,20 @@ from .linear import linear, matmul
 from .loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from .methods import Methods as _Methods  # noqa: F401
 from .norm import batch_norm
-from .pool import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
+from .pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)
 from .portions import SplitBatch as _SplitBatch  # noqa: F401
 from .reduce import argmax, max, mean, min, sum
 from .shape import flatten, permute, reshape, transpose
@@ -44,16 +57,26 @@ from .window import concat, pad, slice
 
 __all__ = [
     "abs",
+    "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
     "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
     "add",
     "argmax",
+    "avg_pool1d",
     "avg_pool2d",
+    "avg_pool3d",
     "batch_norm",
     "binary_cross_entropy_with_logits",
     "concat",
+    "conv1d",
     "conv2d",
+    "conv3d",
+    "conv_transpose1d",
     "conv_transpose2d",
+    "conv_transpose3d",
     "cross_entropy",
     "div",
     "dropout",
@@ -68,7 +91,9 @@ __all__ = [
     "log_softmax",
     "matmul",
     "max",
+    "max_pool1d",
     "max_pool2d",
+    "max_pool3d",
     "maximum",
     "mean",
     "min",

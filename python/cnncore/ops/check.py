@@ -12,7 +12,12 @@ from ..graph.tensor import Shape, Tensor
 from ..graph.trace import as_tensor, dtype_error, shape_error
 from .build import cast
 
-AXES = {3: "(batch, channels, length)", 4: "(batch, channels, height, width)", 2: "(batch, features)"}
+AXES = {
+    2: "(batch, features)",
+    3: "(batch, channels, length)",
+    4: "(batch, channels, height, width)",
+    5: "(batch, channels, depth, height, width)",
+}
 
 
 def is_number(value: Any) -> bool:

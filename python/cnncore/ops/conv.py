@@ -383,6 +383,40 @@ def conv(
 
 
 @operator("input", "weight", "bias")
+def conv1d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: int | tuple[int] = 1,
+    padding: Any = 0,
+    dilation: int | tuple[int] = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Convolve sequences with filters; `conv2d` over one axis.
+
+    Args:
+        input: (batch, channels, length).
+        weight: (out channels, channels / groups, kernel length).
+        bias: (out channels,) or None.
+        stride: int.
+        padding: int, ((left, right),), "same" or "valid".
+        dilation: int: distance between the kernel's elements.
+        groups: number of blocks that channels are cut into; each output block sees one input block.
+
+    Returns:
+        (batch, out channels, out length).
+
+    Raises:
+        ValueError: shapes and settings that do not fit; the message says which.
+
+    >>> from cnncore import ops
+    >>> ops.conv1d([[[1.0, 2.0, 4.0, 8.0]]], [[[-1.0, 1.0]]]).tolist()
+    [[[1.0, 2.0, 4.0]]]
+    """
+    return conv("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
+
+
+@operator("input", "weight", "bias")
 def conv2d(
     input: Any,
     weight: Any,
@@ -415,3 +449,38 @@ def conv2d(
     (1, 2, 3, 3)
     """
     return conv("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
+
+
+@operator("input", "weight", "bias")
+def conv3d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: int | tuple[int, int, int] = 1,
+    padding: Any = 0,
+    dilation: int | tuple[int, int, int] = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Convolve volumes with filters; `conv2d` over three axes.
+
+    Args:
+        input: (batch, channels, depth, height, width).
+        weight: (out channels, channels / groups, kernel depth, kernel height, kernel width).
+        bias: (out channels,) or None.
+        stride: int or triple.
+        padding: int, triple, ((front, back), (top, bottom), (left, right)), "same" or "valid".
+        dilation: int or triple: distance between the kernel's elements.
+        groups: number of blocks that channels are cut into; each output block sees one input block.
+
+    Returns:
+        (batch, out channels, out depth, out height, out width).
+
+    Raises:
+        ValueError: shapes and settings that do not fit; the message says which.
+
+    >>> import numpy as np
+    >>> from cnncore import ops
+    >>> ops.conv3d(np.ones((1, 1, 4, 5, 6)), np.ones((2, 1, 3, 3, 3)), padding=(1, 0, 0)).shape
+    (1, 2, 4, 3, 4)
+    """
+    return conv("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)

@@ -121,6 +121,44 @@ def _check_channels(x: Tensor, weight: Tensor, bias: Tensor | None, groups: int,
 
 
 @operator("input", "weight", "bias")
+def conv_transpose1d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: int | tuple[int] = 1,
+    padding: int | tuple[int] = 0,
+    output_padding: int | tuple[int] = 0,
+    groups: int = 1,
+    dilation: int | tuple[int] = 1,
+) -> Tensor:
+    """Spread each element over the output by the filters: the adjoint of `conv1d`, without its bias.
+
+    Args:
+        input: (batch, channels, length).
+        weight: (channels, out channels / groups, kernel length).
+        bias: (out channels,) or None.
+        stride: int: distance in the output between neighbouring elements of the input.
+        padding: int: elements cut off on both sides of the output.
+        output_padding: int: elements added at the end, fewer than `stride` or `dilation`.
+        groups: number of blocks that channels are cut into; each output block sees one input block.
+        dilation: int: distance between the kernel's elements.
+
+    Returns:
+        (batch, out channels, out length), the length as in `conv_transpose2d`.
+
+    Raises:
+        ValueError: shapes and settings that do not fit; the message says which.
+
+    >>> from cnncore import ops
+    >>> ops.conv_transpose1d([[[1.0, 2.0]]], [[[1.0, 3.0]]], stride=2).tolist()
+    [[[1.0, 3.0, 2.0, 6.0]]]
+    """
+    return conv_transpose(
+        "conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
+
+
+@operator("input", "weight", "bias")
 def conv_transpose2d(
     input: Any,
     weight: Any,
@@ -158,4 +196,44 @@ def conv_transpose2d(
     """
     return conv_transpose(
         "conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
+
+
+@operator("input", "weight", "bias")
+def conv_transpose3d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: int | tuple[int, int, int] = 1,
+    padding: int | tuple[int, int, int] = 0,
+    output_padding: int | tuple[int, int, int] = 0,
+    groups: int = 1,
+    dilation: int | tuple[int, int, int] = 1,
+) -> Tensor:
+    """Spread each voxel over the output by the filters: the adjoint of `conv3d`, without its bias.
+
+    Args:
+        input: (batch, channels, depth, height, width).
+        weight: (channels, out channels / groups, kernel depth, kernel height, kernel width).
+        bias: (out channels,) or None.
+        stride: int or triple: distance in the output between neighbouring voxels of the input.
+        padding: int or triple: planes, rows and columns cut off on every side of the output.
+        output_padding: int or triple: planes, rows and columns added at the ends, fewer than `stride` or
+            `dilation`.
+        groups: number of blocks that channels are cut into; each output block sees one input block.
+        dilation: int or triple: distance between the kernel's elements.
+
+    Returns:
+        (batch, out channels, out depth, out height, out width), extents as in `conv_transpose2d`.
+
+    Raises:
+        ValueError: shapes and settings that do not fit; the message says which.
+
+    >>> import numpy as np
+    >>> from cnncore import ops
+    >>> ops.conv_transpose3d(np.ones((1, 4, 2, 3, 3)), np.ones((4, 2, 2, 2, 2)), stride=2).shape
+    (1, 2, 4, 6, 6)
+    """
+    return conv_transpose(
+        "conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation
     )

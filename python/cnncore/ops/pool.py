@@ -161,6 +161,7 @@ def _extents(
 
 def _pool(
     op: str,
+    rank: int,
     step: str,
     input: Any,
     kernel_size: Any,
@@ -171,8 +172,7 @@ def _pool(
     more: dict[str, Any],
 ) -> Tensor:
     x = float_tensor(input, op)
-    require_rank(x, 4, op)
-    rank = x.ndim - 2
+    require_rank(x, rank + 2, op)
     kernel = integers(kernel_size, rank, "kernel_size", op)
     strides = kernel if stride is None else integers(stride, rank, "stride", op)
     pads = integers(padding, rank, "padding", op, least=0)
@@ -187,6 +187,41 @@ def _pool(
     }
     attrs.update(more)
     return emit(OPS[step], [with_layout(x, "channels_last")], attrs).output
+
+
+def _max_pool(
+    rank: int, input: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+) -> Tensor:
+    op = f"max_pool{rank}d"
+    spread = integers(dilation, rank, "dilation", op)
+    more = {"dilation": spread}
+    return _pool(op, rank, "max_pool", input, kernel_size, stride, padding, spread, ceil_mode, more)
+
+
+@operator("input")
+def max_pool1d(
+    input: Any,
+    kernel_size: int | tuple[int],
+    stride: int | tuple[int] | None = None,
+    padding: int | tuple[int] = 0,
+    dilation: int | tuple[int] = 1,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """Return the largest value of each window.
+
+    Args:
+        input: (batch, channels, length).
+        kernel_size: int.
+        stride: int; None means kernel_size.
+        padding: int, at most half the kernel; padding never wins.
+        dilation: int.
+        ceil_mode: also take windows that begin inside the input and reach beyond its end.
+
+    >>> from cnncore import ops
+    >>> ops.max_pool1d([[[1.0, 5.0, 2.0, 4.0]]], 2).tolist()
+    [[[5.0, 4.0]]]
+    """
+    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 @operator("input")
@@ -213,9 +248,82 @@ def max_pool2d(
     >>> ops.max_pool2d(np.arange(16).reshape(1, 1, 4, 4), 2).tolist()
     [[[[5.0, 7.0], [13.0, 15.0]]]]
     """
-    spread = integers(dilation, 2, "dilation", "max_pool2d")
-    more = {"dilation": spread}
-    return _pool("max_pool2d", "max_pool", input, kernel_size, stride, padding, spread, ceil_mode, more)
+    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+@operator("input")
+def max_pool3d(
+    input: Any,
+    kernel_size: int | tuple[int, int, int],
+    stride: int | tuple[int, int, int] | None = None,
+    padding: int | tuple[int, int, int] = 0,
+    dilation: int | tuple[int, int, int] = 1,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """Return the largest value of each window.
+
+    Args:
+        input: (batch, channels, depth, height, width).
+        kernel_size: int or triple.
+        stride: int or triple; None means kernel_size.
+        padding: int or triple, at most half the kernel; padding never wins.
+        dilation: int or triple.
+        ceil_mode: also take windows that begin inside the input and reach beyond its end.
+
+    >>> import numpy as np
+    >>> from cnncore import ops
+    >>> ops.max_pool3d(np.arange(8).reshape(1, 1, 2, 2, 2), 2).tolist()
+    [[[[[7.0]]]]]
+    """
+    return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def _avg_pool(
+    rank: int,
+    input: Any,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: int | None = None,
+) -> Tensor:
+    op = f"avg_pool{rank}d"
+    if divisor_override is not None and divisor_override == 0:
+        raise shape_error(op, "expected a divisor_override other than 0")
+    # Windows are clipped at the real padding: what ceil_mode adds beyond it never counts.
+    more = {
+        "count_include_pad": int(count_include_pad),
+        "divisor_override": divisor_override or 0,
+        "padding_end": integers(padding, rank, "padding", op, least=0),
+    }
+    return _pool(op, rank, "avg_pool", input, kernel_size, stride, padding, 1, ceil_mode, more)
+
+
+@operator("input")
+def avg_pool1d(
+    input: Any,
+    kernel_size: int | tuple[int],
+    stride: int | tuple[int] | None = None,
+    padding: int | tuple[int] = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """Return the mean of each window.
+
+    Args:
+        input: (batch, channels, length).
+        kernel_size: int.
+        stride: int; None means kernel_size.
+        padding: int of zeros, at most half the kernel.
+        ceil_mode: also take windows that begin inside the input and reach beyond its end.
+        count_include_pad: count padding in the divisor.
+
+    >>> from cnncore import ops
+    >>> ops.avg_pool1d([[[1.0, 5.0, 2.0, 4.0]]], 2).tolist()
+    [[[3.0, 3.0]]]
+    """
+    return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
 @operator("input")
@@ -244,29 +352,65 @@ def avg_pool2d(
     >>> ops.avg_pool2d(np.arange(16).reshape(1, 1, 4, 4), 2).tolist()
     [[[[2.5, 4.5], [10.5, 12.5]]]]
     """
-    if divisor_override is not None and divisor_override == 0:
-        raise shape_error("avg_pool2d", "expected a divisor_override other than 0")
-    # Windows are clipped at the real padding: what ceil_mode adds beyond it never counts.
-    pads = integers(padding, 2, "padding", "avg_pool2d", least=0)
-    more = {
-        "count_include_pad": int(count_include_pad),
-        "divisor_override": divisor_override or 0,
-        "padding_end": pads,
-    }
-    return _pool("avg_pool2d", "avg_pool", input, kernel_size, stride, padding, 1, ceil_mode, more)
+    return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
-def _adaptive(op: str, step: str, input: Any, output_size: Any) -> Tensor:
+@operator("input")
+def avg_pool3d(
+    input: Any,
+    kernel_size: int | tuple[int, int, int],
+    stride: int | tuple[int, int, int] | None = None,
+    padding: int | tuple[int, int, int] = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """Return the mean of each window.
+
+    Args:
+        input: (batch, channels, depth, height, width).
+        kernel_size: int or triple.
+        stride: int or triple; None means kernel_size.
+        padding: int or triple of zeros, at most half the kernel.
+        ceil_mode: also take windows that begin inside the input and reach beyond its end.
+        count_include_pad: count padding in the divisor.
+        divisor_override: divide by this number instead.
+
+    >>> import numpy as np
+    >>> from cnncore import ops
+    >>> ops.avg_pool3d(np.arange(8).reshape(1, 1, 2, 2, 2), 2).tolist()
+    [[[[[3.5]]]]]
+    """
+    return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+def _adaptive(kind: str, rank: int, input: Any, output_size: Any) -> Tensor:
+    op = f"adaptive_{kind}_pool{rank}d"
     x = float_tensor(input, op)
-    require_rank(x, 4, op)
-    wanted = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * 2
-    if len(wanted) != 2:
-        raise shape_error(op, f"expected output_size as an int or a pair, got {output_size!r}")
+    require_rank(x, rank + 2, op)
+    wanted = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * rank
+    if len(wanted) != rank:
+        raise shape_error(op, f"expected output_size as an int or {rank} of them, got {output_size!r}")
     output = tuple(
         n if size is None else integers(size, 1, "output_size", op)[0]
         for n, size in zip(x.shape[2:], wanted, strict=True)
     )
-    return emit(OPS[step], [with_layout(x, "channels_last")], {"output": output}).output
+    return emit(OPS[f"adaptive_{kind}_pool"], [with_layout(x, "channels_last")], {"output": output}).output
+
+
+@operator("input")
+def adaptive_avg_pool1d(input: Any, output_size: Any) -> Tensor:
+    """Return means over windows chosen such that the output is `output_size`.
+
+    Args:
+        input: (batch, channels, length).
+        output_size: int; None keeps the input's extent.
+
+    >>> from cnncore import ops
+    >>> ops.adaptive_avg_pool1d([[[1.0, 5.0, 2.0, 4.0]]], 2).tolist()
+    [[[3.0, 3.0]]]
+    """
+    return _adaptive("avg", 1, input, output_size)
 
 
 @operator("input")
@@ -282,7 +426,38 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Tensor:
     >>> ops.adaptive_avg_pool2d(np.arange(4).reshape(1, 1, 2, 2), 1).tolist()
     [[[[1.5]]]]
     """
-    return _adaptive("adaptive_avg_pool2d", "adaptive_avg_pool", input, output_size)
+    return _adaptive("avg", 2, input, output_size)
+
+
+@operator("input")
+def adaptive_avg_pool3d(input: Any, output_size: Any) -> Tensor:
+    """Return means over windows chosen such that the output is `output_size`.
+
+    Args:
+        input: (batch, channels, depth, height, width).
+        output_size: int or triple; None keeps the input's extent.
+
+    >>> import numpy as np
+    >>> from cnncore import ops
+    >>> ops.adaptive_avg_pool3d(np.arange(8).reshape(1, 1, 2, 2, 2), 1).tolist()
+    [[[[[3.5]]]]]
+    """
+    return _adaptive("avg", 3, input, output_size)
+
+
+@operator("input")
+def adaptive_max_pool1d(input: Any, output_size: Any) -> Tensor:
+    """Return maxima over windows chosen such that the output is `output_size`.
+
+    Args:
+        input: (batch, channels, length).
+        output_size: int; None keeps the input's extent.
+
+    >>> from cnncore import ops
+    >>> ops.adaptive_max_pool1d([[[1.0, 5.0, 2.0, 4.0]]], 2).tolist()
+    [[[5.0, 4.0]]]
+    """
+    return _adaptive("max", 1, input, output_size)
 
 
 @operator("input")
@@ -298,4 +473,20 @@ def adaptive_max_pool2d(input: Any, output_size: Any) -> Tensor:
     >>> ops.adaptive_max_pool2d(np.arange(4).reshape(1, 1, 2, 2), 1).tolist()
     [[[[3.0]]]]
     """
-    return _adaptive("adaptive_max_pool2d", "adaptive_max_pool", input, output_size)
+    return _adaptive("max", 2, input, output_size)
+
+
+@operator("input")
+def adaptive_max_pool3d(input: Any, output_size: Any) -> Tensor:
+    """Return maxima over windows chosen such that the output is `output_size`.
+
+    Args:
+        input: (batch, channels, depth, height, width).
+        output_size: int or triple; None keeps the input's extent.
+
+    >>> import numpy as np
+    >>> from cnncore import ops
+    >>> ops.adaptive_max_pool3d(np.arange(8).reshape(1, 1, 2, 2, 2), 1).tolist()
+    [[[[[7.0]]]]]
+    """
+    return _adaptive("max", 3, input, output_size)
