@@ -140,14 +140,17 @@ py::array new_array(const TensorDesc& desc) {
   auto& api = py::detail::npy_api::get();
   const py::ssize_t count = desc.numel();
   py::dtype dtype = dtypes[static_cast<std::size_t>(desc.dtype)];
+  const auto made = [](PyObject* array) {
+    if (array == nullptr) throw py::error_already_set();  // numpy has set MemoryError
+    return py::reinterpret_steal<py::array>(array);
+  };
   if (desc.is_contiguous()) {
-    return py::reinterpret_steal<py::array>(
-        api.PyArray_NewFromDescr_(api.PyArray_Type_, py::dtype(dtype).release().ptr(), desc.rank,
-                                  shape.data(), nullptr, nullptr, 0, nullptr));
+    return made(api.PyArray_NewFromDescr_(api.PyArray_Type_, py::dtype(dtype).release().ptr(), desc.rank,
+                                          shape.data(), nullptr, nullptr, 0, nullptr));
   }
-  py::array flat = py::reinterpret_steal<py::array>(api.PyArray_NewFromDescr_(
-      api.PyArray_Type_, py::dtype(dtype).release().ptr(), 1, &count, nullptr, nullptr, 0, nullptr));
-  py::array view = py::reinterpret_steal<py::array>(api.PyArray_NewFromDescr_(
+  py::array flat = made(api.PyArray_NewFromDescr_(api.PyArray_Type_, py::dtype(dtype).release().ptr(), 1,
+                                                  &count, nullptr, nullptr, 0, nullptr));
+  py::array view = made(api.PyArray_NewFromDescr_(
       api.PyArray_Type_, py::dtype(dtype).release().ptr(), desc.rank, shape.data(), strides.data(),
       flat.mutable_data(), py::detail::npy_api::NPY_ARRAY_WRITEABLE_, nullptr));
   api.PyArray_SetBaseObject_(view.ptr(), flat.release().ptr());

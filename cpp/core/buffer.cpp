@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <new>
+#include <string>
 #include <utility>
 
 #if defined(__linux__)
@@ -12,14 +13,25 @@
 namespace cnncore {
 namespace {
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
-}
+
+/// Python sees a MemoryError with this text.
+class OutOfMemory : public std::bad_alloc {
+ public:
+  explicit OutOfMemory(std::size_t bytes)
+      : text_("cannot get " + std::to_string(bytes) + " bytes for values and workspaces") {}
+  const char* what() const noexcept override { return text_.c_str(); }
+
+ private:
+  std::string text_;
+};
+}  // namespace
 
 Buffer::Buffer(std::size_t bytes) : size_(bytes) {
   if (bytes == 0) return;
   const std::size_t alignment = bytes >= 2 * kHugePage ? kHugePage : kAlignment;
   const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
   data_ = static_cast<std::byte*>(std::aligned_alloc(alignment, rounded));
-  if (data_ == nullptr) throw std::bad_alloc();
+  if (data_ == nullptr) throw OutOfMemory(bytes);
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
   // The rest after the last whole page stays small: a huge page is all there once a byte of it is touched.
   if (alignment == kHugePage) madvise(data_, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/tensor.h"
 
+#include <algorithm>
+
 #include "core/error.h"
+#include "core/sizes.h"
 
 namespace cnncore {
 namespace {
@@ -87,8 +90,9 @@ TensorDesc dense_desc(DType dtype, const std::int64_t* shape, int rank, bool cha
   for (int i = rank - 1; i >= 0; --i) {
     const auto axis = static_cast<std::size_t>(order[static_cast<std::size_t>(i)]);
     desc.stride[axis] = step;
-    step *= desc.shape[axis];
+    step = checked_product(step, std::max<std::int64_t>(1, desc.shape[axis]));
   }
+  checked_product(step, static_cast<std::int64_t>(item_size(dtype)));
   return desc;
 }
 

@@ -90,7 +90,7 @@ class DirectPool : public Step {
     return static_cast<std::size_t>(images_ * scratch_rows_ * pool_.line_size()) * sizeof(float);
   }
   std::size_t table_bytes() const override {
-    std::size_t bytes = rows_.capacity() * sizeof(Rows);
+    std::size_t bytes = rows_.capacity() * sizeof(Rows) + pool_.table_bytes();
     for (const Rows& rows : rows_) bytes += rows.plan.table_bytes();
     for (const Piece& piece : pieces_) bytes += piece.capacity() * sizeof(Band);
     return bytes;
@@ -161,21 +161,27 @@ void DirectPool::plan_pieces(const ConvProblem& p) {
 
 /// Dilated windows at the image's border may begin below those after them and end below those before them.
 DirectPool::Piece DirectPool::plan_piece(std::int64_t line, std::int64_t end, std::int64_t step) {
-  const auto windows = pool_.axes[1].windows.begin();
-  const auto starts_before = [](const PoolWindow& a, const PoolWindow& b) { return a.start < b.start; };
-  const auto end_of = [this](const PoolWindow& window) {
-    return window.start + (window.taps - 1) * pool_.axes[1].dilation + 1;
+  const PoolAxis& height = pool_.axes[1];
+  const auto first_row = [&](std::int64_t from) {  // only windows cut at the border begin below later ones
+    PoolWindow window = height.window(from);
+    std::int64_t row = window.start;
+    while (window.number > 0 && ++from < end) {
+      window = height.window(from);
+      row = std::min<std::int64_t>(row, window.start);
+    }
+    return row;
+  };
+  const auto end_of = [&height](const PoolWindow& window) {
+    return window.start + (window.taps - 1) * height.dilation + 1;
   };
   step = ceil_div(end - line, ceil_div(end - line, step));
   Piece piece;
   std::int64_t done = 0;  // rows of the map above this one are computed, or not needed
   for (; line < end; line += step) {
     Band band{line, std::min(line + step, end)};
-    band.first = std::min_element(windows + line, windows + end, starts_before)->start;
+    band.first = first_row(line);
     std::int64_t below = done;
-    for (auto window = windows + line; window < windows + band.end_line; ++window) {
-      below = std::max(below, end_of(*window));
-    }
+    for (std::int64_t i = line; i < band.end_line; ++i) below = std::max(below, end_of(height.window(i)));
     if (done > band.first) {
       band.kept = done - band.first;
       band.kept_from = band.first - piece.back().first;
@@ -245,12 +251,17 @@ void DirectPool::pool(const Band& band, std::int64_t images, const float* map, f
   const std::int64_t output_line = pool_.axes[2].output * pool_.channels;
   for (std::int64_t image = 0; image < images; ++image) {
     for (std::int64_t line = band.line; line < band.end_line; ++line) {
-      const PoolWindow& window = pool_.axes[1].windows[static_cast<std::size_t>(line)];
+      const PoolWindow window = pool_.axes[1].window(line);
       PoolRow row = pool_.row(0, line);
       row.input = map + image * image_size + (window.start - band.first) * pool_.line_size();
       row.activation = epilogue_.activation;
       row.alpha = epilogue_.alpha;
-      kernels().pool.max(row, output + (image * pool_.axes[1].output + line) * output_line);
+      float* pooled = output + (image * pool_.axes[1].output + line) * output_line;
+      pool_.axes[2].for_windows([&](std::int64_t first, std::int64_t count, const PoolWindow* columns) {
+        row.columns = columns;
+        row.width = count;
+        kernels().pool.max(row, pooled + first * pool_.channels);
+      });
     }
   }
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <functional>
 #include <sstream>
 
 #include "core/error.h"
+#include "core/sizes.h"
 #include "ops/conv.h"
 
 namespace cnncore {
@@ -39,8 +41,10 @@ Spatial spatial_attr(const Attrs& attrs, const std::string& name, std::size_t ra
   if (!attrs.has(name)) return {fill, fill, fill};
   const auto& values = attrs.integers(name);
   require(values.size() == rank, name, ": expected ", rank, " numbers, got ", values.size());
-  for (const auto v : values)
-    require(v >= least, name, ": expected numbers of at least ", least, ", got ", shape_text(values));
+  for (const auto v : values) {
+    require(v >= least && v <= kLargestSetting, name, ": expected numbers from ", least, " to ",
+            kLargestSetting, ", got ", shape_text(values));
+  }
   return spatial_from(values, 0, rank, fill);
 }
 
@@ -53,8 +57,8 @@ void read_pool(ConvProblem& p, const Attrs& attrs, std::size_t rank) {
   p.pool_padding_end = spatial_attr(attrs, "pool_padding_end", rank, 0, 0);
   p.pool_dilation = spatial_attr(attrs, "pool_dilation", rank, 1, 1);
   for (std::size_t a = 0; a < 3; ++a) {
-    const std::int64_t reach = (p.pool_kernel[a] - 1) * p.pool_dilation[a] + 1;
-    const std::int64_t padded = p.output[a] + p.pool_padding_begin[a] + p.pool_padding_end[a];
+    const std::int64_t reach = kernel_reach(p.pool_kernel[a], p.pool_dilation[a]);
+    const std::int64_t padded = checked_sum(p.output[a], p.pool_padding_begin[a] + p.pool_padding_end[a]);
     require(padded >= reach, "the pooling window covers ", reach, " pixels but the convolution's output has ",
             padded, " (padding included)");
   }
@@ -133,10 +137,12 @@ ConvProblem conv_problem(const std::vector<std::int64_t>& input_shape,
   p.padding_begin = spatial_attr(attrs, "padding_begin", rank, 0, 0);
   p.padding_end = spatial_attr(attrs, "padding_end", rank, 0, 0);
   for (std::size_t a = 0; a < 3; ++a) {
-    const std::int64_t padded = p.input[a] + p.padding_begin[a] + p.padding_end[a];
-    const std::int64_t reach = (p.kernel[a] - 1) * p.dilation[a] + 1;
+    const std::int64_t padded = checked_sum(p.input[a], p.padding_begin[a] + p.padding_end[a]);
+    const std::int64_t reach = kernel_reach(p.kernel[a], p.dilation[a]);
     require(padded >= reach, "the kernel reaches over ", reach, " pixels (dilation included) but input ",
             shape_text(input_shape), " has only ", padded, " there (padding included)");
+    // A longer stride than the input gives the same single output.
+    p.stride[a] = std::min(p.stride[a], padded);
     p.output[a] = (padded - reach) / p.stride[a] + 1;
   }
   read_pool(p, attrs, rank);

@@ -19,25 +19,26 @@ class PoolForward final : public Step {
   PoolForward(PoolGeometry geometry, Kind kind, const ActivationGate& activation = {})
       : geometry_(std::move(geometry)), kind_(kind), activation_(activation) {
     const auto& [depth, height, width] = geometry_.axes;
-    const auto taps = static_cast<double>(geometry_.axes[0].windows[0].taps * height.windows[0].taps *
-                                          width.windows[0].taps);
+    const double taps =
+        static_cast<double>(depth.window(0).taps) * height.window(0).taps * width.window(0).taps;
     const double row_work =
         static_cast<double>(width.output) * pool_vectors(geometry_.channels) * (1.0 + taps);
     tasks_ = PoolTasks(geometry_.batch, depth.output, height.output, geometry_.channels, row_work);
   }
 
   void run(const StepArgs& args) const override {
-    tasks_.for_rows([&](const PoolTasks::Row& at) { run_row(args, at); });
+    tasks_.for_rows([&](const PoolTasks::Row& at, int) { run_row(args, at); });
   }
 
   std::string algorithm() const override { return "windows"; }
+  std::size_t table_bytes() const override { return geometry_.table_bytes(); }
   double flops() const override { return tasks_.work() * kernels().width; }
 
  private:
   void run_row(const StepArgs& args, const PoolTasks::Row& at) const {
     const auto& [depth, height, width] = geometry_.axes;
-    const PoolWindow& plane = depth.windows[static_cast<std::size_t>(at.plane)];
-    const PoolWindow& line = height.windows[static_cast<std::size_t>(at.line)];
+    const PoolWindow plane = depth.window(at.plane);
+    const PoolWindow line = height.window(at.line);
     PoolRow row = geometry_.row(at.plane, at.line);
     row.input = args.input(0) + (at.image * depth.input + plane.start) * geometry_.plane_size() +
                 line.start * geometry_.line_size() + at.channel;
@@ -45,7 +46,14 @@ class PoolForward final : public Step {
     row.activation = activation_.activation;
     row.alpha = activation_.alpha;
 
-    const std::int64_t offset = at.index * width.output * geometry_.channels + at.channel;
+    width.for_windows([&](std::int64_t first, std::int64_t count, const PoolWindow* columns) {
+      row.columns = columns;
+      row.width = count;
+      run_columns(args, row, (at.index * width.output + first) * geometry_.channels + at.channel);
+    });
+  }
+
+  void run_columns(const StepArgs& args, const PoolRow& row, std::int64_t offset) const {
     float* output = args.output(0) + offset;
     const PoolKernels& pool = kernels().pool;
     switch (kind_) {

@@ -2,6 +2,8 @@
 // Gradients of pooling. Every input pixel is written once, by one task: it gathers from the windows that
 // cover it, or, where windows tile the image, each window writes its own pixels.
 #include <algorithm>
+#include <array>
+#include <cstddef>
 
 #include "core/error.h"
 #include "isa/kernel_table.h"
@@ -36,54 +38,164 @@ struct Addend {
   }
 };
 
+/// Windows of one output coordinate each that cover an input coordinate, sorted by input coordinate: listed
+/// for short axes, computed in scratch for long ones.
+class PoolSources {
+ public:
+  struct Part {
+    const std::int32_t* begin;  // those of coordinate i are sources[begin[i]] ... sources[begin[i + 1] - 1]
+    const PoolSource* sources;
+  };
+
+  PoolSources() = default;
+  explicit PoolSources(const PoolAxis& axis)
+      : listed_(std::max(axis.input, axis.output) <= PoolAxis::kListed) {
+    most_ = axis.most_covering();
+    tile_ = std::clamp<std::int64_t>(kTileSources / most_, 1, axis.input);
+    if (!listed_) return;
+    begin_.resize(static_cast<std::size_t>(axis.input) + 1);
+    count(axis, 0, axis.input, begin_.data());
+    sources_.resize(static_cast<std::size_t>(begin_.back()));
+    fill(axis, 0, axis.input, begin_.data(), sources_.data());
+    shift(axis.input, begin_.data());
+  }
+
+  bool listed() const { return listed_; }
+  std::int64_t tile() const { return tile_; }  // coordinates that are found at a time
+  double total(const PoolAxis& axis) const {
+    return listed_
+               ? static_cast<double>(sources_.size())
+               : static_cast<double>(axis.output) * static_cast<double>(axis.window(axis.output / 2).taps);
+  }
+  std::size_t table_bytes() const {
+    return begin_.capacity() * sizeof(std::int32_t) + sources_.capacity() * sizeof(PoolSource);
+  }
+  std::size_t scratch_bytes() const {
+    if (listed_) return 0;
+    const auto coordinates = static_cast<std::size_t>(tile_);
+    return coordinates * static_cast<std::size_t>(most_) * sizeof(PoolSource) +
+           (coordinates + 2) / 2 * 2 * sizeof(std::int32_t);
+  }
+
+  /// The windows over coordinates first ... first + size - 1, at most tile() of them where nothing is listed.
+  Part find(const PoolAxis& axis, std::int64_t first, std::int64_t size, std::byte*& scratch) const {
+    if (listed_) return {begin_.data() + first, sources_.data()};
+    auto* begin = reinterpret_cast<std::int32_t*>(scratch);
+    auto* sources = reinterpret_cast<PoolSource*>(begin + (tile_ + 2) / 2 * 2);
+    scratch += scratch_bytes();
+    std::fill_n(begin, size + 1, 0);
+    count(axis, first, size, begin);
+    fill(axis, first, size, begin, sources);
+    shift(size, begin);
+    return {begin, sources};
+  }
+
+ private:
+  static constexpr std::int64_t kTileSources = 2048;
+
+  /// Calls body(coordinate - first, source) for all windows, in their order.
+  template <class Body>
+  static void for_sources(const PoolAxis& axis, std::int64_t first, std::int64_t size, const Body& body) {
+    const auto [low, high] = axis.covering(first, size);
+    for (std::int64_t o = low; o < high; ++o) {
+      const PoolWindow window = axis.window(o);
+      const std::int64_t ahead = first - window.start;
+      const std::int64_t begin = ahead <= 0 ? 0 : (ahead + axis.dilation - 1) / axis.dilation;
+      const std::int64_t reach = size - 1 + ahead;
+      const std::int64_t end = reach < 0 ? 0 : std::min<std::int64_t>(window.taps, reach / axis.dilation + 1);
+      for (std::int64_t t = begin; t < end; ++t) {
+        const auto number = static_cast<std::int32_t>(window.number + t);
+        body(t * axis.dilation - ahead, PoolSource{static_cast<std::int32_t>(o), number, window.divisor});
+      }
+    }
+  }
+  /// begin[i]: where the sources of coordinate i start.
+  static void count(const PoolAxis& axis, std::int64_t first, std::int64_t size, std::int32_t* begin) {
+    for_sources(axis, first, size, [&](std::int64_t i, const PoolSource&) { ++begin[i + 1]; });
+    for (std::int64_t i = 0; i < size; ++i) begin[i + 1] += begin[i];
+  }
+  /// Leaves in begin[i] where the sources of coordinate i + 1 start.
+  static void fill(const PoolAxis& axis, std::int64_t first, std::int64_t size, std::int32_t* begin,
+                   PoolSource* sources) {
+    for_sources(axis, first, size,
+                [&](std::int64_t i, const PoolSource& source) { sources[begin[i]++] = source; });
+  }
+  static void shift(std::int64_t size, std::int32_t* begin) {
+    for (std::int64_t i = size; i > 0; --i) begin[i] = begin[i - 1];
+    begin[0] = 0;
+  }
+
+  bool listed_ = true;
+  std::int64_t most_ = 0;  // windows over a coordinate
+  std::int64_t tile_ = 0;
+  std::vector<std::int32_t> begin_;
+  std::vector<PoolSource> sources_;
+};
+
 class PoolGatherStep final : public Step {
  public:
   enum class Kind { average, max_u8, max_i32 };
 
   PoolGatherStep(PoolGeometry geometry, Kind kind, const ActivationGate& gate = {}, Addend addend = {})
       : geometry_(std::move(geometry)), kind_(kind), gate_(gate), addend_(addend) {
-    for (std::size_t i = 0; i < 3; ++i) geometry_.axes[i].invert(begin_[i], sources_[i]);
+    for (std::size_t i = 0; i < 3; ++i) sources_[i] = PoolSources(geometry_.axes[i]);
     const auto& [depth, height, width] = geometry_.axes;
-    const auto covers = static_cast<double>(sources_[0].size() * sources_[1].size()) /
-                        static_cast<double>(depth.input * height.input);
-    const double row_work =
-        pool_vectors(geometry_.channels) *
-        (static_cast<double>(width.input) + covers * static_cast<double>(sources_[2].size()));
+    const double covers = sources_[0].total(depth) * sources_[1].total(height) /
+                          static_cast<double>(depth.input * height.input);
+    const double row_work = pool_vectors(geometry_.channels) *
+                            (static_cast<double>(width.input) + covers * sources_[2].total(width));
     tasks_ = PoolTasks(geometry_.batch, depth.input, height.input, geometry_.channels, row_work);
   }
 
   void run(const StepArgs& args) const override {
-    tasks_.for_rows([&](const PoolTasks::Row& at) { run_row(args, at); });
+    tasks_.for_rows(
+        [&](const PoolTasks::Row& at, int thread) { run_row(args, at, args.scratch_of<std::byte>(thread)); });
   }
 
+  std::size_t scratch_bytes() const override {
+    return sources_[0].scratch_bytes() + sources_[1].scratch_bytes() + sources_[2].scratch_bytes();
+  }
+  std::size_t table_bytes() const override {
+    std::size_t bytes = geometry_.table_bytes();
+    for (const PoolSources& sources : sources_) bytes += sources.table_bytes();
+    return bytes;
+  }
   std::string algorithm() const override { return "gather"; }
   double flops() const override { return tasks_.work() * kernels().width; }
 
  private:
-  void run_row(const StepArgs& args, const PoolTasks::Row& at) const {
+  void run_row(const StepArgs& args, const PoolTasks::Row& at, std::byte* scratch) const {
     const auto& [depth, height, width] = geometry_.axes;
-    const std::int32_t* planes = begin_[0].data() + at.plane;
-    const std::int32_t* lines = begin_[1].data() + at.line;
+    const PoolSources::Part planes = sources_[0].find(depth, at.plane, 1, scratch);
+    const PoolSources::Part lines = sources_[1].find(height, at.line, 1, scratch);
     const std::int64_t pixel = geometry_.channels;
     PoolGather row{};
     row.plane_step = height.output * width.output * pixel;
     row.row_step = width.output * pixel;
     row.pixel = pixel;
     row.grad_output = at.image * depth.output * row.plane_step + at.channel;
-    row.planes = sources_[0].data() + planes[0];
-    row.plane_count = planes[1] - planes[0];
-    row.rows = sources_[1].data() + lines[0];
-    row.row_count = lines[1] - lines[0];
-    row.column_begin = begin_[2].data();
-    row.columns = sources_[2].data();
-    row.width = width.input;
+    row.planes = planes.sources + planes.begin[0];
+    row.plane_count = planes.begin[1] - planes.begin[0];
+    row.rows = lines.sources + lines.begin[0];
+    row.row_count = lines.begin[1] - lines.begin[0];
     row.plane_number = static_cast<std::int32_t>(geometry_.number_step[0]);
     row.row_number = static_cast<std::int32_t>(geometry_.number_step[1]);
     row.channels = at.channels;
-    row.addend = addend_.at(args, at.index * width.input, at.channel);
     row.addend_pixel = addend_.pitch;
+    const std::int64_t step = sources_[2].listed() ? width.input : sources_[2].tile();
+    for (std::int64_t column = 0; column < width.input; column += step) {
+      std::byte* own = scratch;
+      row.width = std::min(step, width.input - column);
+      const PoolSources::Part columns = sources_[2].find(width, column, row.width, own);
+      row.column_begin = columns.begin;
+      row.columns = columns.sources;
+      const std::int64_t first = at.index * width.input + column;
+      row.addend = addend_.at(args, first, at.channel);
+      run_columns(args, row, args.output(0) + first * pixel + at.channel);
+    }
+  }
 
-    float* grad_input = args.output(0) + at.index * width.input * pixel + at.channel;
+  void run_columns(const StepArgs& args, const PoolGather& row, float* grad_input) const {
     const PoolKernels& pool = kernels().pool;
     switch (kind_) {
       case Kind::average:
@@ -104,23 +216,14 @@ class PoolGatherStep final : public Step {
   Kind kind_;
   ActivationGate gate_;
   Addend addend_;
-  std::array<std::vector<std::int32_t>, 3> begin_;
-  std::array<std::vector<PoolSource>, 3> sources_;
+  std::array<PoolSources, 3> sources_;
   PoolTasks tasks_;
 };
 
-/// True when the windows lie side by side from coordinate 0 on; coordinates after the last are covered by
-/// none.
-bool tiles(const PoolAxis& axis) {
-  std::int64_t next = 0;
-  for (const PoolWindow& window : axis.windows) {
-    if (window.start != next) return false;
-    next += window.taps;
-  }
-  return axis.dilation == 1;
+std::int64_t covered(const PoolAxis& axis) {
+  const PoolWindow last = axis.window(axis.output - 1);
+  return last.start + last.taps;
 }
-
-std::int64_t covered(const PoolAxis& axis) { return axis.windows.back().start + axis.windows.back().taps; }
 
 /// max_pool_backward for windows of one plane that tile it. A task owns the input rows of its windows.
 class PoolScatterStep final : public Step {
@@ -129,19 +232,20 @@ class PoolScatterStep final : public Step {
       : geometry_(std::move(geometry)), gate_(gate), addend_(addend) {
     const auto& [depth, height, width] = geometry_.axes;
     const double row_work =
-        pool_vectors(geometry_.channels) * static_cast<double>(width.input * (height.windows[0].taps + 1));
+        pool_vectors(geometry_.channels) * static_cast<double>(width.input * (height.window(0).taps + 1));
     tasks_ = PoolTasks(geometry_.batch, depth.output, height.output, geometry_.channels, row_work);
   }
 
   static bool accepts(const PoolGeometry& geometry) {
     const auto& [depth, height, width] = geometry.axes;
-    return depth.input == 1 && depth.output == 1 && tiles(height) && tiles(width);
+    return depth.input == 1 && depth.output == 1 && height.tiles() && width.tiles();
   }
 
   void run(const StepArgs& args) const override {
-    tasks_.for_rows([&](const PoolTasks::Row& at) { run_row(args, at); });
+    tasks_.for_rows([&](const PoolTasks::Row& at, int) { run_row(args, at); });
   }
 
+  std::size_t table_bytes() const override { return geometry_.table_bytes(); }
   std::string algorithm() const override { return "scatter"; }
   double flops() const override { return tasks_.work() * kernels().width; }
 
@@ -149,7 +253,7 @@ class PoolScatterStep final : public Step {
   void run_row(const StepArgs& args, const PoolTasks::Row& at) const {
     const PoolAxis& height = geometry_.axes[1];
     const PoolAxis& width = geometry_.axes[2];
-    const PoolWindow& window = height.windows[static_cast<std::size_t>(at.line)];
+    const PoolWindow window = height.window(at.line);
     const std::int64_t pixel = geometry_.channels;
     const std::int64_t line_size = width.input * pixel;
     PoolRow row{};
@@ -158,8 +262,6 @@ class PoolScatterStep final : public Step {
     row.column_step = pixel;
     row.row_number = static_cast<std::int32_t>(geometry_.number_step[1]);
     row.first_number = window.number * row.row_number;
-    row.columns = width.windows.data();
-    row.width = width.output;
     row.channels = at.channels;
     row.pixel = pixel;
     const std::int64_t first = (at.image * height.input + window.start) * width.input;  // pixel
@@ -168,9 +270,13 @@ class PoolScatterStep final : public Step {
     row.addend_pixel = addend_.pitch;
 
     float* grad_input = args.output(0) + first * pixel + at.channel;
-    const std::int64_t offset = at.index * width.output * pixel + at.channel;
-    kernels().pool.max_scatter_u8(row, args.input(0) + offset, args.input<std::uint8_t>(1) + offset,
-                                  opened(gate_, args, offset), grad_input);
+    width.for_windows([&](std::int64_t column, std::int64_t count, const PoolWindow* columns) {
+      row.columns = columns;
+      row.width = count;
+      const std::int64_t offset = (at.index * width.output + column) * pixel + at.channel;
+      kernels().pool.max_scatter_u8(row, args.input(0) + offset, args.input<std::uint8_t>(1) + offset,
+                                    opened(gate_, args, offset), grad_input);
+    });
     for (std::int64_t j = 0; j < window.taps; ++j) {
       fill(row, j, covered(width), grad_input);
     }

@@ -2,39 +2,21 @@
 #include "ops/pool_geometry.h"
 
 #include <algorithm>
-#include <limits>
+#include <cstdlib>
 
 #include "core/error.h"
+#include "core/sizes.h"
 #include "isa/kernel_table.h"
 #include "ops/pixel_pitch.h"
 
 namespace cnncore {
 namespace {
 
+// With ceil_mode the last window may reach as far beyond the input as the largest padding and stride
+// together.
+constexpr std::int64_t kLargestPadding = 2 * kLargestSetting;
+
 std::int32_t narrow(std::int64_t value) { return static_cast<std::int32_t>(value); }
-
-struct AxisAttrs {
-  std::int64_t kernel, stride, padding_begin, padding_end, dilation;
-  bool count_padding;
-};
-
-/// Windows from -padding_begin in steps of `stride`; those that reach past the padded input are cut there.
-std::vector<PoolWindow> strided_windows(std::int64_t input, std::int64_t output, const AxisAttrs& axis) {
-  std::vector<PoolWindow> windows;
-  windows.reserve(static_cast<std::size_t>(output));
-  for (std::int64_t o = 0; o < output; ++o) {
-    const std::int64_t start = o * axis.stride - axis.padding_begin;
-    const std::int64_t first = start < 0 ? (-start + axis.dilation - 1) / axis.dilation : 0;
-    const std::int64_t end =
-        std::min(axis.kernel, input > start ? (input - start + axis.dilation - 1) / axis.dilation : 0);
-    require(end > first, "pooling window ", o, " of ", output, " lies outside the input of ", input,
-            " (kernel ", axis.kernel, ", stride ", axis.stride, ", padding ", axis.padding_begin, ")");
-    const std::int64_t padded = std::min(axis.kernel, input + axis.padding_end - start);
-    windows.push_back({narrow(start + first * axis.dilation), narrow(end - first), narrow(first),
-                       narrow(axis.count_padding ? padded : end - first)});
-  }
-  return windows;
-}
 
 /// Spatial extents of both tensors on three axes; absent ones lead and have extent 1.
 PoolGeometry extents(const TensorDesc& input, const TensorDesc& output) {
@@ -52,8 +34,10 @@ PoolGeometry extents(const TensorDesc& input, const TensorDesc& output) {
     PoolAxis& windows = geometry.axes[static_cast<std::size_t>(axis + 3 - input.rank)];
     windows.input = input.dim(axis);
     windows.output = output.dim(axis);
-    require(windows.input >= 1 && windows.input <= std::numeric_limits<std::int32_t>::max(),
-            "expected spatial extents of at least 1, got ", input.shape_text());
+    require(std::min(windows.input, windows.output) >= 1 &&
+                std::max(windows.input, windows.output) <= kLargestSetting,
+            "expected spatial extents from 1 to ", kLargestSetting, ", got ", input.shape_text(), " and ",
+            output.shape_text());
   }
   return geometry;
 }
@@ -63,33 +47,74 @@ std::int64_t attr_at(const Attrs& attrs, const std::string& name, std::size_t ax
   if (!attrs.has(name)) return fallback;
   const auto& values = attrs.integers(name);
   require(values.size() == spatial_rank, name, ": expected ", spatial_rank, " numbers, got ", values.size());
-  require(values[axis] >= least, name, ": expected at least ", least, ", got ", values[axis]);
+  require(values[axis] >= least && values[axis] <= kLargestPadding, name, ": expected a number from ", least,
+          " to ", kLargestPadding, ", got ", values[axis]);
   return values[axis];
 }
 
 }  // namespace
 
-void PoolAxis::invert(std::vector<std::int32_t>& begin, std::vector<PoolSource>& sources) const {
-  std::vector<std::vector<PoolSource>> covering(static_cast<std::size_t>(input));
-  for (std::int64_t o = 0; o < output; ++o) {
-    const PoolWindow& window = windows[static_cast<std::size_t>(o)];
-    for (std::int32_t t = 0; t < window.taps; ++t) {
-      covering[static_cast<std::size_t>(window.start + t * dilation)].push_back(
-          {narrow(o), window.number + t, window.divisor});
-    }
+PoolWindow PoolAxis::compute(std::int64_t o) const {
+  if (adaptive) {
+    const std::int64_t start = o * input / output;
+    const std::int64_t taps = ((o + 1) * input + output - 1) / output - start;
+    return {narrow(start), narrow(taps), narrow(start), narrow(taps)};
   }
-  begin.assign(1, 0);
-  sources.clear();
-  for (const auto& list : covering) {
-    sources.insert(sources.end(), list.begin(), list.end());
-    begin.push_back(narrow(static_cast<std::int64_t>(sources.size())));
+  // Windows go from -padding_begin in steps of the stride; those that reach past the padded input are cut
+  // there.
+  const std::int64_t start = o * stride - padding_begin;
+  const std::int64_t first = start < 0 ? (-start + dilation - 1) / dilation : 0;
+  const std::int64_t room = input > start ? (input - start + dilation - 1) / dilation : 0;
+  const std::int64_t taps = std::min(kernel, room) - first;
+  const std::int64_t padded = std::min(kernel, input + padding_end - start);
+  const std::int64_t divides = divisor != 0 ? divisor : count_padding ? padded : taps;
+  return {narrow(start + first * dilation), narrow(taps), narrow(first), narrow(divides)};
+}
+
+void PoolAxis::require_inside(std::int64_t o) const {
+  require(compute(o).taps > 0, "pooling window ", o, " of ", output, " lies outside the input of ", input,
+          " (kernel ", kernel, ", stride ", stride, ", padding ", padding_begin, ")");
+}
+
+void PoolAxis::finish() {
+  if (!adaptive) {  // windows that reach over neither end are inside
+    const std::int64_t inner = std::min(output, (padding_begin + stride - 1) / stride);
+    const std::int64_t reach = kernel_reach(kernel, dilation);
+    const std::int64_t last = input - reach + padding_begin;  // where windows may begin, from the first's
+    for (std::int64_t o = 0; o < inner; ++o) require_inside(o);
+    for (std::int64_t o = std::max(inner, last < 0 ? 0 : last / stride + 1); o < output; ++o)
+      require_inside(o);
   }
+  listed_.clear();
+  for (std::int64_t o = 0; output <= kListed && o < output; ++o) listed_.push_back(compute(o));
+}
+
+bool PoolAxis::tiles() const {
+  if (dilation != 1) return false;
+  if (listed_.empty()) return !adaptive && padding_begin == 0 && stride == kernel;
+  std::int64_t next = 0;
+  for (const PoolWindow& window : listed_) {
+    if (window.start != next) return false;
+    next += window.taps;
+  }
+  return true;
+}
+
+std::array<std::int64_t, 2> PoolAxis::covering(std::int64_t first, std::int64_t count) const {
+  const std::int64_t last = first + count - 1;
+  if (adaptive) {
+    return {std::max<std::int64_t>(0, first * output / input - 1),
+            std::min(output, (last + 1) * output / input + 1)};
+  }
+  const std::int64_t before = first + padding_begin - (kernel - 1) * dilation;
+  return {before <= 0 ? 0 : std::min(output, (before + stride - 1) / stride),
+          std::min(output, (last + padding_begin) / stride + 1)};
 }
 
 PoolRow PoolGeometry::row(std::int64_t plane, std::int64_t line) const {
   const auto& [depth, height, width] = axes;
-  const PoolWindow& planes = depth.windows[static_cast<std::size_t>(plane)];
-  const PoolWindow& lines = height.windows[static_cast<std::size_t>(line)];
+  const PoolWindow planes = depth.window(plane);
+  const PoolWindow lines = height.window(line);
   PoolRow row{};
   row.planes = planes.taps;
   row.rows = lines.taps;
@@ -100,8 +125,6 @@ PoolRow PoolGeometry::row(std::int64_t plane, std::int64_t line) const {
   row.row_number = narrow(number_step[1]);
   row.first_number = planes.number * row.plane_number + lines.number * row.row_number;
   row.divisor = static_cast<float>(planes.divisor) * static_cast<float>(lines.divisor);
-  row.columns = width.windows.data();
-  row.width = width.output;
   row.channels = channels;
   row.input_pixel = input_pitch;
   row.pixel = channels;
@@ -112,8 +135,10 @@ PoolGeometry pool_geometry(const TensorDesc& input, const TensorDesc& output, co
   PoolGeometry geometry = extents(input, output);
   const auto spatial_rank = static_cast<std::size_t>(input.rank - 2);
   const std::int64_t override_divisor = attrs.integer("divisor_override", 0);
+  require(std::abs(override_divisor) <= kLargestSetting, "divisor_override: expected at most ",
+          kLargestSetting, ", got ", override_divisor);
   for (std::size_t i = 0; i < spatial_rank; ++i) {
-    AxisAttrs axis{};
+    PoolAxis& axis = geometry.axes[i + 3 - spatial_rank];
     axis.kernel = attr_at(attrs, "kernel", i, spatial_rank, 0, 1);
     require(axis.kernel >= 1, "missing attribute 'kernel'");
     axis.stride = attr_at(attrs, "stride", i, spatial_rank, axis.kernel, 1);
@@ -121,16 +146,12 @@ PoolGeometry pool_geometry(const TensorDesc& input, const TensorDesc& output, co
     axis.padding_end = attr_at(attrs, "padding_end", i, spatial_rank, 0, 0);
     axis.dilation = attr_at(attrs, "dilation", i, spatial_rank, 1, 1);
     axis.count_padding = attrs.integer("count_include_pad", 1) != 0;
-    PoolAxis& windows = geometry.axes[i + 3 - spatial_rank];
-    windows.kernel = axis.kernel;
-    windows.dilation = axis.dilation;
-    windows.windows = strided_windows(windows.input, windows.output, axis);
-    if (override_divisor != 0) {
-      for (auto& window : windows.windows) window.divisor = narrow(i == 0 ? override_divisor : 1);
-    }
+    if (override_divisor != 0) axis.divisor = i == 0 ? override_divisor : 1;
   }
-  geometry.number_step = {geometry.axes[1].kernel * geometry.axes[2].kernel, geometry.axes[2].kernel, 1};
-  geometry.largest_number = geometry.axes[0].kernel * geometry.number_step[0] - 1;
+  for (PoolAxis& axis : geometry.axes) axis.finish();
+  geometry.number_step = {checked_product(geometry.axes[1].kernel, geometry.axes[2].kernel),
+                          geometry.axes[2].kernel, 1};
+  geometry.largest_number = checked_product(geometry.axes[0].kernel, geometry.number_step[0]) - 1;
   return geometry;
 }
 
@@ -138,12 +159,8 @@ PoolGeometry adaptive_pool_geometry(const TensorDesc& input, const TensorDesc& o
   PoolGeometry geometry = extents(input, output);
   for (PoolAxis& axis : geometry.axes) {
     axis.kernel = axis.input;
-    axis.windows.clear();
-    for (std::int64_t o = 0; o < axis.output; ++o) {
-      const std::int64_t start = o * axis.input / axis.output;
-      const std::int64_t end = ((o + 1) * axis.input + axis.output - 1) / axis.output;
-      axis.windows.push_back({narrow(start), narrow(end - start), narrow(start), narrow(end - start)});
-    }
+    axis.adaptive = true;
+    axis.finish();
   }
   geometry.number_step = {geometry.axes[1].input * geometry.axes[2].input, geometry.axes[2].input, 1};
   geometry.largest_number = geometry.input_pixels() - 1;
@@ -160,6 +177,7 @@ void require_pool_index(const TensorDesc& index, const TensorDesc& output, std::
   require(index.dtype == DType::u8 || index.dtype == DType::i32, "index: expected uint8 or int32, got ",
           name_of(index.dtype));
   require(index.dtype == DType::i32 || largest <= 255, "index: numbers up to ", largest, " need int32");
+  require(largest <= kLargestSetting, "windows of more than ", kLargestSetting, " elements have no gradient");
 }
 
 double pool_vectors(std::int64_t floats) {

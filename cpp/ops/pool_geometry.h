@@ -14,17 +14,54 @@
 
 namespace cnncore {
 
-/// The windows of one spatial axis. Every kind of pooling (strided, dilated, adaptive) is such a list.
+/// The windows of one spatial axis, strided and dilated or adaptive. Those of long axes are computed when
+/// they are needed instead of being listed.
 struct PoolAxis {
+  static constexpr std::int64_t kListed = 4096;  // coordinates of the longest axis with a list
+  static constexpr std::int64_t kTile = 512;     // windows that are computed at a time
+
   std::int64_t input = 1;
   std::int64_t output = 1;
   std::int64_t kernel = 1;    // largest window; numbers of taps are below it
   std::int64_t dilation = 1;  // input coordinates between taps
-  std::vector<PoolWindow> windows = {{0, 1, 0, 1}};
+  std::int64_t stride = 1;
+  std::int64_t padding_begin = 0;
+  std::int64_t padding_end = 0;
+  std::int64_t divisor = 0;  // of every window; 0: its taps, or its part of the padded input
+  bool count_padding = false;
+  bool adaptive = false;
 
-  /// Windows of one output coordinate each that cover an input coordinate, sorted by input coordinate: those
-  /// of coordinate i are sources[begin[i]] ... sources[begin[i + 1] - 1].
-  void invert(std::vector<std::int32_t>& begin, std::vector<PoolSource>& sources) const;
+  /// Checks that every window meets the input, and lists the windows of a short axis.
+  void finish();
+  PoolWindow window(std::int64_t o) const {
+    return listed_.empty() ? compute(o) : listed_[static_cast<std::size_t>(o)];
+  }
+  /// Calls body(first, count, windows) for the windows of the whole axis, some at a time.
+  template <class Body>
+  void for_windows(const Body& body) const {
+    if (!listed_.empty()) return body(0, output, listed_.data());
+    PoolWindow windows[kTile];
+    for (std::int64_t first = 0; first < output; first += kTile) {
+      const std::int64_t count = std::min(kTile, output - first);
+      for (std::int64_t i = 0; i < count; ++i) windows[i] = compute(first + i);
+      body(first, count, static_cast<const PoolWindow*>(windows));
+    }
+  }
+  /// Whether windows lie side by side from coordinate 0 on; coordinates after the last are covered by none.
+  bool tiles() const;
+  /// Windows that may cover input coordinates first ... first + count - 1: [begin, end).
+  std::array<std::int64_t, 2> covering(std::int64_t first, std::int64_t count) const;
+  /// The most windows that may cover one input coordinate.
+  std::int64_t most_covering() const {
+    return std::min(output, adaptive ? output / input + 3 : (kernel - 1) * dilation / stride + 1);
+  }
+  std::size_t table_bytes() const { return listed_.capacity() * sizeof(PoolWindow); }
+
+ private:
+  PoolWindow compute(std::int64_t o) const;
+  void require_inside(std::int64_t o) const;
+
+  std::vector<PoolWindow> listed_;
 };
 
 /// Sizes of one pooling; absent spatial axes have extent 1.
@@ -41,8 +78,11 @@ struct PoolGeometry {
   std::int64_t output_pixels() const { return axes[0].output * axes[1].output * axes[2].output; }
   std::int64_t line_size() const { return axes[2].input * input_pitch; }  // in floats, as is
   std::int64_t plane_size() const { return axes[1].input * line_size(); }
-  /// Row `line` of the windows of plane `plane`, all channels; its input is the caller's.
+  /// Row `line` of the windows of plane `plane`, all channels; its input and columns are the caller's.
   PoolRow row(std::int64_t plane, std::int64_t line) const;
+  std::size_t table_bytes() const {
+    return axes[0].table_bytes() + axes[1].table_bytes() + axes[2].table_bytes();
+  }
 };
 
 /// Checks the two tensors (input and output of the forward direction) and reads kernel, stride,
@@ -76,11 +116,11 @@ class PoolTasks {
 
   double work() const { return work_; }
 
-  /// Calls body(row) for all rows of all tasks, in parallel.
+  /// Calls body(row, thread) for all rows of all tasks, in parallel.
   template <class Body>
   void for_rows(const Body& body) const {
     const std::int64_t tasks = (rows_ + rows_per_task_ - 1) / rows_per_task_ * channel_blocks_;
-    parallel_for(tasks, kCyclesPerOperation * work_, [&](std::int64_t task, int) {
+    parallel_for(tasks, kCyclesPerOperation * work_, [&](std::int64_t task, int thread) {
       const std::int64_t first = task / channel_blocks_ * rows_per_task_;
       const std::int64_t channel = task % channel_blocks_ * channels_per_block_;
       Row row = {first,
@@ -91,7 +131,7 @@ class PoolTasks {
                  std::min(channels_per_block_, channels_ - channel)};
       const std::int64_t end = std::min(rows_, first + rows_per_task_);
       while (row.index < end) {
-        body(row);
+        body(row, thread);
         ++row.index;
         if (++row.line < lines_) continue;
         row.line = 0;

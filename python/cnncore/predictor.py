@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from .compiler.program import Executable, Memory
 from .compiler.serialize import describe, freeze_sources, restore
 from .compiler.simplify import simplify
 from .graph.arrays import to_input
+from .graph.limits import require_memory
 from .graph.tensor import Graph
 from .graph.trace import trace
 from .profiling import Table
@@ -193,6 +195,7 @@ def _shapes(input_shape: Any) -> list[tuple[int, ...]]:
         extents = tuple(n.__index__() for n in shape)
         if min(extents, default=1) < 1:
             raise ValueError(f"expected extents of at least 1, got input_shape {input_shape!r}")
+        require_memory(4 * prod(extents), f"an input of shape {extents}")
         shapes.append(extents)
     return shapes
 

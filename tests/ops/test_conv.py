@@ -347,7 +347,7 @@ def test_the_choice_names_every_refusal() -> None:
         ((1, 4, 8), (6, 4, 3, 3), {}, "expected a weight of 3 axes"),
         ((1, 4, 2, 8), (6, 4, 3, 3), {}, "the kernel reaches over 3 pixels"),
         ((0, 4, 8, 8), (6, 4, 3, 3), {}, "expected a non-empty input"),
-        ((1, 4, 8, 8), (6, 4, 3, 3), {"stride": [0, 1]}, "stride: expected numbers of at least 1"),
+        ((1, 4, 8, 8), (6, 4, 3, 3), {"stride": [0, 1]}, "stride: expected numbers from 1"),
         (
             (1, 4, 8, 8),
             (6, 4, 3, 3),

@@ -409,7 +409,7 @@ def test_why_two_steps_stay() -> None:
     [
         ({"pool_kernel": [9, 2]}, "the pooling window covers 9 pixels"),
         ({"pool_kernel": [2]}, "pool_kernel: expected 2 numbers, got 1"),
-        ({"pool_stride": [0, 1]}, "pool_stride: expected numbers of at least 1"),
+        ({"pool_stride": [0, 1]}, "pool_stride: expected numbers from 1"),
         ({"algorithm": "winograd_f4"}, "does not take this problem: its tiles are pooled"),
         ({"pool_kernel": [3, 3]}, "output: expected shape"),
     ],

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._core import Snapshot, Storage
+from ..graph.limits import require_memory
 from ..graph.slots import Slot, Step
 from ..graph.tensor import Graph
 from ..graph.trace import is_stored
@@ -52,6 +53,7 @@ class Executable:
     """
 
     def __init__(self, graph: Graph) -> None:
+        require_memory(sum(tensor.nbytes for tensor in graph.outputs), "what is returned")
         builder = Builder(graph)
         guards = set(builder.outputs[len(graph.outputs) :])
         self.steps: list[Step] = sorted(builder.steps, key=lambda step: _stage(step, guards))
@@ -77,6 +79,7 @@ class Executable:
                 machine.repeat(stretch[0], stretch[-1], portions.count)
         workspace = {step: machine.step_info(step.index)["workspace"] for step in self.steps}
         self.plan: Plan = plan_memory(self.steps, builder.inputs, workspace.__getitem__)
+        self._require_memory(builder, workspace)
         machine.set_inputs([values[slot] for slot in builder.inputs])
         machine.set_outputs([values[slot] for slot in builder.outputs])
         machine.set_guards([values[slot] for slot in builder.outputs[self._outputs :]])
@@ -85,6 +88,15 @@ class Executable:
             machine.count(_storage(buffer))
         machine.finish(self.plan.arena_bytes, self.plan.persistent_bytes, self.plan.setup_bytes)
         self._sources = [(slot.source, slot.nbytes) for slot in bound if slot.source is not RANDOM]
+
+    def _require_memory(self, builder: Builder, workspace: dict[Step, int]) -> None:
+        """Raise a MemoryError that names the largest step when the plan exceeds what there is."""
+        plan = self.plan
+        returned = sum(slot.nbytes for slot in builder.outputs[: self._outputs])
+        needed = max(plan.arena_bytes, plan.setup_bytes) + plan.persistent_bytes + returned
+        largest = max(self.steps, key=lambda step: _step_bytes(step) + workspace[step], default=None)
+        place = "" if largest is None else f"[{largest.label or largest.op}] "
+        require_memory(needed, f"{place}the program, of which this step is the largest,")
 
     def _place(self, values: _Values, bound: Sequence[Slot]) -> None:
         """Tell the machine where every value and workspace lies."""
@@ -171,6 +183,11 @@ def _storage(source: Any) -> Storage:
     """Return the memory of a parameter, buffer or optimiser's state."""
     storage: Storage = source.storage if is_stored(source) else source
     return storage
+
+
+def _step_bytes(step: Step) -> int:
+    """Return the bytes of what a step reads and writes."""
+    return sum(slot.nbytes for slot in step.slots())
 
 
 def _is_shared(source: Any) -> bool:

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from .limits import require_memory
 from .trace import is_stored, where
 
 ALIGNMENT = 64
@@ -17,7 +19,8 @@ ALIGNMENT = 64
 def aligned_empty(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]:
     """Return an uninitialised C-order array whose memory starts on a cache line."""
     kind = np.dtype(dtype)
-    nbytes = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+    nbytes = prod(shape) * kind.itemsize
+    require_memory(nbytes, f"an array of shape {shape}")
     memory = np.empty(nbytes + ALIGNMENT, dtype=np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     return memory[start : start + nbytes].view(kind).reshape(shape)

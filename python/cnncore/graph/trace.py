@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from .limits import require_shape
 from .protocols import ModuleLike
-from .tensor import Graph, Node, Op, Tensor, constant_array, value_dtype
+from .tensor import ITEM_SIZE, Graph, Node, Op, Tensor, constant_array, value_dtype
 
 
 class _Tracer(threading.local):
@@ -128,6 +129,9 @@ def emit(
     """Add a node to the graph being built; its outputs are what `op.infer` says."""
     attrs = {} if attrs is None else attrs
     outputs = [spec and Tensor(*spec) for spec in op.infer(inputs, attrs)]
+    for output in outputs:
+        if output is not None:
+            require_shape(output.shape, ITEM_SIZE[output.dtype], where(op.name))
     if path is None:
         path = _tracer.paths[-1] if _tracer.paths else ""
     node = Node(op, inputs, outputs, attrs, path)

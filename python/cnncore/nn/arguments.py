@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..graph.limits import LARGEST_SETTING
+
 
 def positive(name: str, value: Any) -> int:
     """Return `value` as an int of at least 1, or raise naming the argument."""
@@ -23,13 +25,21 @@ def at_least(name: str, value: Any, least: int) -> int:
 _FORMS = {1: "(length,)", 2: "a pair (height, width)", 3: "a triple (depth, height, width)"}
 
 
+def setting(name: str, value: Any, least: int) -> int:
+    """Return a stride, padding, dilation or kernel extent as an int, or raise naming the argument."""
+    number = at_least(name, value, least)
+    if number > LARGEST_SETTING:
+        raise ValueError(f"expected {name} of at most {LARGEST_SETTING}, got {value}")
+    return number
+
+
 def ntuple(name: str, value: Any, least: int, rank: int) -> tuple[int, ...]:
     """Return an int or `rank` ints, one for each spatial axis, as a tuple of ints of at least `least`."""
     if hasattr(value, "__index__"):
-        return (at_least(name, value, least),) * rank
+        return (setting(name, value, least),) * rank
     if not isinstance(value, (tuple, list)) or len(value) != rank:
         raise ValueError(f"expected {name} to be an int or {_FORMS[rank]}, got {value!r}")
-    return tuple(at_least(name, item, least) for item in value)
+    return tuple(setting(name, item, least) for item in value)
 
 
 def fraction(name: str, value: Any) -> float:

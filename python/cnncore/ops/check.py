@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..graph.limits import LARGEST_SETTING
 from ..graph.tensor import Shape, Tensor
 from ..graph.trace import as_tensor, dtype_error, shape_error
 from .build import cast
@@ -41,7 +42,7 @@ def optional_float(value: Any, op: str) -> Tensor | None:
 
 
 def integers(value: Any, count: int, name: str, op: str, least: int = 1) -> tuple[int, ...]:
-    """Return an int or a sequence of `count` ints, each at least `least`, as a tuple."""
+    """Return an int or a sequence of `count` ints, each from `least` to `LARGEST_SETTING`, as a tuple."""
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         values: tuple[Any, ...] = (value,) * count
     elif isinstance(value, Sequence) and not isinstance(value, str):
@@ -55,6 +56,8 @@ def integers(value: Any, count: int, name: str, op: str, least: int = 1) -> tupl
             raise dtype_error(op, f"expected {name} to be an int or {count} ints, got {value!r}")
         if item < least:
             raise shape_error(op, f"expected {name} of at least {least}, got {value!r}")
+        if item > LARGEST_SETTING:
+            raise shape_error(op, f"expected {name} of at most {LARGEST_SETTING}, got {value!r}")
     return tuple(int(item) for item in values)
 
 

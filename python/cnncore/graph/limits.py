@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What sizes a value may have, and what memory this process can get: asked before anything is tried."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+
+LARGEST_SETTING = 2**31 - 1
+"""Of strides, paddings, dilations and kernels: sums and products of them with extents then fit 64 bits."""
+
+CGROUP = Path("/proc/self/cgroup")
+CGROUP_MOUNT = Path("/sys/fs/cgroup")
+
+_SMALL = 64 << 20
+"""Bytes that are had without asking how many there are."""
+
+_ADDRESSABLE = 2**62
+_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
+
+
+def require_memory(nbytes: int, what: str) -> None:
+    """Raise a MemoryError when this process cannot get `nbytes` more.
+
+    Args:
+        nbytes: how much is needed.
+        what: begins the message, which goes on with "needs ...".
+    """
+    if nbytes <= _SMALL:
+        return
+    there, reason = available_memory() if nbytes < _ADDRESSABLE else (_ADDRESSABLE, "64-bit addresses")
+    if nbytes > there:
+        raise MemoryError(
+            f"{what} needs {size_text(nbytes)}, but this process can get {size_text(there)} ({reason}): "
+            "make the batch, the extents or the number of channels smaller"
+        )
+
+
+def require_shape(shape: tuple[int, ...], item: int, place: str) -> None:
+    """Raise a MemoryError for a value of which a single image does not fit the memory.
+
+    That of a whole batch may exceed it: inference may take the batch in portions.
+    """
+    nbytes = prod(shape) * item
+    if nbytes > _SMALL:
+        images = shape[0] if len(shape) > 1 and nbytes < _ADDRESSABLE else 1
+        require_memory(nbytes // images, f"[{place}] a result of shape {shape}")
+
+
+def size_text(nbytes: int) -> str:
+    """Return a number of bytes as people write it.
+
+    >>> size_text(160_009_600_144)
+    '160.0 GB'
+    """
+    amount, unit = float(nbytes), 0
+    while amount >= 1000 and unit + 1 < len(_UNITS):
+        amount, unit = amount / 1000, unit + 1
+    return f"{amount:.1f} {_UNITS[unit]}" if unit else f"{nbytes} bytes"
+
+
+def available_memory() -> tuple[int, str]:
+    """Return the bytes this process can still get, and what limits them."""
+    limits = [(_machine(), "free memory of the machine"), (_address_space(), "limit of the address space")]
+    limits += [(free, "limit of the container") for free in _cgroups()]
+    known = [(max(0, free), reason) for free, reason in limits if free is not None]
+    return min(known, default=(_ADDRESSABLE, "64-bit addresses"))
+
+
+def _machine() -> int | None:
+    fields = _fields(Path("/proc/meminfo"))
+    if "MemAvailable" in fields:
+        return 1024 * (fields["MemAvailable"] + fields.get("SwapFree", 0))
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _address_space() -> int | None:
+    try:
+        import resource
+    except ImportError:
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return None
+    return limit - 1024 * _fields(Path("/proc/self/status")).get("VmSize", 0)
+
+
+def _cgroups() -> Iterator[int]:
+    """Yield what is left of each limit on the way from this process's cgroup to the root."""
+    try:
+        lines = CGROUP.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        controllers, _, path = line.partition(":")[2].partition(":")
+        if not controllers:
+            mount, names = CGROUP_MOUNT, ("memory.max", "memory.current")
+        elif "memory" in controllers.split(","):
+            mount = CGROUP_MOUNT / "memory"
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+        else:
+            continue
+        inner = Path(path.strip("/"))
+        for folder in (inner, *inner.parents):
+            limit, used = (_number(mount / folder / name) for name in names)
+            if limit is not None and used is not None:
+                kept = _fields(mount / folder / "memory.stat").get("inactive_file", 0)
+                yield limit - used + kept
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):  # "max" says that there is no limit
+        return None
+
+
+def _fields(path: Path) -> dict[str, int]:
+    """Return the lines "name: number" or "name number" of a file; none where it cannot be read."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return {}
+    parts = (line.replace(":", " ").split() for line in lines)
+    return {part[0]: int(part[1]) for part in parts if len(part) > 1 and part[1].isdigit()}
