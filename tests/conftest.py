@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -20,3 +22,19 @@ def data_root() -> Path:
     if not root or not Path(root).is_dir():
         pytest.skip("CNNCORE_DATA does not name the folder with the data sets")
     return Path(root)
+
+
+@pytest.fixture
+def unfused(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Leaves fusion out of what is compiled from here on."""
+    from cnncore.compiler import pipeline
+
+    def leave_out() -> None:
+        run = pipeline.run
+
+        def without(passes: Sequence[pipeline.Pass], graph: Any) -> None:
+            run([apply for apply in passes if apply not in pipeline.FUSIONS], graph)
+
+        monkeypatch.setattr(pipeline, "run", without)
+
+    return leave_out

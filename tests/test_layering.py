@@ -85,7 +85,7 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
 ABOVE = {
     "graph": ("ops", "compiler", "nn", "optim", "train", "data", "models", "io", "cli", "bench"),
     "ops": ("compiler", "nn", "optim", "train", "data", "models", "io", "cli", "bench"),
-    "compiler": ("nn", "optim", "train", "data", "models", "cli", "bench"),
+    "compiler": ("nn", "optim", "train", "data", "models", "io", "cli", "bench"),
     "nn": ("train", "data", "models", "cli", "bench"),
     "optim": ("train", "data", "models", "cli", "bench"),
     "data": ("graph", "ops", "compiler", "nn", "optim", "train", "models", "cli", "bench"),

@@ -12,21 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import profiling
+from . import choices_file, profiling
 from .compiler import choices as algorithms
-from .compiler.fuse import fuse, fuse_pooling
-from .compiler.packed_weights import limit_packed_weights
-from .compiler.pipeline import Rebuild, separate_outputs, set_outputs
-from .compiler.portions import split_batch
+from .compiler.pipeline import Rebuild, prepare_predictor, set_outputs
 from .compiler.program import Executable, Memory
 from .compiler.serialize import describe, freeze_sources, restore
-from .compiler.simplify import simplify
 from .graph.arrays import to_input
 from .graph.limits import require_memory
 from .graph.tensor import Graph
 from .graph.trace import trace
 from .profiling import Table
-from .runtime import get_accuracy
 
 
 class Predictor:
@@ -155,7 +150,7 @@ class Predictor:
         Raises:
             OSError: the file cannot be written; one that was there is as before.
         """
-        algorithms.save(path, algorithms.get_choices(self._graph))
+        choices_file.save(path, algorithms.get_choices(self._graph))
 
     def load_choices(self, path: str | os.PathLike[str]) -> None:
         """Compile again with the algorithms in a file that `save_choices` wrote.
@@ -166,7 +161,7 @@ class Predictor:
                 is as before then.
         """
         with self._tuning:
-            choices = algorithms.load(path, self._graph)
+            choices = choices_file.load(path, self._graph)
             executable = algorithms.build(self._graph, choices)
             algorithms.set_choices(self._graph, choices)
             self._use(executable)
@@ -230,11 +225,5 @@ def compile(model: Callable[..., Any], input_shape: Any) -> Predictor:
         graph, result = trace(model, examples)
     rebuild = set_outputs(graph, result)
     graph.updates, graph.counted = [], []
-    simplify(graph)
-    fuse(graph, inference=True)
-    separate_outputs(graph)
-    algorithms.set_accuracy(graph, get_accuracy())
-    split_batch(graph)
-    limit_packed_weights(graph)
-    fuse_pooling(graph)
+    prepare_predictor(graph)
     return Predictor(graph, rebuild)

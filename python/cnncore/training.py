@@ -8,14 +8,13 @@ from typing import Any
 
 from . import profiling
 from ._core import Storage
-from .compiler.autodiff import add_gradients
 from .compiler.call import Validity
-from .compiler.pipeline import Compiled
+from .compiler.pipeline import Compiled, compile_training, set_outputs
 from .graph.protocols import OptimizerLike
 from .graph.tensor import OPS, Graph, Tensor
 from .graph.trace import building, emit
 from .profiling import Table
-from .transforms import Function, complete, input_arrays, prepare
+from .transforms import Function, input_arrays
 
 
 class _Validity(Validity):
@@ -91,7 +90,7 @@ class TrainStep(Function):
     def _compile(self, arrays: list[Any]) -> Compiled:
         graph, _, result = self._trace(arrays)
         validity = _Validity(graph, self._settings)
-        rebuild, loss = prepare(graph, result)
+        rebuild = set_outputs(graph, result)
         wanted: list[tuple[int, Any, Tensor]] = []
         for number, group in enumerate(self.optimizer.param_groups):
             for parameter in group["params"]:
@@ -100,11 +99,13 @@ class TrainStep(Function):
                     wanted.append((number, parameter, tensor))
         if not wanted:
             raise ValueError("the loss depends on none of the optimizer's parameters (or all are frozen)")
-        grads = add_gradients(graph, loss, [tensor for _, _, tensor in wanted])
-        for number in range(len(self.optimizer.param_groups)):
-            mine = [(p, t, g) for (n, p, t), g in zip(wanted, grads, strict=True) if n == number]
-            self._add_update(graph, number, mine)
-        executable = complete(graph)
+
+        def use(grads: list[Tensor | None]) -> None:
+            for number in range(len(self.optimizer.param_groups)):
+                mine = [(p, t, g) for (n, p, t), g in zip(wanted, grads, strict=True) if n == number]
+                self._add_update(graph, number, mine)
+
+        executable = compile_training(graph, [tensor for _, _, tensor in wanted], use)
 
         def unpack(outputs: list[Any]) -> Any:
             outputs[0] = float(outputs[0])

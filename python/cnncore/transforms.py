@@ -8,12 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .compiler.autodiff import add_gradients
 from .compiler.call import Validity
-from .compiler.fuse import fuse
-from .compiler.pipeline import Compiled, Rebuild, finish, set_outputs
-from .compiler.program import Executable
-from .compiler.simplify import simplify
+from .compiler.pipeline import Compiled, compile_training, set_outputs
 from .graph.arrays import to_input
 from .graph.cache import LRU
 from .graph.mode import get_mode
@@ -64,21 +60,6 @@ class Function:
         return graph, loss, result
 
 
-def prepare(graph: Graph, result: Any) -> tuple[Rebuild, Tensor]:
-    """Simplify and fuse the forward pass; return the loss as it is then."""
-    rebuild = set_outputs(graph, result)
-    simplify(graph)
-    fuse(graph, inference=False)
-    return rebuild, graph.outputs[0]
-
-
-def complete(graph: Graph) -> Executable:
-    """Compile a graph with forward and backward pass."""
-    simplify(graph)
-    fuse(graph, inference=False)
-    return finish(graph)
-
-
 def _zeros_like(tensor: Tensor) -> Tensor:
     return Tensor(tensor.shape, "float32", "c", np.zeros(tensor.shape, np.float32))
 
@@ -111,20 +92,20 @@ class _ValueAndGrad(Function):
             ]
         graph, _, result = self._trace(arrays)
         validity = Validity(graph)
-        rebuild, loss = prepare(graph, result)
+        rebuild = set_outputs(graph, result)
         wrt = self._wrt(graph)
-        found = iter(add_gradients(graph, loss, [tensor for tensor in wrt if tensor is not None]))
-        grads: list[Tensor] = []
-        for i, tensor in enumerate(wrt):
-            if tensor is None:
-                tensor = Tensor(self._params[i].shape, "float32", "c")
-                grads.append(_zeros_like(tensor))
-            else:
-                gradient = next(found)
-                grads.append(_zeros_like(tensor) if gradient is None else gradient)
         count = len(graph.outputs)
-        graph.outputs += grads
-        executable = complete(graph)
+
+        def use(found: list[Tensor | None]) -> None:
+            gradients = iter(found)
+            for i, tensor in enumerate(wrt):
+                if tensor is None:
+                    graph.outputs.append(_zeros_like(Tensor(self._params[i].shape, "float32", "c")))
+                else:
+                    gradient = next(gradients)
+                    graph.outputs.append(_zeros_like(tensor) if gradient is None else gradient)
+
+        executable = compile_training(graph, [tensor for tensor in wrt if tensor is not None], use)
 
         def split(outputs: list[Any]) -> tuple[Any, list[Any]]:
             return rebuild(outputs[:count]), outputs[count:]

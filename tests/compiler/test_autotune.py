@@ -254,7 +254,7 @@ def test_truncated_files(model: nn.Module, tmp_path: Path, saved: dict[str, Any]
 
 
 def test_files_without_end(model: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cnncore.compiler.choices.LARGEST_FILE", 100)
+    monkeypatch.setattr("cnncore.choices_file.LARGEST_FILE", 100)
     with pytest.raises(ValueError, match="more than 100 bytes"):
         load(model, tmp_path / "f.json", b" " * 1000)
 

@@ -6,8 +6,8 @@ import pytest
 
 import cnncore as cc
 from cnncore import nn, ops
-from cnncore.compiler import fuse as fuse_module
-from cnncore.compiler import pipeline
+from cnncore.graph.rewrite import RULES, Stage, rule
+from cnncore.graph.tensor import OPS
 from oracle import assert_close
 
 RNG = np.random.default_rng(0)
@@ -44,20 +44,6 @@ def randomise(model):
 
 def steps(model, *shape):
     return [row["step"] for row in cc.compile(model, shape).explain()]
-
-
-@pytest.fixture
-def unfused(monkeypatch):
-    """Leaves fusion out of what is compiled from here on."""
-
-    def leave_out():
-        monkeypatch.setattr(pipeline, "fuse", lambda graph, inference: None)
-        monkeypatch.setattr(pipeline, "fuse_pooling", lambda graph: None)
-        monkeypatch.setattr("cnncore.transforms.fuse", lambda graph, inference: None)
-        monkeypatch.setattr("cnncore.predictor.fuse", lambda graph, inference: None)
-        monkeypatch.setattr("cnncore.predictor.fuse_pooling", lambda graph: None)
-
-    return leave_out
 
 
 ACTIVATIONS = [nn.ReLU(), nn.LeakyReLU(0.2), nn.ReLU6()]
@@ -310,15 +296,17 @@ def test_an_expansion_with_other_users_is_kept():
     assert found(filtered_twice) == ["conv_forward"] * 3
 
 
-def test_every_rule_names_an_operation():
-    from cnncore.graph.tensor import OPS
+def test_every_rule_names_an_operation_once():
+    assert all(RULES[stage] and set(RULES[stage]) <= set(OPS) for stage in Stage)
+    with pytest.raises(ValueError, match="max_pool has a rule"):
+        rule(Stage.POOLING, root=type(OPS["max_pool"]))(lambda rewriter, node: False)
 
-    tables = (
-        fuse_module.INFERENCE_RULES,
-        fuse_module.TRAINING_RULES,
-        fuse_module.LATE_RULES,
-        fuse_module.BLOCK_RULES,
-        fuse_module.POOL_RULES,
-    )
-    rules = set().union(*tables)
-    assert rules | set(fuse_module.RESIDUAL) <= set(OPS)
+
+def test_an_operation_adds_at_an_input_that_may_be_absent():
+    places = {op.name: op.adds for op in OPS.values() if op.adds is not None}
+    assert places == {
+        "conv_forward": 3,
+        "conv_backward_data": 3,
+        "batch_norm_apply": 5,
+        "max_pool_backward": 3,
+    }

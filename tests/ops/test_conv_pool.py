@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 import cnncore as cc
 import reference as ref
-from cnncore import _core, choices, nn, ops
-from cnncore.compiler import portions
+from cnncore import _core, nn, ops
+from cnncore.compiler import choices, portions
 from cnncore.ops import conv_pool
 from oracle import EPS
 from steps import run_step

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 import cnncore as cc
 import reference as ref
 from cnncore import nn, ops
-from cnncore.compiler import pipeline
 from cnncore.compiler.autodiff import add_gradients
 from cnncore.graph.trace import current_graph
 from oracle import assert_close
@@ -204,7 +204,7 @@ class UpBlock(nn.Module):
 
 @pytest.mark.parametrize(("groups", "bias"), [(1, True), (1, False), (2, True)])
 def test_norm_residual_and_activation_are_one_step(
-    groups: int, bias: bool, monkeypatch: pytest.MonkeyPatch
+    groups: int, bias: bool, unfused: Callable[[], None]
 ) -> None:
     model = UpBlock(groups, bias).eval()
     rng = np.random.default_rng(7)
@@ -212,8 +212,7 @@ def test_norm_residual_and_activation_are_one_step(
     predictor = cc.compile(model, (x.shape, skip.shape))
     assert [row["step"] for row in predictor.explain()] == ["conv_backward_data"]
     fused = predictor(x, skip)
-    monkeypatch.setattr(pipeline, "fuse", lambda graph, inference: None)
-    monkeypatch.setattr("cnncore.predictor.fuse", lambda graph, inference: None)
+    unfused()
     plain = cc.compile(model, (x.shape, skip.shape))
     assert len(plain.explain()) > 3
     # Four products a pixel, their weights rounded once more, the shift and the skip.
@@ -221,7 +220,7 @@ def test_norm_residual_and_activation_are_one_step(
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_fused_gradients_equal_unfused(training: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fused_gradients_equal_unfused(training: bool, unfused: Callable[[], None]) -> None:
     model = UpBlock().train(training)
     rng = np.random.default_rng(8)
     x, skip = rng.normal(size=(2, 4, 3, 5)), rng.normal(size=(2, 6, 6, 10))
@@ -231,8 +230,7 @@ def test_fused_gradients_equal_unfused(training: bool, monkeypatch: pytest.Monke
         return ops.mean(ops.square(model(x, skip)))
 
     value, grads = cc.value_and_grad(loss, parameters)(x, skip)
-    monkeypatch.setattr(pipeline, "fuse", lambda graph, inference: None)
-    monkeypatch.setattr(cc.transforms, "fuse", lambda graph, inference: None)
+    unfused()
     plain_value, plain = cc.value_and_grad(loss, parameters)(x, skip)
     assert_close(value, plain_value, ulps=64.0)
     for name, grad in grads.items():

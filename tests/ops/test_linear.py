@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import cnncore as cc
 import reference as ref
 from cnncore import _core, nn, ops
-from cnncore.compiler.fuse import LARGE_COPY
+from cnncore.ops.fusion.linear import LARGE_COPY
 from steps import run_step
 
 Array = NDArray[Any]

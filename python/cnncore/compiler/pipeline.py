@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The passes in their order: trace, simplify, fuse, differentiate, plan, build."""
+"""Every order of passes, from a traced function to a program."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Any
 
 from ..graph.tensor import OPS, Graph, Tensor
 from ..graph.trace import as_tensor, building, emit, is_stored, map_tree, trace
-from .fuse import fuse, fuse_pooling
+from ..runtime import get_accuracy
+from .autodiff import add_gradients
+from .choices import set_accuracy
+from .fuse import fuse_inference, fuse_pooling, fuse_training
+from .packed_weights import limit_packed_weights
 from .portions import split_batch
 from .program import Executable
 from .simplify import simplify
@@ -85,19 +89,65 @@ def separate_outputs(graph: Graph) -> None:
             seen.add(tensor)
 
 
-def finish(graph: Graph) -> Executable:
-    """Compile a graph that passes have completed."""
-    separate_outputs(graph)
-    return Executable(graph)
+def _keep_accuracy(graph: Graph) -> None:
+    set_accuracy(graph, get_accuracy())
+
+
+Pass = Callable[[Graph], None]
+
+FORWARD: tuple[Pass, ...] = (simplify, fuse_training)
+"""What comes before differentiation: gradient rules see the fused nodes."""
+
+TRAINING: tuple[Pass, ...] = (simplify, fuse_training, separate_outputs)
+"""What comes after it."""
+
+FUNCTION: tuple[Pass, ...] = (simplify, fuse_inference, separate_outputs, split_batch, fuse_pooling)
+"""Calls of operations, functions and modules on arrays."""
+
+PREDICTOR: tuple[Pass, ...] = (
+    simplify,
+    fuse_inference,
+    separate_outputs,
+    _keep_accuracy,
+    split_batch,
+    limit_packed_weights,
+    fuse_pooling,
+)
+"""Networks compiled for inference, whose packed weights stay."""
+
+FUSIONS: tuple[Pass, ...] = (fuse_training, fuse_inference, fuse_pooling)
+
+
+def run(passes: Sequence[Pass], graph: Graph) -> None:
+    """Apply passes to a graph, one after the other."""
+    for apply in passes:
+        apply(graph)
 
 
 def compile_inference(graph: Graph) -> Executable:
     """Compile a graph that will not be differentiated."""
-    simplify(graph)
-    fuse(graph, inference=True)
-    separate_outputs(graph)
-    split_batch(graph)
-    fuse_pooling(graph)
+    run(FUNCTION, graph)
+    return Executable(graph)
+
+
+def prepare_predictor(graph: Graph) -> None:
+    """Bring a graph to the form that a predictor keeps."""
+    run(PREDICTOR, graph)
+
+
+def compile_training(
+    graph: Graph, wrt: Sequence[Tensor], use: Callable[[list[Tensor | None]], None]
+) -> Executable:
+    """Compile a graph with the gradients of its first output.
+
+    Args:
+        graph: outputs set; the first is the loss.
+        wrt: tensors to differentiate by.
+        use: called with their gradients, None for zero; makes them outputs or adds updates.
+    """
+    run(FORWARD, graph)
+    use(add_gradients(graph, graph.outputs[0], wrt))
+    run(TRAINING, graph)
     return Executable(graph)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
+from ..graph.rewrite import remove_dead, substitute
 from ..graph.tensor import Graph, Node, Tensor
 
 
@@ -14,34 +15,6 @@ def simplify(graph: Graph) -> None:
     _convert_on_entry(graph)
     _merge_identical(graph)
     remove_dead(graph)
-
-
-def remove_dead(graph: Graph) -> None:
-    """Drop every node that no result depends on."""
-    live = set(graph.results())
-    kept: list[Node] = []
-    for node in reversed(graph.nodes):
-        if any(tensor in live for tensor in node.outputs):
-            live.update(tensor for tensor in node.inputs if tensor is not None)
-            kept.append(node)
-    graph.nodes = kept[::-1]
-
-
-def substitute(graph: Graph, replacement: dict[Tensor, Tensor]) -> None:
-    """Let every use of a key be a use of its value."""
-    if not replacement:
-        return
-
-    def final(tensor: Tensor) -> Tensor:
-        while tensor in replacement:
-            tensor = replacement[tensor]
-        return tensor
-
-    for node in graph.nodes:
-        node.inputs = [None if tensor is None else final(tensor) for tensor in node.inputs]
-    graph.outputs = [final(tensor) for tensor in graph.outputs]
-    graph.updates = [(target, final(new)) for target, new in graph.updates]
-    graph.checks = [(final(flag), message) for flag, message in graph.checks]
 
 
 def _convert_on_entry(graph: Graph) -> None:

@@ -154,6 +154,10 @@ class Op:
     """Inputs that may be some of the channels of a wider tensor, with gaps from pixel to pixel."""
     joins_portions: ClassVar[bool] = False
     """Whether the inputs are portions of the outputs, which are batches."""
+    adds: ClassVar[int | None] = None
+    """Position of the input, of the result's shape and layout, that is added to the result."""
+    activates: ClassVar[tuple[str, ...]] = ()
+    """Activations that can be applied to the result: attrs activation ("none") and alpha."""
     differentiable: ClassVar[bool] = True
     """False when the inputs' gradient is zero or comes by another node's rule."""
 
@@ -204,6 +208,14 @@ class Op:
     def joins_channels(self, node: Node) -> bool:
         """Return whether the output is the inputs' channels one after the other in channels-last memory."""
         return False
+
+    def is_sum(self, node: Node) -> bool:
+        """Return whether the output is the sum of the two inputs."""
+        return False
+
+    def as_activation(self, node: Node) -> str | None:
+        """Return the activation function that the node is, with its attribute alpha; None for others."""
+        return None
 
     def lower(self, node: Node, builder: Any) -> None:
         """Add the steps that compute the node; `builder` is a `graph.lowering.Builder`."""

@@ -13,9 +13,6 @@ from ..graph.trace import emit
 from .build import elementwise, expand_to, reshape_to, with_layout
 from .check import float_tensor
 
-FUSABLE = ("relu", "leaky_relu", "relu6")
-"""Activations that convolution and batch norm steps can apply; their gradient needs only the result."""
-
 
 class ActivationBackward(Op):
     """[grad_output, y] -> [grad_input, grad_bias?] in one pass; grad_bias sums over all axes but 1."""

@@ -18,6 +18,7 @@ from ..runtime import get_accuracy
 from .activation import activation_backward
 from .build import expand_to, reduce, reshape_to, with_layout
 from .check import channels_hint, float_tensor, integers, optional_float, require_rank
+from .elementwise import FUSABLE
 
 Grads = Sequence[Tensor | None]
 
@@ -35,6 +36,8 @@ class ConvForward(Op):
     """[input, weight, bias?, residual?] -> [activation(conv + bias + residual), statistics?]."""
 
     name = "conv_forward"
+    adds = 3
+    activates = FUSABLE
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
         x, weight = _two(inputs)
@@ -92,6 +95,8 @@ class ConvBackwardData(Op):
     """
 
     name = "conv_backward_data"
+    adds = 3
+    activates = FUSABLE
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
         return [(attrs["input_shape"], "float32", "channels_last")]

@@ -13,6 +13,9 @@ from ..graph.tensor import Node, Op, Spec, Tensor, layout_matters, present
 from .build import common_layout, elementwise, sum_to
 from .check import broadcast_shape
 
+FUSABLE = ("relu", "leaky_relu", "relu6")
+"""Activations that steps apply to their result; their gradient needs only the result."""
+
 
 class Elementwise(Op):
     """y = function(a, b, c; alpha, beta) on float32, or a change of dtype (function "cast")."""
@@ -41,6 +44,13 @@ class Elementwise(Op):
 
     def images(self, node: Node) -> Sequence[int]:
         return range(len(node.inputs))
+
+    def is_sum(self, node: Node) -> bool:
+        return bool(node.attrs["function"] == "add")
+
+    def as_activation(self, node: Node) -> str | None:
+        function: str = node.attrs["function"]
+        return function if function in FUSABLE else None
 
     def lower(self, node: Node, builder: Builder) -> None:
         y = node.output

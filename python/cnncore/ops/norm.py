@@ -14,6 +14,7 @@ from ..graph.tensor import OPS, Node, Op, Spec, Tensor, present
 from ..graph.trace import current_graph, emit, is_stored, shape_error
 from .build import with_layout
 from .check import channels_hint, float_tensor, optional_float
+from .elementwise import FUSABLE
 
 Grads = Sequence[Tensor | None]
 
@@ -67,6 +68,8 @@ class BatchNormApply(Op):
     """
 
     name = "batch_norm_apply"
+    adds = 5
+    activates = FUSABLE
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
         return [(present(inputs[0]).shape, "float32", "channels_last")]

@@ -13,6 +13,7 @@ from ..graph.tensor import OPS, Node, Op, Shape, Spec, Tensor, present
 from ..graph.trace import emit, shape_error
 from .build import with_layout
 from .check import float_tensor, integers, require_rank
+from .elementwise import FUSABLE
 
 Grads = Sequence[Tensor | None]
 
@@ -85,6 +86,7 @@ class MaxPool(_Pool):
     """May apply an activation to its result: attrs activation and alpha, set by fusion."""
 
     name = "max_pool"
+    activates = FUSABLE
     index_dtype = "uint8"
 
     def _index_dtype(self, attrs: dict[str, Any]) -> str:
@@ -93,6 +95,7 @@ class MaxPool(_Pool):
 
 class MaxPoolBackward(_PoolBackward):
     name = "max_pool_backward"
+    adds = 3
     reads_parts = (3,)
 
 
