@@ -29,13 +29,17 @@ class Validity:
         self._parameters = [t.source for t in graph.stored.values() if is_stored(t.source)]
         self._state = self._read()
         self._seen = changes.structure
+        self._surroundings = graph.surroundings if graph.surroundings.any else None
 
     def _read(self) -> list[Any]:
         state: list[Any] = [(module.training, module.structure_version) for module in self._modules]
         return state + [parameter.requires_grad for parameter in self._parameters]
 
     def holds(self) -> bool:
-        """Whether every module and parameter is as it was when the program was traced."""
+        """Whether every module and parameter, and what the function took from around it, is as it was when
+        the program was traced."""
+        if self._surroundings is not None and not self._surroundings.same():
+            return False
         if self._seen == changes.structure:
             return True
         seen = changes.structure

@@ -116,6 +116,8 @@ class Graph:
         self.checks: list[tuple[Tensor, str]] = []  # int64 scalars that must be 0, with the message if not
         self.modules: dict[int, Any] = {}  # modules called while tracing
         self.dropouts = 0
+        self.surroundings: Any = None  # what the traced function took from outside (graph/surroundings.py)
+        self.random: Any = None  # states of random generators before it was traced
 
     def users(self) -> dict[Tensor, int]:
         """Count how often each tensor is used, outputs and updates included."""

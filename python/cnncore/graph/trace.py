@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from .limits import require_shape
 from .protocols import ModuleLike
+from .surroundings import RandomNumbers, Surroundings, of_library
 from .tensor import ITEM_SIZE, Graph, Node, Op, Tensor, constant_array, value_dtype
 
 
@@ -82,6 +84,10 @@ def call_traced(module: ModuleLike, args: Sequence[Any], kwargs: dict[str, Any])
     if id(module) not in names:
         names.update((id(below), path) for path, below in module.named_modules())
     graph.modules[id(module)] = module
+    if not of_library(type(module)):
+        if graph.random is None:
+            graph.random = RandomNumbers(module.forward)
+        graph.random.look_at(module)
     _tracer.paths.append(names[id(module)] or type(module).__name__)
     try:
         return module.forward(*args, **kwargs)
@@ -165,7 +171,18 @@ def trace(
     with building(graph):
         symbols = map_tree(symbol, list(args))
         keywords = map_tree(symbol, dict(kwargs or {}))
-        return graph, fn(*symbols, **keywords)
+        if not of_library(fn):
+            graph.random = RandomNumbers(fn)
+        result = fn(*symbols, **keywords)
+    graph.surroundings = Surroundings(fn, graph.modules.values())
+    if graph.random is not None and graph.random.drawn(graph.surroundings.draws):
+        warnings.warn(
+            "random numbers were drawn while a function was traced: it runs once, so that they stay the same "
+            "in every call. Use cnncore.ops.dropout (which follows cnncore.manual_seed), or pass them as an "
+            "input",
+            stacklevel=4,
+        )
+    return graph, result
 
 
 def map_tree(fn: Callable[[Any], Any], tree: Any) -> Any:
