@@ -13,6 +13,7 @@ void register_norm(StepRegistry& registry);
 void register_elementwise(StepRegistry& registry);
 void register_reduce(StepRegistry& registry);
 void register_softmax(StepRegistry& registry);
+void register_sort(StepRegistry& registry);
 void register_loss(StepRegistry& registry);
 void register_dropout(StepRegistry& registry);
 void register_copy(StepRegistry& registry);
@@ -41,6 +42,7 @@ const StepRegistry& step_registry() {
     register_elementwise(all);
     register_reduce(all);
     register_softmax(all);
+    register_sort(all);
     register_loss(all);
     register_dropout(all);
     register_copy(all);

@@ -29,8 +29,8 @@ CASES = [
     *_axes("sum", np.sum, whole, exact=True),
     *_axes("sum", np.sum, draw, magnitude=300.0),
     *_axes("mean", np.mean, draw),
-    *_axes("max", np.max, different, exact=True, torch="amax"),
-    *_axes("min", np.min, different, exact=True, torch="amin"),
+    *_axes("amax", np.max, different, exact=True),
+    *_axes("amin", np.min, different, exact=True),
     case("argmax", different(3, 4, 5), lambda x: np.argmax(x), differentiable=False),
     *[
         case(

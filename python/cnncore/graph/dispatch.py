@@ -23,14 +23,14 @@ _programs: LRU[runner.Program] = LRU(256, lambda program: program.nbytes())
 _STATIC = (int, float, bool, str, type(None), np.number)
 
 
-def operator(*tensors: str) -> Callable[[Callable[P, Tensor]], Callable[P, Any]]:
+def operator(*tensors: str) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
     """Make a function that adds nodes for symbolic tensors also take arrays, and return arrays then.
 
     Args:
         tensors: names of the arguments that are tensors (or numbers, None, lists of tensors).
     """
 
-    def decorate(fn: Callable[P, Tensor]) -> Callable[P, Any]:
+    def decorate(fn: Callable[P, Any]) -> Callable[P, Any]:
         names = list(inspect.signature(fn).parameters)
         positions = frozenset(names.index(name) for name in tensors)
         keywords = frozenset(tensors)

@@ -49,9 +49,24 @@ from .pool import (
     max_pool3d,
 )
 from .portions import SplitBatch as _SplitBatch  # noqa: F401
-from .reduce import argmax, max, mean, min, sum
+from .reduce import argmax, mean, sum
 from .shape import flatten, permute, reshape, transpose
 from .softmax import log_softmax, softmax
+from .sort import (
+    amax,
+    amin,
+    argmin,
+    argsort,
+    cummax,
+    cummin,
+    kthvalue,
+    max,
+    median,
+    min,
+    mode,
+    sort,
+    topk,
+)
 from .update import OptimizerUpdate as _OptimizerUpdate  # noqa: F401
 from .window import concat, pad, slice
 
@@ -64,7 +79,11 @@ __all__ = [
     "adaptive_max_pool2d",
     "adaptive_max_pool3d",
     "add",
+    "amax",
+    "amin",
     "argmax",
+    "argmin",
+    "argsort",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
@@ -78,6 +97,8 @@ __all__ = [
     "conv_transpose2d",
     "conv_transpose3d",
     "cross_entropy",
+    "cummax",
+    "cummin",
     "div",
     "dropout",
     "equal",
@@ -85,6 +106,7 @@ __all__ = [
     "flatten",
     "greater",
     "greater_equal",
+    "kthvalue",
     "leaky_relu",
     "linear",
     "log",
@@ -96,8 +118,10 @@ __all__ = [
     "max_pool3d",
     "maximum",
     "mean",
+    "median",
     "min",
     "minimum",
+    "mode",
     "mse_loss",
     "mul",
     "neg",
@@ -111,11 +135,13 @@ __all__ = [
     "slice",
     "softmax",
     "softplus",
+    "sort",
     "sqrt",
     "square",
     "sub",
     "sum",
     "tanh",
+    "topk",
     "transpose",
     "where",
 ]

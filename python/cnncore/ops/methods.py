@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..graph.tensor import Tensor
-from . import activation, arithmetic, reduce, shape, window
+from . import activation, arithmetic, reduce, shape, sort, window
 from .linear import matmul
 from .softmax import softmax
 
@@ -112,10 +112,43 @@ class Methods:
         return reduce.mean(self, dim, keepdim)
 
     def max(self, dim: Any = None, keepdim: bool = False) -> Any:
-        return reduce.max(self, dim, keepdim)
+        return sort.max(self, dim, keepdim)
 
     def min(self, dim: Any = None, keepdim: bool = False) -> Any:
-        return reduce.min(self, dim, keepdim)
+        return sort.min(self, dim, keepdim)
+
+    def amax(self, dim: Any = None, keepdim: bool = False) -> Any:
+        return sort.amax(self, dim, keepdim)
+
+    def amin(self, dim: Any = None, keepdim: bool = False) -> Any:
+        return sort.amin(self, dim, keepdim)
+
+    def argmin(self, dim: Any = None, keepdim: bool = False) -> Any:
+        return sort.argmin(self, dim, keepdim)
+
+    def median(self, dim: Any = None, keepdim: bool = False) -> Any:
+        return sort.median(self, dim, keepdim)
+
+    def mode(self, dim: int = -1, keepdim: bool = False) -> Any:
+        return sort.mode(self, dim, keepdim)
+
+    def sort(self, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
+        return sort.sort(self, dim, descending, stable)
+
+    def argsort(self, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
+        return sort.argsort(self, dim, descending, stable)
+
+    def topk(self, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
+        return sort.topk(self, k, dim, largest, sorted)
+
+    def kthvalue(self, k: int, dim: int = -1, keepdim: bool = False) -> Any:
+        return sort.kthvalue(self, k, dim, keepdim)
+
+    def cummax(self, dim: int) -> Any:
+        return sort.cummax(self, dim)
+
+    def cummin(self, dim: int) -> Any:
+        return sort.cummin(self, dim)
 
     def argmax(self, dim: Any = None, keepdim: bool = False) -> Any:
         return reduce.argmax(self, dim, keepdim)

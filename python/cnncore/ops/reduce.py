@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reductions: sum, mean, maximum, minimum over axes."""
+"""Reductions over axes: sums and means; and the places of maxima."""
 
 from __future__ import annotations
 
@@ -37,14 +37,18 @@ class Reduce(Op):
             return [expand_to(grad, x.shape)]
         if function == "sum_squares":
             return [elementwise("square_backward", grad, x)]
-        # Elements that share the maximum share its gradient.
-        chosen = elementwise("equal", x, keep_axes(node.output, x, axes))
-        share = elementwise("div", grad, keep_axes(reduce("sum", chosen, axes), x, axes))
-        return [elementwise("mul", chosen, share)]
+        return [share(present(grads[0]), x, node.output, axes)]
 
     def lower(self, node: Node, builder: Builder) -> None:
         attrs = {"function": node.attrs["function"], "axes": list(node.attrs["axes"])}
         builder.step("reduce", builder.slots(node.inputs), builder.slots(node.outputs), attrs)
+
+
+def share(grad: Tensor, x: Tensor, y: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Return the gradient by `x` of `y`, an element for all `axes`: those equal to it have equal shares."""
+    chosen = elementwise("equal", x, keep_axes(y, x, axes))
+    count = keep_axes(reduce("sum", chosen, axes), x, axes)
+    return elementwise("mul", chosen, elementwise("div", keep_axes(grad, x, axes), count))
 
 
 class ArgMax(Reduce):
@@ -83,30 +87,6 @@ def mean(input: Any, dim: int | tuple[int, ...] | None = None, keepdim: bool = F
     2.5
     """
     return _reduction("mean", "mean", input, dim, keepdim)
-
-
-@operator("input")
-def max(input: Any, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Tensor:
-    """Return the maximum over axes `dim` (None: all), without the index (see `argmax`).
-
-    Elements that share the maximum share its gradient.
-
-    >>> from cnncore import ops
-    >>> ops.max([[1, 2], [3, 4]], dim=0).tolist()
-    [3.0, 4.0]
-    """
-    return _reduction("max", "max", input, dim, keepdim)
-
-
-@operator("input")
-def min(input: Any, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Tensor:
-    """Return the minimum over axes `dim` (None: all).
-
-    >>> from cnncore import ops
-    >>> ops.min([[1, 2], [3, 4]], dim=0).tolist()
-    [1.0, 2.0]
-    """
-    return _reduction("min", "min", input, dim, keepdim)
 
 
 @operator("input")

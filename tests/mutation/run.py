@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plant faults in a copy of the installed package, one at a time, and see whether the tests notice.
+
+    python tests/mutation/run.py [--count 200] [--seed 0] [--only ops/shape.py] [--with-torch]
+
+Each fault is drawn from all places in `ops`, `graph`, `compiler`, `nn` and `optim` where an operator, a sign,
+a number, an index, a condition or an argument could be another one. The tests run until the first failure, by
+default as if torch were not installed. Survivors are printed as differences; those that change no result are
+listed with their reason in `equivalent.txt` beside this file and do not count. The exit status is 1 when less
+than 95 % of the others were noticed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib.util
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from faults import Fault, find_faults
+
+TESTS = Path(__file__).resolve().parents[1]
+PACKAGES = ("ops", "graph", "compiler", "nn", "optim")
+SUITE = (
+    "ops/test_cases.py",
+    "graph",
+    "compiler",
+    "nn",
+    "optim",
+    "ops",
+    "test_predictor.py",
+    "test_transforms.py",
+)
+SUITE += ("test_autotune.py", "test_packed_weights.py", "test_profiling.py", "test_summary.py", "models")
+FIRST = {"ops": "ops/test_cases.py", "graph": "graph", "compiler": "compiler", "nn": "nn", "optim": "optim"}
+SHARE = 0.95
+SECONDS = 600
+
+CHILD = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
+package, torch, *arguments = sys.argv[1:]
+sys.path.insert(0, package)
+if torch == "without":
+    sys.modules["torch"] = None
+import cnncore
+if not cnncore.__file__.startswith(package):
+    sys.exit(f"{cnncore.__file__} is imported, not the copy: install the package without -e")
+import pytest
+sys.exit(pytest.main(arguments))
+"""
+
+
+def copy_package(folder: str) -> Path:
+    """Copy the installed package; return where."""
+    spec = importlib.util.find_spec("cnncore")
+    if spec is None or spec.origin is None:
+        sys.exit("cnncore is not installed")
+    copy = Path(folder).resolve() / "cnncore"
+    shutil.copytree(Path(spec.origin).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+def suite(fault: Fault | None) -> list[str]:
+    """The tests, those of the faulty file's own package first."""
+    first = FIRST[fault.file.split("/")[0]] if fault else SUITE[0]
+    names = [first, *(name for name in SUITE if name != first)]
+    return [str(TESTS / name) for name in names if (TESTS / name).exists()]
+
+
+def tests_pass(package: Path, fault: Fault | None, torch: bool) -> bool:
+    """Run the tests on the copy until the first failure."""
+    command = [sys.executable, "-c", CHILD, str(package.parent), "with" if torch else "without"]
+    command += ["-q", "-x", "-p", "no:cacheprovider", "--no-header", "--tb=no", *suite(fault)]
+    try:
+        done = subprocess.run(command, cwd=TESTS.parent, capture_output=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    if b"not the copy" in done.stderr:
+        sys.exit(done.stderr.decode())
+    return done.returncode == 0
+
+
+def equivalents() -> set[tuple[str, ...]]:
+    """The faults that change no result."""
+    lines = (Path(__file__).parent / "equivalent.txt").read_text().splitlines()
+    rows = [line.split(" | ") for line in lines if line and not line.startswith("#")]
+    return {tuple(row[:4]) for row in rows}
+
+
+def difference(source: str, fault: Fault) -> str:
+    """The fault as a unified difference."""
+    lines = difflib.unified_diff(
+        source.splitlines(), fault.plant(source).splitlines(), fault.file, fault.file, lineterm="", n=1
+    )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--count", type=int, default=200, help="faults to plant")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--only", default="", help="files whose path in the package begins so")
+    parser.add_argument("--with-torch", action="store_true", help="compare with torch as well")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        package = copy_package(folder)
+        if not tests_pass(package, None, options.with_torch):
+            sys.exit("the tests fail without any fault")
+        files = [
+            str(path.relative_to(package)) for name in PACKAGES for path in (package / name).rglob("*.py")
+        ]
+        sources = {
+            file: (package / file).read_text() for file in sorted(files) if file.startswith(options.only)
+        }
+        known = equivalents()
+        found = [fault for file, source in sources.items() for fault in find_faults(source, file)]
+        drawn = random.Random(options.seed).sample(found, len(found))
+        drawn = [fault for fault in drawn if fault.key not in known][: options.count]
+        survivors = 0
+        for i, fault in enumerate(drawn, 1):
+            begin = time.perf_counter()
+            (package / fault.file).write_text(fault.plant(sources[fault.file]))
+            survived = tests_pass(package, fault, options.with_torch)
+            (package / fault.file).write_text(sources[fault.file])
+            survivors += survived
+            seconds = time.perf_counter() - begin
+            state = "SURVIVED" if survived else "noticed"
+            print(f"{i}/{len(drawn)} {fault.file}:{fault.line} {state} ({seconds:.0f} s)", flush=True)
+            if survived:
+                print(f"{difference(sources[fault.file], fault)}\n{' | '.join(fault.key)}\n", flush=True)
+    share = 1 - survivors / max(len(drawn), 1)
+    print(f"{len(drawn) - survivors} of {len(drawn)} noticed ({share:.1%}), of {len(found)} possible")
+    return int(share < SHARE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
