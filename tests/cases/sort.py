@@ -114,12 +114,7 @@ UP_AND_DOWN = (False, True)
 PLACES = np.array([[[0, 2], [1, 2], [0, 0], [1, 1]], [[2, 2], [2, 0], [0, 1], [2, 1]]])
 
 CASES = [
-    *[
-        _pair(n, different(*s), a, False)
-        for n in PAIRS
-        for s in (*SHAPES, LARGE)
-        for a in range(-1, len(s) - 1)
-    ],
+    *[_pair(n, different(*s), a, False) for n in PAIRS for s in ALL_SHAPES for a in range(-1, len(s) - 1)],
     *[_pair(n, different(2, 3, 4, 3), a, True) for n in PAIRS for a in range(4)],
     # Which of equal elements torch takes for the others is not defined.
     *[_pair(n, x, 1, False, torch=n in ("max", "min", "mode")) for n in PAIRS for x in INTEGERS],
@@ -130,12 +125,7 @@ CASES = [
         _exact("median", x, lambda x: np.sort(x, None)[(x.size - 1) // 2])
         for x in (different(2, 3), different(5), *INTEGERS)
     ],
-    *[
-        _sorted("sort", different(*s), a, d)
-        for s in (*SHAPES, LARGE)
-        for a in range(len(s))
-        for d in UP_AND_DOWN
-    ],
+    *[_sorted("sort", different(*s), a, d) for s in ALL_SHAPES for a in range(len(s)) for d in UP_AND_DOWN],
     *[_sorted("sort", x, 1, d, stable=True) for x in INTEGERS for d in UP_AND_DOWN],
     *[
         _sorted("argsort", x, 1, d, stable=True, differentiable=False)

@@ -235,6 +235,7 @@ def torch_function(case: Case) -> Any:
     return lambda *tensors: found(*tensors, **case.settings)
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
 @pytest.mark.parametrize("case", [c for c in CASES if c.torch and not c.large], ids=str)
 def test_against_torch(case: Case) -> None:
     torch = pytest.importorskip("torch")
