@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import profiling
 from ._core import Storage
 from .compiler.call import Validity
 from .compiler.pipeline import Compiled, compile_training, set_outputs
+from .compiler.program import Executable, Memory
 from .graph.protocols import OptimizerLike
 from .graph.tensor import OPS, Graph, Tensor
 from .graph.trace import building, emit
@@ -51,14 +52,41 @@ class TrainStep(Function):
         Args:
             inputs: as for a call; without, the program that ran last is explained.
         """
+        return profiling.explain(self._executable(inputs))
+
+    @property
+    def memory(self) -> Memory:
+        """Bytes of the program that ran last: weights, activations, workspace; parameters, buffers and the
+        optimiser's state are those it shares with the model."""
+        return self._executable(()).memory
+
+    def memory_of(self, *inputs: Any) -> Memory:
+        """Return the bytes that a step on such inputs works with, without running it.
+
+        Args:
+            inputs: as for a call.
+
+        >>> import numpy as np
+        >>> import cnncore as cc
+        >>> from cnncore import nn, ops, optim
+        >>> model = nn.Linear(4, 2)
+        >>> loss = lambda x, y: ops.mse_loss(model(x), y)
+        >>> step = cc.train_step(loss, optim.SGD(model.parameters(), lr=0.1))
+        >>> step.memory_of(np.ones((8, 4)), np.ones((8, 2))).total > 0
+        True
+        """
+        return self._executable(inputs).memory
+
+    def _executable(self, inputs: Sequence[Any]) -> Executable:
+        """Return the program for the inputs, or, without any, the one that ran last."""
         with self.optimizer.lock:
             if inputs:
                 arrays, key = input_arrays(inputs)
-                return profiling.explain(self._program(key, arrays).executable)
+                return self._program(key, arrays).executable
             programs = self._programs.values()
         if not programs:
             raise ValueError("expected the inputs of a step, or a step that has run: nothing is compiled yet")
-        return profiling.explain(programs[-1].executable)
+        return programs[-1].executable
 
     def profile(self, *inputs: Any, repeats: int = 5) -> Table:
         """Measure each part of a step.
