@@ -104,7 +104,7 @@ def _running_case(name: str, x: Any, axis: int, **rest: Any):
 
 
 @operator("input", "indices")
-def _gather(input: Any, indices: Any) -> Any:
+def gather(input: Any, indices: Any) -> Any:
     x, places = float_tensor(input, "gather"), as_tensor(indices)
     return emit(OPS["gather_axis"], [with_layout(x, "c"), with_layout(places, "c")], {"axis": 1}).output
 
@@ -161,7 +161,7 @@ CASES = [
         "gather_axis",
         (different(2, 3, 2), PLACES),
         lambda x, i: np.take_along_axis(x, i, 1),
-        function=_gather,
+        function=gather,
         torch=False,
     ),
 ]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import cnncore as cc
+from cases.sort import gather
 from cnncore import _core, nn, ops, optim
 
 REAL = _core.Program
@@ -58,6 +59,7 @@ def training() -> None:
 
     w, b = np.ones((4, 3, 3, 3), np.float32), np.zeros(4, np.float32)
     cc.grad(rest)(images)
+    cc.grad(lambda x: ops.sum(ops.sum(ops.cummax(x, 1).values) * ops.mode(x, 1).values))(images)
     cc.grad(lambda x: ops.sum(ops.softmax(x, -1) ** 2))(images)
 
 
@@ -65,6 +67,9 @@ def inference() -> None:
     """Steps of single calls and compiled networks."""
     image = np.ones((1, 3, 16, 16), np.float32)
     ops.argmax(image, 1)
+    ops.sort(image, 1)
+    ops.max(image, 1)
+    gather(image, np.zeros((1, 2, 16, 16), np.int64))
     ops.pad(image, (1, 1), value=2.0)
     large = nn.Sequential(nn.Conv2d(3, 64, 7, stride=2, padding=3), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
     cc.compile(large.eval(), input_shape=(8, 3, 224, 224))

@@ -87,6 +87,8 @@ def _walk(node: ast.AST, function: str) -> Iterator[tuple[str, Any]]:
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list", "type_comment"):
             continue
+        if name == "keywords" and isinstance(node, ast.Call) and _is_zip(node):
+            continue
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.AST) and not _is_slots(child) and not _is_type_checking(child):
                 yield from _walk(child, function)
@@ -118,11 +120,16 @@ def _changes(node: Any) -> Iterator[str]:
         yield ast.unparse(ast.IfExp(node.test, node.orelse, node.body))
     elif isinstance(node, ast.Constant) and type(node.value) in (bool, int, float):
         yield repr(not node.value if isinstance(node.value, bool) else node.value + 1)
-    elif isinstance(node, ast.Call):
+    elif isinstance(node, ast.Call) and not _is_zip(node):
         if len(node.args) > 1:
             yield ast.unparse(ast.Call(node.func, node.args[:-1], node.keywords))
         for i in range(len(node.keywords)):
             yield ast.unparse(ast.Call(node.func, node.args, node.keywords[:i] + node.keywords[i + 1 :]))
+
+
+def _is_zip(node: ast.Call) -> bool:
+    """Whether this is `zip(..., strict=True)`, which only says what is known."""
+    return isinstance(node.func, ast.Name) and node.func.id == "zip"
 
 
 def _has_text(node: ast.BinOp) -> bool:
