@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <tuple>
+
 #include "bind/bind.h"
 #include "core/cpu_info.h"
 #include "core/parallel.h"
@@ -47,6 +49,19 @@ void bind_runtime(py::module_& module) {
   module.def("set_num_threads", &set_num_threads, py::arg("threads"));
   module.def("cpu_info", &cpu_info_dict);
   module.def("measure_peak", &peak_dict, py::arg("seconds") = 0.6);
+  module.def(
+      "activations",
+      [] {
+        std::vector<std::tuple<std::string, bool, bool>> list;
+        const ActivationKernels& table = kernels().activation;
+        for (int i = 0; i < table.count; ++i) {
+          const ActivationFunction& function = table.functions[i];
+          list.emplace_back(function.name, function.reads_argument, in_registers(static_cast<Activation>(i)));
+        }
+        return list;
+      },
+      "Name of each activation, whether its gradient reads the argument, and whether max pooling may come "
+      "before it.");
   module.def("step_names", [] {
     std::vector<std::string> names;
     for (const auto& item : step_registry().all()) names.push_back(item.first);

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "isa/gemm_tile.h"
+#include "isa/activation.h"
 
 namespace cnncore {
 
@@ -31,6 +31,7 @@ struct DepthwiseOutput {
   const float* bias = nullptr;      // may be null
   Activation activation = Activation::none;
   float alpha = 0.0f;
+  float* activated = nullptr;  // as in GemmTileArgs
 };
 
 struct DepthwiseKernels {

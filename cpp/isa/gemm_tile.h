@@ -3,9 +3,9 @@
 
 #include <cstdint>
 
-namespace cnncore {
+#include "isa/activation.h"
 
-enum class Activation : int { none, relu, leaky_relu, relu6 };
+namespace cnncore {
 
 /// One packed panel of weights applied to any number of rows (output pixels):
 /// output[row, column] = act(sum over taps and k of input[row + tap, k] * panel[tap, k, column] + bias +
@@ -27,7 +27,10 @@ struct GemmTileArgs {
   const float* residual = nullptr;              // may be null
   const float* bias = nullptr;                  // [columns], may be null
   Activation activation = Activation::none;
-  float alpha = 0.0f;  // slope of leaky_relu
+  float alpha = 0.0f;
+  /// Null, or where the activation's results go; `output` then keeps its arguments. Of the activations that
+  /// are not in_registers.
+  float* activated = nullptr;
   /// [3][nr] or null: shift, sum and sum of squares of (value before activation - shift) of each column. The
   /// first call (statistics_begin) sets the shift to the mean of its first tile, so that nothing cancels.
   float* statistics = nullptr;

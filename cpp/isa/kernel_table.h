@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "isa/activation.h"
 #include "isa/copy.h"
 #include "isa/depthwise.h"
 #include "isa/dropout.h"
@@ -36,6 +37,7 @@ struct KernelTable {
   ScatterKernels scatter;
   PoolKernels pool;
   NormKernels norm;
+  ActivationKernels activation;
   ElementwiseKernels elementwise;
   ReduceKernels reduce;
   SoftmaxKernels softmax;

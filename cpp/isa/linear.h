@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "isa/gemm_tile.h"
+#include "isa/activation.h"
 
 namespace cnncore {
 
@@ -54,7 +54,8 @@ struct LinearFinishArgs {
   float* output = nullptr;
   std::int64_t output_stride = 0;
   Activation activation = Activation::none;
-  float alpha = 0.0f;  // slope of leaky_relu
+  float alpha = 0.0f;
+  float* activated = nullptr;  // as in GemmTileArgs
 };
 
 struct LinearKernels {

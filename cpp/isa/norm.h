@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "isa/gemm_tile.h"
+#include "isa/activation.h"
 
 namespace cnncore {
 
@@ -12,16 +12,6 @@ namespace cnncore {
 struct PixelBlock {
   std::int64_t pixels;
   std::int64_t channels;
-};
-
-/// The gradient before an activation: grad_output where the activation passed, 0 (or alpha times it) where
-/// it did not. What tells them apart is the activation's output or, when that is null, x * scale + shift.
-struct ActivationGate {
-  Activation activation = Activation::none;
-  float alpha = 0.0f;
-  const float* output = nullptr;
-  const float* scale = nullptr;  // of channels
-  const float* shift = nullptr;  // of channels
 };
 
 struct NormKernels {

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "isa/norm.h"
+#include "isa/activation.h"
 
 namespace cnncore {
 
@@ -28,8 +28,8 @@ struct PoolRow {
   std::int64_t width;
   std::int64_t channels;
   std::int64_t input_pixel, pixel;
-  Activation activation;  // of the largest values
-  float alpha;            // slope of leaky_relu
+  Activation activation;  // of the largest values, in_registers
+  float alpha;
   // Of max_scatter: null, or what is added to each pixel of grad_input.
   const float* addend;
   std::int64_t addend_row, addend_pixel;

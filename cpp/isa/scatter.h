@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "isa/gemm_tile.h"
+#include "isa/activation.h"
 
 namespace cnncore {
 
@@ -27,7 +27,7 @@ struct ScatterKernels {
   void (*add_runs)(const AddRunsArgs& args);
   /// target = act(source), `count` contiguous floats.
   void (*store_row)(const float* source, std::int64_t count, Activation activation, float alpha,
-                    float* target);
+                    float* activated, float* target);
 };
 
 }  // namespace cnncore

@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "isa/gemm_tile.h"
+#include "isa/activation.h"
 
 namespace cnncore {
 
@@ -50,6 +50,7 @@ struct WinogradScatter {
   const float* bias = nullptr;      // may be null
   Activation activation = Activation::none;
   float alpha = 0.0f;
+  float* activated = nullptr;  // as in GemmTileArgs
   /// Null, or where count, mean and sum of squared deviations of each channel before the activation go.
   float* statistics = nullptr;
   std::int64_t statistics_step = 0;

@@ -16,22 +16,6 @@ constexpr std::int64_t kMostWideChannels = 8192;
 
 }  // namespace
 
-ActivationGate activation_from_attrs(const Attrs& attrs) {
-  ActivationGate gate;
-  gate.alpha = static_cast<float>(attrs.real("alpha", 0.0));
-  const std::string name = attrs.text("activation", "none");
-  if (name == "relu") {
-    gate.activation = Activation::relu;
-  } else if (name == "leaky_relu") {
-    gate.activation = Activation::leaky_relu;
-  } else if (name == "relu6") {
-    gate.activation = Activation::relu6;
-  } else {
-    require(name == "none", "activation: expected none, relu, leaky_relu or relu6, got '", name, "'");
-  }
-  return gate;
-}
-
 ChannelBlocks::ChannelBlocks(const TensorDesc& desc) {
   require(desc.dtype == DType::f32, "expected float32, got ", name_of(desc.dtype));
   require(desc.rank >= 2 && desc.is_channels_last(), "expected channels-last memory of rank 2 or more, got ",

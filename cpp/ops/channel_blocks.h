@@ -5,14 +5,11 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "core/attrs.h"
 #include "core/tensor.h"
 #include "isa/norm.h"
+#include "ops/activation.h"
 
 namespace cnncore {
-
-/// Reads the attributes `activation` ("none", "relu", "leaky_relu" or "relu6") and `alpha`.
-ActivationGate activation_from_attrs(const Attrs& attrs);
 
 /// (N, C, spatial...) as `pixels` rows of `channels` floats. Where the channels do not fill vectors, several
 /// pixels are taken as one wide pixel of `repeat * channels` channels; coefficients of channels are then

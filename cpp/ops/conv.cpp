@@ -101,8 +101,9 @@ void check_shape(const TensorDesc& desc, const std::vector<std::int64_t>& expect
 
 ConvEpilogue epilogue_of(const StepSpec& spec, std::int64_t channels) {
   ConvEpilogue epilogue;
-  epilogue.activation = activation_from(spec.attrs.text("activation", "none"));
-  epilogue.alpha = static_cast<float>(spec.attrs.real("alpha", 0.0));
+  const ActivationGate gate = activation_from_attrs(spec.attrs);
+  epilogue.activation = gate.activation;
+  epilogue.alpha = gate.alpha;
   epilogue.bias = spec.has_input(2);
   if (epilogue.bias) check_vector(spec.input(2), channels, "bias");
   epilogue.residual = spec.has_input(3);
@@ -112,6 +113,15 @@ ConvEpilogue epilogue_of(const StepSpec& spec, std::int64_t channels) {
             spec.output(0).shape_text(), ", got ", spec.input(3).shape_text());
   }
   epilogue.statistics = spec.has_output(1);
+  epilogue.argument = spec.has_output(2);
+  if (epilogue.argument) {
+    check_activation(spec.output(0), "output");
+    check_activation(spec.output(2), "argument");
+    require(!in_registers(epilogue.activation), "the gradient of activation '",
+            function_of(epilogue.activation).name, "' reads the result, not the argument");
+    require(spec.output(2).same_shape(spec.output(0)), "argument: expected shape ",
+            spec.output(0).shape_text(), ", got ", spec.output(2).shape_text());
+  }
   return epilogue;
 }
 
@@ -189,7 +199,9 @@ std::unique_ptr<Step> make_pool(const StepSpec& spec) {
   const ConvAlgorithm& algorithm = algorithm_of(ConvDirection::forward, problem, spec.attrs);
   check_weight(spec.input(1), algorithm, problem);
   const ConvEpilogue epilogue = epilogue_of(spec, problem.out_channels);
-  require(!epilogue.residual && !epilogue.statistics, "conv_pool has no residual and no statistics");
+  require(!epilogue.residual && !epilogue.statistics && !epilogue.argument,
+          "conv_pool has one output and no residual");
+  pooling_activation(spec.attrs);
   return algorithm.make(problem, epilogue);
 }
 
@@ -235,14 +247,6 @@ void check_vector(const TensorDesc& desc, std::int64_t size, const char* what) {
   check_float(desc, what);
   require(desc.is_contiguous() && desc.numel() == size, what, ": expected ", size, " contiguous floats, got ",
           desc.shape_text());
-}
-
-Activation activation_from(const std::string& name) {
-  if (name == "none") return Activation::none;
-  if (name == "relu") return Activation::relu;
-  if (name == "leaky_relu") return Activation::leaky_relu;
-  if (name == "relu6") return Activation::relu6;
-  fail("expected activation none, relu, leaky_relu or relu6, got '", name, "'");
 }
 
 ConvChoice conv_choose(ConvDirection direction, const ConvProblem& problem, const std::string& accuracy,

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "isa/gemm_tile.h"
+#include "ops/activation.h"
 #include "ops/conv.h"
 #include "program/step.h"
 
@@ -19,8 +20,13 @@ struct ConvEpilogue {
   bool bias = false;  // of forward and backward_data: input 2; of backward_weight: output 1 (its gradient)
   bool residual = false;            // input 3
   bool statistics = false;          // output 1
+  bool argument = false;            // output 2: what the activation is applied to, for its gradient
   std::int64_t output_pitch = 0;    // floats from pixel to pixel; 0: as many as the channels
   std::int64_t first_channels = 0;  // of input 0, where input 4 has the others; 0: input 0 has all
+
+  /// Where the sums go, and where the activation's results go if that is another tensor.
+  float* sums(const StepArgs& args) const { return args.output(argument ? 2 : 0); }
+  float* activated(const StepArgs& args) const { return argument ? args.output(0) : nullptr; }
 };
 
 struct ConvAlgorithm {
@@ -54,7 +60,6 @@ void check_float(const TensorDesc& desc, const char* what);
 /// Activations are channels-last, or C order without spatial axes (where both are the same).
 void check_activation(const TensorDesc& desc, const char* what);
 void check_vector(const TensorDesc& desc, std::int64_t size, const char* what);
-Activation activation_from(const std::string& name);
 
 /// Direct convolution with max pooling.
 std::unique_ptr<Step> make_direct_pool(const ConvProblem& problem, const ConvEpilogue& epilogue);

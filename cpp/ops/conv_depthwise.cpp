@@ -243,7 +243,8 @@ class DepthwiseConv : public Step {
     rows.set_next(index + count - 1, count, args.input(0), call);
     const std::int64_t offset = rows.output_offset(index);
     DepthwiseOutput out;
-    out.output = args.output(0) + offset;
+    out.output = epilogue_.sums(args) + offset;
+    if (epilogue_.argument) out.activated = args.output(0) + offset;
     out.step = rows.loop.axis[2].out_step * rows.pitch;
     if (epilogue_.residual) out.residual = args.input(3) + offset;
     if (epilogue_.bias) out.bias = args.input(2);

@@ -67,7 +67,8 @@ class DirectConv : public Step {
     memory.packed = args.input(1);
     if (epilogue_.bias) memory.bias = args.input(2);
     if (epilogue_.residual) memory.residual = args.input(3);
-    memory.output = args.output(0);
+    memory.output = epilogue_.sums(args);
+    memory.activated = epilogue_.activated(args);
     if (epilogue_.statistics) memory.statistics = args.output(1);
     parallel_for(static_cast<std::int64_t>(tasks_.size()), work_, [&](std::int64_t i, int thread) {
       const Task& task = tasks_[static_cast<std::size_t>(i)];

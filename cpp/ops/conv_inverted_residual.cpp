@@ -134,7 +134,7 @@ class InvertedResidual : public Step {
 
 Stage stage_of(const StepSpec& spec, const std::string& prefix, std::size_t bias, std::int64_t channels) {
   Stage stage;
-  stage.activation = activation_from(spec.attrs.text(prefix + "activation", "none"));
+  stage.activation = activation_named(spec.attrs.text(prefix + "activation", "none"));
   stage.alpha = static_cast<float>(spec.attrs.real(prefix + "alpha", 0.0));
   stage.bias = spec.has_input(bias);
   if (stage.bias) check_vector(spec.input(bias), channels, "bias");

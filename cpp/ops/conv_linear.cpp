@@ -60,7 +60,8 @@ class LinearStep : public Step {
     call.columns = end - begin;
     if (epilogue_.bias) call.bias = args.input(2) + begin;
     if (epilogue_.residual) call.residual = args.input(3) + first;
-    call.output = args.output(0) + first;
+    call.output = epilogue_.sums(args) + first;
+    if (epilogue_.argument) call.activated = args.output(0) + first;
     call.output_stride = columns;
     call.activation = epilogue_.activation;
     call.alpha = epilogue_.alpha;

@@ -79,7 +79,7 @@ bool ConvLoopPlan::streams(const ConvLoopMemory& memory, const ConvEpilogue& epi
   const bool whole_lines = loop_.out_channels % kLineFloats == 0 && out_pitch_ % kLineFloats == 0 &&
                            reinterpret_cast<std::uintptr_t>(memory.output) % kLineBytes == 0;
   return large_ && whole_lines && blocks_.size() == 1 && memory.residual != memory.output &&
-         epilogue.activation != Activation::leaky_relu;
+         is_clamp(epilogue.activation);
 }
 
 ChunkGrid ConvLoopPlan::chunk_grid(const ConvLoop& loop, std::int64_t most_tasks) {
@@ -233,6 +233,7 @@ void ConvLoopPlan::run_task(std::int64_t task, const ConvLoopMemory& memory, con
       const std::int64_t column = panels_.begin(panel);
       call.columns = panels_.columns(panel);
       call.output = memory.output + out_base + column;
+      if (memory.activated != nullptr) call.activated = memory.activated + out_base + column;
       call.bias = finish && memory.bias != nullptr ? memory.bias + first_channel + column : nullptr;
       const bool adds = finish && memory.residual != nullptr && !begins;
       call.residual = adds ? memory.residual + out_base + column : nullptr;

@@ -19,6 +19,7 @@ struct ConvLoopMemory {
   const float* bias = nullptr;
   const float* residual = nullptr;
   float* output = nullptr;
+  float* activated = nullptr;   // as in GemmTileArgs
   float* statistics = nullptr;  // (chunks, 3, channels)
 };
 

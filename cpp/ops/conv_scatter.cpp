@@ -183,7 +183,7 @@ class ScatterBackwardData : public Step {
                   float* buffer) const;
   void make_products(const float* grad_output, const float* packed, std::int64_t pixels,
                      float* products) const;
-  void finish_rows(const float* buffer, std::int64_t rows, float* output) const;
+  void finish_rows(const float* buffer, std::int64_t rows, float* output, float* activated) const;
 
   ConvProblem problem_;
   ConvEpilogue epilogue_;
@@ -310,16 +310,18 @@ void ScatterBackwardData::make_products(const float* grad_output, const float* p
   }
 }
 
-void ScatterBackwardData::finish_rows(const float* buffer, std::int64_t rows, float* output) const {
+void ScatterBackwardData::finish_rows(const float* buffer, std::int64_t rows, float* output,
+                                      float* activated) const {
   const std::int64_t channels = problem_.group_in();
   const std::int64_t pieces = problem_.groups == 1 ? 1 : plane_.width;
   const std::int64_t piece = plane_.width / pieces * channels;
   for (std::int64_t row = 0; row < rows; ++row) {
     const float* from = buffer + row * row_floats_ + left_floats_;
-    float* to = output + row * plane_.width * problem_.in_channels;
+    const std::int64_t at = row * plane_.width * problem_.in_channels;
     for (std::int64_t i = 0; i < pieces; ++i) {
+      const std::int64_t to = at + i * problem_.in_channels;
       kernels().scatter.store_row(from + i * piece, piece, epilogue_.activation, epilogue_.alpha,
-                                  to + i * problem_.in_channels);
+                                  activated == nullptr ? nullptr : activated + to, output + to);
     }
   }
 }
@@ -353,8 +355,9 @@ void ScatterBackwardData::run_band(const StepArgs& args, std::size_t index, std:
     add.term_offset = targets.term_offset.data();
     kernels().scatter.add_runs(add);
   }
-  finish_rows(buffer, rows,
-              args.output(0) + first_pixel * problem_.in_channels + group * problem_.group_in());
+  const std::int64_t first = first_pixel * problem_.in_channels + group * problem_.group_in();
+  finish_rows(buffer, rows, epilogue_.sums(args) + first,
+              epilogue_.argument ? args.output(0) + first : nullptr);
 }
 
 /// Pairs of a grad_output coordinate and a tap that meet inside the input.

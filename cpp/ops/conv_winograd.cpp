@@ -265,7 +265,8 @@ class WinogradConv : public Step {
       kernel.multiply(product);
       const std::int64_t channel = group * g.out_channels + panel * kernel.nr;
       scatter.channels = product.columns;
-      (pools_ ? scatter.pooled : scatter.output) = args.output(0) + channel;
+      (pools_ ? scatter.pooled : scatter.output) = epilogue_.sums(args) + channel;
+      if (epilogue_.argument) scatter.activated = args.output(0) + channel;
       if (epilogue_.residual) scatter.residual = args.input(3) + channel;
       if (epilogue_.bias) scatter.bias = args.input(2) + channel;
       if (epilogue_.statistics) {

@@ -48,6 +48,8 @@ class BatchNormBackward final : public Step {
     require_input(spec, 3, blocks_.channels, "invstd");
     require_input(spec, 4, blocks_.channels, "weight");
     require_input_like(spec, 5, x, "output");
+    require(!spec.has_input(5) || !function_of(gate_.activation).reads_argument,
+            "batch_norm_backward: the activation's gradient reads its argument, not the output");
     require_input(spec, 6, blocks_.channels, "bias");
     require_output_like(spec, 0, x, "grad_input");
     require_output(spec, 1, blocks_.channels, "grad_weight");
@@ -108,7 +110,7 @@ class BatchNormBackward final : public Step {
   ActivationGate gate_at(ActivationGate gate, const StepArgs& args, const Memory& memory,
                          std::int64_t at) const {
     const float* output = given_.input(args, 5);
-    gate.output = output == nullptr ? nullptr : output + at;
+    gate.saved = output == nullptr ? nullptr : output + at;
     gate.scale = memory.scale;
     gate.shift = memory.shift;
     return gate;
@@ -176,7 +178,7 @@ class ActivationBackward final : public Step {
       : given_(spec), blocks_(spec.input(0)), gate_(activation_from_attrs(spec.attrs)) {
     const TensorDesc& grad_output = spec.input(0);
     require(gate_.activation == Activation::none || spec.has_input(1),
-            "activation_backward: expected the activation's output");
+            "activation_backward: expected the activation's result or argument");
     require_input_like(spec, 1, grad_output, "output");
     require_output_like(spec, 0, grad_output, "grad_input");
     require_output(spec, 1, blocks_.channels, "grad_bias");
@@ -204,7 +206,7 @@ class ActivationBackward final : public Step {
       if (sums != nullptr) std::fill_n(row, channels, 0.0f);
       for_runs(blocks_, chunk, [&](std::int64_t at, PixelBlock block) {
         ActivationGate gate = gate_;
-        gate.output = output == nullptr ? nullptr : output + at;
+        gate.saved = output == nullptr ? nullptr : output + at;
         kernels().norm.gate(args.input(0) + at, gate, block,
                             grad_input == nullptr ? nullptr : grad_input + at, sums);
         if (sums != nullptr) fold_sums(sums, block.channels, channels, row);

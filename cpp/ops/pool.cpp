@@ -87,7 +87,7 @@ std::unique_ptr<Step> make_max(const StepSpec& spec, PoolGeometry geometry) {
     kind = spec.output(1).dtype == DType::u8 ? PoolForward::Kind::max_index_u8
                                              : PoolForward::Kind::max_index_i32;
   }
-  return std::make_unique<PoolForward>(std::move(geometry), kind, activation_from_attrs(spec.attrs));
+  return std::make_unique<PoolForward>(std::move(geometry), kind, pooling_activation(spec.attrs));
 }
 
 std::unique_ptr<Step> make_average(const StepSpec& spec, PoolGeometry geometry) {

@@ -16,7 +16,7 @@ namespace {
 
 /// The gate of one run: the pooling's output, from `offset` on, is input 2 where it applied an activation.
 ActivationGate opened(ActivationGate gate, const StepArgs& args, std::int64_t offset) {
-  if (gate.activation != Activation::none) gate.output = args.input(2) + offset;
+  if (gate.activation != Activation::none) gate.saved = args.input(2) + offset;
   return gate;
 }
 
@@ -311,7 +311,7 @@ std::unique_ptr<Step> make_max_pool_backward(const StepSpec& spec, PoolGeometry 
   require_float(spec.output(0), "grad_input");
   require(spec.output(0).is_channels_last(), "grad_input: expected dense memory");
   require_pool_index(spec.input(1), spec.input(0), geometry.largest_number);
-  const ActivationGate gate = activation_from_attrs(spec.attrs);
+  const ActivationGate gate = pooling_activation(spec.attrs);
   if (gate.activation != Activation::none) {
     require_float(spec.input(2), "output");
     require(spec.input(2).same_layout(spec.input(0)), "output: expected ", spec.input(0).shape_text(),

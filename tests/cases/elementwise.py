@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -87,6 +88,14 @@ def _sigmoid(x: Any) -> Any:
     return 1 / (1 + np.exp(-x))
 
 
+def _normal(x: Any) -> Any:
+    return np.vectorize(lambda v: 0.5 * math.erfc(-v / math.sqrt(2)), otypes=[float])(x)
+
+
+def _gelu_tanh(x: Any) -> Any:
+    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
 CONDITION = np.array([[1, 0, 2, 0], [0, 0, -1, 1], [1, 1, 0, 0]])
 
 CASES = [
@@ -146,11 +155,24 @@ CASES = [
     *every_rank("sigmoid", _sigmoid, twice=False),
     *every_rank("tanh", np.tanh, twice=False),
     *every_rank("softplus", lambda x: np.logaddexp(0, x), twice=False),
-    *_internal("elu", lambda x: np.where(x > 0, x, 0.7 * np.expm1(np.minimum(x, 0))), alpha=0.7, twice=False),
+    *[case("softplus", draw(3, 4), lambda x: np.log1p(np.exp(2 * x)) / 2, beta=2.0, twice=False)],
+    *every_rank("elu", lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), twice=False),
+    case(
+        "elu",
+        draw(3, 4),
+        lambda x: np.where(x > 0, x, 0.7 * np.expm1(np.minimum(x, 0))),
+        alpha=0.7,
+        twice=False,
+    ),
+    *every_rank("gelu", lambda x: x * _normal(x), twice=False),
+    case("gelu", draw(3, 4), _gelu_tanh, approximate="tanh", twice=False),
+    *every_rank("mish", lambda x: x * np.tanh(np.logaddexp(0, x)), twice=False),
     *_internal("clamp", lambda x: np.clip(x, -1.1, 2.3), alpha=-1.1, beta=2.3, twice=False),
-    *_internal("silu", lambda x: x * _sigmoid(x), twice=False),
-    *_internal("hard_sigmoid", lambda x: np.clip(x / 6 + 0.5, 0, 1), twice=False),
-    *_internal("hard_swish", lambda x: x * np.clip(x / 6 + 0.5, 0, 1), twice=False),
+    *every_rank("silu", lambda x: x * _sigmoid(x), twice=False),
+    *every_rank("hardsigmoid", lambda x: np.clip(x / 6 + 0.5, 0, 1), twice=False),
+    *every_rank("hardswish", lambda x: x * np.clip(x / 6 + 0.5, 0, 1), twice=False),
+    *_internal("expm1", np.expm1),
+    *_internal("erf", np.vectorize(math.erf, otypes=[float])),
     *_internal("rsqrt", lambda x: 1 / np.sqrt(x), 0.3, twice=False),
     *_internal("reciprocal", lambda x: 1 / x, 0.3, twice=False),
     *_internal("log1p", np.log1p, 0.1, twice=False),

@@ -378,7 +378,7 @@ def test_a_step_checks_its_tensors() -> None:
         ([x, weight, short], [y], {}, "bias: expected 64"),
         ([x, weight], [wrong_order], {}, "output: expected channels-last"),
         ([x, weight], [x], {}, "output: expected shape"),
-        ([x, weight], [y], {"activation": "gelu"}, "expected activation none"),
+        ([x, weight], [y], {"activation": "swish"}, "activation: expected one of none"),
         ([x, weight], [y], {"algorithm": "fft"}, "unknown convolution algorithm 'fft'"),
         ([x, weight], [y], {"algorithm": "depthwise"}, "does not take this problem: groups 1"),
     ):

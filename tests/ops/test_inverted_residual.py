@@ -375,7 +375,7 @@ def test_a_convolution_says_why_its_block_is_three_steps() -> None:
         ({7: np.zeros((1, 4, 3, 3), np.float32)}, "residual: expected shape"),
         ({"kernel": [3]}, "kernel: expected 2 numbers, got 1"),
         ({"kernel": [17, 3], "padding_begin": [9, 1], "padding_end": [7, 1]}, "at most 16 rows, got 17"),
-        ({"activation": "tanh"}, "expected activation"),
+        ({"activation": "swish"}, "activation: expected"),
         ({"algorithm": "whole"}, "expected algorithm 'row strips' or 'channel panels', got 'whole'"),
     ],
 )

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "isa/depthwise.h"
 
-#include "isa/kernels/activate.h"
+#include "isa/kernels/activations.h"
 #include "isa/vec.h"
 
 namespace cnncore {
@@ -32,7 +32,8 @@ Range interior(const DepthwiseRow& row) {
   return {begin, max_of(begin, min_of(first.end, last.end))};
 }
 
-/// What happens to a vector of channels before it is stored. Every activation but leaky_relu is a clamp.
+/// What happens to a vector of channels before it is stored. Of the activations in registers only leaky_relu
+/// is no clamp; the others act on whole rows.
 struct Epilogue {
   Vec bias, low, high;
 };
@@ -149,7 +150,7 @@ void forward_row(const DepthwiseRow& row, const DepthwiseOutput& out) {
     forward_channels<kTaps, kStep, false>(row, out, inside, channel, row.channels - channel);
 }
 
-void forward(const DepthwiseRow& row, const DepthwiseOutput& out) {
+void filter_row(const DepthwiseRow& row, const DepthwiseOutput& out) {
   if (row.tap_step == 1 || row.taps == 1) {
     if (row.in_step == 1) {
       if (row.taps == 1) return forward_row<1, 1>(row, out);
@@ -163,6 +164,18 @@ void forward(const DepthwiseRow& row, const DepthwiseOutput& out) {
     }
   }
   forward_row<0, 0>(row, out);
+}
+
+void activate_pixels(const DepthwiseRow& row, const DepthwiseOutput& out, int64_t offset) {
+  float* activated = (out.activated != nullptr ? out.activated : out.output) + offset;
+  const float* values = out.output + offset;
+  for (int64_t i = 0; i < row.count; ++i, values += out.step, activated += out.step)
+    activate_row(values, row.channels, out.activation, out.alpha, activated);
+}
+
+void forward(const DepthwiseRow& row, const DepthwiseOutput& out) {
+  filter_row(row, out);
+  if (!in_registers(out.activation)) activate_pixels(row, out, 0);
 }
 
 #if defined(__AVX512F__)
@@ -279,6 +292,9 @@ void forward_pair(const DepthwiseRow& row, const DepthwiseOutput& out, int64_t n
   } else {
     forward_rows<2>(row, out, next_row);
   }
+  if (in_registers(out.activation)) return;
+  activate_pixels(row, out, 0);
+  activate_pixels(row, out, next_row);
 }
 #else
 constexpr void (*forward_pair)(const DepthwiseRow&, const DepthwiseOutput&, int64_t) = nullptr;

@@ -165,19 +165,15 @@ void apply(const ElementwiseRun& run) {
 }
 
 // Name, inputs, vector operations.
+#define CNNCORE_ACTIVATION(name, A)           \
+  {#name, 1, A::kCost, apply<activation<A>>}, \
+      {#name "_backward", 2, A::kGateCost, apply<activation_backward<A>>},
+
 constexpr ElementwiseFunction kFunctions[] = {
-    {"relu", 1, 1, apply<relu>},
-    {"leaky_relu", 1, 1, apply<leaky_relu>},
-    {"relu6", 1, 1, apply<relu6>},
-    {"clamp", 1, 1, apply<clamp>},
-    {"elu", 1, 12, apply<elu>},
-    {"sigmoid", 1, 18, apply<sigmoid>},
-    {"silu", 1, 18, apply<silu>},
-    {"hard_sigmoid", 1, 18, apply<hard_sigmoid>},
-    {"hard_swish", 1, 18, apply<hard_swish>},
-    {"softplus", 1, 40, apply<softplus>},
-    {"tanh", 1, 25, apply<tanh>},
+    CNNCORE_ACTIVATIONS(CNNCORE_ACTIVATION){"clamp", 1, 1, apply<clamp>},
     {"exp", 1, 12, apply<exp>},
+    {"expm1", 1, 14, apply<expm1>},
+    {"erf", 1, 40, apply<erf>},
     {"log", 1, 14, apply<log>},
     {"log1p", 1, 25, apply<log1p>},
     {"sqrt", 1, 8, apply<sqrt>},
@@ -205,17 +201,7 @@ constexpr ElementwiseFunction kFunctions[] = {
     {"greater_equal", 2, 1, apply<greater_equal>},
     {"equal", 2, 1, apply<equal>},
     {"prelu", 2, 1, apply<prelu>},
-    {"relu_backward", 2, 1, apply<relu_backward>},
-    {"leaky_relu_backward", 2, 1, apply<leaky_relu_backward>},
-    {"relu6_backward", 2, 1, apply<relu6_backward>},
     {"clamp_backward", 2, 1, apply<clamp_backward>},
-    {"elu_backward", 2, 1, apply<elu_backward>},
-    {"sigmoid_backward", 2, 1, apply<sigmoid_backward>},
-    {"silu_backward", 2, 18, apply<silu_backward>},
-    {"hard_sigmoid_backward", 2, 6, apply<hard_sigmoid_backward>},
-    {"hard_swish_backward", 2, 6, apply<hard_swish_backward>},
-    {"softplus_backward", 2, 18, apply<softplus_backward>},
-    {"tanh_backward", 2, 1, apply<tanh_backward>},
     {"log_backward", 2, 6, apply<log_backward>},
     {"log1p_backward", 2, 6, apply<log1p_backward>},
     {"sqrt_backward", 2, 6, apply<sqrt_backward>},

@@ -3,6 +3,7 @@
 // is undefined the value is PyTorch's.
 #pragma once
 
+#include "isa/kernels/activations.h"
 #include "isa/kernels/vec_math.h"
 
 namespace cnncore {
@@ -41,25 +42,21 @@ CNNCORE_INLINE Vec sign_of(Vec a) {
 CNNCORE_INLINE Vec propagating_max(Vec a, Vec b) { return select(is_nan(a), a, max(a, b)); }
 CNNCORE_INLINE Vec propagating_min(Vec a, Vec b) { return select(is_nan(a), a, min(a, b)); }
 
-CNNCORE_INLINE Vec hard_sigmoid(Vec a) {  // clip(a / 6 + 1 / 2, 0, 1)
-  return min(set1(1.0f), max(zero(), fmadd(a, set1(1.0f / 6.0f), set1(0.5f))));
+template <class A>
+Vec activation(Vec a, Params p) {
+  return A::apply(a, p.alpha);
+}
+/// a is the gradient of the result, b the result or the argument, as A::kReads says.
+template <class A>
+Vec activation_backward(Vec a, Vec b, Params p) {
+  return A::gate(a, b, p.alpha);
 }
 
 // The constant comes first in max and min: they return their second operand when either is NaN.
-CNNCORE_INLINE Vec relu(Vec a, Params) { return max(zero(), a); }
-CNNCORE_INLINE Vec leaky_relu(Vec a, Params p) { return select(greater(a, zero()), a, a * p.alpha); }
-CNNCORE_INLINE Vec relu6(Vec a, Params) { return min(set1(6.0f), max(zero(), a)); }
 CNNCORE_INLINE Vec clamp(Vec a, Params p) { return min(p.beta, max(p.alpha, a)); }
-CNNCORE_INLINE Vec elu(Vec a, Params p) {
-  return select(greater(a, zero()), a, p.alpha * (exp(min(zero(), a)) - set1(1.0f)));
-}
-CNNCORE_INLINE Vec sigmoid(Vec a, Params) { return sigmoid(a); }
-CNNCORE_INLINE Vec silu(Vec a, Params) { return a / (set1(1.0f) + exp(zero() - a)); }
-CNNCORE_INLINE Vec hard_sigmoid(Vec a, Params) { return hard_sigmoid(a); }
-CNNCORE_INLINE Vec hard_swish(Vec a, Params) { return a * hard_sigmoid(a); }
-CNNCORE_INLINE Vec softplus(Vec a, Params) { return softplus(a); }
-CNNCORE_INLINE Vec tanh(Vec a, Params) { return tanh(a); }
 CNNCORE_INLINE Vec exp(Vec a, Params) { return exp(a); }
+CNNCORE_INLINE Vec expm1(Vec a, Params) { return expm1(a); }
+CNNCORE_INLINE Vec erf(Vec a, Params) { return erf(a); }
 CNNCORE_INLINE Vec log(Vec a, Params) { return log(a); }
 CNNCORE_INLINE Vec log1p(Vec a, Params) { return log1p(a); }
 CNNCORE_INLINE Vec sqrt(Vec a, Params) { return sqrt(a); }
@@ -90,32 +87,9 @@ CNNCORE_INLINE Vec equal(Vec a, Vec b, Params) { return one_where(equal(a, b)); 
 CNNCORE_INLINE Vec prelu(Vec a, Vec b, Params) { return select(greater(a, zero()), a, a * b); }
 
 // Gradients: a is the gradient of the result, b the result or the argument.
-CNNCORE_INLINE Vec relu_backward(Vec a, Vec b, Params) { return select(greater_equal(zero(), b), zero(), a); }
-CNNCORE_INLINE Vec leaky_relu_backward(Vec a, Vec b, Params p) {
-  return select(greater(b, zero()), a, a * p.alpha);
-}
-CNNCORE_INLINE Vec relu6_backward(Vec a, Vec b, Params) {
-  return select(either(greater_equal(zero(), b), greater_equal(b, set1(6.0f))), zero(), a);
-}
 CNNCORE_INLINE Vec clamp_backward(Vec a, Vec b, Params p) {
   return select(both(greater_equal(b, p.alpha), greater_equal(p.beta, b)), a, zero());
 }
-CNNCORE_INLINE Vec elu_backward(Vec a, Vec b, Params p) {
-  return select(greater(b, zero()), a, a * (b + p.alpha));
-}
-CNNCORE_INLINE Vec sigmoid_backward(Vec a, Vec b, Params) { return a * b * (set1(1.0f) - b); }
-CNNCORE_INLINE Vec silu_backward(Vec a, Vec b, Params) {
-  return a * sigmoid(b) * fmadd(b, set1(1.0f) - sigmoid(b), set1(1.0f));
-}
-CNNCORE_INLINE Vec hard_sigmoid_backward(Vec a, Vec b, Params) {
-  return select(greater(set1(3.0f), abs(b)), a * set1(1.0f / 6.0f), zero());
-}
-CNNCORE_INLINE Vec hard_swish_backward(Vec a, Vec b, Params) {
-  return select(greater_equal(set1(-3.0f), b), zero(),
-                select(greater_equal(b, set1(3.0f)), a, a * fmadd(b, set1(1.0f / 3.0f), set1(0.5f))));
-}
-CNNCORE_INLINE Vec softplus_backward(Vec a, Vec b, Params) { return a * sigmoid(b); }
-CNNCORE_INLINE Vec tanh_backward(Vec a, Vec b, Params) { return a * fnmadd(b, b, set1(1.0f)); }
 CNNCORE_INLINE Vec log_backward(Vec a, Vec b, Params) { return a / b; }
 CNNCORE_INLINE Vec log1p_backward(Vec a, Vec b, Params) { return a / (set1(1.0f) + b); }
 CNNCORE_INLINE Vec sqrt_backward(Vec a, Vec b, Params) { return a * set1(0.5f) / b; }

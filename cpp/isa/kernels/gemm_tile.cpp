@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "isa/gemm_tile.h"
 
-#include "isa/kernels/activate.h"
+#include "isa/kernels/activations.h"
 #include "isa/kernels/lanes.h"
 
 namespace cnncore {
@@ -251,15 +251,12 @@ struct Tile {
   }
 };
 
-/// Leaky relu, the rarest activation, acts on the tile's rows in the first cache.
+/// Activations that are no clamps act on the tile's rows in the first cache.
 void activate_rows(const GemmTileArgs& args, const int64_t* output_offset, int64_t rows) {
-  const Vec alpha = set1(args.alpha);
+  float* activated = args.activated != nullptr ? args.activated : args.output;
   for (int64_t i = 0; i < rows; ++i) {
-    float* out = args.output + output_offset[i];
-    for (int64_t column = 0; column < args.columns; column += kWidth) {
-      const int64_t left = args.columns - column;
-      store_upto(out + column, activate(load_upto(out + column, left), args.activation, alpha), left);
-    }
+    activate_row(args.output + output_offset[i], args.columns, args.activation, args.alpha,
+                 activated + output_offset[i]);
   }
 }
 
@@ -295,7 +292,7 @@ void run_tiles(const GemmTileArgs& args) {
     rows.next_output = has_next ? rows.output + height : nullptr;
     rows.statistics_begin = args.statistics_begin && tile == 0;
     TileTable<L, NV, MR, kNarrow>::kRows[height](args, rows);
-    if (args.activation == Activation::leaky_relu) activate_rows(args, rows.output, height);
+    if (!is_clamp(args.activation)) activate_rows(args, rows.output, height);
     row += height;
   }
   if (args.stream) finish_streaming();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "isa/linear.h"
 
-#include "isa/kernels/activate.h"
+#include "isa/kernels/activations.h"
 #include "isa/vec.h"
 
 namespace cnncore {
@@ -238,6 +238,9 @@ void finish(const LinearFinishArgs& args) {
       if (residual != nullptr) value = value + load_upto(residual + column, left);
       store_upto(output + column, activate(value, args.activation, alpha), left);
     }
+    if (in_registers(args.activation)) continue;
+    float* activated = args.activated == nullptr ? output : args.activated + row * args.output_stride;
+    activate_row(output, args.columns, args.activation, args.alpha, activated);
   }
 }
 

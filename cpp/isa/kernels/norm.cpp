@@ -175,7 +175,12 @@ void inverse_deviation(const double* squares, double count, double eps, int64_t 
   }
 }
 
-template <Activation kActivation>
+/// An activation that is looked up: a call for each vector, which the functions outweigh.
+struct AnyForward {
+  Vec (*apply)(Vec x, Vec alpha);
+};
+
+template <class A>
 struct Apply {
   const float* x;
   const float* scale;
@@ -185,6 +190,7 @@ struct Apply {
   Vec alpha;
   float* output;
   int64_t pitch;  // of the output
+  A activation;
 
   template <int kPixels, bool kFull>
   CNNCORE_MEMBER void run(int64_t pixel, int64_t c, int64_t lanes) const {
@@ -192,14 +198,14 @@ struct Apply {
     Vec v = fmadd(load_some<kFull>(x + at, lanes), load_some<kFull>(scale + c, lanes),
                   load_some<kFull>(shift + c, lanes));
     if (residual != nullptr) v = v + load_some<kFull>(residual + at, lanes);
-    store_some<kFull>(output + pixel * pitch + c, activate<kActivation>(v, alpha), lanes);
+    store_some<kFull>(output + pixel * pitch + c, activation.apply(v, alpha), lanes);
   }
 };
 
-template <Activation kActivation>
+template <class A>
 void apply_as(const float* x, const float* scale, const float* shift, const float* residual, PixelBlock block,
-              float alpha, float* output, int64_t pitch) {
-  for_block<1>(Apply<kActivation>{x, scale, shift, residual, block.channels, set1(alpha), output, pitch},
+              float alpha, float* output, int64_t pitch, A activation = {}) {
+  for_block<1>(Apply<A>{x, scale, shift, residual, block.channels, set1(alpha), output, pitch, activation},
                block);
 }
 
@@ -207,13 +213,16 @@ void apply(const float* x, const float* scale, const float* shift, const float* 
            Activation activation, float alpha, float* output, int64_t pitch) {
   switch (activation) {
     case Activation::none:
-      return apply_as<Activation::none>(x, scale, shift, residual, block, alpha, output, pitch);
+      return apply_as<NoActivation>(x, scale, shift, residual, block, alpha, output, pitch);
     case Activation::relu:
-      return apply_as<Activation::relu>(x, scale, shift, residual, block, alpha, output, pitch);
+      return apply_as<Relu>(x, scale, shift, residual, block, alpha, output, pitch);
     case Activation::leaky_relu:
-      return apply_as<Activation::leaky_relu>(x, scale, shift, residual, block, alpha, output, pitch);
+      return apply_as<LeakyRelu>(x, scale, shift, residual, block, alpha, output, pitch);
     case Activation::relu6:
-      return apply_as<Activation::relu6>(x, scale, shift, residual, block, alpha, output, pitch);
+      return apply_as<Relu6>(x, scale, shift, residual, block, alpha, output, pitch);
+    default:
+      return apply_as<AnyForward>(x, scale, shift, residual, block, alpha, output, pitch,
+                                  {vector_activation(activation).apply});
   }
 }
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "isa/pool.h"
 
-#include "isa/kernels/activate.h"
-#include "isa/kernels/activation_gate.h"
+#include "isa/kernels/activations.h"
 #include "isa/kernels/channel_runs.h"
 #include "isa/kernels/small_ints.h"
 #include "isa/vec.h"
@@ -283,15 +282,15 @@ template <bool kFull>
 CNNCORE_INLINE Vec passing(const ActivationGate& gate, const float* grad_output, int64_t at, int64_t lanes) {
   const Vec grad = load_some<kFull>(grad_output + at, lanes);
   if (gate.activation == Activation::none) return grad;
-  const Vec output = load_some<kFull>(gate.output + at, lanes);
+  const Vec output = load_some<kFull>(gate.saved + at, lanes);
   const Vec alpha = set1(gate.alpha);
   switch (gate.activation) {
     case Activation::relu:
-      return gated<Activation::relu>(grad, output, alpha);
+      return Relu::gate(grad, output, alpha);
     case Activation::leaky_relu:
-      return gated<Activation::leaky_relu>(grad, output, alpha);
+      return LeakyRelu::gate(grad, output, alpha);
     default:
-      return gated<Activation::relu6>(grad, output, alpha);
+      return Relu6::gate(grad, output, alpha);
   }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "isa/scatter.h"
 
-#include "isa/kernels/activate.h"
+#include "isa/kernels/activations.h"
 #include "isa/kernels/channel_runs.h"
 #include "isa/vec.h"
 
@@ -60,12 +60,15 @@ void add_runs(const AddRunsArgs& args) {
   add_tail<kVectors>(args, begin, args.length - begin);
 }
 
-void store_row(const float* source, int64_t count, Activation activation, float alpha, float* target) {
+void store_row(const float* source, int64_t count, Activation activation, float alpha, float* activated,
+               float* target) {
   const Vec slope = set1(alpha);
   for (int64_t i = 0; i < count; i += kWidth) {
     const int64_t left = count - i;
     store_upto(target + i, activate(load_upto(source + i, left), activation, slope), left);
   }
+  if (in_registers(activation)) return;
+  activate_row(target, count, activation, alpha, activated == nullptr ? target : activated);
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ DepthwiseKernels depthwise_kernels();
 ScatterKernels scatter_kernels();
 PoolKernels pool_kernels();
 NormKernels norm_kernels();
+ActivationKernels activation_kernels();
 ElementwiseKernels elementwise_kernels();
 ReduceKernels reduce_kernels();
 SoftmaxKernels softmax_kernels();
@@ -35,6 +36,7 @@ KernelTable kernel_table() {
           scatter_kernels(),
           pool_kernels(),
           norm_kernels(),
+          activation_kernels(),
           elementwise_kernels(),
           reduce_kernels(),
           softmax_kernels(),

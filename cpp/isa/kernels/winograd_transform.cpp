@@ -2,7 +2,7 @@
 // Winograd's two-dimensional transforms, kWidth channels at a time. A group of rows is transformed down every
 // column and then along its rows, so all between is in registers; the pixels, in the first cache, are read
 // again for each group.
-#include "isa/kernels/activate.h"
+#include "isa/kernels/activations.h"
 #include "isa/kernels/winograd_points.h"
 #include "isa/kernels/winograd_weight.h"
 #include "isa/winograd.h"
@@ -159,7 +159,7 @@ struct Finish {
       }
     }
     if (args.statistics != nullptr) add_statistics<kTile>(y, end);
-    if (args.activation != Activation::none) {
+    if (args.activation != Activation::none) {  // those in registers
 #pragma GCC unroll 4
       for (int c = 0; c < kTile; ++c) y[c] = activate(y[c], args.activation, alpha);
     }
@@ -273,6 +273,26 @@ CNNCORE_MEMBER void finish_tile(const Read& read, const Position& tile, int64_t 
   }
 }
 
+/// Activates the pixels of tiles whose sums lie in `output`.
+template <class F>
+void activate_tiles(const WinogradScatter& args) {
+  const WinogradImages& images = args.images;
+  float* activated = args.activated != nullptr ? args.activated : args.output;
+  Position at(images, args.first_tile);
+  for (int64_t tile = 0; tile < args.tiles; ++tile, at.next(images)) {
+    const int64_t y = at.row * F::kTile;
+    const int64_t x = at.column * F::kTile;
+    const int64_t rows = min_of(F::kTile, images.height - y);
+    const int64_t columns = min_of(F::kTile, images.width - x);
+    for (int64_t r = 0; r < rows; ++r) {
+      int64_t offset = ((at.image * images.height + y + r) * images.width + x) * images.pitch;
+      for (int64_t c = 0; c < columns; ++c, offset += images.pitch) {
+        activate_row(args.output + offset, args.channels, args.activation, args.alpha, activated + offset);
+      }
+    }
+  }
+}
+
 /// Takes tiles back to pixels, and with kPool pools them.
 template <class F, bool kPool>
 void scatter(const WinogradScatter& args) {
@@ -298,6 +318,7 @@ void scatter(const WinogradScatter& args) {
     }
     if (args.statistics != nullptr) finish.write_statistics();
   }
+  if (!kPool && !in_registers(args.activation)) activate_tiles<F>(args);
 }
 
 template <class F>

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ..graph.rewrite import Rewriter, Stage, activation_of
 from ..graph.tensor import Graph, Node, Op, Tensor, layout_matters
+from ..ops.activation import READS_ARGUMENT
 from ..ops.fusion import RULES
 
 
@@ -42,9 +43,27 @@ def _follower(rewriter: Rewriter, node: Node) -> bool:
     if activation is not None:
         before = rewriter.producer(node.inputs[0], Op)
         if before is not None and activation in before.op.activates and activation_of(before) == "none":
-            alpha = node.attrs.get("alpha", 0.0)
-            return rewriter.replace(node, before, before.inputs, activation=activation, alpha=alpha)
+            return _activate(rewriter, node, before, activation)
     return False
+
+
+def _activate(rewriter: Rewriter, node: Node, before: Node, activation: str) -> bool:
+    """act(producer(...)) -> producer(..., activation=act).
+
+    In training, a gradient that reads the activation's argument gets it from the producer, which works it out
+    again or has one more output; that spares a pass over memory.
+    """
+    attrs = {"activation": activation, "alpha": node.attrs.get("alpha", 0.0)}
+    told = rewriter.inference or activation not in READS_ARGUMENT or before.op.recomputes_argument(before)
+    if told:
+        return rewriter.replace(node, before, before.inputs, **attrs)
+    place = before.op.argument_output
+    if place is None:
+        return False
+    outputs: list[Tensor | None] = [node.output, *[None] * (place - 1), before.output]
+    attrs = {**before.attrs, **attrs, "keeps_argument": True}
+    rewriter.graph.nodes.append(Node(before.op, before.inputs, outputs, attrs, before.path or node.path))
+    return True
 
 
 def _add(rewriter: Rewriter, node: Node, result: Tensor | None, other: Tensor | None) -> bool:

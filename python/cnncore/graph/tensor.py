@@ -160,6 +160,8 @@ class Op:
     """Position of the input, of the result's shape and layout, that is added to the result."""
     activates: ClassVar[tuple[str, ...]] = ()
     """Activations that can be applied to the result: attrs activation ("none") and alpha."""
+    argument_output: ClassVar[int | None] = None
+    """The output that can keep what an activation is applied to, for gradients that read it."""
     differentiable: ClassVar[bool] = True
     """False when the inputs' gradient is zero or comes by another node's rule."""
 
@@ -213,6 +215,10 @@ class Op:
 
     def is_sum(self, node: Node) -> bool:
         """Return whether the output is the sum of the two inputs."""
+        return False
+
+    def recomputes_argument(self, node: Node) -> bool:
+        """Return whether the gradient works out what an activation was applied to from the node's inputs."""
         return False
 
     def as_activation(self, node: Node) -> str | None:

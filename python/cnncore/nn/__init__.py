@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layers with the names, arguments, defaults and state_dict keys of ``torch.nn``."""
 
+from . import activation as _activation
 from . import init
-from .activation import LeakyReLU, LogSoftmax, ReLU, ReLU6, Sigmoid, Softmax, Tanh
+from .activation import *  # noqa: F403
 from .containers import ModuleDict, ModuleList, Sequential
 from .conv import Conv1d, Conv2d, Conv3d
 from .conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
@@ -29,6 +30,7 @@ from .pool import (
 from .shape import Flatten
 
 __all__ = [
+    *_activation.__all__,
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
@@ -53,9 +55,7 @@ __all__ = [
     "Dropout",
     "Flatten",
     "Identity",
-    "LeakyReLU",
     "Linear",
-    "LogSoftmax",
     "MSELoss",
     "MaxPool1d",
     "MaxPool2d",
@@ -64,11 +64,6 @@ __all__ = [
     "ModuleDict",
     "ModuleList",
     "Parameter",
-    "ReLU",
-    "ReLU6",
     "Sequential",
-    "Sigmoid",
-    "Softmax",
-    "Tanh",
     "init",
 ]

@@ -8,6 +8,23 @@ from typing import Any
 from .. import ops
 from .module import Module
 
+__all__ = [
+    "ELU",
+    "GELU",
+    "Hardsigmoid",
+    "Hardswish",
+    "LeakyReLU",
+    "LogSoftmax",
+    "Mish",
+    "ReLU",
+    "ReLU6",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+]
+
 
 class ReLU(Module):
     """max(input, 0).
@@ -60,6 +77,120 @@ class Tanh(Module):
 
     def forward(self, input: Any) -> Any:
         return ops.tanh(input)
+
+
+class ELU(Module):
+    """input where positive, alpha * (exp(input) - 1) elsewhere (Clevert et al., 2016).
+
+    >>> ELU(alpha=0.5)([-1000.0, 2.0]).tolist()
+    [-0.5, 2.0]
+    """
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__()
+        self.alpha = float(alpha)
+
+    def forward(self, input: Any) -> Any:
+        return ops.elu(input, self.alpha)
+
+    def extra_repr(self) -> str:
+        return f"alpha={self.alpha}"
+
+
+class GELU(Module):
+    """input times the standard normal distribution up to it (Hendrycks and Gimpel, 2016).
+
+    Args:
+        approximate: "none", or "tanh" for the approximation by it.
+
+    >>> GELU()([0.0, 100.0]).tolist()
+    [0.0, 100.0]
+    """
+
+    def __init__(self, approximate: str = "none") -> None:
+        super().__init__()
+        self.approximate = approximate
+
+    def forward(self, input: Any) -> Any:
+        return ops.gelu(input, self.approximate)
+
+    def extra_repr(self) -> str:
+        return f"approximate={self.approximate!r}"
+
+
+class SiLU(Module):
+    """input * sigmoid(input), also known as swish (Ramachandran et al., 2017).
+
+    >>> SiLU()([0.0, 100.0]).tolist()
+    [0.0, 100.0]
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+
+    def forward(self, input: Any) -> Any:
+        return ops.silu(input)
+
+
+class Hardswish(Module):
+    """input * min(max(input + 3, 0), 6) / 6 (Howard et al., 2019).
+
+    >>> Hardswish()([0.0, 3.0]).tolist()
+    [0.0, 3.0]
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+
+    def forward(self, input: Any) -> Any:
+        return ops.hardswish(input)
+
+
+class Hardsigmoid(Module):
+    """min(max(input + 3, 0), 6) / 6.
+
+    >>> Hardsigmoid()([-3.0, 0.0, 3.0]).tolist()
+    [0.0, 0.5, 1.0]
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+
+    def forward(self, input: Any) -> Any:
+        return ops.hardsigmoid(input)
+
+
+class Mish(Module):
+    """input * tanh(softplus(input)) (Misra, 2019).
+
+    >>> Mish()([0.0, 100.0]).tolist()
+    [0.0, 100.0]
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+
+    def forward(self, input: Any) -> Any:
+        return ops.mish(input)
+
+
+class Softplus(Module):
+    """log(1 + exp(beta * input)) / beta, the input where beta * input > threshold.
+
+    >>> Softplus()([1000.0]).tolist()
+    [1000.0]
+    """
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        super().__init__()
+        self.beta = float(beta)
+        self.threshold = float(threshold)
+
+    def forward(self, input: Any) -> Any:
+        return ops.softplus(input, self.beta, self.threshold)
+
+    def extra_repr(self) -> str:
+        return f"beta={self.beta}, threshold={self.threshold}"
 
 
 class Softmax(Module):

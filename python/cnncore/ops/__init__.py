@@ -4,7 +4,8 @@
 Names, argument names and defaults are those of ``torch.nn.functional`` and ``torch``.
 """
 
-from .activation import leaky_relu, relu, relu6, sigmoid, softplus, tanh
+from . import activation as _activation
+from .activation import *  # noqa: F403
 from .arithmetic import (
     abs,
     add,
@@ -71,6 +72,7 @@ from .update import OptimizerUpdate as _OptimizerUpdate  # noqa: F401
 from .window import concat, pad, slice
 
 __all__ = [
+    *_activation.__all__,
     "abs",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
@@ -107,7 +109,6 @@ __all__ = [
     "greater",
     "greater_equal",
     "kthvalue",
-    "leaky_relu",
     "linear",
     "log",
     "log_softmax",
@@ -128,19 +129,14 @@ __all__ = [
     "pad",
     "permute",
     "pow",
-    "relu",
-    "relu6",
     "reshape",
-    "sigmoid",
     "slice",
     "softmax",
-    "softplus",
     "sort",
     "sqrt",
     "square",
     "sub",
     "sum",
-    "tanh",
     "topk",
     "transpose",
     "where",

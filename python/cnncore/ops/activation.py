@@ -6,16 +6,48 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from .. import _core
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
 from ..graph.tensor import OPS, Node, Op, Spec, Tensor, present
-from ..graph.trace import emit
+from ..graph.trace import dtype_error, emit, shape_error
 from .build import elementwise, expand_to, reshape_to, with_layout
-from .check import float_tensor
+from .check import float_tensor, is_number
+
+__all__ = [
+    "elu",
+    "gelu",
+    "hardsigmoid",
+    "hardswish",
+    "leaky_relu",
+    "mish",
+    "relu",
+    "relu6",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "tanh",
+]
+
+_ACTIVATIONS = _core.activations()
+
+FUSABLE = tuple(name for name, _, _ in _ACTIVATIONS if name != "none")
+"""Activations that convolution and batch norm steps can apply: those of cpp/isa/kernels/activations.h."""
+
+READS_ARGUMENT = frozenset(name for name, reads_argument, _ in _ACTIVATIONS if reads_argument)
+"""Those whose gradient is told from the argument, where it would not follow from the result."""
+
+POOLED_FIRST = tuple(name for name, _, pooled_first in _ACTIVATIONS if pooled_first and name != "none")
+"""Growing, piecewise linear ones: max pooling may come before them."""
 
 
 class ActivationBackward(Op):
-    """[grad_output, y] -> [grad_input, grad_bias?] in one pass; grad_bias sums over all axes but 1."""
+    """[grad_output, y] -> [grad_input, grad_bias?] in one pass; grad_bias sums over all axes but 1.
+
+    y is the activation's result, or its argument for those in READS_ARGUMENT.
+    """
 
     name = "activation_backward"
 
@@ -27,6 +59,8 @@ class ActivationBackward(Op):
     def gradient(
         self, node: Node, grads: Sequence[Tensor | None], needs: Sequence[bool]
     ) -> Sequence[Tensor | None]:
+        if node.attrs["activation"] not in POOLED_FIRST:
+            raise NotImplementedError(f"{node.attrs['activation']} has no second derivative")
         y = present(node.inputs[1])
         total = grads[0]
         if grads[1] is not None:
@@ -43,7 +77,7 @@ class ActivationBackward(Op):
 def activation_backward(
     grad: Tensor, y: Tensor, attrs: dict[str, Any], with_bias: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Return the gradient before the activation that gave `y`, and its sum over all axes but channels."""
+    """Return the gradient before an activation and its sum over all axes but channels; `y` as above."""
     settings = {"activation": attrs["activation"], "alpha": attrs["alpha"], "with_bias": with_bias}
     node = emit(OPS["activation_backward"], [with_layout(grad, y.layout), y], settings)
     return node.output, node.outputs[1]
@@ -110,11 +144,113 @@ def tanh(input: Any) -> Tensor:
 
 
 @operator("input")
-def softplus(input: Any) -> Tensor:
-    """Return log(1 + exp(input)), without overflow.
+def softplus(input: Any, beta: float = 1, threshold: float = 20) -> Tensor:
+    """Return log(1 + exp(beta * input)) / beta, without overflow.
+
+    Args:
+        input: any shape.
+        beta: how sharp the bend at 0 is, not 0.
+        threshold: where beta * input is larger, the result is the input.
 
     >>> from cnncore import ops
     >>> ops.softplus([1000]).tolist()
     [1000.0]
     """
-    return elementwise("softplus", float_tensor(input, "softplus"))
+    x = float_tensor(input, "softplus")
+    beta, threshold = _number(beta, "beta", "softplus"), _number(threshold, "threshold", "softplus")
+    if beta == 0:
+        raise shape_error("softplus", "expected beta other than 0")
+    scaled = x if beta == 1 else elementwise("mul_scalar", x, alpha=beta)
+    y = elementwise("softplus", scaled)
+    y = y if beta == 1 else elementwise("mul_scalar", y, alpha=1 / beta)
+    if threshold >= 20:  # from there on the two are the same number
+        return y
+    bound = Tensor((), "float32", "c", np.array(threshold, np.float32))
+    return elementwise("select", elementwise("greater", scaled, bound), x, y)
+
+
+@operator("input")
+def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """Return input where it is positive, alpha * (exp(input) - 1) elsewhere (Clevert et al., 2016).
+
+    Args:
+        input: any shape.
+        alpha: minus the limit far below 0.
+        inplace: taken for torch's sake.
+
+    >>> from cnncore import ops
+    >>> ops.elu([-1000, 2], alpha=0.5).tolist()
+    [-0.5, 2.0]
+    """
+    return elementwise("elu", float_tensor(input, "elu"), alpha=_number(alpha, "alpha", "elu"))
+
+
+@operator("input")
+def gelu(input: Any, approximate: str = "none") -> Tensor:
+    """Return input times the standard normal distribution up to it (Hendrycks and Gimpel, 2016).
+
+    Args:
+        input: any shape.
+        approximate: "none" for 0.5 x (1 + erf(x / sqrt(2))), "tanh" for
+            0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
+
+    Raises:
+        ValueError: another `approximate`.
+
+    >>> from cnncore import ops
+    >>> ops.gelu([-1, 0, 1]).round(4).tolist()
+    [-0.15870000422000885, 0.0, 0.8413000106811523]
+    """
+    if approximate not in ("none", "tanh"):
+        raise shape_error("gelu", f"expected approximate 'none' or 'tanh', got {approximate!r}")
+    return elementwise("gelu" if approximate == "none" else "gelu_tanh", float_tensor(input, "gelu"))
+
+
+@operator("input")
+def silu(input: Any, inplace: bool = False) -> Tensor:
+    """Return input * sigmoid(input), also known as swish (Ramachandran et al., 2017).
+
+    >>> from cnncore import ops
+    >>> ops.silu([0, 100]).tolist()
+    [0.0, 100.0]
+    """
+    return elementwise("silu", float_tensor(input, "silu"))
+
+
+@operator("input")
+def hardswish(input: Any, inplace: bool = False) -> Tensor:
+    """Return input * min(max(input + 3, 0), 6) / 6 (Howard et al., 2019).
+
+    >>> from cnncore import ops
+    >>> ops.hardswish([-3, 0, 3]).tolist()
+    [-0.0, 0.0, 3.0]
+    """
+    return elementwise("hardswish", float_tensor(input, "hardswish"))
+
+
+@operator("input")
+def hardsigmoid(input: Any, inplace: bool = False) -> Tensor:
+    """Return min(max(input + 3, 0), 6) / 6 (Courbariaux et al., 2015, in PyTorch's scaling).
+
+    >>> from cnncore import ops
+    >>> ops.hardsigmoid([-3, 0, 3]).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    return elementwise("hardsigmoid", float_tensor(input, "hardsigmoid"))
+
+
+@operator("input")
+def mish(input: Any, inplace: bool = False) -> Tensor:
+    """Return input * tanh(softplus(input)) (Misra, 2019).
+
+    >>> from cnncore import ops
+    >>> ops.mish([0, 100]).tolist()
+    [0.0, 100.0]
+    """
+    return elementwise("mish", float_tensor(input, "mish"))
+
+
+def _number(value: Any, name: str, op: str) -> float:
+    if not is_number(value):
+        raise dtype_error(op, f"expected a number as {name}, got {value!r}")
+    return float(value)

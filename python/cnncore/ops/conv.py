@@ -15,10 +15,9 @@ from ..graph.lowering import Builder
 from ..graph.tensor import OPS, Node, Op, Shape, Spec, Tensor, present
 from ..graph.trace import dtype_error, emit, shape_error
 from ..runtime import get_accuracy
-from .activation import activation_backward
+from .activation import FUSABLE, activation_backward
 from .build import expand_to, reduce, reshape_to, with_layout
 from .check import channels_hint, float_tensor, integers, optional_float, require_rank
-from .elementwise import FUSABLE
 
 Grads = Sequence[Tensor | None]
 
@@ -33,18 +32,23 @@ RESIDUAL = 3
 
 
 class ConvForward(Op):
-    """[input, weight, bias?, residual?] -> [activation(conv + bias + residual), statistics?]."""
+    """[input, weight, bias?, residual?] -> [activation(conv + bias + residual), statistics?, argument?].
+
+    The argument of the activation is there with attrs["keeps_argument"], for the activation's gradient.
+    """
 
     name = "conv_forward"
     adds = 3
     activates = FUSABLE
+    argument_output = 2
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
         x, weight = _two(inputs)
         shape = (x.shape[0], weight.shape[0], *output_extents(x.shape, weight.shape, attrs))
         rows = attrs.get("statistics_rows", 0)
         statistics: Spec | None = ((rows, 3, weight.shape[0]), "float32", "c") if rows else None
-        return [(shape, "float32", "channels_last"), statistics]
+        y: Spec = (shape, "float32", "channels_last")
+        return [y, statistics, *_argument(y, attrs)]
 
     def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
         x, weight = _two(node.inputs)
@@ -52,7 +56,7 @@ class ConvForward(Op):
         grad = with_layout(present(grads[0]), "channels_last")
         grad_weight = grad_bias = grad_input = None
         if node.attrs["activation"] != "none":
-            grad, grad_bias = activation_backward(grad, node.output, node.attrs, needs_bias)
+            grad, grad_bias = activation_backward(grad, _gating(node), node.attrs, needs_bias)
             needs_bias = False
         if needs_weight:
             grad_weight, sums = backward_weight(x, grad, weight.shape, node.attrs, needs_bias)
@@ -74,7 +78,7 @@ class ConvForward(Op):
     def writes_parts(self, node: Node) -> bool:
         x, weight = _two(node.inputs)
         choice = choose("forward", x.shape, weight.shape, node.attrs)
-        return choice["pitched_output"] and node.inputs[RESIDUAL] is None
+        return choice["pitched_output"] and node.inputs[RESIDUAL] is None and not _keeps_argument(node)
 
     def lower(self, node: Node, builder: Builder) -> None:
         x, weight = _two(node.inputs)
@@ -89,7 +93,7 @@ class ConvForward(Op):
 
 
 class ConvBackwardData(Op):
-    """[grad_output, weight, bias?, residual?] -> [activation(grad_input + bias + residual)].
+    """[grad_output, weight, bias?, residual?] -> [activation(grad_input + bias + residual), -, argument?].
 
     attrs: geometry, activation, alpha, input_shape. It is also the transposed convolution.
     """
@@ -97,16 +101,19 @@ class ConvBackwardData(Op):
     name = "conv_backward_data"
     adds = 3
     activates = FUSABLE
+    argument_output = 2
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        return [(attrs["input_shape"], "float32", "channels_last")]
+        y: Spec = (attrs["input_shape"], "float32", "channels_last")
+        argument = _argument(y, attrs)
+        return [y, None, *argument] if argument else [y]
 
     def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
         grad_output, weight = _two(node.inputs)
         grad = with_layout(present(grads[0]), "channels_last")
         grad_bias = again = grad_weight = None
         if node.attrs["activation"] != "none":
-            grad, grad_bias = activation_backward(grad, node.output, node.attrs, needs[2])
+            grad, grad_bias = activation_backward(grad, _gating(node), node.attrs, needs[2])
         elif needs[2]:
             grad_bias = reduce("sum", grad, (0, *range(2, grad.ndim)))
         if needs[0]:
@@ -124,7 +131,7 @@ class ConvBackwardData(Op):
     def writes_parts(self, node: Node) -> bool:
         weight = present(node.inputs[1])
         choice = choose("backward_data", node.attrs["input_shape"], weight.shape, node.attrs)
-        return choice["pitched_output"] and node.inputs[RESIDUAL] is None
+        return choice["pitched_output"] and node.inputs[RESIDUAL] is None and not _keeps_argument(node)
 
     def lower(self, node: Node, builder: Builder) -> None:
         grad, weight = _two(node.inputs)
@@ -173,6 +180,19 @@ class ConvBackwardWeight(Op):
             attrs,
             refused=choice["refused"],
         )
+
+
+def _argument(y: Spec, attrs: dict[str, Any]) -> list[Spec | None]:
+    return [y] if attrs.get("keeps_argument") else []
+
+
+def _keeps_argument(node: Node) -> bool:
+    return "keeps_argument" in node.attrs
+
+
+def _gating(node: Node) -> Tensor:
+    """Return what the gradient of a node's activation reads."""
+    return present(node.outputs[2]) if _keeps_argument(node) else node.output
 
 
 def _two(tensors: Grads) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from typing import Any
 from .. import _core
 from ..graph.lowering import Builder
 from ..graph.tensor import ITEM_SIZE, Node, Op, Spec, Tensor, present
+from .activation import POOLED_FIRST
 from .conv import POOLING, choose, geometry, output_extents, pack, settings
 
 
@@ -55,6 +56,8 @@ def refuse(convolution: Node, pool: Node) -> str:
     x, weight = present(convolution.inputs[0]).shape, present(convolution.inputs[1]).shape
     if convolution.inputs[3] is not None:
         return "a residual is added in between"
+    if convolution.attrs["activation"] not in ("none", *POOLED_FIRST):
+        return "max pooling cannot come before its activation"
     if convolution.attrs["activation"] != "none" and pool.attrs.get("activation", "none") != "none":
         return "both have an activation"
     algorithm = choose("forward", x, weight, convolution.attrs)["algorithm"]

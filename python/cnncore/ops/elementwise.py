@@ -4,17 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import pi, sqrt
 from typing import Any
 
 import numpy as np
 
 from ..graph.lowering import Builder
 from ..graph.tensor import Node, Op, Spec, Tensor, layout_matters, present
+from .activation import FUSABLE, READS_ARGUMENT
 from .build import common_layout, elementwise, sum_to
 from .check import broadcast_shape
-
-FUSABLE = ("relu", "leaky_relu", "relu6")
-"""Activations that steps apply to their result; their gradient needs only the result."""
 
 
 class Elementwise(Op):
@@ -93,15 +92,23 @@ def _neg(grad: Tensor) -> Tensor:
     return elementwise("neg", grad)
 
 
+def _bell(x: Tensor) -> Tensor:
+    """2 / sqrt(pi) e^(-x^2), the derivative of erf."""
+    return elementwise(
+        "mul_scalar", elementwise("exp", elementwise("neg", elementwise("square", x))), alpha=2 / sqrt(pi)
+    )
+
+
 _pass: Rule = lambda g, n: g  # noqa: E731
 
 GRADIENTS: dict[str, tuple[Rule | None, ...]] = {
-    **{f: _backward(f, "result") for f in ("relu", "leaky_relu", "relu6", "elu", "sigmoid", "tanh")},
+    **{f: _backward(f, "argument" if f in READS_ARGUMENT else "result") for f in FUSABLE},
     **{f: _backward(f, "result") for f in ("sqrt", "rsqrt", "reciprocal")},
-    **{f: _backward(f, "argument") for f in ("clamp", "silu", "hard_sigmoid", "hard_swish", "softplus")},
-    **{f: _backward(f, "argument") for f in ("log", "log1p", "abs", "square", "pow_scalar")},
-    **{f: _backward(f, "argument") for f in ("max_scalar", "min_scalar")},
+    **{f: _backward(f, "argument") for f in ("clamp", "log", "log1p", "abs", "square")},
+    **{f: _backward(f, "argument") for f in ("pow_scalar", "max_scalar", "min_scalar")},
     "exp": (lambda g, n: elementwise("mul", g, n.output),),
+    "expm1": (lambda g, n: elementwise("add", g, elementwise("mul", g, n.output)),),
+    "erf": (lambda g, n: elementwise("mul", g, _bell(_x(n, 0))),),
     "neg": (lambda g, n: _neg(g),),
     "sign": (None,),
     "cast": (_pass,),

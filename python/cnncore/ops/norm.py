@@ -12,9 +12,9 @@ from ..graph.dispatch import operator
 from ..graph.lowering import Builder
 from ..graph.tensor import OPS, Node, Op, Spec, Tensor, present
 from ..graph.trace import current_graph, emit, is_stored, shape_error
+from .activation import FUSABLE
 from .build import with_layout
 from .check import channels_hint, float_tensor, optional_float
-from .elementwise import FUSABLE
 
 Grads = Sequence[Tensor | None]
 
@@ -70,6 +70,9 @@ class BatchNormApply(Op):
     name = "batch_norm_apply"
     adds = 5
     activates = FUSABLE
+
+    def recomputes_argument(self, node: Node) -> bool:
+        return node.inputs[5] is None
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
         return [(present(inputs[0]).shape, "float32", "channels_last")]

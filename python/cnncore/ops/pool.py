@@ -11,9 +11,9 @@ from ..graph.dispatch import operator
 from ..graph.lowering import Builder
 from ..graph.tensor import OPS, Node, Op, Shape, Spec, Tensor, present
 from ..graph.trace import emit, shape_error
+from .activation import POOLED_FIRST
 from .build import with_layout
 from .check import float_tensor, integers, require_rank
-from .elementwise import FUSABLE
 
 Grads = Sequence[Tensor | None]
 
@@ -86,7 +86,7 @@ class MaxPool(_Pool):
     """May apply an activation to its result: attrs activation and alpha, set by fusion."""
 
     name = "max_pool"
-    activates = FUSABLE
+    activates = POOLED_FIRST
     index_dtype = "uint8"
 
     def _index_dtype(self, attrs: dict[str, Any]) -> str:

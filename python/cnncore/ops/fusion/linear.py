@@ -26,7 +26,7 @@ def _flattened_linear(rewriter: Rewriter, node: Node) -> bool:
     smaller than the activations.
     """
     x, weight, bias, residual = node.inputs
-    if x is None or weight is None or x.ndim != 2 or residual is not None or node.outputs[1] is not None:
+    if x is None or weight is None or x.ndim != 2 or residual is not None or any(node.outputs[1:]):
         return False
     flat = x.node
     if flat is None or not isinstance(flat.op, Reshape):

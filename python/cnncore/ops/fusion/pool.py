@@ -6,6 +6,7 @@ from __future__ import annotations
 from ...graph.rewrite import Rewriter, Stage, activation_of, rule
 from ...graph.tensor import OPS, Node, Op
 from .. import conv_pool
+from ..activation import POOLED_FIRST
 from ..conv import ConvForward
 from ..pool import MaxPool
 
@@ -18,7 +19,7 @@ def _max_pool(rewriter: Rewriter, node: Node) -> bool:
     The gradient then passes the activation at the size of the pooled image.
     """
     before = rewriter.producer(node.inputs[0], Op)
-    if before is not None and activation_of(before) != "none" and node.outputs[1] is None:
+    if before is not None and activation_of(before) in POOLED_FIRST and node.outputs[1] is None:
         node.attrs.update(activation=before.attrs["activation"], alpha=before.attrs["alpha"])
         before.attrs.update(activation="none", alpha=0.0)
     return False
