@@ -37,8 +37,8 @@ def test_vectors_only_in_kernels() -> None:
     assert {name for name in found - allowed if not name.startswith("cpp/isa/kernels/")} == set()
 
 
-def test_openmp_in_one_file() -> None:
-    assert places(r"#pragma omp|omp\.h|\bomp_\w+\(", CPP) == {"cpp/core/parallel.cpp"}
+def test_threads_are_started_in_one_file() -> None:
+    assert places(r"#pragma omp|omp\.h|std::async|std::thread\(|pthread_create", CPP) == {"cpp/core/team.cpp"}
 
 
 def test_pybind11_only_in_bindings() -> None:

@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import asyncio
+import json
 import os
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import cnncore as cc
-from cnncore import nn, ops, runtime
+from cnncore import _core, nn, ops, runtime
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +50,164 @@ def test_threads() -> None:
 def test_too_few_threads(count: int) -> None:
     with pytest.raises(ValueError, match=f"expected at least 1 thread, got {count}"):
         cc.set_num_threads(count)
+
+
+@pytest.mark.parametrize("count", [1025, 2**40, 2**70])
+def test_too_many_threads(count: int) -> None:
+    for ask in (cc.set_num_threads, lambda n: cc.threads(n).__enter__()):
+        with pytest.raises(ValueError, match=f"expected at most 1024 threads, got {count}"):
+            ask(count)
+
+
+def test_blocks_of_threads_that_overlap() -> None:
+    before = cc.get_num_threads()
+    inside, leave = threading.Event(), threading.Event()
+    seen = []
+
+    def other() -> None:
+        with cc.threads(before + 7):
+            inside.set()
+            leave.wait()
+            seen.append(cc.get_num_threads())
+
+    thread = threading.Thread(target=other)
+    with cc.threads(before + 3):
+        thread.start()
+        inside.wait()
+        assert cc.get_num_threads() == before + 3
+    leave.set()
+    thread.join()
+    assert seen == [before + 7]
+    assert cc.get_num_threads() == before
+
+
+def test_blocks_of_asyncio_tasks_that_overlap() -> None:
+    async def task(count: int, pauses: int) -> None:
+        with cc.threads(count):
+            for _ in range(pauses):
+                await asyncio.sleep(0)
+                assert cc.get_num_threads() == count
+
+    async def both() -> None:
+        await asyncio.gather(task(5, 2), task(6, 5))
+
+    before = cc.get_num_threads()
+    asyncio.run(both())
+    assert cc.get_num_threads() == before
+
+
+def info_with(**environment: str) -> dict[str, Any]:
+    """What a process with these variables reports, and the threads that took part in a loop as `used`."""
+    script = """
+import json, os, cnncore as cc, numpy as np
+with_two = np.ones((64, 64, 64, 64), np.float32)
+for _ in range(20): cc.ops.exp(with_two)
+info = dict(cc.info())
+print(json.dumps({**info, "used": len(os.listdir("/proc/self/task")) if os.path.isdir("/proc") else None}))
+"""
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_", "CNNCORE_", "OPENBLAS"))
+    }
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**kept, "OPENBLAS_NUM_THREADS": "1", **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    report: dict[str, Any] = json.loads(result.stdout)
+    return report
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"OMP_PROC_BIND": "true"},
+        {"OMP_PROC_BIND": "spread", "OMP_PLACES": "cores"},
+        {"GOMP_CPU_AFFINITY": "0-1"},
+        {"OMP_DYNAMIC": "true"},
+    ],
+)
+def test_variables_that_bind_threads_of_others(variables: dict[str, str]) -> None:
+    report, plain = info_with(**variables), info_with()
+    assert (report["threads"], report["thread_source"]) == (plain["threads"], plain["thread_source"])
+    assert report["used"] == plain["used"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "threads"),
+    [
+        ({"CNNCORE_NUM_THREADS": "3"}, 3),
+        ({"CNNCORE_NUM_THREADS": "3", "OMP_NUM_THREADS": "1"}, 3),
+        ({"OMP_THREAD_LIMIT": "1"}, 1),
+        ({"OMP_NUM_THREADS": "1"}, 1),
+    ],
+)
+def test_variables_that_set_the_number_of_threads(variables: dict[str, str], threads: int) -> None:
+    report = info_with(**variables)
+    assert report["threads"] == threads
+    if os.cpu_count() != 1:
+        assert report["thread_source"] == next(iter(variables))
+    assert report["used"] in (threads, None)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1025", "two", "2x", "99999999999999999999"])
+def test_a_bad_number_of_threads_in_the_environment(text: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "cnncore", "info"],
+        env={**os.environ, "CNNCORE_NUM_THREADS": text},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    expected = f"CNNCORE_NUM_THREADS: expected 1 to 1024 threads, got '{text}'"
+    assert result.stderr == f"cnncore: error: {' '.join(expected.split())}\n"
+
+
+def test_an_instruction_set_that_does_not_exist() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "cnncore", "info"],
+        env={**os.environ, "CNNCORE_ISA": "nonsense"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("cnncore: error: CNNCORE_ISA: expected one of portable")
+    assert result.stderr.count("\n") == 1
+
+
+GROUPS = {
+    "version 2": ("0::/a/b\n", {"a/cpu.max": "150000 100000", "a/b/cpu.max": "max 100000"}, 1.5),
+    "version 2, root": ("0::/\n", {"cpu.max": "400000 100000"}, 4.0),
+    "the tightest counts": ("0::/a\n", {"a/cpu.max": "300000 100000", "cpu.max": "200000 100000"}, 2.0),
+    "version 1": (
+        "4:cpuacct,cpu:/a\n",
+        {"cpu/a/cpu.cfs_quota_us": "250000", "cpu/a/cpu.cfs_period_us": "100000"},
+        2.5,
+    ),
+    "version 1, no limit": (
+        "4:cpu:/\n",
+        {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"},
+        0.0,
+    ),
+    "cpuset is no quota": ("4:cpuset:/\n", {"cpu/cpu.cfs_quota_us": "1", "cpu/cpu.cfs_period_us": "1"}, 0.0),
+    "no number": ("0::/\n", {"cpu.max": "abc 100000"}, 0.0),
+    "half a line": ("0::/\n", {"cpu.max": "100000"}, 0.0),
+    "no period": ("0::/\n", {"cpu.max": "100000 0"}, 0.0),
+    "infinite": ("0::/\n", {"cpu.max": "inf 1"}, 0.0),
+    "too large": ("0::/\n", {"cpu.max": "1e999 1"}, 0.0),
+    "not a list of groups": ("\x00\xff::::\nabc", {"cpu.max": "x"}, 0.0),
+}
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_cpu_quota_of_a_container(name: str, tmp_path: Path) -> None:
+    groups, files, quota = GROUPS[name]
+    (tmp_path / "groups").write_text(groups, encoding="latin-1")
+    for file, text in files.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(text)
+    assert _core.cgroup_quota(str(tmp_path / "groups"), str(tmp_path)) == quota
 
 
 @pytest.mark.parametrize("count", [1.5, "2", None, True])

@@ -36,4 +36,7 @@ void* stage_input(const py::array& array, const TensorDesc& desc, const std::str
 /// A new array of the shape, layout and dtype of `desc`.
 py::array new_array(const TensorDesc& desc);
 
+/// The threads that a `with cnncore.threads(n)` block around the call allows; 0 outside of one.
+int context_threads();
+
 }  // namespace cnncore

@@ -5,6 +5,7 @@
 
 #include "bind/bind.h"
 #include "core/error.h"
+#include "core/parallel.h"
 #include "ops/pixel_pitch.h"
 
 namespace cnncore {
@@ -55,6 +56,7 @@ class PyProgram {
   py::list run(const py::sequence& arrays) {
     Call call(program_, arrays);
     {
+      const ThreadSnapshot threads(context_threads());
       const py::gil_scoped_release released;
       program_.run(call.context(), call.inputs.data(), call.outputs.data());
     }
@@ -66,6 +68,7 @@ class PyProgram {
     std::vector<double> seconds(static_cast<std::size_t>(program_.step_count()), 0.0);
     Call call(program_, arrays);
     {
+      const ThreadSnapshot threads(context_threads());
       const py::gil_scoped_release released;
       program_.measure(call.context(), call.inputs.data(), call.outputs.data(), repeats, seconds.data());
     }
@@ -194,6 +197,7 @@ void bind_program(py::module_& module) {
           py::arg("arena_bytes"), py::arg("persistent_bytes") = 0, py::arg("setup_bytes") = py::none())
       .def("setup",
            [](PyProgram& self) {
+             const ThreadSnapshot threads(context_threads());
              const py::gil_scoped_release released;
              self.program().setup();
            })

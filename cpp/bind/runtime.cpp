@@ -2,6 +2,7 @@
 #include <tuple>
 
 #include "bind/bind.h"
+#include "core/cgroup.h"
 #include "core/cpu_info.h"
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
@@ -10,6 +11,8 @@
 
 namespace cnncore {
 namespace {
+
+PyObject* thread_context = nullptr;  // a contextvars.ContextVar; lives as long as the process
 
 py::dict cpu_info_dict() {
   const CpuInfo& cpu = cpu_info();
@@ -23,14 +26,17 @@ py::dict cpu_info_dict() {
   info["l3_bytes"] = cpu.l3_bytes;
   info["isa"] = kernels().name;
   info["isas"] = available_isas();
+  const int block = context_threads();
+  const ThreadSnapshot threads(block);
   info["threads"] = num_threads();
-  info["thread_source"] = thread_source();
+  info["thread_source"] = block > 0 ? "threads" : thread_source();
   return info;
 }
 
 py::dict peak_dict(double seconds) {
   Peak peak;
   {
+    const ThreadSnapshot threads(context_threads());
     const py::gil_scoped_release released;
     peak = measure_peak(seconds);
   }
@@ -43,9 +49,23 @@ py::dict peak_dict(double seconds) {
 
 }  // namespace
 
+int context_threads() {
+  PyObject* value = nullptr;
+  if (PyContextVar_Get(thread_context, nullptr, &value) != 0) throw py::error_already_set();
+  return value == nullptr ? 0 : py::reinterpret_steal<py::object>(value).cast<int>();
+}
+
 void bind_runtime(py::module_& module) {
-  kernels();  // a bad CNNCORE_ISA is reported by the import
-  module.def("num_threads", &num_threads);
+  kernels();      // a bad CNNCORE_ISA is reported by the import
+  num_threads();  // so is a bad CNNCORE_NUM_THREADS
+  thread_context = PyContextVar_New("cnncore.threads", nullptr);
+  if (thread_context == nullptr) throw py::error_already_set();
+  module.attr("thread_context") = py::reinterpret_borrow<py::object>(thread_context);
+  module.def("num_threads", [] {
+    const ThreadSnapshot threads(context_threads());
+    return num_threads();
+  });
+  module.def("cgroup_quota", &cgroup_quota, py::arg("process"), py::arg("mount"));
   module.def("set_num_threads", &set_num_threads, py::arg("threads"));
   module.def("cpu_info", &cpu_info_dict);
   module.def("measure_peak", &peak_dict, py::arg("seconds") = 0.6);

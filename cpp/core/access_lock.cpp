@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/access_lock.h"
 
-#include <pthread.h>
-
 #include <condition_variable>
 #include <mutex>
 #include <new>
+
+#include "core/fork.h"
 
 namespace cnncore {
 namespace {
@@ -28,14 +28,17 @@ alignas(Queue) unsigned char queue_memory[sizeof(Queue)];
 
 Queue* make_queue() { return new (queue_memory) Queue(); }
 
-Queue* const queue = [] {
-  pthread_atfork(nullptr, nullptr, [] {
+Queue* const queue = make_queue();
+
+class QueueOfFork final : public ForkListener {
+  void after_fork_in_child() noexcept override {
     process_number.fetch_add(1);
     waiting.store(0);
     make_queue();  // the one there may be held by a thread that is gone
-  });
-  return make_queue();
-}();
+  }
+};
+
+QueueOfFork queue_of_fork;
 
 /// A lock's state as far as it concerns this process.
 std::uint64_t here(std::uint64_t word) {

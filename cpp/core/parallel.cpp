@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/parallel.h"
 
-#include <omp.h>
-#include <pthread.h>
-
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
+#include <cctype>
 #include <cstdlib>
-#include <mutex>
-#include <thread>
 
 #include "core/cpu_info.h"
 #include "core/error.h"
+#include "core/team.h"
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
@@ -21,23 +17,42 @@
 namespace cnncore {
 namespace {
 
-constexpr int kMaxThreads = 1024;
-
 struct ThreadDefault {
   int threads = 1;
   std::string source;
 };
 
-/// The smallest of: cores this process may run on, whole cores of the container's quota, OMP_NUM_THREADS.
+/// The number in an environment variable that other libraries read, too, and complain about; 0 without one.
+int foreign_number(const char* name) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? 0 : std::clamp(std::atoi(text), 0, kMaxThreads);
+}
+
+/// CNNCORE_NUM_THREADS; 0 where it is not set.
+int own_number() {
+  const char* const text = std::getenv("CNNCORE_NUM_THREADS");
+  if (text == nullptr || *text == '\0') return 0;
+  char* end = nullptr;
+  const long threads = std::strtol(text, &end, 10);
+  require(std::isdigit(static_cast<unsigned char>(*text)) && *end == '\0' && threads >= 1 &&
+              threads <= kMaxThreads,
+          "CNNCORE_NUM_THREADS: expected 1 to ", kMaxThreads, " threads, got '", text, "'");
+  return static_cast<int>(threads);
+}
+
+/// CNNCORE_NUM_THREADS, or else the smallest of: cores this process may run on, whole cores of the
+/// container's quota, OMP_NUM_THREADS, OMP_THREAD_LIMIT.
 ThreadDefault read_thread_default() {
+  if (const int threads = own_number(); threads > 0) return {threads, "CNNCORE_NUM_THREADS"};
   const CpuInfo& cpu = cpu_info();
-  ThreadDefault best = {cpu.affinity_cores, "cores available to the process"};
-  const int quota = static_cast<int>(cpu.cgroup_quota);
-  if (cpu.cgroup_quota > 0 && std::max(1, quota) < best.threads)
-    best = {std::max(1, quota), "cgroup CPU quota"};
-  if (const char* text = std::getenv("OMP_NUM_THREADS")) {
-    const int wanted = std::atoi(text);
-    if (wanted > 0 && wanted < best.threads) best = {wanted, "OMP_NUM_THREADS"};
+  ThreadDefault best = {std::min(cpu.affinity_cores, kMaxThreads), "cores available to the process"};
+  const auto limit = [&](int threads, const char* source) {
+    if (threads < best.threads) best = {threads, source};
+  };
+  if (cpu.cgroup_quota > 0 && cpu.cgroup_quota < kMaxThreads)
+    limit(std::max(1, static_cast<int>(cpu.cgroup_quota)), "cgroup CPU quota");
+  for (const char* name : {"OMP_NUM_THREADS", "OMP_THREAD_LIMIT"}) {
+    if (const int threads = foreign_number(name); threads > 0) limit(threads, name);
   }
   return best;
 }
@@ -47,120 +62,37 @@ const ThreadDefault& thread_default() {
   return value;
 }
 
-std::atomic<int> wanted_threads{0};     // 0 = the default
-std::atomic<bool> team_busy{false};     // one team at a time: a second caller runs serially
-thread_local bool inside_team = false;  // nested loops run serially
-thread_local int thread_limit = 0;      // set by ThreadSnapshot
-std::atomic<bool> forked{false};
+std::atomic<int> wanted_threads{0};  // 0 = the default
+thread_local int thread_limit = 0;   // set by ThreadSnapshot
 
-struct Job {
-  detail::TaskFunction function;
-  void* context;
-  std::int64_t tasks;
-  int threads;
-};
-
-void run_serially(const Job& job) {
-  for (std::int64_t task = 0; task < job.tasks; ++task) job.function(job.context, task, 0);
-}
-
-/// The tasks one thread begins with; in a cache line of its own, since threads on different third caches
-/// need up to a microsecond to pass one on.
-struct alignas(64) Share {
-  std::atomic<std::int64_t> next;
-  std::int64_t end;
-};
-Share shares[kMaxThreads];  // of the one team
-
-/// Every thread takes the tasks of its own share, then what is left of the others'. Loops over the same
-/// images give each thread the same ones in every loop, which it finds in its own caches.
-void run_team(const Job& job) {
-  for (int i = 0; i < job.threads; ++i) {
-    shares[i].next.store(job.tasks * i / job.threads, std::memory_order_relaxed);
-    shares[i].end = job.tasks * (i + 1) / job.threads;
-  }
-#pragma omp parallel num_threads(job.threads)
-  {
-    const FlushDenormals flush;
-    inside_team = true;
-    const int thread = omp_get_thread_num();
-    for (int i = 0; i < job.threads; ++i) {
-      Share& share = shares[(thread + i) % job.threads];
-      for (std::int64_t task = share.next.fetch_add(1, std::memory_order_relaxed); task < share.end;
-           task = share.next.fetch_add(1, std::memory_order_relaxed)) {
-        job.function(job.context, task, thread);
-      }
-    }
-    inside_team = false;
-  }
-}
-
-/// In a forked child the forking thread's OpenMP workers are gone but its runtime still waits for
-/// them. A thread born after the fork has a runtime state of its own, so it opens the teams there.
-class ForkedLeader {
- public:
-  ForkedLeader() { std::thread(&ForkedLeader::serve, this).detach(); }
-
-  void run(const Job& job) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    job_ = &job;
-    changed_.notify_all();
-    changed_.wait(lock, [&] { return job_ == nullptr; });
-  }
-
- private:
-  void serve() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    for (;;) {
-      changed_.wait(lock, [&] { return job_ != nullptr; });
-      run_team(*job_);
-      job_ = nullptr;
-      changed_.notify_all();
-    }
-  }
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  const Job* job_ = nullptr;
-};
-
-std::atomic<ForkedLeader*> forked_leader{nullptr};
-
-void after_fork_in_child() {
-  forked = true;
-  forked_leader = nullptr;  // a leader of the parent has no thread here
-  team_busy = false;
-}
-
-const int fork_handler = pthread_atfork(nullptr, nullptr, after_fork_in_child);
-
-void run_team_after_fork(const Job& job) {
-  if (forked_leader.load() == nullptr) forked_leader = new ForkedLeader;  // lives as long as the process
-  forked_leader.load()->run(job);
+int allowed_threads() {
+  const int wanted = wanted_threads.load();
+  return wanted > 0 ? wanted : default_num_threads();
 }
 
 }  // namespace
 
 int default_num_threads() { return thread_default().threads; }
 
-const std::string& thread_source() {
-  static const std::string set_by_caller = "set_num_threads";
-  return wanted_threads.load() > 0 ? set_by_caller : thread_default().source;
+const char* thread_source() {
+  if (startable_threads() < allowed_threads()) return "threads the system lets the process start";
+  return wanted_threads.load() > 0 ? "set_num_threads" : thread_default().source.c_str();
 }
 
 int num_threads() {
-  if (thread_limit > 0) return thread_limit;
-  const int wanted = wanted_threads.load();
-  return wanted > 0 ? wanted : default_num_threads();
+  return thread_limit > 0 ? thread_limit : std::min(allowed_threads(), startable_threads());
 }
 
 void set_num_threads(int threads) {
   require(threads >= 0 && threads <= kMaxThreads, "expected 1 to ", kMaxThreads,
           " threads (0 = the default), got ", threads);
   wanted_threads = threads;
+  forget_refused_threads();
 }
 
-ThreadSnapshot::ThreadSnapshot() : saved_(thread_limit) { thread_limit = num_threads(); }
+ThreadSnapshot::ThreadSnapshot(int threads) : saved_(thread_limit) {
+  thread_limit = threads > 0 ? std::min(threads, startable_threads()) : num_threads();
+}
 ThreadSnapshot::~ThreadSnapshot() { thread_limit = saved_; }
 
 #if defined(__x86_64__)
@@ -186,17 +118,8 @@ namespace detail {
 void run_tasks(std::int64_t tasks, TaskFunction function, void* context) {
   const int threads = static_cast<int>(std::min<std::int64_t>(num_threads(), tasks));
   const Job job = {function, context, tasks, threads};
-  if (threads <= 1 || inside_team || omp_in_parallel() ||
-      team_busy.exchange(true, std::memory_order_acquire)) {
-    run_serially(job);
-    return;
-  }
-  if (forked) {
-    run_team_after_fork(job);
-  } else {
-    run_team(job);
-  }
-  team_busy.store(false, std::memory_order_release);
+  if (threads > 1 && run_in_team(job)) return;
+  for (std::int64_t task = 0; task < tasks; ++task) function(context, task, 0);
 }
 
 }  // namespace detail

@@ -2,16 +2,17 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <type_traits>
+
+#include "core/team.h"
 
 namespace cnncore {
 
-/// Threads a parallel loop may use now, and where the number came from.
+/// Threads a parallel loop may use now on this thread, and where the process's number came from.
 int num_threads();
 void set_num_threads(int threads);
 int default_num_threads();
-const std::string& thread_source();
+const char* thread_source();
 
 /// Work below this many elementary vector operations stays on the calling thread: waking
 /// a team costs about a microsecond, some 4000 cycles.
@@ -31,10 +32,11 @@ class FlushDenormals {
 };
 
 /// While alive, num_threads() stays what it was at the start on this thread: scratch memory sized
-/// by it fits until the end even when another thread calls set_num_threads.
+/// by it fits until the end even when another thread calls set_num_threads. `threads`, when it is not 0,
+/// takes the process's number's place.
 class ThreadSnapshot {
  public:
-  ThreadSnapshot();
+  explicit ThreadSnapshot(int threads = 0);
   ~ThreadSnapshot();
   ThreadSnapshot(const ThreadSnapshot&) = delete;
   ThreadSnapshot& operator=(const ThreadSnapshot&) = delete;
@@ -44,7 +46,6 @@ class ThreadSnapshot {
 };
 
 namespace detail {
-using TaskFunction = void (*)(void* context, std::int64_t task, int thread);
 void run_tasks(std::int64_t tasks, TaskFunction function, void* context);
 }  // namespace detail
 

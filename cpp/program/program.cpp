@@ -20,7 +20,6 @@ constexpr std::size_t kFirstBound = 4;
 
 constexpr std::size_t kIdleContexts = 4;
 constexpr std::size_t kIdleBytes = std::size_t{64} << 20;  // of arenas kept beside the first idle one
-constexpr int kMaxTensors = 4096;
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -58,7 +57,6 @@ int Program::add_value(const TensorDesc& desc) {
 int Program::add_step(const std::string& op, const std::vector<int>& inputs, const std::vector<int>& outputs,
                       Attrs attrs, bool setup, const std::string& label) {
   require(!finished_, "the program is finished");
-  require(inputs.size() + outputs.size() <= kMaxTensors, op, ": too many tensors");
   StepSpec spec;
   spec.op = op;
   spec.attrs = std::move(attrs);
@@ -317,6 +315,13 @@ bool Program::run_call(const Call& call, std::size_t portion, RunContext& contex
   call.step->run(args);
   if (seconds != nullptr) seconds[call.entry] += now() - start;
   return call.guard == kNoGuard || *static_cast<const std::int64_t*>(pointers[call.guard]) == 0;
+}
+
+void Program::after_fork_in_child() noexcept {
+  renew_if_held(turnstile_);
+  renew_if_held(running_);
+  if (renew_if_held(idle_mutex_))
+    new (&idle_) std::vector<std::unique_ptr<RunContext>>;  // it may be half changed
 }
 
 std::unique_lock<std::shared_mutex> Program::exclude_runs() {

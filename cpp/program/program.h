@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/buffer.h"
+#include "core/fork.h"
 #include "program/random_state.h"
 #include "program/step.h"
 #include "program/storage.h"
@@ -28,7 +29,7 @@ struct RunContext {
 
 /// A flat list of steps over planned memory. Built once from Python: values, steps, places, finish();
 /// then run many times in one call without looking anything up.
-class Program : public Snapshot::Reader {
+class Program : public Snapshot::Reader, private ForkListener {
  public:
   /// Where a value lives: an offset from one base address.
   enum class Place { none, arena, persistent, bound, random, input, output, alias };
@@ -128,6 +129,9 @@ class Program : public Snapshot::Reader {
     std::size_t stretch;
   };
   static constexpr std::size_t kNoGuard = static_cast<std::size_t>(-1);
+
+  /// Runs of the parent's other threads have no end in the child; their contexts stay with them.
+  void after_fork_in_child() noexcept override;
 
   ValueEntry& value(int id);
   Address resolve(int id) const;

@@ -3,11 +3,19 @@
 
 #include <mutex>
 
+#include "core/fork.h"
+
 namespace cnncore {
 namespace {
 
 std::mutex mutex;  // never held while anything else is waited for
 RandomState current;
+
+class MutexOfFork final : public ForkListener {
+  void after_fork_in_child() noexcept override { renew_if_held(mutex); }
+};
+
+MutexOfFork mutex_of_fork;
 
 }  // namespace
 

@@ -62,7 +62,10 @@ class Access {
   Access& operator=(const Access&) = delete;
 
  private:
+  void release();
+
   const std::vector<Target>& targets_;
+  const bool writes_;
 };
 
 /// The contents that a storage had when this was taken: its memory until that is written, a copy from then

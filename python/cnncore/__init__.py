@@ -14,7 +14,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ._threads import load_core
+from ._importing import importing
 from ._version import __version__
 from .graph import runner
 
@@ -102,8 +102,6 @@ __all__ = [
     "value_and_grad",
 ]
 
-load_core()
-
 
 def _compile_function(*args: Any) -> runner.Program:
     """Load the compiler once an operation is called on arrays."""
@@ -119,11 +117,13 @@ runner.use(_compile_function)
 def __getattr__(name: str) -> Any:
     """Load a submodule, or the submodule that a name comes from, on first use."""
     if name in _MODULES:
-        return import_module(f"{__name__}.{name}")
+        with importing:
+            return import_module(f"{__name__}.{name}")
     home = _NAMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{home}"), name)
+    with importing:
+        value = getattr(import_module(f"{__name__}.{home}"), name)
     globals()[name] = value
     return value
 

@@ -19,6 +19,7 @@ from .compiler.program import Executable, Memory
 from .compiler.serialize import describe, freeze_sources, restore
 from .graph.arrays import to_input
 from .graph.limits import require_memory
+from .graph.locks import fork_safe
 from .graph.tensor import Graph
 from .graph.trace import trace
 from .profiling import Table
@@ -35,7 +36,7 @@ class Predictor:
     def __init__(self, graph: Graph, rebuild: Rebuild) -> None:
         self._graph = graph
         self._rebuild = rebuild
-        self._tuning = threading.Lock()
+        self._tuning = fork_safe(self, "_tuning", threading.Lock)
         freeze_sources(graph)
         executable = Executable(graph)
         self._shapes = executable.input_shapes

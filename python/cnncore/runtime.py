@@ -16,6 +16,9 @@ ACCURACIES = ("exact", "fast")
 
 _DEFAULT_SEED = 0
 
+MAX_THREADS = 1024
+"""As kMaxThreads in cpp/core/team.h."""
+
 
 class _Settings:
     """What the setters below change; one instance for the process."""
@@ -78,26 +81,42 @@ def get_accuracy() -> str:
 
 
 def set_num_threads(threads: int) -> None:
-    """Use at most this many threads from now on. Results do not depend on it.
+    """Use at most this many threads from now on, in the whole process. Results do not depend on it.
+
+    Args:
+        threads: 1 to 1024. Inside of a `threads` block the block's number stays in force until its end.
+
+    Raises:
+        TypeError: not an integer.
+        ValueError: out of range.
 
     >>> before = get_num_threads()
     >>> set_num_threads(1); get_num_threads()
     1
     >>> set_num_threads(before)
     """
-    if isinstance(threads, bool) or not hasattr(threads, "__index__"):
-        raise TypeError(f"expected an integer number of threads, got {threads!r}")
-    if threads < 1:
-        raise ValueError(f"expected at least 1 thread, got {threads}")
     from . import _core
 
-    _core.set_num_threads(threads.__index__())
+    _core.set_num_threads(_thread_count(threads))
+
+
+def _thread_count(threads: Any) -> int:
+    if isinstance(threads, bool) or not hasattr(threads, "__index__"):
+        raise TypeError(f"expected an integer number of threads, got {threads!r}")
+    count = int(threads.__index__())
+    if count < 1:
+        raise ValueError(f"expected at least 1 thread, got {count}")
+    if count > MAX_THREADS:
+        raise ValueError(f"expected at most {MAX_THREADS} threads, got {count}")
+    return count
 
 
 def get_num_threads() -> int:
     """Return how many threads are used at most.
 
-    The default is the smallest of the CPU affinity, the container's CPU quota and OMP_NUM_THREADS.
+    The default is the environment variable CNNCORE_NUM_THREADS or, without it, the smallest of the CPU
+    affinity, the container's CPU quota, OMP_NUM_THREADS and OMP_THREAD_LIMIT; `info` names which. Where the
+    system refuses to start so many threads, it is the number of those there are.
     """
     from . import _core
 
@@ -108,16 +127,24 @@ def get_num_threads() -> int:
 def threads(count: int) -> Iterator[None]:
     """Use at most `count` threads inside a ``with`` block.
 
+    The number holds for what this thread (or asyncio task) calls inside the block; blocks in other threads do
+    not touch each other.
+
+    Args:
+        count: 1 to 1024.
+
     >>> with threads(1):
     ...     get_num_threads()
     1
     """
-    before = get_num_threads()
-    set_num_threads(count)
+    from . import _core
+
+    before = _core.thread_context.get(0)
+    _core.thread_context.set(_thread_count(count))
     try:
         yield
     finally:
-        set_num_threads(before)
+        _core.thread_context.set(before)
 
 
 class Report(dict[str, Any]):

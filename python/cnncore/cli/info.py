@@ -13,7 +13,6 @@ from .output import print_result
 def run(options: argparse.Namespace) -> None:
     """Print what cnncore runs on and which networks there are."""
     report = runtime.info()
-    report["threads"] = runtime.get_num_threads()
     if options.peak:
         report.update(runtime.measure_peak())
     report["networks"] = names()

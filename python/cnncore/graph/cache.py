@@ -8,6 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from .locks import fork_safe
+
 T = TypeVar("T")
 
 BUDGET = 1 << 27
@@ -35,7 +37,7 @@ class LRU(Generic[T]):
         self._cost = cost
         self._entries: OrderedDict[Hashable, T] = OrderedDict()
         self._last: tuple[Hashable, T] | None = None  # what is asked for again and again
-        self._lock = threading.Lock()
+        self._lock = fork_safe(self, "_lock", threading.Lock)
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .._core import Storage, read_storages, write_storages
 from ..graph.arrays import to_array
+from ..graph.locks import fork_safe
 from ..nn.module import Module
 from ..nn.parameter import Parameter
 
@@ -43,7 +44,7 @@ class Optimizer:
         self.defaults = defaults
         self.param_groups: list[dict[str, Any]] = []
         self.counter = Storage(np.zeros((), np.int64))
-        self.lock: AbstractContextManager[Any] = RLock()
+        self.lock: AbstractContextManager[Any] = fork_safe(self, "lock", RLock)
         self._hyper: list[Storage] = []
         self._slots: dict[Parameter, list[Storage]] = {}
         for group in _groups(params):
@@ -235,7 +236,7 @@ class Optimizer:
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, lock=RLock())
+        self.__dict__.update(state, lock=fork_safe(self, "lock", RLock))
 
     def __repr__(self) -> str:
         lines = []
