@@ -47,6 +47,8 @@ def grad_check(
     >>> error < 1e-3
     True
     """
+    if not callable(fn):
+        raise TypeError(f"expected a function, got {type(fn).__name__}")
     rng = np.random.default_rng(seed)
     arrays = [to_input(x) for x in ([inputs] if isinstance(inputs, np.ndarray) else inputs)]
     positions = [i for i, a in enumerate(arrays) if a.dtype.kind == "f"]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -103,6 +104,10 @@ def summary(model: Module, input_shape: Any) -> Summary:
     """
     if not isinstance(model, Module):
         raise TypeError(f"expected a Module, got {type(model).__name__}")
+    if not isinstance(input_shape, Sequence) or not all(
+        hasattr(extent, "__index__") for extent in input_shape
+    ):
+        raise TypeError(f"expected input_shape as a tuple of ints, batch included, got {input_shape!r}")
     shape = tuple(int(extent) for extent in input_shape)
     if not shape or min(shape) < 1:
         raise ValueError(f"expected an input_shape of sizes from 1, batch included, got {input_shape}")

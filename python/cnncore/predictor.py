@@ -134,6 +134,9 @@ class Predictor:
         """
         from .compiler.autotune import tune
 
+        for name, value in (("seconds", seconds), ("margin", margin)):
+            if not hasattr(value, "__float__"):
+                raise TypeError(f"expected a number for {name}, got {value!r}")
         if not 0.0 < seconds < float("inf"):
             raise ValueError(f"expected seconds above 0, got {seconds}")
         if not 0.0 <= margin < 1.0:
@@ -216,6 +219,8 @@ def compile(model: Callable[..., Any], input_shape: Any) -> Predictor:
     from .nn.module import Module
     from .nn.predict import inference_mode
 
+    if isinstance(model, type):
+        raise TypeError(f"expected a Module or a function, got the class itself: pass {model.__name__}(...)")
     if not callable(model):
         raise TypeError(f"expected a Module or a function, got {type(model).__name__}")
     examples = [np.broadcast_to(np.float32(0.0), shape) for shape in _shapes(input_shape)]
@@ -225,6 +230,10 @@ def compile(model: Callable[..., Any], input_shape: Any) -> Predictor:
     else:
         graph, result = trace(model, examples)
     rebuild = set_outputs(graph, result)
+    if not graph.outputs:
+        raise TypeError(
+            f"expected the model to return a tensor, or several, got {result!r}: is a return missing?"
+        )
     graph.updates, graph.counted = [], []
     prepare_predictor(graph)
     return Predictor(graph, rebuild)

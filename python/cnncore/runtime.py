@@ -189,6 +189,8 @@ def measure_peak(seconds: float = 0.2) -> Report:
     Returns:
         GFLOP/s on one thread and on all, GB/s, as a dict that prints as a table.
     """
+    if not hasattr(seconds, "__float__"):
+        raise TypeError(f"expected a number for seconds, got {seconds!r}")
     if not 0.0 < seconds < 60.0:
         raise ValueError(f"expected seconds above 0 and below 60, got {seconds}")
     from . import _core

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -140,6 +140,13 @@ def value_and_grad(fn: Callable[..., Any], params: Any) -> Callable[..., tuple[A
     names = list(params) if isinstance(params, dict) else None
     if is_stored(params):
         raise TypeError("expected a list or dict of Parameters, got one Parameter; write [parameter]")
+    if hasattr(params, "parameters"):
+        raise TypeError(
+            f"expected Parameters, got a {type(params).__name__}; pass list(model.parameters()) "
+            "or dict(model.named_parameters())"
+        )
+    if not isinstance(params, Iterable):
+        raise TypeError(f"expected a list or dict of Parameters, got {params!r}")
     listed = list(params.values()) if isinstance(params, dict) else list(params)
     for parameter in listed:
         if not is_stored(parameter):
@@ -170,11 +177,15 @@ def grad(fn: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[.
     >>> cc.grad(lambda x: (x * x).sum())(np.array([1.0, 2.0])).tolist()
     [2.0, 4.0]
     """
-    positions = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    several = isinstance(argnums, (tuple, list))
+    positions = tuple(argnums) if isinstance(argnums, (tuple, list)) else (argnums,)
+    for position in positions:
+        if isinstance(position, bool) or not hasattr(position, "__index__"):
+            raise TypeError(f"expected argnums as an input's number, or several, got {argnums!r}")
     function = _ValueAndGrad(fn, None, positions)
 
     def gradient(*inputs: Any) -> Any:
         _, grads = function(*inputs)
-        return grads[0] if isinstance(argnums, int) else tuple(grads)
+        return tuple(grads) if several else grads[0]
 
     return gradient

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import nn, ops
+from .arguments import torchvision_names
 
 
 class AlexNet(nn.Module):
@@ -51,6 +52,7 @@ class AlexNet(nn.Module):
         return self.classifier(ops.flatten(self.avgpool(self.features(x)), 1))
 
 
+@torchvision_names
 def alexnet(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> AlexNet:
     """Return an `AlexNet` (61 million parameters)."""
     return AlexNet(classes, in_channels, dropout)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import nn, ops
+from .arguments import torchvision_names
 
 _STAGES = (
     (1, 16, 1, 1),
@@ -101,6 +102,7 @@ def _rounded(channels: float, divisor: int) -> int:
     return nearest if nearest >= 0.9 * channels else nearest + divisor
 
 
+@torchvision_names
 def mobilenet_v2(
     classes: int = 1000, in_channels: int = 3, width_mult: float = 1.0, dropout: float = 0.2
 ) -> MobileNetV2:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import nn, ops
+from .arguments import torchvision_names
 
 
 class BasicBlock(nn.Module):
@@ -114,26 +115,31 @@ def _stage(
     return nn.Sequential(first, *(block(outputs, channels) for _ in range(blocks - 1)))
 
 
+@torchvision_names
 def resnet18(classes: int = 1000, in_channels: int = 3, zero_init_residual: bool = False) -> ResNet:
     """Return a `ResNet` of 18 layers (11.7 million parameters)."""
     return ResNet(BasicBlock, (2, 2, 2, 2), classes, in_channels, zero_init_residual)
 
 
+@torchvision_names
 def resnet34(classes: int = 1000, in_channels: int = 3, zero_init_residual: bool = False) -> ResNet:
     """Return a `ResNet` of 34 layers (21.8 million parameters)."""
     return ResNet(BasicBlock, (3, 4, 6, 3), classes, in_channels, zero_init_residual)
 
 
+@torchvision_names
 def resnet50(classes: int = 1000, in_channels: int = 3, zero_init_residual: bool = False) -> ResNet:
     """Return a `ResNet` of 50 layers (25.6 million parameters)."""
     return ResNet(Bottleneck, (3, 4, 6, 3), classes, in_channels, zero_init_residual)
 
 
+@torchvision_names
 def resnet101(classes: int = 1000, in_channels: int = 3, zero_init_residual: bool = False) -> ResNet:
     """Return a `ResNet` of 101 layers (44.5 million parameters)."""
     return ResNet(Bottleneck, (3, 4, 23, 3), classes, in_channels, zero_init_residual)
 
 
+@torchvision_names
 def resnet152(classes: int = 1000, in_channels: int = 3, zero_init_residual: bool = False) -> ResNet:
     """Return a `ResNet` of 152 layers (60.2 million parameters)."""
     return ResNet(Bottleneck, (3, 8, 36, 3), classes, in_channels, zero_init_residual)

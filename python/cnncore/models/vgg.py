@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import nn, ops
+from .arguments import torchvision_names
 
 _CHANNELS = (64, 128, 256, 512, 512)
 _DEPTHS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -72,41 +73,49 @@ def _features(depths: Sequence[int], batch_norm: bool, in_channels: int) -> nn.S
     return nn.Sequential(*layers)
 
 
+@torchvision_names
 def vgg11(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> VGG:
     """Return a `VGG` of 11 layers (133 million parameters)."""
     return VGG(_DEPTHS[11], False, classes, in_channels, dropout)
 
 
+@torchvision_names
 def vgg11_bn(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> VGG:
     """Return a `VGG` of 11 layers with batch norm (133 million parameters)."""
     return VGG(_DEPTHS[11], True, classes, in_channels, dropout)
 
 
+@torchvision_names
 def vgg13(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> VGG:
     """Return a `VGG` of 13 layers (133 million parameters)."""
     return VGG(_DEPTHS[13], False, classes, in_channels, dropout)
 
 
+@torchvision_names
 def vgg13_bn(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> VGG:
     """Return a `VGG` of 13 layers with batch norm (133 million parameters)."""
     return VGG(_DEPTHS[13], True, classes, in_channels, dropout)
 
 
+@torchvision_names
 def vgg16(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> VGG:
     """Return a `VGG` of 16 layers (138 million parameters)."""
     return VGG(_DEPTHS[16], False, classes, in_channels, dropout)
 
 
+@torchvision_names
 def vgg16_bn(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> VGG:
     """Return a `VGG` of 16 layers with batch norm (138 million parameters)."""
     return VGG(_DEPTHS[16], True, classes, in_channels, dropout)
 
 
+@torchvision_names
 def vgg19(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> VGG:
     """Return a `VGG` of 19 layers (144 million parameters)."""
     return VGG(_DEPTHS[19], False, classes, in_channels, dropout)
 
 
+@torchvision_names
 def vgg19_bn(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> VGG:
     """Return a `VGG` of 19 layers with batch norm (144 million parameters)."""
     return VGG(_DEPTHS[19], True, classes, in_channels, dropout)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import ops
+from .arguments import finite
 from .module import Module
 
 __all__ = [
@@ -46,7 +47,7 @@ class LeakyReLU(Module):
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
-        self.negative_slope = float(negative_slope)
+        self.negative_slope = finite("negative_slope", negative_slope)
 
     def forward(self, input: Any) -> Any:
         return ops.leaky_relu(input, self.negative_slope)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..graph.limits import LARGEST_SETTING
@@ -42,11 +43,24 @@ def ntuple(name: str, value: Any, least: int, rank: int) -> tuple[int, ...]:
     return tuple(setting(name, item, least) for item in value)
 
 
+def finite(name: str, value: Any, least: float = -math.inf) -> float:
+    """Return `value` as a finite float of at least `least`, or raise naming the argument."""
+    number = _number(name, value)
+    if not (math.isfinite(number) and number >= least):
+        bound = f" of at least {least:g}" if math.isfinite(least) else ""
+        raise ValueError(f"expected a finite {name}{bound}, got {value}")
+    return number
+
+
 def fraction(name: str, value: Any) -> float:
     """Return `value` as a float in [0, 1], or raise naming the argument."""
-    if not hasattr(value, "__float__"):
-        raise TypeError(f"expected a number for {name}, got {value!r}")
-    number = float(value)
+    number = _number(name, value)
     if not 0.0 <= number <= 1.0:
         raise ValueError(f"expected {name} from 0 to 1, got {value}")
     return number
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, str) or not hasattr(value, "__float__") or getattr(value, "shape", ()) != ():
+        raise TypeError(f"expected a number for {name}, got {value!r}")
+    return float(value)

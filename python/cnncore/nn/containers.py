@@ -29,6 +29,11 @@ class Ordered(Module):
         self.add_module(self._entry(index)[0], module)
 
     def _entry(self, index: int) -> tuple[str, Module]:
+        if isinstance(index, bool) or not hasattr(index, "__index__"):
+            raise TypeError(
+                f"expected an integer or a slice as index, got {index!r}; modules by name are attributes: "
+                "getattr(sequential, name)"
+            )
         if not -len(self) <= index < len(self):
             raise IndexError(f"expected an index from {-len(self)} to {len(self) - 1}, got {index}")
         entries: list[tuple[str, Module]] = list(self._modules.items())

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from .. import ops
 from ..graph.arrays import aligned_empty
 from ..graph.trace import count_call, shape_error
 from . import init
-from .arguments import fraction, positive
+from .arguments import finite, fraction, positive
 from .module import Module
 from .parameter import Buffer, Parameter
 
@@ -31,9 +30,7 @@ class _BatchNorm(Module):
     ) -> None:
         super().__init__()
         self.num_features = positive("num_features", num_features)
-        if not (math.isfinite(eps) and eps >= 0):
-            raise ValueError(f"expected a finite eps of at least 0, got {eps}")
-        self.eps = float(eps)
+        self.eps = finite("eps", eps, 0)
         self.momentum = fraction("momentum", momentum)
         self.affine = bool(affine)
         self.track_running_stats = bool(track_running_stats)

@@ -14,7 +14,7 @@ from ..graph.lowering import Builder
 from ..graph.tensor import OPS, Node, Op, Spec, Tensor, present
 from ..graph.trace import dtype_error, emit, shape_error
 from .build import elementwise, expand_to, reshape_to, with_layout
-from .check import float_tensor, is_number
+from .check import float_tensor, is_number, real
 
 __all__ = [
     "elu",
@@ -103,6 +103,7 @@ def leaky_relu(input: Any, negative_slope: float = 0.01) -> Tensor:
     [-1.0, 2.0]
     """
     x = float_tensor(input, "leaky_relu")
+    negative_slope = real(negative_slope, "negative_slope", "leaky_relu")
     if negative_slope >= 0:
         return elementwise("leaky_relu", x, alpha=negative_slope)
     # The sign of the result does not tell the argument's, which the gradient needs.

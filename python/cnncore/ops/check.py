@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,6 +60,31 @@ def integers(value: Any, count: int, name: str, op: str, least: int = 1) -> tupl
         if item > LARGEST_SETTING:
             raise shape_error(op, f"expected {name} of at most {LARGEST_SETTING}, got {value!r}")
     return tuple(int(item) for item in values)
+
+
+def real(value: Any, name: str, op: str, least: float = -math.inf, most: float = math.inf) -> float:
+    """Return a number from `least` to `most` as a float; NaN and infinity are refused."""
+    if (
+        isinstance(value, (str, bytes))
+        or not hasattr(value, "__float__")
+        or getattr(value, "shape", ()) != ()
+    ):
+        raise dtype_error(op, f"expected a number for {name}, got {value!r}")
+    number = float(value)
+    if not (least <= number <= most and math.isfinite(number)):
+        if most < math.inf:
+            span = f"from {least:g} to {most:g}"
+        else:
+            span = "that is finite" + (f" and at least {least:g}" if least > -math.inf else "")
+        raise shape_error(op, f"expected {name} {span}, got {value}")
+    return number
+
+
+def integer(value: Any, name: str, op: str) -> int:
+    """Return an integer, or raise naming the argument."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "shape", ()) != ():
+        raise dtype_error(op, f"expected an integer for {name}, got {value!r}")
+    return int(value.__index__())
 
 
 def one_dim(dim: Any, rank: int, op: str) -> int:

@@ -9,9 +9,9 @@ from typing import Any
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
 from ..graph.tensor import OPS, Node, Op, Spec, Tensor, present
-from ..graph.trace import current_graph, emit, shape_error
+from ..graph.trace import current_graph, emit
 from .build import with_layout
-from .check import float_tensor
+from .check import float_tensor, real
 
 
 class Dropout(Op):
@@ -49,8 +49,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True) -> Tensor:
     [1.0, 1.0, 1.0]
     """
     x = float_tensor(input, "dropout")
-    if not 0.0 <= p <= 1.0:
-        raise shape_error("dropout", f"expected a probability p from 0 to 1, got {p}")
+    p = real(p, "a probability p", "dropout", 0, 1)
     if not training or p == 0.0:
         return x
     graph = current_graph()

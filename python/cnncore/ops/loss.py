@@ -11,7 +11,7 @@ from ..graph.lowering import Builder
 from ..graph.tensor import OPS, Node, Op, Spec, Tensor, present
 from ..graph.trace import as_tensor, current_graph, dtype_error, emit, shape_error, where
 from .build import cast, elementwise, reduce, reshape_to, with_layout
-from .check import float_tensor, optional_float
+from .check import float_tensor, integer, optional_float, real
 from .softmax import along
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -130,22 +130,22 @@ def cross_entropy(
         raise shape_error(op, f"expected input (batch, classes, ...), got shape {logits.shape}")
     if w is not None and w.shape != logits.shape[1:2]:
         raise shape_error(op, f"expected weight of shape {logits.shape[1:2]}, got {w.shape}")
-    if not 0.0 <= label_smoothing <= 1.0:
-        raise shape_error(op, f"expected label_smoothing from 0 to 1, got {label_smoothing}")
+    label_smoothing = real(label_smoothing, "label_smoothing", op, 0, 1)
+    ignored = integer(ignore_index, "ignore_index", op)
     reduction = _reduction(reduction, op)
     labels = as_tensor(target, op)
     if labels.dtype == "float32" and labels.shape == logits.shape:
-        return _soft_cross_entropy(logits, labels, w, reduction, float(label_smoothing))
+        return _soft_cross_entropy(logits, labels, w, reduction, label_smoothing)
     attrs = {
         "reduction": reduction,
-        "ignore_index": int(ignore_index),
-        "label_smoothing": float(label_smoothing),
+        "ignore_index": ignored,
+        "label_smoothing": label_smoothing,
     }
     logits = with_layout(logits, "channels_last")
     labels = _labels(labels, logits, op)
-    settings = {"classes": logits.shape[1], "ignore_index": int(ignore_index)}
+    settings = {"classes": logits.shape[1], "ignore_index": ignored}
     bad = emit(OPS["count_bad_labels"], [labels], settings).output
-    known = f"0 to {logits.shape[1] - 1} (or {int(ignore_index)} to ignore)"
+    known = f"0 to {logits.shape[1] - 1} (or {ignored} to ignore)"
     message = f"[{where(op)}] expected labels from {known}, got {{}} outside"
     current_graph().checks.append((bad, message))
     return emit(OPS[op], [logits, labels, w], attrs).output

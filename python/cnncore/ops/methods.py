@@ -12,6 +12,18 @@ from .linear import matmul
 from .softmax import softmax
 
 
+def _reduction(name: str, dim: Any, keepdim: bool, given: dict[str, Any]) -> tuple[Any, bool]:
+    """Return axes and keepdim of a reduction from torch's names or from those that `numpy.sum` passes on."""
+    rest = {
+        key: value for key, value in given.items() if key not in ("axis", "keepdims") and value is not None
+    }
+    if rest:
+        raise TypeError(f"[{name}] expected dim (or axis) and keepdim (or keepdims), got {', '.join(rest)}")
+    if given.get("axis") is not None and dim is not None:
+        raise TypeError(f"[{name}] expected dim or axis, got both")
+    return given.get("axis") if dim is None else dim, bool(keepdim or given.get("keepdims", False))
+
+
 class Methods:
     """What `Tensor` gets once the operations exist; the graph itself knows none of them."""
 
@@ -105,16 +117,20 @@ class Methods:
     def transpose(self, dim0: int, dim1: int) -> Any:
         return shape.transpose(self, dim0, dim1)
 
-    def sum(self, dim: Any = None, keepdim: bool = False) -> Any:
-        return reduce.sum(self, dim, keepdim)
+    def sum(self, dim: Any = None, keepdim: bool = False, **numpy: Any) -> Any:
+        return reduce.sum(self, *_reduction("sum", dim, keepdim, numpy))
 
-    def mean(self, dim: Any = None, keepdim: bool = False) -> Any:
-        return reduce.mean(self, dim, keepdim)
+    def mean(self, dim: Any = None, keepdim: bool = False, **numpy: Any) -> Any:
+        return reduce.mean(self, *_reduction("mean", dim, keepdim, numpy))
 
-    def max(self, dim: Any = None, keepdim: bool = False) -> Any:
+    def max(self, dim: Any = None, keepdim: bool = False, **numpy: Any) -> Any:
+        if numpy:  # numpy.max gives values alone, torch's max along `dim` (values, indices)
+            return sort.amax(self, *_reduction("max", dim, keepdim, numpy))
         return sort.max(self, dim, keepdim)
 
-    def min(self, dim: Any = None, keepdim: bool = False) -> Any:
+    def min(self, dim: Any = None, keepdim: bool = False, **numpy: Any) -> Any:
+        if numpy:  # numpy.min gives values alone, torch's min along `dim` (values, indices)
+            return sort.amin(self, *_reduction("min", dim, keepdim, numpy))
         return sort.min(self, dim, keepdim)
 
     def amax(self, dim: Any = None, keepdim: bool = False) -> Any:
@@ -150,8 +166,8 @@ class Methods:
     def cummin(self, dim: int) -> Any:
         return sort.cummin(self, dim)
 
-    def argmax(self, dim: Any = None, keepdim: bool = False) -> Any:
-        return reduce.argmax(self, dim, keepdim)
+    def argmax(self, dim: Any = None, keepdim: bool = False, **numpy: Any) -> Any:
+        return reduce.argmax(self, *_reduction("argmax", dim, keepdim, numpy))
 
     def relu(self) -> Any:
         return activation.relu(self)

@@ -14,7 +14,7 @@ from ..graph.tensor import OPS, Node, Op, Spec, Tensor, present
 from ..graph.trace import current_graph, emit, is_stored, shape_error
 from .activation import FUSABLE
 from .build import with_layout
-from .check import channels_hint, float_tensor, optional_float
+from .check import channels_hint, float_tensor, optional_float, real
 
 Grads = Sequence[Tensor | None]
 
@@ -182,6 +182,7 @@ def batch_norm(
     [[-1.0], [1.0]]
     """
     op = "batch_norm"
+    eps, momentum = real(eps, "eps", op, 0), real(momentum, "momentum", op, 0, 1)
     x = float_tensor(input, op)
     if x.ndim < 2:
         raise shape_error(op, f"expected input (batch, channels, ...), got shape {x.shape}")
@@ -205,7 +206,7 @@ def batch_norm(
                 f"expected more than one value per channel when training, got {x.shape}: one sample has no "
                 "variance; use a larger batch or eval()",
             )
-        attrs = {"momentum": float(momentum), "eps": float(eps)}
+        attrs = {"momentum": momentum, "eps": eps}
         final = emit(OPS["batch_norm_finalize"], [_statistics(x), mean, var], attrs)
         _track(running_mean, final.outputs[2])
         _track(running_var, final.outputs[3])
@@ -213,6 +214,6 @@ def batch_norm(
     else:
         if mean is None or var is None:
             raise shape_error(op, "expected running_mean and running_var when not training")
-        center, invstd = mean, emit(OPS["batch_norm_invstd"], [var], {"eps": float(eps)}).output
+        center, invstd = mean, emit(OPS["batch_norm_invstd"], [var], {"eps": eps}).output
     settings = {"activation": "none", "alpha": 0.0, "training": bool(training)}
     return emit(OPS["batch_norm_apply"], [x, center, invstd, w, b, None], settings).output

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import operator as python_operator
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -13,7 +12,7 @@ from ..graph.lowering import Builder
 from ..graph.tensor import Node, Op, Spec, Tensor, present, same_memory
 from ..graph.trace import as_tensor, shape_error
 from .build import permute_to, reshape_to, sum_to, with_layout
-from .check import one_dim
+from .check import integer, one_dim
 from .copies import copy_attrs, lower_reshape
 
 Grads = Sequence[Tensor | None]
@@ -113,7 +112,10 @@ def reshape(input: Any, shape: Sequence[int]) -> Tensor:
     (4, 1)
     """
     x = as_tensor(input, "reshape")
-    wanted = [python_operator.index(n) for n in (shape if isinstance(shape, Sequence) else (shape,))]
+    wanted = [
+        integer(n, "each extent", "reshape")
+        for n in (shape if isinstance(shape, (tuple, list)) else (shape,))
+    ]
     known = prod(n for n in wanted if n != -1)
     if wanted.count(-1) == 1 and known > 0 and x.size % known == 0:
         wanted[wanted.index(-1)] = x.size // known

@@ -13,7 +13,7 @@ from ..graph.lowering import Builder
 from ..graph.tensor import OPS, Node, Op, Shape, Spec, Tensor, present
 from ..graph.trace import as_tensor, dtype_error, emit, shape_error
 from .build import common_layout, embed, reshape_to, window, with_layout
-from .check import float_tensor, one_dim
+from .check import float_tensor, integer, one_dim
 from .copies import copy_attrs
 
 Grads = Sequence[Tensor | None]
@@ -168,7 +168,9 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float = 0
     x = as_tensor(input, "pad")
     if mode != "constant":
         raise shape_error("pad", f"expected mode 'constant', got {mode!r}")
-    amounts = [python_operator.index(n) for n in pad]
+    if not isinstance(pad, (tuple, list)):
+        raise dtype_error("pad", f"expected pad as pairs of integers, the last axis first, got {pad!r}")
+    amounts = [integer(n, "each padding", "pad") for n in pad]
     if len(amounts) % 2 or len(amounts) > 2 * x.ndim:
         raise shape_error("pad", f"expected up to {x.ndim} pairs of paddings for {x.shape}, got {tuple(pad)}")
     before, after = [0] * x.ndim, [0] * x.ndim
@@ -210,6 +212,8 @@ def slice(input: Any, index: Any) -> Tensor:
         extent = x.shape[axis]
         axis += 1
         if isinstance(item, builtins.slice):
+            if item.step is not None and integer(item.step, "the step of a slice", "slice") == 0:
+                raise shape_error("slice", "expected a step of a slice other than 0")
             start, stop, step = item.indices(extent)
             count = len(range(start, stop, step))
             if count == 0:

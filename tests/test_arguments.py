@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arguments that mean nothing are refused: the message names the argument, what it takes and what came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cnncore as cc
+from cnncore import data, models, nn, ops, optim
+
+X = np.ones((2, 3, 8, 8), np.float32)
+V = np.ones(3, np.float32)
+NAN = float("nan")
+LOGITS, LABELS = np.ones((2, 3)), np.array([0, 1])
+
+
+def network() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(2, 2))
+
+
+def total(tensor: Any) -> Any:
+    return ops.sum(tensor)
+
+
+def forward(function: Callable[[Any], Any]) -> Any:
+    return cc.grad(lambda tensor: ops.sum(function(tensor)))(X)
+
+
+CASES: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    (lambda: ops.batch_norm(X, V, V, eps=-1), ValueError, r"\[batch_norm\] .* eps .*-1"),
+    (
+        lambda: ops.batch_norm(X, V, V, eps=NAN),
+        ValueError,
+        "eps that is finite.*got nan",
+    ),
+    (lambda: ops.batch_norm(X, V, V, momentum=2), ValueError, "momentum from 0 to 1, got 2"),
+    (lambda: ops.batch_norm(X, V, V, momentum="x"), TypeError, "number for momentum, got 'x'"),
+    (lambda: nn.BatchNorm2d(3, eps="x"), TypeError, "a number for eps, got 'x'"),
+    (
+        lambda: nn.BatchNorm2d(3, eps=NAN),
+        ValueError,
+        "a finite eps of at least 0, got nan",
+    ),
+    (
+        lambda: ops.leaky_relu(X, NAN),
+        ValueError,
+        r"\[leaky_relu\] expected negative_slope that is",
+    ),
+    (lambda: ops.leaky_relu(X, "x"), TypeError, "a number for negative_slope, got 'x'"),
+    (lambda: nn.LeakyReLU("x"), TypeError, "a number for negative_slope, got 'x'"),
+    (lambda: nn.LeakyReLU(NAN), ValueError, "a finite negative_slope, got nan"),
+    (
+        lambda: ops.dropout(X, p="0"),
+        TypeError,
+        r"\[dropout\] .* number for a probability p, got '0'",
+    ),
+    (lambda: ops.dropout(X, p=NAN), ValueError, "probability p from 0 to 1, got nan"),
+    (
+        lambda: ops.cross_entropy(LOGITS, LABELS, label_smoothing="x"),
+        TypeError,
+        "a number for label_smoothing, got 'x'",
+    ),
+    (
+        lambda: ops.cross_entropy(LOGITS, LABELS, ignore_index="x"),
+        TypeError,
+        "an integer for ignore_index, got 'x'",
+    ),
+    (
+        lambda: ops.cross_entropy(LOGITS, LABELS, ignore_index=0.5),
+        TypeError,
+        "an integer for ignore_index, got 0.5",
+    ),
+    (lambda: ops.reshape(X, "ab"), TypeError, r"\[reshape\] expected an integer .* got 'ab'"),
+    (
+        lambda: ops.reshape(X, (1.5, -1)),
+        TypeError,
+        r"\[reshape\] expected an integer .* got 1.5",
+    ),
+    (lambda: ops.pad(X, "xx"), TypeError, r"\[pad\] expected pad as pairs of integers.* got 'xx'"),
+    (lambda: ops.pad(X, (0.5, 1)), TypeError, r"\[pad\] expected an integer .* got 0.5"),
+    (lambda: forward(lambda t: t[::0]), ValueError, "expected a step of a slice other than 0"),
+    (lambda: forward(lambda t: t[::"x"]), TypeError, "integer for the step of a slice"),
+    (
+        lambda: cc.compile(nn.ReLU, (1, 3)),
+        TypeError,
+        r"the class itself: pass ReLU\(\.\.\.\)",
+    ),
+    (lambda: cc.compile(lambda x: None, (1, 3)), TypeError, "got None: is a return missing"),
+    (lambda: network()["x"], TypeError, "an integer or a slice as index, got 'x'"),
+    (lambda: network()[1.5], TypeError, "an integer or a slice as index, got 1.5"),
+    (lambda: nn.ModuleList([nn.ReLU()])["x"], TypeError, "an integer or a slice as index"),
+    (lambda: cc.grad(total, argnums="a"), TypeError, "argnums as an input's number.*got 'a'"),
+    (lambda: cc.grad(total, argnums=None), TypeError, "argnums as an input's number.*None"),
+    (
+        lambda: cc.value_and_grad(total, None),
+        TypeError,
+        "list or dict of Parameters, got None",
+    ),
+    (
+        lambda: cc.value_and_grad(total, network()),
+        TypeError,
+        r"pass list\(model.parameters",
+    ),
+    (lambda: cc.grad_check(None, [V]), TypeError, "expected a function, got NoneType"),
+    (lambda: optim.Adam([nn.Parameter(V)], betas=0.9), TypeError, "betas as two numbers, got 0.9"),
+    (lambda: optim.SGD([nn.Parameter(V)], lr=V), TypeError, "a number for lr, got array"),
+    (lambda: cc.summary(network(), None), TypeError, "input_shape as a tuple of ints.*got None"),
+    (lambda: cc.summary(network(), "12"), TypeError, "input_shape as a tuple of ints.*'12'"),
+    (lambda: cc.measure_peak("x"), TypeError, "a number for seconds, got 'x'"),
+    (
+        lambda: cc.compile(network(), (1, 2)).autotune(np.ones((1, 2)), seconds="x"),
+        TypeError,
+        "a number for seconds, got 'x'",
+    ),
+    (lambda: cc.load_into(None, "m"), TypeError, "model to be a Module, got NoneType"),
+    (lambda: cc.save({"a": V}, "a\0b"), ValueError, "which holds a NUL character"),
+    (lambda: cc.save({"a": V}, 3), TypeError, "expected a file's path, got 3"),
+    (lambda: cc.load(0), TypeError, "expected a file's path, got 0"),
+    (lambda: data.read_image("x.pgm", size=5), TypeError, r"size as \(height, width\).* got 5"),
+    (lambda: data.resize(X, (2.5, 2)), TypeError, r"size as \(height, width\)"),
+    (lambda: data.resize(X, (2**40, 2**40)), ValueError, "a size of at most 67108864 pixels"),
+    (lambda: data.resize("text", (2, 2)), TypeError, "expected an image of numbers"),
+    (lambda: ops.relu(np.ma.masked_equal(V, 1)), TypeError, r"\[relu\] .* without masked values"),
+    (lambda: models.resnet18(weights="DEFAULT"), ValueError, "resnet18: expected weights=None"),
+    (lambda: models.vgg11(10, num_classes=10), TypeError, "vgg11: got classes twice"),
+    (lambda: forward(lambda t: np.sum(t, dtype="f8")), TypeError, r"\[sum\] .* got dtype"),
+    (
+        lambda: forward(lambda t: t.sum(1, axis=1)),
+        TypeError,
+        r"\[sum\] expected dim or axis, got both",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "message"), CASES)
+def test_what_means_nothing_is_refused(call: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "max", "min"])
+@pytest.mark.parametrize(("axis", "keepdims"), [(None, False), (1, False), ((2, 3), True)])
+def test_reductions_of_numpy_work_on_tensors(name: str, axis: Any, keepdims: bool) -> None:
+    class Reduced(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return getattr(np, name)(x, axis=axis, keepdims=keepdims)
+
+    x = np.random.default_rng(0).integers(-9, 9, (2, 3, 4, 8)).astype(np.float32)
+    np.testing.assert_array_equal(Reduced()(x), getattr(np, name)(x, axis=axis, keepdims=keepdims))
+
+
+def test_torchvisions_arguments_of_networks() -> None:
+    for name in ("resnet18", "mobilenet_v2"):
+        network = getattr(models, name)(weights=None, progress=False, num_classes=7)
+        last = list(network.state_dict().items())[-1]
+        assert last[1].shape == (7,)
+        assert list(network.state_dict()) == list(getattr(models, name)().state_dict())
+
+
+def test_a_list_is_resized_as_an_array() -> None:
+    assert data.resize([[1]], (2, 2)).tolist() == [[1, 1], [1, 1]]  # type: ignore[arg-type]
