@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .gradient_check import grad_check
     from .io import load, load_into, save
     from .model_summary import summary
+    from .nonfinite import NonFinite, find_nonfinite
     from .predictor import Predictor, compile
     from .runtime import (
         get_accuracy,
@@ -41,8 +42,10 @@ if TYPE_CHECKING:
 _MODULES = ("bench", "data", "io", "models", "nn", "ops", "optim", "train")
 
 _NAMES = {
+    "find_nonfinite": "nonfinite",
     "grad_check": "gradient_check",
     "compile": "predictor",
+    "NonFinite": "nonfinite",
     "Predictor": "predictor",
     "grad": "transforms",
     "train_step": "training",
@@ -72,12 +75,14 @@ _NAMES = {
 __all__ = [
     "Callback",
     "History",
+    "NonFinite",
     "Predictor",
     "Trainer",
     "__version__",
     "bench",
     "compile",
     "data",
+    "find_nonfinite",
     "get_accuracy",
     "get_num_threads",
     "grad",

@@ -186,3 +186,15 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, capsys: Capture, monkeypatch:
     assert "No space left on device" in capsys.readouterr().err
     assert {Path(name).read_bytes() for name in os.listdir()} == {b"old"}
     assert "cnncore-model.safetensors" in os.listdir()
+
+
+def test_a_loss_that_is_not_finite_keeps_the_last_finite_model(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cnncore.cli.train.learning_rate", lambda highest, step, steps: 1e30)
+    out = tmp_path / "m.safetensors"
+    assert main(["train", "digits", "--out", str(out), "--epochs", "2", "--quiet"]) == 3
+    err = capsys.readouterr().err
+    assert "has NaN or infinity" in err
+    assert f"the loss became NaN or infinite; saved {out} as after 0 of 2 epochs" in err
+    assert all(np.isfinite(array).all() for array in cc.load(out).values())

@@ -247,6 +247,26 @@ class PressCtrlC(Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.fixture
+def ctrl_c_raises() -> Iterator[None]:
+    """Python's own handler: a parent such as `nohup` may have made this process ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda number, frame: None])
+def test_another_handler_of_ctrl_c_is_left_alone(handler: Any) -> None:
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        history = make().fit((X, Y), 3, 16, callbacks=[PressCtrlC()], verbose=0)
+        assert (history.epochs, history.interrupted) == (3, False)
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_raises")
 def test_ctrl_c_keeps_the_model_and_the_history(capsys: pytest.CaptureFixture[str]) -> None:
     trainer, recorder = make(), Recorder()
     history = trainer.fit((X, Y), 5, 16, callbacks=[PressCtrlC(), recorder])
@@ -271,6 +291,7 @@ def test_interrupt_raised_by_the_data_is_kept_apart(capsys: pytest.CaptureFixtur
     assert "stopped by Ctrl-C" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("ctrl_c_raises")
 def test_a_failing_callback_leaves_everything_in_order() -> None:
     class Failing(Callback):
         def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
@@ -296,12 +317,33 @@ def test_frozen_parameters_stay() -> None:
     assert not np.array_equal(trainer.model[0].weight, before)
 
 
-def test_nan_and_infinite_data_run_through() -> None:
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_bad_data_end_training_and_are_named(value: float) -> None:
     x = X.copy()
-    x[3] = np.nan
-    x[4] = np.inf
-    history = make().fit((x, Y), 1, 16, verbose=0)
-    assert np.isnan(history["loss"][0])
+    x[40] = value
+    trainer = make()
+    before = weights(trainer)
+    with pytest.warns(UserWarning, match=r"in epoch 1, batch 3: input 0 has NaN or infinity\. Training ends"):
+        history = trainer.fit((x, Y), 2, 16, shuffle=False, verbose=0)
+    assert history.nonfinite == ("0", "input", "0")
+    assert (history.epochs, trainer.epoch, trainer.optimizer.step_count) == (0, 0, 0)
+    assert weights(trainer) == before
+
+
+def test_a_loss_that_grows_out_of_bounds_gives_back_the_last_finite_state() -> None:
+    class TooFast(Callback):
+        def on_epoch_begin(self, epoch: int) -> None:
+            self.trainer.optimizer.lr = 1e30 if epoch == 1 else 0.01
+
+    trainer, same = make(), make()
+    same.fit((X, Y), 1, 16, verbose=0)
+    trainer.model.load_state_dict(make().model.state_dict())
+    with pytest.warns(UserWarning, match=r"in epoch 2, .*the (weights|output|gradient) of .*NaN or infinity"):
+        history = trainer.fit((X, Y), 3, 16, callbacks=[TooFast()], verbose=0)
+    assert history.nonfinite is not None
+    assert (history.epochs, trainer.epoch) == (1, 1)
+    assert np.isfinite(trainer.predict(X)).all()
+    assert trainer.optimizer.step_count == same.optimizer.step_count
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,11 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from .output import NonFiniteLossError
 from .parser import parser
 
 FAILURE = 1
+NONFINITE = 3
 INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
 
@@ -24,8 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; by default those of the process.
 
     Returns:
-        The exit code: 0 done, 1 failed (one line on stderr says why), 130 interrupted. Wrong usage ends in
-        `SystemExit` with code 2.
+        The exit code: 0 done, 1 failed (one line on stderr says why), 3 the loss became NaN or infinite (the
+        last finite model is saved), 130 interrupted. Wrong usage ends in `SystemExit` with code 2.
     """
     options = parser().parse_args(argv)
     with warnings.catch_warnings():
@@ -49,6 +51,9 @@ def _run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("cnncore: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except NonFiniteLossError as error:
+        print(f"cnncore: error: {_one_line(error)}", file=sys.stderr)
+        return NONFINITE
     except (ValueError, TypeError, OSError, ImportError, MemoryError, RuntimeError) as error:
         print(f"cnncore: error: {_one_line(error)}", file=sys.stderr)
         return FAILURE

@@ -8,6 +8,10 @@ import json
 from typing import Any
 
 
+class NonFiniteLossError(Exception):
+    """The loss of a training became NaN or infinite; what was finite is saved."""
+
+
 def print_result(options: argparse.Namespace, text: str, result: Any) -> None:
     """Print the text, or with `--json` the result."""
     print(json.dumps(result) if options.json else text)

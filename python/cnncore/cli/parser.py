@@ -18,7 +18,10 @@ _DATASET = (
     "digits (comes with cnncore), mnist, cifar10, or a folder or zip file of images in folders by class"
 )
 _DATA = "the folder (or zip file) that mnist or cifar10 is in"
-_EXIT_CODES = "exit codes: 0 done, 1 failed (stderr says why), 2 wrong usage, 130 interrupted"
+_EXIT_CODES = (
+    "exit codes: 0 done, 1 failed (stderr says why), 2 wrong usage, 3 loss NaN or infinite (the last finite "
+    "model is saved), 130 interrupted"
+)
 
 
 def parser() -> argparse.ArgumentParser:

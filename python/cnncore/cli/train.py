@@ -15,7 +15,7 @@ from . import model_file
 from .augment import ShiftedImages
 from .datasets import Images, read
 from .networks import build, check_input
-from .output import print_result
+from .output import NonFiniteLossError, print_result
 from .parser import DEFAULT_MODEL_FILE
 from .recipes import IMAGES, RECIPES, Recipe, learning_rate
 
@@ -41,6 +41,12 @@ def run(options: argparse.Namespace) -> None:
         _save(options, job, job.accuracy())
         print(f"saved {options.out} as trained so far", file=sys.stderr)
         raise KeyboardInterrupt
+    if history.nonfinite is not None:
+        _save(options, job, job.accuracy())
+        raise NonFiniteLossError(
+            f"the loss became NaN or infinite; saved {options.out} as after {history.epochs} of "
+            f"{recipe.epochs} epochs"
+        )
     accuracy = float(history["val_accuracy"][-1])
     _save(options, job, accuracy)
     rate = len(images.train[1]) * recipe.epochs / sum(history["seconds"])

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+from ..nonfinite import NonFinite
+
 
 class History(dict[str, list[float]]):
     """One list for each figure, one entry for each epoch.
 
     The figures: loss, each metric, val_loss and val_<metric> where there is validation data, seconds
     (training without validation), images_per_second. `interrupted` tells whether Ctrl-C, or a callback,
-    ended training inside an epoch; that epoch has no entries.
+    ended training inside an epoch; that epoch has no entries. `nonfinite` says where NaN or infinity was
+    found when the loss became such (see `find_nonfinite`), which ends training; None otherwise.
 
     >>> history = History()
     >>> history.append({"loss": 0.5}); history.append({"loss": 0.25})
@@ -18,6 +21,7 @@ class History(dict[str, list[float]]):
     """
 
     interrupted: bool = False
+    nonfinite: NonFinite | None = None
 
     @property
     def epochs(self) -> int:

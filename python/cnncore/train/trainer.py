@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import math
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 from ..nn.module import Module
 from ..nn.predict import check_batch_size, inference_mode
+from ..nonfinite import NonFinite, find_nonfinite
 from ..optim.optimizer import Optimizer
 from ..training import train_step
 from .batches import Batches, make_batches, takes_pair
@@ -100,8 +105,10 @@ class Trainer:
                 terminal and lines elsewhere, 2 lines.
 
         Returns:
-            The figures of each epoch. Ctrl-C ends training after the step at work and returns the
-            epochs so far; the model keeps what it learnt.
+            The figures of each epoch. A loss that is NaN or infinite ends training: a warning, and
+            `nonfinite` of what is returned, name the first layer with such a value, and model and
+            optimiser, with its settings, are as after the last epoch before. Ctrl-C ends training after the
+            step at work and returns the epochs so far; the model keeps what it learnt.
         """
         if isinstance(epochs, bool) or not hasattr(epochs, "__index__") or epochs < 0:
             raise ValueError(f"expected epochs as an integer of at least 0, got {epochs!r}")
@@ -183,6 +190,7 @@ class _Run:
         self.epochs = epochs
         self.progress = progress
         self.history = History()
+        self._kept: tuple[dict[str, Any], dict[str, Any], int] | None = None  # model, optimiser, epochs
 
     def run(self) -> History:
         trainer = self.trainer
@@ -211,10 +219,14 @@ class _Run:
         trainer.model.train()
         for callback in self.callbacks:
             callback.on_epoch_begin(epoch)
+        self._keep()
         running = RunningMeans(trainer._metrics)
         started = time.perf_counter()
         for number, (x, y) in enumerate(self.batches.epoch(epoch)):
             loss, output = trainer._step(x, y)
+            if not math.isfinite(loss):
+                self._end_nonfinite(loss, epoch, number, x, y)
+                return False
             running.update(loss, output, y)
             self.progress.step(len(y), running.means)
             for on_batch_end in self.on_batch_end:
@@ -237,6 +249,32 @@ class _Run:
         for callback in self.callbacks:
             callback.on_epoch_end(epoch, figures)
         return not interrupt.requested
+
+    def _keep(self) -> None:
+        """Keep the state, to go back to if the loss becomes NaN or infinite."""
+        trainer = self.trainer
+        model = trainer.model.state_dict()
+        if self._kept is None or all(np.isfinite(array).all() for array in model.values()):
+            self._kept = model, trainer.optimizer.state_dict(), trainer.epoch
+
+    def _end_nonfinite(self, loss: float, epoch: int, batch: int, x: Any, y: Any) -> None:
+        """Go back to the last state that was finite, and say where the loss' NaN or infinity comes from."""
+        assert self._kept is not None
+        trainer, (model, optimizer, kept_epoch) = self.trainer, self._kept
+        now = find_nonfinite(trainer._objective, x, y)
+        trainer.model.load_state_dict(model)
+        trainer.optimizer.load_state_dict(optimizer)
+        trainer.epoch = kept_epoch
+        # What the finite weights bring about is the cause; else they have grown out of bounds step by step.
+        found = find_nonfinite(trainer._objective, x, y) or now or NonFinite("the loss", "output", "loss")
+        self.history.nonfinite = found
+        hint = "; a smaller learning rate may help" if found.what == "weights" else ""
+        warnings.warn(
+            f"the loss became {loss} in epoch {epoch + 1}, batch {batch + 1}: "
+            f"{found} has NaN or infinity{hint}. "
+            f"Training ends; the model is as it was after {kept_epoch} epochs",
+            stacklevel=2,
+        )
 
     def _note_interrupt(self) -> None:
         self.history.interrupted = True
