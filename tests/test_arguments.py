@@ -51,6 +51,8 @@ CASES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         r"\[leaky_relu\] expected negative_slope that is",
     ),
     (lambda: ops.leaky_relu(X, "x"), TypeError, "a number for negative_slope, got 'x'"),
+    (lambda: ops.elu(X, NAN), ValueError, r"\[elu\] expected alpha that is finite, got nan"),
+    (lambda: ops.softplus(X, "x"), TypeError, r"\[softplus\] expected a number for beta, got 'x'"),
     (lambda: nn.LeakyReLU("x"), TypeError, "a number for negative_slope, got 'x'"),
     (lambda: nn.LeakyReLU(NAN), ValueError, "a finite negative_slope, got nan"),
     (

@@ -12,9 +12,9 @@ from .. import _core
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
 from ..graph.tensor import OPS, Node, Op, Spec, Tensor, present
-from ..graph.trace import dtype_error, emit, shape_error
+from ..graph.trace import emit, shape_error
 from .build import elementwise, expand_to, reshape_to, with_layout
-from .check import float_tensor, is_number, real
+from .check import float_tensor, real
 
 __all__ = [
     "elu",
@@ -158,7 +158,8 @@ def softplus(input: Any, beta: float = 1, threshold: float = 20) -> Tensor:
     [1000.0]
     """
     x = float_tensor(input, "softplus")
-    beta, threshold = _number(beta, "beta", "softplus"), _number(threshold, "threshold", "softplus")
+    beta = real(beta, "beta", "softplus")
+    threshold = 20 if threshold == np.inf else real(threshold, "threshold", "softplus")
     if beta == 0:
         raise shape_error("softplus", "expected beta other than 0")
     scaled = x if beta == 1 else elementwise("mul_scalar", x, alpha=beta)
@@ -183,7 +184,7 @@ def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     >>> ops.elu([-1000, 2], alpha=0.5).tolist()
     [-0.5, 2.0]
     """
-    return elementwise("elu", float_tensor(input, "elu"), alpha=_number(alpha, "alpha", "elu"))
+    return elementwise("elu", float_tensor(input, "elu"), alpha=real(alpha, "alpha", "elu"))
 
 
 @operator("input")
@@ -249,9 +250,3 @@ def mish(input: Any, inplace: bool = False) -> Tensor:
     [0.0, 100.0]
     """
     return elementwise("mish", float_tensor(input, "mish"))
-
-
-def _number(value: Any, name: str, op: str) -> float:
-    if not is_number(value):
-        raise dtype_error(op, f"expected a number as {name}, got {value!r}")
-    return float(value)
