@@ -145,7 +145,7 @@ def test_errors_name_the_compiled_shape():
     with pytest.raises(TypeError, match="complex"):
         predictor(X.astype(np.complex64))
     with pytest.raises(ValueError, match="expected extents of at least 1"):
-        cc.compile(models.lenet5(), (0, 1, 28, 28))
+        cc.compile(models.lenet5(), (1, 1, 0, 28))
     with pytest.raises(TypeError, match="expected input_shape as a tuple of ints"):
         cc.compile(models.lenet5(), 28)
     with pytest.raises(ValueError, match=r"\[conv1\] expected input with 1 channels"):

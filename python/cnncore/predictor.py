@@ -192,8 +192,10 @@ def _shapes(input_shape: Any) -> list[tuple[int, ...]]:
                 f"expected input_shape as a tuple of ints (or a list of such), got {input_shape!r}"
             )
         extents = tuple(n.__index__() for n in shape)
-        if min(extents, default=1) < 1:
-            raise ValueError(f"expected extents of at least 1, got input_shape {input_shape!r}")
+        if min(extents, default=1) < 0 or 0 in extents[1:]:
+            raise ValueError(
+                f"expected extents of at least 1, and a batch of at least 0, got input_shape {input_shape!r}"
+            )
         require_memory(4 * prod(extents), f"an input of shape {extents}")
         shapes.append(extents)
     return shapes

@@ -88,8 +88,9 @@ def test_ragged_lists() -> None:
 
 def test_only_programs_refuse_empty_arrays() -> None:
     assert to_array([]).shape == (0,)
-    with pytest.raises(ValueError, match=r"\[input\] expected a non-empty array, got shape \(0, 3\)"):
-        to_input(np.zeros((0, 3)))
+    with pytest.raises(ValueError, match=r"\[input\] expected a non-empty array, got shape \(3, 0\)"):
+        to_input(np.zeros((3, 0)))
+    assert to_input(np.zeros((0, 3))).shape == (0, 3)
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (3, 5), (0, 4), (7, 1, 3, 3)])

@@ -148,7 +148,7 @@ CONV_ERRORS = [
     ({"stride": 0}, "expected stride of at least 1, got 0"),
     ({"stride": (1, 2, 3)}, "expected stride to be an int or 2 ints"),
     ({"bias": (5,)}, r"expected bias of shape \(4,\) .* got \(5,\)"),
-    ({"input": (0, 3, 8, 8)}, r"expected a non-empty array, got shape \(0, 3, 8, 8\)"),
+    ({"input": (2, 3, 0, 8)}, r"expected a non-empty array, got shape \(2, 3, 0, 8\)"),
 ]
 
 

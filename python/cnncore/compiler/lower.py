@@ -199,7 +199,19 @@ class Builder:
             self._static.update(tensor for tensor in node.outputs if tensor is not None)
         elif node.outputs[0] in self._parts:
             self._place_part(node.output)
-        node.op.lower(node, self)
+        if any(tensor.size == 0 for tensor in inputs):
+            self._lower_of_nothing(node)
+        else:
+            node.op.lower(node, self)
+
+    def _lower_of_nothing(self, node: Node) -> None:
+        """Fill the results that have elements although an input has none; the others need no step."""
+        for tensor in node.outputs:
+            if tensor is None:
+                continue
+            slot = self.slot(tensor)
+            if tensor.size > 0:
+                self.step("fill", [], [slot], {"value": float(node.op.of_nothing(node))})
 
     def _place_part(self, tensor: Tensor) -> None:
         """Let a tensor be written where its concatenation will want it."""

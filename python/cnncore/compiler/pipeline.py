@@ -119,9 +119,11 @@ FUSIONS: tuple[Pass, ...] = (fuse_training, fuse_inference, fuse_pooling)
 
 
 def run(passes: Sequence[Pass], graph: Graph) -> None:
-    """Apply passes to a graph, one after the other."""
+    """Apply passes to a graph, one after the other; without elements there is nothing to make faster."""
+    needed = (separate_outputs,) if graph.has_empty() else passes
     for apply in passes:
-        apply(graph)
+        if apply in needed:
+            apply(graph)
 
 
 def compile_inference(graph: Graph) -> Executable:

@@ -49,9 +49,10 @@ def to_array(value: Any, op: str = "") -> NDArray[Any]:
 
 
 def to_input(value: Any, op: str = "input") -> NDArray[Any]:
-    """Return `value` as an array that programs take: as `to_array`, with a ValueError for an empty one."""
+    """Return `value` as an array that programs take: as `to_array`, with a ValueError for one that is empty,
+    except a batch of no rows."""
     array = to_array(value, op)
-    if array.size == 0:
+    if array.size == 0 and 0 in array.shape[1:]:
         raise ValueError(f"{_place(op)}expected a non-empty array, got shape {array.shape}")
     return array
 

@@ -130,6 +130,11 @@ class Graph:
             count[tensor] = count.get(tensor, 0) + 1
         return count
 
+    def has_empty(self) -> bool:
+        """Whether any value has no elements, as with a batch of no rows."""
+        made = (tensor for node in self.nodes for tensor in node.outputs)
+        return any(tensor is not None and tensor.size == 0 for tensor in (*self.inputs, *made))
+
     def results(self) -> list[Tensor]:
         """Return every tensor the graph is run for."""
         return self.outputs + [new for _, new in self.updates] + [flag for flag, _ in self.checks]
@@ -187,6 +192,17 @@ class Op:
             One entry for each input; None means zero or not wanted.
         """
         raise NotImplementedError(f"{self.name} has no gradient")
+
+    def of_nothing(self, node: Node) -> float:
+        """Return the value of every element of the results where an input has none, such as a sum's 0.
+
+        Raises:
+            ValueError: there is none, as for a largest value.
+        """
+        shapes = ", ".join(str(tensor.shape) for tensor in node.inputs if tensor is not None)
+        raise ValueError(
+            f"[{node.path or self.name}] expected at least one row, got inputs of shapes {shapes}"
+        )
 
     def writes_parts(self, node: Node) -> bool:
         """Return whether the first output may be some of the channels of a wider tensor."""

@@ -124,7 +124,7 @@ def as_tensor(value: Any, op: str = "tensor") -> Tensor:
         raise dtype_error(op, str(error)) from None
     except ValueError:
         raise dtype_error(op, f"expected an array, got {type(value).__name__}") from None
-    if array.size == 0:
+    if array.size == 0 and 0 in array.shape[1:]:
         raise shape_error(op, f"expected a non-empty array, got shape {array.shape}")
     return Tensor(array.shape, array.dtype.name, "c", array)
 

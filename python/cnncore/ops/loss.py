@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import nan
 from typing import Any
 
 from ..graph.dispatch import operator
@@ -28,6 +29,9 @@ class CountBadLabels(Op):
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
         return [((), "int64", "c")]
 
+    def of_nothing(self, node: Node) -> float:
+        return 0.0
+
     def lower(self, node: Node, builder: Builder) -> None:
         builder.node_step(node)
 
@@ -49,6 +53,9 @@ class CrossEntropy(Op):
         logits, target, weight = node.inputs
         inputs = [grads[0], logits, target, node.outputs[1], weight]
         return [emit(OPS["cross_entropy_backward"], inputs, node.attrs).output]
+
+    def of_nothing(self, node: Node) -> float:
+        return nan if node.attrs["reduction"] == "mean" else 0.0
 
     def lower(self, node: Node, builder: Builder) -> None:
         builder.node_step(node)

@@ -123,6 +123,9 @@ class BatchNormBackward(Op):
         masked = residual and attrs["activation"] != "none"
         return [like, channels if weight else None, channels if bias else None, like if masked else None]
 
+    def of_nothing(self, node: Node) -> float:
+        return 0.0
+
     def lower(self, node: Node, builder: Builder) -> None:
         attrs = {key: node.attrs[key] for key in ("activation", "alpha")}
         attrs["training"] = int(node.attrs["training"])

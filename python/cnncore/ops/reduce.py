@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from math import nan, prod
 from typing import Any
 
 from ..graph.dispatch import operator
@@ -31,13 +31,19 @@ class Reduce(Op):
         x, grad = present(node.inputs[0]), present(grads[0])
         function, axes = node.attrs["function"], node.attrs["axes"]
         if function == "mean":
-            grad = elementwise("mul_scalar", grad, alpha=1.0 / prod(x.shape[i] for i in axes))
+            count = prod(x.shape[i] for i in axes)
+            grad = elementwise("mul_scalar", grad, alpha=1.0 / count if count else nan)
         grad = keep_axes(grad, x, axes)
         if function in ("sum", "mean"):
             return [expand_to(grad, x.shape)]
         if function == "sum_squares":
             return [elementwise("square_backward", grad, x)]
         return [share(present(grads[0]), x, node.output, axes)]
+
+    def of_nothing(self, node: Node) -> float:
+        values = {"sum": 0.0, "sum_squares": 0.0, "mean": nan}
+        function = node.attrs["function"]
+        return values[function] if function in values else super().of_nothing(node)
 
     def lower(self, node: Node, builder: Builder) -> None:
         attrs = {"function": node.attrs["function"], "axes": list(node.attrs["axes"])}

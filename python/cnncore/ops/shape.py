@@ -119,7 +119,7 @@ def reshape(input: Any, shape: Sequence[int]) -> Tensor:
     known = prod(n for n in wanted if n != -1)
     if wanted.count(-1) == 1 and known > 0 and x.size % known == 0:
         wanted[wanted.index(-1)] = x.size // known
-    if prod(wanted) != x.size or min(wanted, default=1) < 1:
+    if prod(wanted) != x.size or min(wanted, default=1) < min(x.size, 1):
         raise shape_error(
             "reshape",
             f"expected a shape of {x.size} elements (one extent may be -1) for input {x.shape}, "

@@ -62,6 +62,9 @@ class Embed(Op):
         x = present(node.inputs[0])
         return [window(present(grads[0]), node.attrs["starts"], node.attrs["steps"], x.shape)]
 
+    def of_nothing(self, node: Node) -> float:
+        return float(node.attrs["value"])
+
     def lower(self, node: Node, builder: Builder) -> None:
         x, y = present(node.inputs[0]), node.output
         offset, strides = _window(y, node.attrs)
@@ -143,6 +146,7 @@ def concat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
         if part.ndim != parts[0].ndim or rest != parts[0].shape[:axis] + parts[0].shape[axis + 1 :]:
             shapes = ", ".join(str(p.shape) for p in parts)
             raise shape_error("concat", f"expected shapes that differ along axis {axis} only, got {shapes}")
+    parts = [part for part in parts if part.shape[axis] > 0] or parts[:1]
     if len(parts) == 1:
         return parts[0]
     layout = common_layout(parts)
@@ -216,7 +220,7 @@ def slice(input: Any, index: Any) -> Tensor:
                 raise shape_error("slice", "expected a step of a slice other than 0")
             start, stop, step = item.indices(extent)
             count = len(range(start, stop, step))
-            if count == 0:
+            if count == 0 and extent > 0:
                 raise shape_error("slice", f"index {index!r} selects nothing of {x.shape}")
             kept.append(count)
         else:

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batches of no rows give results of no rows, and sums and means of nothing, as in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cnncore as cc
+from cnncore import nn, ops, optim
+
+NONE = np.zeros((0, 3, 8, 8), np.float32)
+WEIGHT = np.ones((4, 3, 3, 3), np.float32)
+
+RESULTS: dict[str, tuple[Callable[[Any], Any], tuple[int, ...]]] = {
+    "conv2d": (lambda x: ops.conv2d(x, WEIGHT, np.ones(4)), (0, 4, 6, 6)),
+    "conv_transpose2d": (lambda x: ops.conv_transpose2d(x, np.ones((3, 2, 2, 2)), stride=2), (0, 2, 16, 16)),
+    "max_pool2d": (lambda x: ops.max_pool2d(x, 2), (0, 3, 4, 4)),
+    "avg_pool2d": (lambda x: ops.avg_pool2d(x, 2), (0, 3, 4, 4)),
+    "adaptive_avg_pool2d": (lambda x: ops.adaptive_avg_pool2d(x, 1), (0, 3, 1, 1)),
+    "relu": (ops.relu, (0, 3, 8, 8)),
+    "softmax": (lambda x: ops.softmax(x, 1), (0, 3, 8, 8)),
+    "linear": (lambda x: ops.linear(ops.flatten(x, 1), np.ones((5, 192))), (0, 5)),
+    "matmul": (lambda x: ops.matmul(x, np.ones((8, 2))), (0, 3, 8, 2)),
+    "broadcast": (lambda x: x + np.ones((1, 3, 1, 1), np.float32), (0, 3, 8, 8)),
+    "reshape": (lambda x: ops.reshape(x, (-1, 192)), (0, 192)),
+    "permute": (lambda x: ops.permute(x, (1, 0, 2, 3)), (3, 0, 8, 8)),
+    "pad": (lambda x: ops.pad(x, (1, 1)), (0, 3, 8, 10)),
+    "concat": (lambda x: ops.concat([x, x], 1), (0, 6, 8, 8)),
+    "slice": (lambda x: ops.slice(x, (..., 0)), (0, 3, 8)),
+    "sum of an axis": (lambda x: ops.sum(x, 1), (0, 8, 8)),
+}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_no_rows_in_no_rows_out(name: str) -> None:
+    fn, shape = RESULTS[name]
+    assert fn(NONE).shape == shape
+    assert cc.compile(fn, NONE.shape)(NONE).shape == shape
+
+
+@pytest.mark.parametrize("name", [name for name in RESULTS if name != "permute"])
+def test_gradients_have_no_rows_either(name: str) -> None:
+    fn, _ = RESULTS[name]
+    gradient = cc.grad(lambda x: ops.sum(fn(x)))(NONE)
+    assert gradient.shape == NONE.shape
+
+
+def test_sums_of_nothing_are_zero_and_means_are_nan() -> None:
+    assert ops.sum(NONE) == 0
+    assert ops.sum(NONE, dim=0).tolist() == np.zeros((3, 8, 8)).tolist()
+    assert np.isnan(ops.mean(NONE))
+    labels = np.zeros(0, np.int64)
+    logits = np.zeros((0, 10), np.float32)
+    assert np.isnan(ops.cross_entropy(logits, labels))
+    assert ops.cross_entropy(logits, labels, reduction="sum") == 0
+    assert ops.cross_entropy(logits, labels, reduction="none").shape == (0,)
+    assert np.isnan(ops.mse_loss(logits, logits))
+
+
+def test_the_largest_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected at least one row, got inputs of shapes \(0, 3, 8, 8\)"):
+        ops.max(NONE)
+
+
+def test_other_axes_may_not_be_empty() -> None:
+    with pytest.raises(ValueError, match="expected a non-empty array"):
+        ops.relu(np.zeros((2, 0), np.float32))
+
+
+def test_no_rows_before_others_are_left_out_of_a_concatenation() -> None:
+    rows = np.arange(6, dtype=np.float32).reshape(2, 3)
+    assert np.array_equal(ops.concat([np.zeros((0, 3), np.float32), rows]), rows)
+
+
+def network() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 5)
+    )
+
+
+def test_a_network_in_evaluation_takes_no_rows() -> None:
+    model = network().eval()
+    assert model(NONE).shape == (0, 5)
+    assert model.predict(NONE).shape == (0, 5)
+    assert cc.compile(model, NONE.shape)(NONE).shape == (0, 5)
+    assert model(np.ones((2, 3, 8, 8), np.float32)).shape == (2, 5)
+
+
+def test_batch_statistics_of_no_rows_are_refused_and_change_nothing() -> None:
+    model = network()
+    step = cc.train_step(lambda x: ops.sum(model(x)), optim.SGD(model.parameters(), lr=0.1))
+    before = {name: np.array(value) for name, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match=r"\[1\] expected at least one row"):
+        step(NONE)
+    for name, value in model.state_dict().items():
+        assert np.array_equal(np.array(value), before[name])
+
+
+def test_parameters_have_zero_gradients() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5))
+    weights = {name: np.array(value) for name, value in model.state_dict().items()}
+    step = cc.train_step(lambda x: ops.sum(model(x)), optim.SGD(model.parameters(), lr=0.1))
+    assert step(NONE) == 0
+    for name, value in model.state_dict().items():
+        assert np.array_equal(np.array(value), weights[name])
