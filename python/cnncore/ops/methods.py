@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..graph.tensor import Tensor
-from . import activation, arithmetic, reduce, shape, sort, window
+from . import activation, arithmetic, arrange, reduce, shape, sort, window
 from .linear import matmul
 from .softmax import softmax
 
@@ -168,6 +168,42 @@ class Methods:
 
     def argmax(self, dim: Any = None, keepdim: bool = False, **numpy: Any) -> Any:
         return reduce.argmax(self, *_reduction("argmax", dim, keepdim, numpy))
+
+    def split(self, split_size: Any, dim: int = 0) -> Any:
+        return arrange.split(self, split_size, dim)
+
+    def chunk(self, chunks: int, dim: int = 0) -> Any:
+        return arrange.chunk(self, chunks, dim)
+
+    def unbind(self, dim: int = 0) -> Any:
+        return arrange.unbind(self, dim)
+
+    def squeeze(self, dim: Any = None) -> Any:
+        return arrange.squeeze(self, dim)
+
+    def unsqueeze(self, dim: int) -> Any:
+        return arrange.unsqueeze(self, dim)
+
+    def movedim(self, source: Any, destination: Any) -> Any:
+        return arrange.movedim(self, source, destination)
+
+    def swapaxes(self, axis0: int, axis1: int) -> Any:
+        return arrange.swapaxes(self, axis0, axis1)
+
+    def expand(self, *sizes: Any) -> Any:
+        return arrange.expand(self, sizes if not sizes or isinstance(sizes[0], int) else sizes[0])
+
+    def repeat(self, *repeats: Any) -> Any:
+        return arrange.repeat(self, repeats if not repeats or isinstance(repeats[0], int) else repeats[0])
+
+    def tile(self, *dims: Any) -> Any:
+        return arrange.tile(self, dims if not dims or isinstance(dims[0], int) else dims[0])
+
+    def flip(self, *dims: Any) -> Any:
+        return arrange.flip(self, dims if not dims or isinstance(dims[0], int) else dims[0])
+
+    def roll(self, shifts: Any, dims: Any = None) -> Any:
+        return arrange.roll(self, shifts, dims)
 
     def relu(self) -> Any:
         return activation.relu(self)
