@@ -12,8 +12,9 @@ from typing import Any
 class StopOnInterrupt:
     """Inside the ``with`` block Ctrl-C only sets `requested`; a second one raises KeyboardInterrupt.
 
-    A step is thus never cut between its update and the note that weights changed. Only Python's own
-    handler is replaced, and only on the main thread; elsewhere Ctrl-C does what it did before.
+    Training thus ends between steps, with the epoch's callbacks done. Only Python's own handler is replaced,
+    and only on the main thread: where Ctrl-C is ignored, as under `nohup`, or handled by the program, it
+    does what it did before.
     """
 
     def __init__(self) -> None:
