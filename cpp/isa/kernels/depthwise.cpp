@@ -101,6 +101,7 @@ CNNCORE_INLINE void add_row(const DepthwiseRow& row, const float* input, int64_t
 /// The hardware does not see in time that a pixel is followed by the one below it.
 template <int N, int kStep>
 CNNCORE_INLINE void fetch_next(const DepthwiseRow& row, int64_t x, int64_t channel) {
+  if (row.next_rows <= 0) return;  // then there may be no row to point to
   const float* next = row.next + x * row.pitch + channel;
   for (int64_t r = 0; r < row.next_rows; ++r, next += row.in_size * row.pitch) {
 #pragma GCC unroll 16
