@@ -4,6 +4,7 @@
 #include "bind/bind.h"
 #include "core/error.h"
 #include "ops/copy.h"
+#include "ops/strided_copy.h"
 
 namespace cnncore {
 namespace {
@@ -30,19 +31,6 @@ SourceFormat source_format(const py::dtype& dtype) {
   if (is('u', 8)) return {true, SourceType::u64};
   if (dtype.kind() == 'b') return {true, SourceType::boolean};
   return {};
-}
-
-bool same_type(SourceType source, DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-      return source == SourceType::f32;
-    case DType::i32:
-      return source == SourceType::i32;
-    case DType::i64:
-      return source == SourceType::i64;
-    default:
-      return source == SourceType::u8;
-  }
 }
 
 bool is_float(SourceType type) {
@@ -106,14 +94,14 @@ py::array array_from_python(const py::object& object, const std::string& what) {
 void* direct_memory(const py::array& array, const TensorDesc& desc, const std::string& what) {
   require(same_shape(array, desc), what, ": expected shape ", desc.shape_text(), ", got ", shape_text(array));
   const SourceFormat format = source_format(array.dtype());
-  const bool fits = format.known && same_type(format.type, desc.dtype) && same_memory(array, desc);
+  const bool fits = format.known && format.type == source_of(desc.dtype) && same_memory(array, desc);
   return fits ? const_cast<void*>(array.data()) : nullptr;
 }
 
 void* stage_input(const py::array& array, const TensorDesc& desc, const std::string& what, void* staging) {
   if (void* memory = direct_memory(array, desc, what)) return memory;
   const SourceType type = source_format(array.dtype()).type;
-  if (desc.dtype != DType::f32 && is_float(type)) {
+  if (facts_of(desc.dtype).kind != DTypeKind::floating && is_float(type)) {
     throw py::type_error(what + ": expected integers (" + name_of(desc.dtype) + "), got " +
                          py::str(array.dtype()).cast<std::string>());
   }
@@ -127,9 +115,13 @@ void* stage_input(const py::array& array, const TensorDesc& desc, const std::str
 }
 
 py::array new_array(const TensorDesc& desc) {
-  static const std::array<py::dtype, 4> dtypes = {py::dtype::of<float>(), py::dtype::of<std::int32_t>(),
-                                                  py::dtype::of<std::int64_t>(),
-                                                  py::dtype::of<std::uint8_t>()};
+  static const std::vector<py::dtype> dtypes = [] {
+    std::vector<py::dtype> known;
+    for (const DTypeFacts& facts : kDTypes)
+      known.emplace_back(facts.dtype == DType::bf16 ? "V2" : facts.name);
+    return known;
+  }();
+  require(desc.dtype != DType::bf16, "numpy has no bfloat16 arrays");
   const auto item = static_cast<py::ssize_t>(item_size(desc.dtype));
   std::array<py::ssize_t, kMaxRank> shape{}, strides{};
   for (int i = 0; i < desc.rank; ++i) {
@@ -139,7 +131,7 @@ py::array new_array(const TensorDesc& desc) {
   // One flat allocation, viewed with the strides of the layout.
   auto& api = py::detail::npy_api::get();
   const py::ssize_t count = desc.numel();
-  py::dtype dtype = dtypes[static_cast<std::size_t>(desc.dtype)];
+  const py::dtype& dtype = dtypes[static_cast<std::size_t>(desc.dtype)];
   const auto made = [](PyObject* array) {
     if (array == nullptr) throw py::error_already_set();  // numpy has set MemoryError
     return py::reinterpret_steal<py::array>(array);

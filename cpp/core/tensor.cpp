@@ -9,10 +9,13 @@
 namespace cnncore {
 namespace {
 
-constexpr std::array<const char*, 4> kNames = {"float32", "int32", "int64", "uint8"};
-constexpr std::array<std::size_t, 4> kSizes = {4, 4, 8, 1};
-
-std::size_t index_of(DType dtype) { return static_cast<std::size_t>(dtype); }
+constexpr bool in_order() {
+  for (std::size_t i = 0; i < kDTypes.size(); ++i) {
+    if (static_cast<std::size_t>(kDTypes[i].dtype) != i) return false;
+  }
+  return true;
+}
+static_assert(in_order(), "kDTypes lists the types in the order of DType");
 
 /// Memory order of the axes, slowest first.
 std::array<int, kMaxRank> axis_order(int rank, bool channels_last) {
@@ -38,14 +41,13 @@ bool dense_in_order(const TensorDesc& desc, bool channels_last) {
 
 }  // namespace
 
-std::size_t item_size(DType dtype) { return kSizes[index_of(dtype)]; }
-const char* name_of(DType dtype) { return kNames[index_of(dtype)]; }
-
 DType dtype_from_name(const std::string& name) {
-  for (std::size_t i = 0; i < kNames.size(); ++i) {
-    if (name == kNames[i]) return static_cast<DType>(i);
+  std::string names;
+  for (const DTypeFacts& facts : kDTypes) {
+    if (name == facts.name) return facts.dtype;
+    names += (names.empty() ? "" : ", ") + std::string(facts.name);
   }
-  fail("expected dtype float32, int32, int64 or uint8, got ", name);
+  fail("expected a dtype of ", names, ", got ", name);
 }
 
 std::int64_t TensorDesc::numel() const {

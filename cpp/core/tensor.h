@@ -8,10 +8,33 @@
 
 namespace cnncore {
 
-enum class DType : std::uint8_t { f32, i32, i64, u8 };
+enum class DType : std::uint8_t { f32, i32, i64, u8, f64, i8, boolean, bf16, f16 };
+enum class DTypeKind : std::uint8_t { floating, integer, boolean };
 
-std::size_t item_size(DType dtype);
-const char* name_of(DType dtype);
+struct DTypeFacts {
+  DType dtype;
+  const char* name;  // numpy's
+  std::size_t bytes;
+  DTypeKind kind;
+};
+
+/// Every element type of a value. bfloat16 and float16 are reserved: they have a size and can be copied, and
+/// a kernel that does not know them refuses them.
+inline constexpr std::array<DTypeFacts, 9> kDTypes = {{
+    {DType::f32, "float32", 4, DTypeKind::floating},
+    {DType::i32, "int32", 4, DTypeKind::integer},
+    {DType::i64, "int64", 8, DTypeKind::integer},
+    {DType::u8, "uint8", 1, DTypeKind::integer},
+    {DType::f64, "float64", 8, DTypeKind::floating},
+    {DType::i8, "int8", 1, DTypeKind::integer},
+    {DType::boolean, "bool", 1, DTypeKind::boolean},
+    {DType::bf16, "bfloat16", 2, DTypeKind::floating},
+    {DType::f16, "float16", 2, DTypeKind::floating},
+}};
+
+constexpr const DTypeFacts& facts_of(DType dtype) { return kDTypes[static_cast<std::size_t>(dtype)]; }
+constexpr std::size_t item_size(DType dtype) { return facts_of(dtype).bytes; }
+constexpr const char* name_of(DType dtype) { return facts_of(dtype).name; }
 DType dtype_from_name(const std::string& name);
 
 inline constexpr int kMaxRank = 8;

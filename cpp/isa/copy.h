@@ -30,15 +30,15 @@ struct Transposition {
 };
 
 struct CopyKernels {
-  static constexpr int kSources = 12;  // SourceType of ops/copy.h
-  static constexpr int kTargets = 4;   // DType
+  static constexpr int kSources = 13;  // SourceType of ops/copy.h
+  static constexpr int kTargets = 9;   // DType
 
-  /// Copies elements of `size` bytes (1, 4 or 8).
+  /// Copies elements of `size` bytes (1, 2, 4 or 8).
   void (*rows)(const StridedRows& run, std::size_t size);
   void (*transpose)(const Transposition& run, std::size_t size);
   /// Writes n elements of `size` bytes, each equal to *value.
   void (*fill)(std::int64_t n, std::size_t size, const void* value, void* dst);
-  /// Copies elements of one type as elements of another.
+  /// Copies elements of one type as elements of another; null where there is no such conversion.
   using Convert = void (*)(const StridedRows& run);
   Convert convert[kSources][kTargets];
 };

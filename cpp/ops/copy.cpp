@@ -83,15 +83,7 @@ std::unique_ptr<Step> make_window_copy(const StepSpec& spec) {
 class Fill final : public Step {
  public:
   Fill(const TensorDesc& y, double value) : numel_(y.numel()), size_(item_size(y.dtype)) {
-    if (y.dtype == DType::f32) {
-      keep(static_cast<float>(value));
-    } else if (y.dtype == DType::i32) {
-      keep(static_cast<std::int32_t>(value));
-    } else if (y.dtype == DType::i64) {
-      keep(static_cast<std::int64_t>(value));
-    } else {
-      keep(static_cast<std::uint8_t>(value));
-    }
+    set_value(y.dtype, value);
   }
 
   void run(const StepArgs& args) const override {
@@ -106,6 +98,27 @@ class Fill final : public Step {
   }
 
  private:
+  void set_value(DType dtype, double value) {
+    switch (dtype) {
+      case DType::f32:
+        return keep(static_cast<float>(value));
+      case DType::f64:
+        return keep(value);
+      case DType::i32:
+        return keep(static_cast<std::int32_t>(value));
+      case DType::i64:
+        return keep(static_cast<std::int64_t>(value));
+      case DType::u8:
+        return keep(static_cast<std::uint8_t>(value));
+      case DType::i8:
+        return keep(static_cast<std::int8_t>(value));
+      case DType::boolean:
+        return keep(static_cast<std::uint8_t>(value != 0.0));
+      case DType::bf16:
+      case DType::f16:
+        fail("fill: there are no ", name_of(dtype), " values");
+    }
+  }
   template <class T>
   void keep(T value) {
     std::memcpy(value_.data(), &value, sizeof value);

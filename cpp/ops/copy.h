@@ -10,16 +10,16 @@
 
 namespace cnncore {
 
-/// Element types of arrays that enter from outside; only the first of DType's four travel inside programs.
-enum class SourceType : std::uint8_t { f16, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64, boolean };
+/// Element types of arrays that enter from outside; those of DType travel inside programs.
+enum class SourceType : std::uint8_t { f16, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64, boolean, bf16 };
 
 std::size_t item_size(SourceType type);
 
 /// Writes the array `src` (any type, any byte strides, negative and zero ones included) into the
-/// memory `dst`, which is laid out as `dst_desc` says (same rank and extents; float32, int32, int64 or
-/// uint8). Floats are rounded to the nearest float32, floats become integers by truncation (numbers
-/// outside the integers' range become anything),
-/// boolean becomes 0 or 1. Runs in parallel. Whether a conversion should be allowed is the caller's question.
+/// memory `dst`, which is laid out as `dst_desc` says (same rank and extents). Floats are rounded to the
+/// nearest float32, floats become integers by truncation (numbers outside the integers' range become
+/// anything), what is not zero becomes a boolean 1. Throws where there is no such conversion (to bfloat16 and
+/// float16). Runs in parallel. Whether a conversion should be allowed is the caller's question.
 void convert_strided(const void* src, SourceType type, const std::int64_t* shape,
                      const std::int64_t* byte_strides, int rank, const TensorDesc& dst_desc, void* dst);
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/error.h"
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
 
@@ -20,13 +21,15 @@ std::int64_t at_least_one(std::int64_t n) { return std::max<std::int64_t>(1, n);
 }  // namespace
 
 std::size_t item_size(SourceType type) {
-  constexpr std::array<std::size_t, CopyKernels::kSources> sizes = {2, 4, 8, 1, 2, 4, 8, 1, 2, 4, 8, 1};
+  constexpr std::array<std::size_t, CopyKernels::kSources> sizes = {2, 4, 8, 1, 2, 4, 8, 1, 2, 4, 8, 1, 2};
   return sizes[static_cast<std::size_t>(type)];
 }
 
 SourceType source_of(DType dtype) {
-  constexpr std::array<SourceType, CopyKernels::kTargets> sources = {SourceType::f32, SourceType::i32,
-                                                                     SourceType::i64, SourceType::u8};
+  static_assert(CopyKernels::kTargets == kDTypes.size(), "every type can be the target of a copy");
+  constexpr std::array<SourceType, CopyKernels::kTargets> sources = {
+      SourceType::f32, SourceType::i32,     SourceType::i64,  SourceType::u8, SourceType::f64,
+      SourceType::i8,  SourceType::boolean, SourceType::bf16, SourceType::f16};
   return sources[static_cast<std::size_t>(dtype)];
 }
 
@@ -39,6 +42,7 @@ StridedCopy::StridedCopy(const std::int64_t* shape, int rank, SourceType from,
       dense_(nest_.inner_stride(0) == to_size_ && nest_.inner_stride(1) == from_size_) {
   if (from != source_of(to)) {
     convert_ = kernels().copy.convert[static_cast<std::size_t>(from)][static_cast<std::size_t>(to)];
+    require(convert_ != nullptr, "copy: there is no conversion to ", name_of(to), " from this type");
   }
   if (!dense_ && nest_.numel() > 0) choose_transposition();
 }

@@ -17,8 +17,6 @@ from .nn.predict import inference_mode
 
 Shape = tuple[int, ...]
 
-_ITEM_SIZE = 4
-
 
 @dataclass(frozen=True)
 class LayerSummary:
@@ -149,7 +147,7 @@ def _layers(model: Module, nodes: list[Node]) -> list[LayerSummary]:
                 output_shape=output,
                 parameters=parameters,
                 flops=sum(map(_flops, group)),
-                output_bytes=prod(output) * _ITEM_SIZE,
+                output_bytes=group[-1].output.nbytes,
             )
         )
     return rows

@@ -105,7 +105,8 @@ CASES = [
             ),
             lambda x, w, b=None, s=s: _conv(x, w, b, **s),
             exact=True,
-            torch=not _sides(s.get("padding")),
+            # torch warns that padding="same" may copy where a kernel has an even extent.
+            torch=not _sides(s.get("padding")) and (rank, s.get("padding")) != (3, "same"),
             **s,
         )
         for rank, s in OTHER_CONV

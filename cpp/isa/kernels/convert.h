@@ -14,6 +14,10 @@ template <class T>
 struct Element {
   typedef T __attribute__((aligned(1), may_alias)) Stored;
   CNNCORE_INLINE T value(Stored stored) { return stored; }
+  template <class From>
+  CNNCORE_INLINE T from(From number) {
+    return static_cast<T>(number);
+  }
 };
 
 struct Half {};
@@ -40,6 +44,10 @@ template <>
 struct Element<Boolean> {
   typedef std::uint8_t __attribute__((aligned(1), may_alias)) Stored;
   CNNCORE_INLINE std::uint8_t value(Stored stored) { return stored != 0; }
+  template <class From>
+  CNNCORE_INLINE std::uint8_t from(From number) {
+    return number != From{};
+  }
 };
 
 // Rows of fewer elements than this are not worth a loop of their own.
@@ -58,7 +66,7 @@ CNNCORE_INLINE void convert_row(int64_t n, const std::byte* src, int64_t src_ste
   using Target = typename Element<To>::Stored;
   for (int64_t i = 0; i < n; ++i) {
     const Source* in = reinterpret_cast<const Source*>(src + i * src_step);
-    *reinterpret_cast<Target*>(dst + i * dst_step) = static_cast<To>(Element<From>::value(*in));
+    *reinterpret_cast<Target*>(dst + i * dst_step) = Element<To>::from(Element<From>::value(*in));
   }
 }
 

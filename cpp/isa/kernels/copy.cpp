@@ -41,6 +41,8 @@ void copy_rows(const StridedRows& run, size_t size) {
     convert<std::uint32_t, std::uint32_t>(run);
   } else if (size == 8) {
     convert<std::uint64_t, std::uint64_t>(run);
+  } else if (size == 2) {
+    convert<std::uint16_t, std::uint16_t>(run);
   } else {
     convert<std::uint8_t, std::uint8_t>(run);
   }
@@ -134,6 +136,8 @@ void transpose(const Transposition& run, size_t size) {
     transpose_elements<std::uint32_t>(run);
   } else if (size == 8) {
     transpose_elements<std::uint64_t>(run);
+  } else if (size == 2) {
+    transpose_elements<std::uint16_t>(run);
   } else {
     transpose_elements<std::uint8_t>(run);
   }
@@ -152,6 +156,8 @@ void fill(int64_t n, size_t size, const void* value, void* dst) {
     fill_elements<std::uint32_t>(n, value, dst);
   } else if (size == 8) {
     fill_elements<std::uint64_t>(n, value, dst);
+  } else if (size == 2) {
+    fill_elements<std::uint16_t>(n, value, dst);
   } else {
     fill_elements<std::uint8_t>(n, value, dst);
   }
@@ -163,6 +169,9 @@ void set_conversions(CopyKernels::Convert (&row)[CopyKernels::kTargets]) {
   row[1] = convert<From, std::int32_t>;
   row[2] = convert<From, std::int64_t>;
   row[3] = convert<From, std::uint8_t>;
+  row[4] = convert<From, double>;
+  row[5] = convert<From, std::int8_t>;
+  row[6] = convert<From, Boolean>;
 }
 
 }  // namespace

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..graph.dtype import ITEM_SIZE
 from ..graph.slots import Portions, Slot, Step
-from ..graph.tensor import ITEM_SIZE, Graph, Node, Shape, Tensor, present
+from ..graph.tensor import Graph, Node, Shape, Tensor, present
 from .joins import joined_by_readers, joined_parts, parts_read_in_place
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
-from ..graph.tensor import ITEM_SIZE, OPS, Graph, Node, Tensor
+from ..graph.dtype import ITEM_SIZE
+from ..graph.tensor import OPS, Graph, Node, Tensor
 from .joins import joined_by_readers
 
 PORTION = 1 << 24

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from .tensor import ITEM_SIZE, Node, Shape, dense_strides
+from .dtype import ITEM_SIZE
+from .tensor import Node, Shape, dense_strides
 
 
 class Slot:

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-Shape = tuple[int, ...]
+from .dtype import ITEM_SIZE, value_dtype
 
-ITEM_SIZE = {"float32": 4, "int32": 4, "int64": 8, "uint8": 1}
+Shape = tuple[int, ...]
 
 
 class Tensor:
@@ -286,17 +286,3 @@ def constant_array(value: Any) -> NDArray[Any]:
     """Return a C-order copy of `value` in one of the dtypes programs know."""
     array = np.asarray(value)
     return np.array(array, dtype=value_dtype(array.dtype), order="C", copy=True)
-
-
-def value_dtype(dtype: np.dtype[Any]) -> str:
-    """Return the dtype a numpy array has inside a graph: floats are float32, integers stay integers.
-
-    Raises:
-        TypeError: complex numbers, objects, text, dates.
-    """
-    kind = dtype.kind
-    if kind == "f":
-        return "float32"
-    if kind in "iub":
-        return dtype.name if dtype.name in ITEM_SIZE else ("uint8" if kind == "b" else "int64")
-    raise TypeError(f"expected an array of real numbers, got dtype {dtype}")

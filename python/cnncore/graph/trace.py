@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from .dtype import ITEM_SIZE, value_dtype
 from .limits import require_shape
 from .protocols import ModuleLike
 from .surroundings import RandomNumbers, Surroundings, of_library
-from .tensor import ITEM_SIZE, Graph, Node, Op, Tensor, constant_array, value_dtype
+from .tensor import Graph, Node, Op, Tensor, constant_array
 
 
 class _Tracer(threading.local):

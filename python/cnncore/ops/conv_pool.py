@@ -8,8 +8,9 @@ from math import prod
 from typing import Any
 
 from .. import _core
+from ..graph.dtype import ITEM_SIZE
 from ..graph.lowering import Builder
-from ..graph.tensor import ITEM_SIZE, Node, Op, Spec, Tensor, present
+from ..graph.tensor import Node, Op, Spec, Tensor, present
 from .activation import POOLED_FIRST
 from .conv import POOLING, choose, geometry, output_extents, pack, settings
 

@@ -8,6 +8,7 @@ from math import prod
 from typing import Any
 
 from .. import _core
+from ..graph.dtype import ITEM_SIZE
 from ..graph.lowering import Builder
 from ..graph.tensor import Node, Op, Shape, Spec, Tensor, present
 from .conv import choose, geometry, output_extents, pack
@@ -50,7 +51,8 @@ class InvertedResidual(Op):
             *builder.slots([project_bias, residual]),
         ]
         attrs = {**node.attrs, "kernel": list(depthwise.shape[2:])}
-        megabytes = 4 * hidden * x.shape[0] * (prod(x.shape[2:]) + prod(output.shape[2:])) / 2**20
+        elements = hidden * x.shape[0] * (prod(x.shape[2:]) + prod(output.shape[2:]))
+        megabytes = ITEM_SIZE["float32"] * elements / 2**20
         refused = [("separate steps", f"pass {megabytes:.1f} MiB to each other")]
         builder.step(self.name, inputs, [builder.slot(output)], attrs, refused=refused)
 
