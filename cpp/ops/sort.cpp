@@ -326,9 +326,16 @@ std::unique_ptr<Step> by_type(DType dtype, const Make& make) {
     case DType::i64:
       return make(std::int64_t{});
     case DType::u8:
+    case DType::boolean:  // 0 or 1
       return make(std::uint8_t{});
+    case DType::i8:
+      return make(std::int8_t{});
+    case DType::f64:
+    case DType::bf16:
+    case DType::f16:
+      break;
   }
-  fail("unknown dtype");
+  fail("expected float32, integers or booleans, got ", name_of(dtype));
 }
 
 /// [x] -> [values, indices] along the axis.

@@ -87,3 +87,13 @@ def test_arrays_become() -> None:
         "int64",
         "bool",
     ]
+
+
+@pytest.mark.parametrize("name", TRAVELS)
+def test_sorting_keeps_the_type(name: str) -> None:
+    x = np.random.default_rng(0).integers(-100, 100, (3, 17)).astype(name)
+    for descending in (False, True):
+        values, _ = ops.sort(x, 1, descending=descending)
+        assert values.dtype == x.dtype
+        np.testing.assert_array_equal(values, np.sort(x, 1)[:, :: -1 if descending else 1])
+    np.testing.assert_array_equal(ops.max(x, 1).values, x.max(1))
