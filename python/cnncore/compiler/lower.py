@@ -79,7 +79,7 @@ class Builder:
         parts = node.inputs if node is not None and tensor in self.read_apart else [tensor]
         return [self.slot(present(part)) for part in parts]
 
-    def temp(self, shape: Shape, dtype: str = "float32", layout: str = "c") -> Slot:
+    def temp(self, shape: Shape, dtype: str, layout: str = "c") -> Slot:
         """Return new memory for use between steps."""
         return Slot(shape, dtype, layout)
 
@@ -104,7 +104,7 @@ class Builder:
         key = (op, source, *(tuple(v) if isinstance(v, (list, tuple)) else v for v in attrs.values()))
         packed = self._packed.get(key)
         if packed is None:
-            packed = self._packed[key] = self.temp((floats,))
+            packed = self._packed[key] = self.temp((floats,), "float32")
             self._append(op, [self.slot(source)], [packed], attrs, self.is_static(source), (), ())
         return packed
 

@@ -29,7 +29,7 @@ class Builder(Protocol):
     def joined_slots(self, tensor: Tensor) -> list[Slot]:
         """Return the memory of a tensor, or of the two that it would be if its readers did not join them."""
 
-    def temp(self, shape: Shape, dtype: str = "float32", layout: str = "c") -> Slot:
+    def temp(self, shape: Shape, dtype: str, layout: str = "c") -> Slot:
         """Return new memory for use between steps."""
 
     def step(

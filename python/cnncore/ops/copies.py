@@ -59,7 +59,7 @@ def lower_reshape(builder: Builder, source: Slot, target: Tensor) -> None:
     in_strides, out_strides = source.strides(), target.strides()
     pieces = common_refinement(source.shape, target.shape)
     if pieces is None:
-        flat = builder.temp(source.shape)
+        flat = builder.temp(source.shape, source.dtype)
         builder.step("copy", [source], [flat])
         if same_memory(target.shape, out_strides, dense_strides(target.shape, "c")):
             builder.alias(target, flat)
