@@ -112,6 +112,7 @@ CASES = [
     *_exact("greater", lambda a, b: a > b, torch="gt", differentiable=False),
     *_exact("greater_equal", lambda a, b: a >= b, torch="ge", differentiable=False),
     *_exact("equal", lambda a, b: a == b, torch="eq", differentiable=False),
+    *_exact("not_equal", lambda a, b: a != b, torch="ne", differentiable=False),
     case(
         "where",
         (CONDITION, whole(3, 4), whole(4, seed=1)),

@@ -7,6 +7,8 @@ import pickle
 import numpy as np
 import pytest
 
+import cnncore as cc
+from cnncore import nn, ops
 from cnncore.graph.arrays import ALIGNMENT
 from cnncore.nn import Buffer, Parameter
 
@@ -107,3 +109,67 @@ def test_buffers_keep_integers() -> None:
 def test_repr_shows_values() -> None:
     assert repr(Parameter([1.0, 2.0])) == "Parameter([1., 2.])"
     assert repr(Parameter([1.0], requires_grad=False)) == "Parameter([1.], requires_grad=False)"
+
+
+def same_on_both(fn):
+    """Check that a function gives of a parameter what it gives of an array's symbolic tensor."""
+    w = nn.Parameter(np.array([[1.0, -2.0, 3.0], [4.0, 5.0, -6.0]]))
+    x = np.array(w)
+    traced = cc.compile(lambda t: fn(w) + 0.0 * ops.sum(t), x.shape)(x)
+    symbolic = cc.compile(lambda t: fn(t) + 0.0, x.shape)(x)
+    np.testing.assert_array_equal(traced, symbolic)
+    np.testing.assert_array_equal(np.asarray(fn(w), np.float32), symbolic)
+    return symbolic
+
+
+@pytest.mark.parametrize(
+    ("fn", "expected"),
+    [
+        (lambda w: w.sum(), 5.0),
+        (lambda w: w.sum(1), [2.0, 3.0]),
+        (lambda w: w.mean(0, keepdim=True), [[2.5, 1.5, -1.5]]),
+        (lambda w: w.max(), 5.0),
+        (lambda w: w > 0, [[1, 0, 1], [1, 1, 0]]),
+        (lambda w: w >= 4, [[0, 0, 0], [1, 1, 0]]),
+        (lambda w: 5 > w, [[1, 1, 1], [1, 0, 1]]),  # noqa: SIM300
+        (lambda w: w == 3.0, [[0, 0, 1], [0, 0, 0]]),
+        (lambda w: w != 3.0, [[1, 1, 0], [1, 1, 1]]),
+        (lambda w: w == w, [[1, 1, 1], [1, 1, 1]]),
+        (lambda w: w == np.array([1.0, 5.0, 3.0]), [[1, 0, 1], [0, 1, 0]]),
+        (lambda w: np.array([1.0, 5.0, 3.0]) == w, [[1, 0, 1], [0, 1, 0]]),
+        (lambda w: w.view(3, 2), [[1, -2], [3, 4], [5, -6]]),
+        (lambda w: w.reshape((6,)), [1, -2, 3, 4, 5, -6]),
+        (lambda w: w.T, [[1, 4], [-2, 5], [3, -6]]),
+        (lambda w: w.abs(), [[1, 2, 3], [4, 5, 6]]),
+        (lambda w: abs(-w), [[1, 2, 3], [4, 5, 6]]),
+        (lambda w: w.relu(), [[1, 0, 3], [4, 5, 0]]),
+        (lambda w: w[1], [4, 5, -6]),
+        (lambda w: w * 0 + w.dim() + 10 * w.numel() + 100 * w.size(1) + 1000 * w.size, [[6362.0] * 3] * 2),
+    ],
+)
+def test_operators_and_methods_are_those_of_tensors(fn, expected):
+    assert same_on_both(fn).tolist() == np.array(expected, np.float32).tolist()
+
+
+def test_size_is_a_number_and_a_function():
+    w = nn.Parameter(np.zeros((2, 3)))
+    assert (w.size, w.size(), w.size(0), w.numel(), w.dim()) == (6, (2, 3), 2, 6, 2)
+
+
+def test_parameters_are_keys_by_identity():
+    a, b = nn.Parameter([1.0, 2.0]), nn.Parameter([1.0, 2.0])
+    assert len({a, b, a}) == 2
+    assert {a: "a", b: "b"}[b] == "b"
+    assert (a == b).tolist() == [True, True]
+    assert (a == None) is False  # noqa: E711
+    assert (a != None) is True  # noqa: E711
+    assert (a == "a") is False
+
+
+def test_numpy_functions_see_the_values():
+    w, count = nn.Parameter([[1.0, 2.0], [3.0, 4.5]]), Buffer(np.array([1 << 60, 1]))
+    assert np.sum(w, dtype=np.float64) == 10.5
+    assert np.sum(count) == (1 << 60) + 1
+    assert np.max(w, axis=1).tolist() == [2.0, 4.5]
+    assert np.concatenate([w, w]).shape == (4, 2)
+    assert np.reshape(w, -1).tolist() == [1.0, 2.0, 3.0, 4.5]

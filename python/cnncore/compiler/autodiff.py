@@ -31,7 +31,8 @@ def add_gradients(graph: Graph, loss: Tensor, wrt: Sequence[Tensor]) -> list[Ten
             f"expected a scalar loss (one float32 element), got {loss.dtype} of shape {loss.shape}; "
             "reduce it with .mean() or .sum()"
         )
-    needed = set(wrt)
+    wanted = set(wrt)
+    needed = set(wanted)
     active = []
     for node in graph.nodes:
         if node.op.differentiable and any(tensor in needed for tensor in node.inputs):
@@ -50,7 +51,7 @@ def add_gradients(graph: Graph, loss: Tensor, wrt: Sequence[Tensor]) -> list[Ten
                     if tensor is not None and grad is not None and tensor in needed:
                         _accumulate(grads, tensor, grad)
             for tensor in node.outputs:
-                if tensor is not None and tensor not in wrt:
+                if tensor is not None and tensor not in wanted:
                     grads.pop(tensor, None)
         return [_like(tensor, grads.get(tensor)) for tensor in wrt]
 

@@ -15,6 +15,30 @@ from .dtype import ITEM_SIZE, value_dtype
 Shape = tuple[int, ...]
 
 
+class Size(int):
+    """The number of elements, as numpy's `size`; called as torch's `size()`, the extents.
+
+    >>> size = Size((2, 3))
+    >>> int(size), size(), size(-1)
+    (6, (2, 3), 3)
+    """
+
+    _shape: Shape
+
+    def __new__(cls, shape: Shape) -> Size:
+        """Return the size of a tensor of this shape."""
+        size = super().__new__(cls, prod(shape))
+        size._shape = shape
+        return size
+
+    def __call__(self, dim: int | None = None) -> Any:
+        """Return all extents, or the one of axis `dim`."""
+        return self._shape if dim is None else self._shape[dim]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Size, (self._shape,)
+
+
 class Tensor:
     """A value of the graph: shape, dtype and memory layout, without contents.
 
@@ -41,12 +65,13 @@ class Tensor:
         return len(self.shape)
 
     @property
-    def size(self) -> int:
-        return prod(self.shape)
+    def size(self) -> Size:
+        """The number of elements; called, the extents."""
+        return Size(self.shape)
 
     @property
     def nbytes(self) -> int:
-        return self.size * ITEM_SIZE[self.dtype]
+        return prod(self.shape) * ITEM_SIZE[self.dtype]
 
     def strides(self) -> Shape:
         """Return the strides, in elements."""

@@ -12,10 +12,12 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from .._core import Storage
 from ..graph.arrays import to_array
 from ..graph.changes import changes
-from .operators import ArrayOperators
+from ..graph.tensor import Size
+from ..graph.trace import map_tree
+from ..ops.methods import Methods
 
 
-class StoredArray(ArrayOperators):
+class StoredArray(Methods):
     """An array with an identity, which programs may read and write in place.
 
     It reads as a numpy array that cannot be written to; :meth:`assign` changes its contents, and
@@ -50,7 +52,7 @@ class StoredArray(ArrayOperators):
             self._requires_grad = bool(value)
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
         return self._view.shape
 
     @property
@@ -58,12 +60,13 @@ class StoredArray(ArrayOperators):
         return self._view.dtype
 
     @property
-    def ndim(self) -> int:
+    def ndim(self) -> int:  # type: ignore[override]
         return self._view.ndim
 
     @property
-    def size(self) -> int:
-        return self._view.size
+    def size(self) -> Size:
+        """The number of elements; called, the extents, as `graph.tensor.Size` says."""
+        return Size(self.shape)
 
     @property
     def nbytes(self) -> int:
@@ -121,6 +124,14 @@ class StoredArray(ArrayOperators):
                 raise ValueError(f"a copy is needed to convert {self.dtype} to {wanted}")
             return self.storage.read().astype(wanted, copy=False)
         return self.numpy()
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """Let numpy's functions see the values, whatever methods of the same name there are."""
+
+        def plain(value: Any) -> Any:
+            return value.numpy() if isinstance(value, StoredArray) else value
+
+        return function(*map_tree(plain, args), **map_tree(plain, kwargs))
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.numpy())

@@ -149,6 +149,19 @@ def equal(input: Any, other: Any) -> Tensor:
     return _binary("equal", input, other, None, None)
 
 
+@operator("input", "other")
+def not_equal(input: Any, other: Any) -> Tensor:
+    """Return 1.0 where input != other (compared as float32), 0.0 elsewhere; NaN differs from everything.
+
+    Its gradient is zero.
+
+    >>> from cnncore import ops
+    >>> ops.not_equal([1, 3], 3).tolist()
+    [1.0, 0.0]
+    """
+    return elementwise("rsub_scalar", _binary("equal", input, other, None, None), alpha=1.0)
+
+
 @operator("condition", "input", "other")
 def where(condition: Any, input: Any, other: Any) -> Tensor:
     """Return `input` where `condition` is not zero, `other` elsewhere.

@@ -1,15 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators and methods of symbolic tensors."""
+"""Operators and methods of symbolic tensors and of parameters, one definition for both."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import operator
+from collections.abc import Callable, Iterator
+from math import prod
 from typing import Any
 
 from ..graph.tensor import Tensor
+from ..graph.trace import is_stored, is_tracing
 from . import activation, arithmetic, arrange, reduce, shape, sort, window
 from .linear import matmul
 from .softmax import softmax
+
+Binary = Callable[[Any, Any], Any]
+
+
+def _operator(function: Binary, plain: Binary) -> tuple[Binary, Binary]:
+    """Return an operator and its reflection: an operation on tensors and in a traced function, numpy's on a
+    parameter's values otherwise."""
+
+    def apply(self: Any, other: Any) -> Any:
+        if other is None or isinstance(other, str):
+            return NotImplemented
+        return function(self, other) if _symbolic(self) else plain(self.numpy(), _plain(other))
+
+    def reflected(self: Any, other: Any) -> Any:
+        if other is None or isinstance(other, str):
+            return NotImplemented
+        return function(other, self) if _symbolic(self) else plain(_plain(other), self.numpy())
+
+    return apply, reflected
+
+
+def _symbolic(value: Any) -> bool:
+    return is_tracing() or isinstance(value, Tensor)
+
+
+def _plain(value: Any) -> Any:
+    return value.numpy() if is_stored(value) else value
 
 
 def _reduction(name: str, dim: Any, keepdim: bool, given: dict[str, Any]) -> tuple[Any, bool]:
@@ -25,69 +55,40 @@ def _reduction(name: str, dim: Any, keepdim: bool, given: dict[str, Any]) -> tup
 
 
 class Methods:
-    """What `Tensor` gets once the operations exist; the graph itself knows none of them."""
+    """What `Tensor` gets below and `nn.parameter.StoredArray` inherits.
+
+    Comparisons are operations, too; as keys of dictionaries and sets, objects are told apart by identity.
+    """
+
+    __array_priority__ = 1000.0  # numpy leaves `array * parameter` to this class
 
     ndim: int
     shape: tuple[int, ...]
 
-    # -- operators ------------------------------------------------------------------------------
+    def numpy(self) -> Any:
+        """Return the values; tensors have none."""
+        raise NotImplementedError
 
-    def __add__(self, other: Any) -> Any:
-        return arithmetic.add(self, other)
-
-    def __radd__(self, other: Any) -> Any:
-        return arithmetic.add(other, self)
-
-    def __sub__(self, other: Any) -> Any:
-        return arithmetic.sub(self, other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return arithmetic.sub(other, self)
-
-    def __mul__(self, other: Any) -> Any:
-        return arithmetic.mul(self, other)
-
-    def __rmul__(self, other: Any) -> Any:
-        return arithmetic.mul(other, self)
-
-    def __truediv__(self, other: Any) -> Any:
-        return arithmetic.div(self, other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return arithmetic.div(other, self)
-
-    def __pow__(self, other: Any) -> Any:
-        return arithmetic.pow(self, other)
-
-    def __rpow__(self, other: Any) -> Any:
-        return arithmetic.pow(other, self)
-
-    def __matmul__(self, other: Any) -> Any:
-        return matmul(self, other)
-
-    def __rmatmul__(self, other: Any) -> Any:
-        return matmul(other, self)
+    __add__, __radd__ = _operator(arithmetic.add, operator.add)
+    __sub__, __rsub__ = _operator(arithmetic.sub, operator.sub)
+    __mul__, __rmul__ = _operator(arithmetic.mul, operator.mul)
+    __truediv__, __rtruediv__ = _operator(arithmetic.div, operator.truediv)
+    __pow__, __rpow__ = _operator(arithmetic.pow, operator.pow)
+    __matmul__, __rmatmul__ = _operator(matmul, operator.matmul)
+    __gt__, __lt__ = _operator(arithmetic.greater, operator.gt)
+    __ge__, __le__ = _operator(arithmetic.greater_equal, operator.ge)
+    __eq__ = _operator(arithmetic.equal, operator.eq)[0]
+    __ne__ = _operator(arithmetic.not_equal, operator.ne)[0]
+    __hash__ = object.__hash__
 
     def __neg__(self) -> Any:
-        return arithmetic.neg(self)
+        return arithmetic.neg(self) if _symbolic(self) else -self.numpy()
 
     def __abs__(self) -> Any:
-        return arithmetic.abs(self)
-
-    def __gt__(self, other: Any) -> Any:
-        return arithmetic.greater(self, other)
-
-    def __ge__(self, other: Any) -> Any:
-        return arithmetic.greater_equal(self, other)
-
-    def __lt__(self, other: Any) -> Any:
-        return arithmetic.greater(other, self)
-
-    def __le__(self, other: Any) -> Any:
-        return arithmetic.greater_equal(other, self)
+        return arithmetic.abs(self) if _symbolic(self) else abs(self.numpy())
 
     def __getitem__(self, index: Any) -> Any:
-        return window.slice(self, index)
+        return window.slice(self, index) if _symbolic(self) else self.numpy()[index]
 
     def __len__(self) -> int:
         if not self.shape:
@@ -98,6 +99,14 @@ class Methods:
         return (self[i] for i in range(len(self)))
 
     # -- methods --------------------------------------------------------------------------------
+
+    def dim(self) -> int:
+        """Return the number of axes."""
+        return self.ndim
+
+    def numel(self) -> int:
+        """Return the number of elements."""
+        return prod(self.shape)
 
     @property
     def T(self) -> Any:  # noqa: N802  (numpy's name)
@@ -231,5 +240,5 @@ class Methods:
 
 
 for _name, _method in vars(Methods).items():
-    if callable(_method) or isinstance(_method, property):
+    if (callable(_method) or isinstance(_method, property)) and _name != "numpy":
         setattr(Tensor, _name, _method)
