@@ -3,6 +3,8 @@
 // numpy does. float32, any strides; function "cast" changes between all dtypes. The functions are listed in
 // isa/kernels/elementwise.cpp.
 
+#include "ops/elementwise.h"
+
 #include <array>
 #include <string>
 
@@ -17,14 +19,6 @@ namespace cnncore {
 namespace {
 
 constexpr int kMaxInputs = ElementwiseRun::kMaxInputs;
-
-const ElementwiseFunction& function_named(const std::string& name) {
-  const ElementwiseKernels& table = kernels().elementwise;
-  for (int i = 0; i < table.count; ++i) {
-    if (name == table.functions[i].name) return table.functions[i];
-  }
-  fail("elementwise: unknown function '", name, "'");
-}
 
 class Elementwise final : public Step {
  public:
@@ -73,7 +67,7 @@ class Elementwise final : public Step {
 std::unique_ptr<Step> make_elementwise(const StepSpec& spec) {
   const std::string name = spec.attrs.text("function");
   if (name == "cast") return make_copy(spec);
-  const ElementwiseFunction& function = function_named(name);
+  const ElementwiseFunction& function = elementwise_function(name);
   const TensorDesc& y = spec.output(0);
   require(y.dtype == DType::f32, "elementwise ", name, ": expected a float32 result, got ", name_of(y.dtype));
   std::array<std::array<std::int64_t, kMaxRank>, kMaxInputs> strides{};
@@ -94,6 +88,14 @@ std::unique_ptr<Step> make_elementwise(const StepSpec& spec) {
 }
 
 }  // namespace
+
+const ElementwiseFunction& elementwise_function(const std::string& name) {
+  const ElementwiseKernels& table = kernels().elementwise;
+  for (int i = 0; i < table.count; ++i) {
+    if (name == table.functions[i].name) return table.functions[i];
+  }
+  fail("elementwise: unknown function '", name, "'");
+}
 
 void register_elementwise(StepRegistry& registry) { registry.add("elementwise", make_elementwise); }
 

@@ -13,7 +13,7 @@ namespace cnncore {
 /// Axes of a loop nest, slowest first, and what one step along each adds to each operand's offset.
 /// Strides count whatever the caller's strides count (elements or bytes).
 struct LoopNest {
-  static constexpr int kMaxOperands = 4;
+  static constexpr int kMaxOperands = 8;
   using Offsets = std::array<std::int64_t, kMaxOperands>;
 
   int rank = 0;

@@ -10,6 +10,7 @@ from ..graph.tensor import OPS, Graph, Tensor
 from ..graph.trace import as_tensor, building, emit, is_stored, map_tree, trace
 from ..runtime import get_accuracy
 from .autodiff import add_gradients
+from .chains import chain_elementwise
 from .choices import set_accuracy
 from .fuse import fuse_inference, fuse_pooling, fuse_training
 from .packed_weights import limit_packed_weights
@@ -98,10 +99,17 @@ Pass = Callable[[Graph], None]
 FORWARD: tuple[Pass, ...] = (simplify, fuse_training)
 """What comes before differentiation: gradient rules see the fused nodes."""
 
-TRAINING: tuple[Pass, ...] = (simplify, fuse_training, separate_outputs)
+TRAINING: tuple[Pass, ...] = (simplify, fuse_training, separate_outputs, chain_elementwise)
 """What comes after it."""
 
-FUNCTION: tuple[Pass, ...] = (simplify, fuse_inference, separate_outputs, split_batch, fuse_pooling)
+FUNCTION: tuple[Pass, ...] = (
+    simplify,
+    fuse_inference,
+    separate_outputs,
+    split_batch,
+    fuse_pooling,
+    chain_elementwise,
+)
 """Calls of operations, functions and modules on arrays."""
 
 PREDICTOR: tuple[Pass, ...] = (
@@ -112,6 +120,7 @@ PREDICTOR: tuple[Pass, ...] = (
     split_batch,
     limit_packed_weights,
     fuse_pooling,
+    chain_elementwise,
 )
 """Networks compiled for inference, whose packed weights stay."""
 

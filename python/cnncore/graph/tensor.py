@@ -258,6 +258,10 @@ class Op:
         """Return whether the output is the sum of the two inputs."""
         return False
 
+    def is_chainable(self, node: Node) -> bool:
+        """Return whether the node is an elementwise function of float32 values."""
+        return False
+
     def recomputes_argument(self, node: Node) -> bool:
         """Return whether the gradient works out what an activation was applied to from the node's inputs."""
         return False

@@ -51,17 +51,56 @@ class Elementwise(Op):
         function: str = node.attrs["function"]
         return function if function in FUSABLE else None
 
+    def is_chainable(self, node: Node) -> bool:
+        return bool(node.attrs["function"] != "cast") and node.output.dtype == "float32"
+
     def lower(self, node: Node, builder: Builder) -> None:
-        y = node.output
-        same = [
-            (0, i)
-            for i, x in enumerate(_inputs(node))
-            if x.shape == y.shape
-            and x.dtype == y.dtype
-            and (x.layout == y.layout or not layout_matters(x.shape))
-        ]
         attrs = {key: value for key, value in node.attrs.items() if key != "dtype"}
-        builder.step("elementwise", builder.slots(node.inputs), builder.slots(node.outputs), attrs, same)
+        inputs, outputs = builder.slots(node.inputs), builder.slots(node.outputs)
+        builder.step("elementwise", inputs, outputs, attrs, _in_place(node))
+
+
+class ElementwiseChain(Op):
+    """Functions of `Elementwise` one after the other: attrs function (their names), operands, alpha, beta."""
+
+    name = "elementwise_chain"
+    differentiable = False  # made after differentiation
+
+    def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
+        tensors = [tensor for tensor in inputs if tensor is not None]
+        return [(broadcast_shape([t.shape for t in tensors], self.name), "float32", common_layout(tensors))]
+
+    def images(self, node: Node) -> Sequence[int]:
+        return range(len(node.inputs))
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        inputs, outputs = builder.slots(node.inputs), builder.slots(node.outputs)
+        builder.step(self.name, inputs, outputs, node.attrs, _in_place(node))
+
+
+def links_of(nodes: Sequence[Node], inputs: Sequence[Tensor]) -> dict[str, Any]:
+    """Return the attributes of a chain of elementwise nodes that reads `inputs`."""
+    number = {tensor: i for i, tensor in enumerate([*inputs, *(node.output for node in nodes)])}
+    operands: list[int] = []
+    for node in nodes:
+        read = [number[tensor] for tensor in _inputs(node)]
+        operands += [*read, *[-1] * (3 - len(read))]
+    return {
+        "function": " ".join(node.attrs["function"] for node in nodes),
+        "operands": operands,
+        "alpha": [float(node.attrs.get("alpha", 0.0)) for node in nodes],
+        "beta": [float(node.attrs.get("beta", 0.0)) for node in nodes],
+    }
+
+
+def _in_place(node: Node) -> list[tuple[int, int]]:
+    """The inputs whose memory the output may be."""
+    y = node.output
+    return [
+        (0, i)
+        for i, x in enumerate(_inputs(node))
+        if x.shape == y.shape and x.dtype == y.dtype and (x.layout == y.layout or not layout_matters(x.shape))
+    ]
 
 
 def _inputs(node: Node) -> list[Tensor]:
