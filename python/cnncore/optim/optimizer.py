@@ -248,6 +248,8 @@ class Optimizer:
 
 def real(name: str, value: Any) -> float:
     """Return `value` as a float, or raise naming the setting."""
+    if type(value) is float:  # as nearly always, in each step
+        return value
     one_number = hasattr(value, "__float__") and np.ndim(value) == 0
     if isinstance(value, bool) or not one_number:
         raise TypeError(f"expected a number for {name}, got {value!r}")
