@@ -352,7 +352,7 @@ def test_the_choice_names_every_refusal() -> None:
             (1, 4, 8, 8),
             (6, 4, 3, 3),
             {"padding_begin": [-1, 0]},
-            "padding_begin: expected numbers of at least 0",
+            "padding_begin: expected numbers from 0",
         ),
         ((1, 4, 8, 8), (6, 4, 3, 3), {"dilation": [1]}, "dilation: expected 2 numbers, got 1"),
     ],
