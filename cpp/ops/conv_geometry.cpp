@@ -224,7 +224,8 @@ void InputView::copy_row(const float* row, const Range& width, const ConvAxis& a
   const std::int64_t end = last < 0 ? before : std::clamp(last / width.step + 1, before, width.count);
   const auto bytes = static_cast<std::size_t>(channels) * sizeof(float);
   const auto zero = [&](std::int64_t from, std::int64_t to) {
-    if (from < to) std::memset(target + from * pitch_, 0, static_cast<std::size_t>((to - from) * pitch_) * 4);
+    if (from < to)
+      std::memset(target + from * pitch_, 0, sizeof(float) * static_cast<std::size_t>((to - from) * pitch_));
   };
   zero(0, before);
   const float* source = row + (width.first + before * width.step) * tensor_pitch_;

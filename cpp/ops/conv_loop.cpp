@@ -20,7 +20,7 @@ constexpr std::int64_t kLineFloats = 16;
 constexpr std::uintptr_t kLineBytes = 64;
 // Hardly anything of a larger output is in cache when the next step reads it. What the system tells of the
 // last cache is no help: virtual machines report those of all chiplets as one.
-constexpr std::int64_t kLargeOutputFloats = (32 << 20) / 4;
+constexpr std::int64_t kLargeOutputFloats = (32 << 20) / sizeof(float);
 
 /// Vector operations of a whole run.
 double loop_work(const ConvLoop& loop) {

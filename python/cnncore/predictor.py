@@ -18,6 +18,7 @@ from .compiler.pipeline import Rebuild, prepare_predictor, set_outputs
 from .compiler.program import Executable, Memory
 from .compiler.serialize import describe, freeze_sources, restore
 from .graph.arrays import to_input
+from .graph.dtype import ITEM_SIZE
 from .graph.limits import require_memory
 from .graph.locks import fork_safe
 from .graph.tensor import Graph
@@ -196,7 +197,7 @@ def _shapes(input_shape: Any) -> list[tuple[int, ...]]:
             raise ValueError(
                 f"expected extents of at least 1, and a batch of at least 0, got input_shape {input_shape!r}"
             )
-        require_memory(4 * prod(extents), f"an input of shape {extents}")
+        require_memory(ITEM_SIZE["float32"] * prod(extents), f"an input of shape {extents}")
         shapes.append(extents)
     return shapes
 

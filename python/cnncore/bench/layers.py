@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from ..graph.dtype import ITEM_SIZE
 from .shapes import ConvProblem
 from .timing import Timing, interleaved
 
@@ -18,6 +19,7 @@ Array = NDArray[np.float32]
 
 DIRECTIONS = ("forward", "backward_data", "backward_weight")
 ALIGNMENT = 64
+FLOAT = ITEM_SIZE["float32"]
 PEAK_SECONDS = 0.03
 IMPOSSIBLE_PERCENT = 105.0
 """Of the peak: a direct convolution above this means that the peak was measured too low."""
@@ -146,9 +148,9 @@ def step(problem: ConvProblem, direction: str, accuracy: str) -> tuple[Callable[
         inputs = [bound(problem.input_shape if forward else problem.output_shape, "channels_last"), packed]
         output = program.add_value(problem.output_shape if forward else problem.input_shape)
         attrs["weight_shape"] = list(problem.weight_shape)
-        persistent = 4 * choice["packed_floats"]
-    size = 4 * int(np.prod(problem.output_shape if direction == "forward" else problem.input_shape))
-    size = 4 * int(np.prod(problem.weight_shape)) if direction == "backward_weight" else size
+        persistent = FLOAT * choice["packed_floats"]
+    size = FLOAT * int(np.prod(problem.output_shape if direction == "forward" else problem.input_shape))
+    size = FLOAT * int(np.prod(problem.weight_shape)) if direction == "backward_weight" else size
     index = program.add_step(f"conv_{direction}", inputs, [output], attrs)
     info = program.step_info(index)
     program.place(output, "arena", 0)
@@ -167,8 +169,8 @@ def step(problem: ConvProblem, direction: str, accuracy: str) -> tuple[Callable[
 def _random(shape: Sequence[int], channels_last: bool) -> Array:
     """Random values at an aligned address, as a planned arena would hold them."""
     count = int(np.prod(shape))
-    memory = np.empty(count + ALIGNMENT // 4, np.float32)
-    begin = -(memory.ctypes.data // 4) % (ALIGNMENT // 4)
+    memory = np.empty(count + ALIGNMENT // FLOAT, np.float32)
+    begin = -(memory.ctypes.data // FLOAT) % (ALIGNMENT // FLOAT)
     flat = memory[begin : begin + count]
     flat[:] = np.random.default_rng(count).uniform(-1, 1, count)
     if not channels_last or len(shape) < 3:
