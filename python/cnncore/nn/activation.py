@@ -12,9 +12,11 @@ from .module import Module
 __all__ = [
     "ELU",
     "GELU",
+    "SELU",
     "Hardsigmoid",
     "Hardswish",
     "LeakyReLU",
+    "LogSigmoid",
     "LogSoftmax",
     "Mish",
     "ReLU",
@@ -23,7 +25,9 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Softplus",
+    "Softsign",
     "Tanh",
+    "Tanhshrink",
 ]
 
 
@@ -192,6 +196,53 @@ class Softplus(Module):
 
     def extra_repr(self) -> str:
         return f"beta={self.beta}, threshold={self.threshold}"
+
+
+class SELU(Module):
+    """1.0507 * elu(input, 1.6733), self-normalising (Klambauer et al., 2017).
+
+    >>> SELU()([0.0]).tolist()
+    [0.0]
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+
+    def forward(self, input: Any) -> Any:
+        return ops.selu(input)
+
+
+class Softsign(Module):
+    """input / (1 + |input|).
+
+    >>> Softsign()([1.0]).tolist()
+    [0.5]
+    """
+
+    def forward(self, input: Any) -> Any:
+        return ops.softsign(input)
+
+
+class LogSigmoid(Module):
+    """log(sigmoid(input)), without overflow.
+
+    >>> LogSigmoid()([-1000.0]).tolist()
+    [-1000.0]
+    """
+
+    def forward(self, input: Any) -> Any:
+        return ops.logsigmoid(input)
+
+
+class Tanhshrink(Module):
+    """input - tanh(input).
+
+    >>> Tanhshrink()([100.0]).tolist()
+    [99.0]
+    """
+
+    def forward(self, input: Any) -> Any:
+        return ops.tanhshrink(input)
 
 
 class Softmax(Module):

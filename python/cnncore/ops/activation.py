@@ -22,13 +22,17 @@ __all__ = [
     "hardsigmoid",
     "hardswish",
     "leaky_relu",
+    "logsigmoid",
     "mish",
     "relu",
     "relu6",
+    "selu",
     "sigmoid",
     "silu",
     "softplus",
+    "softsign",
     "tanh",
+    "tanhshrink",
 ]
 
 _ACTIVATIONS = _core.activations()
@@ -250,3 +254,51 @@ def mish(input: Any, inplace: bool = False) -> Tensor:
     [0.0, 100.0]
     """
     return elementwise("mish", float_tensor(input, "mish"))
+
+
+@operator("input")
+def selu(input: Any, inplace: bool = False) -> Tensor:
+    """Return the self-normalising 1.0507 * elu(input, 1.6733) (Klambauer et al., 2017).
+
+    >>> from cnncore import ops
+    >>> ops.selu([0, 1]).round(4).tolist()
+    [0.0, 1.0506999492645264]
+    """
+    y = elementwise("elu", float_tensor(input, "selu"), alpha=1.6732632423543772)
+    return elementwise("mul_scalar", y, alpha=1.0507009873554805)
+
+
+@operator("input")
+def softsign(input: Any) -> Tensor:
+    """Return input / (1 + |input|).
+
+    >>> from cnncore import ops
+    >>> ops.softsign([-1, 0, 1]).tolist()
+    [-0.5, 0.0, 0.5]
+    """
+    x = float_tensor(input, "softsign")
+    return elementwise("div", x, elementwise("add_scalar", elementwise("abs", x), alpha=1.0))
+
+
+@operator("input")
+def logsigmoid(input: Any) -> Tensor:
+    """Return log(sigmoid(input)), without overflow.
+
+    >>> from cnncore import ops
+    >>> ops.logsigmoid([-1000]).tolist()
+    [-1000.0]
+    """
+    x = elementwise("neg", float_tensor(input, "logsigmoid"))
+    return elementwise("neg", elementwise("softplus", x))
+
+
+@operator("input")
+def tanhshrink(input: Any) -> Tensor:
+    """Return input - tanh(input).
+
+    >>> from cnncore import ops
+    >>> ops.tanhshrink([0, 100]).tolist()
+    [0.0, 99.0]
+    """
+    x = float_tensor(input, "tanhshrink")
+    return elementwise("sub", x, elementwise("tanh", x))
