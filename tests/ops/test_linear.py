@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import cnncore as cc
 import reference as ref
-from cnncore import _core, nn, ops
+from cnncore import _core, nn, ops, optim
 from cnncore.ops.fusion.linear import LARGE_COPY
 from steps import run_step
 
@@ -274,3 +274,30 @@ def test_gradients_of_large_layers() -> None:
     np.testing.assert_array_equal(grads["weight"], scale.T @ x)
     np.testing.assert_array_equal(grads["bias"], scale.sum(0))
     np.testing.assert_array_equal(cc.grad(loss)(x), scale @ weight.numpy())
+
+
+@pytest.mark.parametrize("shape", [(8, 128, 256), (2, 3, 5, 7), (1024, 256)])
+def test_layers_on_sequences_are_a_step_each(shape):
+    """Features stay together in memory: nothing is copied, and activations are the layers' own."""
+    features = shape[-1]
+    model = nn.Sequential(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, 6), nn.ReLU()).eval()
+    x = np.random.default_rng(5).normal(size=shape).astype(np.float32)
+    predictor = cc.compile(model, shape)
+    assert [row["step"] for row in predictor.explain()] == ["conv_forward"] * 2
+    rows = cc.compile(model, (x.size // features, features))(x.reshape(-1, features))
+    np.testing.assert_array_equal(predictor(x).reshape(rows.shape), rows)
+
+    def loss(x):
+        return ops.sum(ops.square(model(x)))
+
+    _, grads = cc.value_and_grad(loss, model.parameters())(x)
+    _, expected = cc.value_and_grad(loss, model.parameters())(x.reshape(-1, features))
+    for grad, other in zip(grads, expected, strict=True):
+        np.testing.assert_array_equal(grad, other)
+
+
+def test_training_on_sequences_copies_nothing():
+    model = nn.Sequential(nn.Linear(16, 24), nn.ReLU(), nn.Linear(24, 8))
+    step = cc.train_step(lambda x: ops.sum(ops.square(model(x))), optim.SGD(model.parameters(), lr=0.01))
+    step(np.ones((4, 6, 16), np.float32))
+    assert "copy" not in [row["step"] for row in step.explain()]

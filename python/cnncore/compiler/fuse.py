@@ -44,7 +44,20 @@ def _follower(rewriter: Rewriter, node: Node) -> bool:
         before = rewriter.producer(node.inputs[0], Op)
         if before is not None and activation in before.op.activates and activation_of(before) == "none":
             return _activate(rewriter, node, before, activation)
+        return before is not None and before.op.keeps_elements and _before_view(rewriter, node, before)
     return False
+
+
+def _before_view(rewriter: Rewriter, node: Node, view: Node) -> bool:
+    """act(view(producer(...))) -> view(producer(..., activation=act))."""
+    (source,) = view.inputs
+    if source is None:
+        return False
+    activated = Tensor(source.shape, source.dtype, source.layout)
+    if not _follower(rewriter, Node(node.op, [source], [activated], node.attrs, node.path)):
+        return False
+    rewriter.graph.nodes.append(Node(view.op, [activated], [node.output], view.attrs, view.path))
+    return True
 
 
 def _activate(rewriter: Rewriter, node: Node, before: Node, activation: str) -> bool:

@@ -182,6 +182,8 @@ class Op:
     """Whether an output may be the memory of the array it replaces."""
     may_alias: ClassVar[bool] = False
     """Whether the output may be the memory of the first input."""
+    keeps_elements: ClassVar[bool] = False
+    """Whether the output is the elements of the only input under another shape."""
     reads_parts: ClassVar[tuple[int, ...]] = ()
     """Inputs that may be some of the channels of a wider tensor, with gaps from pixel to pixel."""
     joins_portions: ClassVar[bool] = False

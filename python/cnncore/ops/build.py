@@ -58,15 +58,19 @@ def reduce(function: str, x: Tensor, axes: tuple[int, ...]) -> Tensor:
 
 def keep_axes(tensor: Tensor, x: Tensor, axes: tuple[int, ...]) -> Tensor:
     """Return what was reduced from `x` over `axes` with those axes kept, of extent 1."""
-    return reshape_to(tensor, tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
+    return reshape_to(tensor, tuple(1 if i in axes else n for i, n in enumerate(x.shape)), x.layout)
 
 
-def reshape_to(x: Tensor, shape: Shape) -> Tensor:
-    """Return `x` under a shape of the same size."""
+def reshape_to(x: Tensor, shape: Shape, layout: str | None = None) -> Tensor:
+    """Return `x` under a shape of the same size.
+
+    From rank 3 on the layout stays; what has fewer axes is in C order anyway and gets `layout`, by default
+    channels-last unless it is a parameter's.
+    """
     if x.shape == shape:
         return x
     attrs: dict[str, Any] = {"shape": shape}
-    if x.ndim < 3 and x.layout == "c":
+    if x.ndim < 3 and "c" in (x.layout, layout):
         attrs["layout"] = "c"
     return emit(OPS["reshape"], [x], attrs).output
 

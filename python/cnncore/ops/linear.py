@@ -10,7 +10,7 @@ from ..graph.dispatch import operator
 from ..graph.lowering import Builder
 from ..graph.tensor import OPS, Node, Op, Spec, Tensor, present
 from ..graph.trace import emit, shape_error
-from .build import reshape_to, sum_to
+from .build import reshape_to, sum_to, with_layout
 from .check import broadcast_shape, float_tensor, optional_float
 from .conv import convolve
 
@@ -114,5 +114,5 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
         raise shape_error(
             "linear", f"expected bias of shape {w.shape[:1]} (weight is {w.shape}), got {b.shape}"
         )
-    y = convolve(reshape_to(x, (x.size // w.shape[1], w.shape[1])), w, b, _NO_GEOMETRY)
-    return reshape_to(y, (*x.shape[:-1], w.shape[0]))
+    rows = reshape_to(with_layout(x, "c"), (x.size // w.shape[1], w.shape[1]))
+    return reshape_to(convolve(rows, w, b, _NO_GEOMETRY), (*x.shape[:-1], w.shape[0]), "c")

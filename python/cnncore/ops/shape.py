@@ -23,6 +23,7 @@ class Reshape(Op):
 
     name = "reshape"
     may_alias = True
+    keeps_elements = True
 
     def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
         x = present(inputs[0])
@@ -30,7 +31,8 @@ class Reshape(Op):
         return [(attrs["shape"], x.dtype, layout)]
 
     def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
-        return [reshape_to(present(grads[0]), present(node.inputs[0]).shape)]
+        x, grad = present(node.inputs[0]), present(grads[0])
+        return [reshape_to(grad, x.shape, "c" if x.layout == "c" else None)]
 
     def lower(self, node: Node, builder: Builder) -> None:
         lower_reshape(builder, builder.slot(present(node.inputs[0])), node.output)
