@@ -270,3 +270,30 @@ def test_measure_peak() -> None:
     for seconds in (0.0, -1.0, float("nan"), 1e9):
         with pytest.raises(ValueError, match="expected seconds above 0"):
             cc.measure_peak(seconds)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit is made of Linux's ulimit")
+def test_threads_that_cannot_be_started_are_done_without() -> None:
+    """A stack larger than the memory there may be is what each new thread asks for."""
+    script = """
+import cnncore as cc, numpy as np
+cc.set_num_threads(4)
+x = np.full((64, 64, 64, 64), 2, np.float32)
+assert (cc.ops.add(x, x) == 4).all()
+print(cc.get_num_threads(), cc.info()["thread_source"])
+"""
+    result = subprocess.run(
+        [
+            "bash",
+            "-c",
+            'ulimit -s 16000000 && ulimit -v 8000000 && exec "$0" -c "$1"',
+            sys.executable,
+            script,
+        ],
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    if "ulimit" in result.stderr:
+        pytest.skip("the limits are already lower")
+    assert result.stdout == "1 threads the system lets the process start\n", result.stderr

@@ -110,7 +110,8 @@ __all__ = [
 
 def _compile_function(*args: Any) -> runner.Program:
     """Load the compiler once an operation is called on arrays."""
-    from .compiler.pipeline import compile_function
+    with importing:
+        from .compiler.pipeline import compile_function
 
     runner.use(compile_function)
     return compile_function(*args)
