@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Callable
@@ -26,20 +27,28 @@ class Interrupted(BaseException):
 
 
 class _Interrupt:
-    """Raises at the n-th moment at which Python looks at signals: functions begin, calls of C end."""
+    """Raises at the n-th moment at which Python looks at signals: functions begin, calls of C end.
+
+    What the garbage collector calls is left out, since an exception there goes nowhere; so are
+    comprehensions, in whose beginning CPython 3.11 loses its stack when a profile function raises.
+    """
 
     def __init__(self, moment: int) -> None:
         self.left = moment
 
     def __enter__(self) -> _Interrupt:
+        gc.disable()
         sys.setprofile(self._look)
         return self
 
     def __exit__(self, *_: object) -> None:
         sys.setprofile(None)
+        gc.enable()
 
     def _look(self, frame: FrameType, event: str, argument: Any) -> None:
         if event not in ("call", "c_return") or frame.f_code is _Interrupt.__exit__.__code__:
+            return
+        if frame.f_code.co_name in ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"):
             return
         self.left -= 1
         if self.left < 0:

@@ -124,7 +124,7 @@ PREDICTOR: tuple[Pass, ...] = (
 )
 """Networks compiled for inference, whose packed weights stay."""
 
-FUSIONS: tuple[Pass, ...] = (fuse_training, fuse_inference, fuse_pooling)
+FUSIONS: tuple[Pass, ...] = (fuse_training, fuse_inference, fuse_pooling, chain_elementwise)
 
 
 def run(passes: Sequence[Pass], graph: Graph) -> None:
