@@ -17,6 +17,7 @@ from reference import float64
 from .case import LARGE, RANKS, case, draw, every_rank, whole
 
 HALVES = ([0.5, 0.5],)
+SIGNED = np.array([1.0, -2.0, 3.0, -0.75, 0.5])
 TIES = ([1.0, 2.0, 3.0], [2.0, 2.0, 2.0])
 
 
@@ -106,6 +107,18 @@ CASES = [
     *_binary("pow", np.power, low=0.2, ulps=64.0, twice=False),
     *_binary("maximum", np.maximum, twice=False, kinks=((TIES, ([0, 0.5, 1], [1, 0.5, 0])),)),
     *_binary("minimum", np.minimum, twice=False, kinks=((TIES, ([1, 0.5, 0], [0, 0.5, 1])),)),
+    *_binary("floor_divide", np.floor_divide, low=0.5, differentiable=False),
+    *_binary("remainder", np.remainder, low=0.5),
+    case("remainder", (whole(2, 3, 5) + 0.3, SIGNED), np.remainder),
+    case("floor_divide", (whole(2, 3, 5), SIGNED), np.floor_divide, exact=True, differentiable=False),
+    case(
+        "remainder",
+        (whole(2, 3, 5), SIGNED),
+        np.remainder,
+        exact=True,
+        differentiable=False,
+        kinks=((([4.0, -3.0, 0.0], [2.0, 1.5, -1.0]), ([1, 1, 1], [-2, 2, 0])),),
+    ),
     *_exact("add", np.add),
     *_exact("sub", np.subtract),
     *_exact("mul", np.multiply),

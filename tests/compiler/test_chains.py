@@ -13,7 +13,7 @@ from cnncore.ops.build import elementwise
 from core.helpers import run_step
 
 UNARY = ["tanh", "exp", "relu", "gelu", "sigmoid", "square", "abs", "neg", "erf"]
-BINARY = ["add", "mul", "sub", "maximum"]
+BINARY = ["add", "mul", "sub", "maximum", "floor_divide", "remainder"]
 
 
 @pytest.fixture

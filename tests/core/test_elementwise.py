@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -287,6 +288,32 @@ def test_every_length(size: int) -> None:
     x = np.arange(size, dtype=np.float32) - 7
     np.testing.assert_array_equal(apply("square", x), x * x)
     np.testing.assert_array_equal(apply("sub", x, x[::-1].copy()), x - x[::-1])
+
+
+SINGLE = st.floats(width=32) | st.integers(-9, 9).map(float)
+
+
+@given(pairs=st.lists(st.tuples(SINGLE, SINGLE), min_size=1, max_size=40))
+@settings(max_examples=500, deadline=None)
+def test_floor_division_and_remainder_have_numpys_bits(pairs: list[tuple[float, float]]) -> None:
+    """Denormals, infinities and quotients beyond 2^24 included; only what NaN looks like is left open."""
+    a, b = np.array(pairs, np.float32).T.copy()
+    with np.errstate(all="ignore"):
+        exact = np.remainder(a.astype(np.float64), b.astype(np.float64)).astype(np.float32)
+        expected = {"floor_divide": np.floor_divide(a, b), "remainder": np.remainder(a, b)}
+    np.testing.assert_array_equal(expected["remainder"], exact)
+    for function, wanted in expected.items():
+        found = apply(function, a, b)
+        np.testing.assert_array_equal(found, wanted)
+        number = ~np.isnan(wanted)
+        np.testing.assert_array_equal(np.signbit(found[number]), np.signbit(wanted[number]))
+
+
+def test_remainders_of_large_quotients() -> None:
+    a = np.array([1e10, -1e10, 3e38, 3e38, -3e38, 16777216, 1], np.float32)
+    b = np.array([3, 3, 7, 1e-45, 1e-38, 0.1, 1e-40], np.float32)
+    exact = [Fraction(float(x)) % Fraction(float(y)) for x, y in zip(a, b, strict=True)]
+    assert apply("remainder", a, b).tolist() == [float(np.float32(float(x))) for x in exact]
 
 
 BROADCASTS = list(itertools.product([0, 1], repeat=4))

@@ -17,6 +17,8 @@ BINARY = {
     "div": np.divide,
     "maximum": np.maximum,
     "minimum": np.minimum,
+    "floor_divide": np.floor_divide,
+    "remainder": np.remainder,
 }
 UNARY = {
     "exp": np.exp,

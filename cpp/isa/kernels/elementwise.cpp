@@ -197,6 +197,8 @@ constexpr ElementwiseFunction kFunctions[] = {
     {"maximum", 2, 1, apply<maximum>},
     {"minimum", 2, 1, apply<minimum>},
     {"pow", 2, 100, apply<pow>},
+    {"floor_divide", 2, 100, apply<floor_divide>},
+    {"remainder", 2, 100, apply<remainder>},
     {"greater", 2, 1, apply<greater>},
     {"greater_equal", 2, 1, apply<greater_equal>},
     {"equal", 2, 1, apply<equal>},

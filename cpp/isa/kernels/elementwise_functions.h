@@ -4,6 +4,7 @@
 #pragma once
 
 #include "isa/kernels/activations.h"
+#include "isa/kernels/remainder.h"
 #include "isa/kernels/vec_math.h"
 
 namespace cnncore {
@@ -81,6 +82,8 @@ CNNCORE_INLINE Vec div(Vec a, Vec b, Params) { return a / b; }
 CNNCORE_INLINE Vec maximum(Vec a, Vec b, Params) { return propagating_max(a, b); }
 CNNCORE_INLINE Vec minimum(Vec a, Vec b, Params) { return propagating_min(a, b); }
 CNNCORE_INLINE Vec pow(Vec a, Vec b, Params) { return power(a, b); }
+CNNCORE_INLINE Vec floor_divide(Vec a, Vec b, Params) { return by_lane<scalar_floor_divide>(a, b); }
+CNNCORE_INLINE Vec remainder(Vec a, Vec b, Params) { return by_lane<scalar_remainder>(a, b); }
 CNNCORE_INLINE Vec greater(Vec a, Vec b, Params) { return one_where(greater(a, b)); }
 CNNCORE_INLINE Vec greater_equal(Vec a, Vec b, Params) { return one_where(greater_equal(a, b)); }
 CNNCORE_INLINE Vec equal(Vec a, Vec b, Params) { return one_where(equal(a, b)); }

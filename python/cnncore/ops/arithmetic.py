@@ -93,6 +93,34 @@ def minimum(input: Any, other: Any) -> Tensor:
     return _binary("minimum", input, other, "min_scalar", "min_scalar")
 
 
+@operator("input", "other")
+def floor_divide(input: Any, other: Any) -> Tensor:
+    """Return input / other rounded down, as Python's ``//``; division by zero gives infinities and NaN.
+
+    Its gradient is zero. `input` is `floor_divide(input, other) * other + remainder(input, other)` up to
+    rounding.
+
+    >>> from cnncore import ops
+    >>> ops.floor_divide([7, -7], 2).tolist()
+    [3.0, -4.0]
+    """
+    return _binary("floor_divide", input, other, None, None)
+
+
+@operator("input", "other")
+def remainder(input: Any, other: Any) -> Tensor:
+    """Return the remainder of floor division, as Python's ``%``; NaN where `other` is 0 or `input` infinite.
+
+    It has the sign of `other`, and large quotients cost no accuracy. The gradient by `input` is 1, that by
+    `other` -floor(input / other).
+
+    >>> from cnncore import ops
+    >>> ops.remainder([7, -7], 3).tolist()
+    [1.0, 2.0]
+    """
+    return _binary("remainder", input, other, None, None)
+
+
 @operator("input", "exponent")
 def pow(input: Any, exponent: Any) -> Tensor:
     """Return input ** exponent.

@@ -174,6 +174,11 @@ GRADIENTS: dict[str, tuple[Rule | None, ...]] = {
         lambda g, n: elementwise("pow_base_backward", g, _x(n, 0), _x(n, 1)),
         lambda g, n: elementwise("pow_exponent_backward", g, _x(n, 0), n.output),
     ),
+    "floor_divide": (None, None),
+    "remainder": (
+        _pass,
+        lambda g, n: _neg(elementwise("mul", g, elementwise("floor_divide", _x(n, 0), _x(n, 1)))),
+    ),
     "greater": (None, None),
     "greater_equal": (None, None),
     "equal": (None, None),

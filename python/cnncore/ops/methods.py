@@ -73,6 +73,8 @@ class Methods:
     __sub__, __rsub__ = _operator(arithmetic.sub, operator.sub)
     __mul__, __rmul__ = _operator(arithmetic.mul, operator.mul)
     __truediv__, __rtruediv__ = _operator(arithmetic.div, operator.truediv)
+    __floordiv__, __rfloordiv__ = _operator(arithmetic.floor_divide, operator.floordiv)
+    __mod__, __rmod__ = _operator(arithmetic.remainder, operator.mod)
     __pow__, __rpow__ = _operator(arithmetic.pow, operator.pow)
     __matmul__, __rmatmul__ = _operator(matmul, operator.matmul)
     __gt__, __lt__ = _operator(arithmetic.greater, operator.gt)
