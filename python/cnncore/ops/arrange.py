@@ -19,8 +19,9 @@ from .window import concat
 def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     """Join tensors along an existing axis; the same as `concat`.
 
+    >>> import numpy as np
     >>> from cnncore import ops
-    >>> ops.cat([[[1, 2]], [[3, 4]]], dim=1).tolist()
+    >>> ops.cat([np.array([[1, 2]]), np.array([[3, 4]])], dim=1).tolist()
     [[1, 2, 3, 4]]
     """
     joined: Tensor = concat(tensors, dim)
