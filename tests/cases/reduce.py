@@ -28,7 +28,7 @@ def _axes(name: str, reference: Callable[..., Any], make: Callable[..., Any], **
 CASES = [
     *_axes("sum", np.sum, whole, exact=True),
     *_axes("sum", np.sum, draw, magnitude=300.0),
-    *_axes("mean", np.mean, draw),
+    *_axes("mean", np.mean, draw, magnitude=1.0),  # the mean of what is added up, whose signs cancel
     *_axes("amax", np.max, different, exact=True),
     *_axes("amin", np.min, different, exact=True),
     case("argmax", different(3, 4, 5), lambda x: np.argmax(x), differentiable=False),
