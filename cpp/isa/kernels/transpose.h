@@ -144,6 +144,9 @@ struct Rearrangement {
   }
 };
 
+/// Arrays of callers may lie at odd addresses.
+CNNCORE_INLINE void move_element(float* dst, const float* src) { __builtin_memcpy(dst, src, sizeof *dst); }
+
 /// dst[i * kCount + c] = src[c * src_row + i] for i < n: planes become one run of short tuples.
 template <int kCount>
 void interleave(int64_t n, const float* src, int64_t src_row, float* dst) {
@@ -158,7 +161,7 @@ void interleave(int64_t n, const float* src, int64_t src_row, float* dst) {
     for (int k = 0; k < kCount; ++k) store(dst + i * kCount + k * kWidth, order.result(source, k));
   }
   for (; i < n; ++i) {
-    for (int c = 0; c < kCount; ++c) dst[i * kCount + c] = src[c * src_row + i];
+    for (int c = 0; c < kCount; ++c) move_element(dst + i * kCount + c, src + c * src_row + i);
   }
 }
 
@@ -175,7 +178,7 @@ void deinterleave(int64_t n, const float* src, float* dst, int64_t dst_row) {
     for (int k = 0; k < kCount; ++k) store(dst + k * dst_row + i, order.result(source, k));
   }
   for (; i < n; ++i) {
-    for (int c = 0; c < kCount; ++c) dst[c * dst_row + i] = src[i * kCount + c];
+    for (int c = 0; c < kCount; ++c) move_element(dst + c * dst_row + i, src + i * kCount + c);
   }
 }
 
