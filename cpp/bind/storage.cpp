@@ -66,6 +66,36 @@ void write_part(const std::shared_ptr<Storage>& storage, std::int64_t start, con
               static_cast<std::size_t>(count) * item);
 }
 
+/// `numbers`: of each storage, whose elements become their float64 bit patterns.
+void write_numbers(const Storages& storages, const std::vector<py::tuple>& numbers) {
+  require(storages.size() == numbers.size(), "expected ", storages.size(), " tuples, got ", numbers.size());
+  std::vector<double> values;
+  for (std::size_t i = 0; i < storages.size(); ++i) {
+    const TensorDesc& desc = storages[i]->desc();
+    require(desc.dtype == DType::i64 && desc.numel() == static_cast<std::int64_t>(numbers[i].size()),
+            "tuple ", i, ": expected ", desc.numel(), " numbers for int64, got ", numbers[i].size());
+    for (const py::handle number : numbers[i]) values.push_back(number.cast<double>());
+  }
+  const py::gil_scoped_release released;
+  const auto targets = targets_of(storages, true);
+  const Access access(targets);
+  const double* next = values.data();
+  for (const auto& storage : storages) {
+    std::memcpy(storage->data(), next, storage->desc().bytes());
+    next += storage->desc().numel();
+  }
+}
+
+std::int64_t item(const std::shared_ptr<Storage>& storage) {
+  require(storage->desc().dtype == DType::i64 && storage->desc().numel() == 1, "expected an int64 scalar");
+  const py::gil_scoped_release released;
+  const std::vector<Access::Target> targets{{storage.get(), false}};
+  const Access access(targets);
+  std::int64_t value = 0;
+  std::memcpy(&value, storage->data(), sizeof value);
+  return value;
+}
+
 std::shared_ptr<Storage> make(const py::array& array) {
   auto storage = std::make_shared<Storage>(dense_like(array));
   write({storage}, {array});
@@ -123,6 +153,7 @@ void bind_storage(py::module_& module) {
       .def_property_readonly("nbytes", [](const Storage& self) { return self.desc().bytes(); })
       .def_property_readonly("version", &Storage::version)
       .def("read", [](const std::shared_ptr<Storage>& self) { return read({self}).front(); })
+      .def("item", &item, "The element of an int64 scalar.")
       .def(
           "write",
           [](const std::shared_ptr<Storage>& self, const py::array& array) { write({self}, {array}); },
@@ -138,6 +169,8 @@ void bind_storage(py::module_& module) {
       .def("read", &read_snapshot);
   module.def("read_storages", &read, py::arg("storages"), "Copies of all, of one moment.");
   module.def("write_storages", &write, py::arg("storages"), py::arg("arrays"), "Changes all at one moment.");
+  module.def("write_numbers", &write_numbers, py::arg("storages"), py::arg("numbers"),
+             "Changes int64 storages at one moment to the float64 bit patterns of a tuple each.");
   module.def("take_snapshots", &snapshots, py::arg("storages"), "A snapshot of each, of one moment.");
   module.def("random_state", [] { return as_pair(random_state()); });
   module.def(

@@ -21,13 +21,25 @@ from .transforms import Function, input_arrays
 class _Validity(Validity):
     """What a compiled step depends on, with what the optimiser has fixed in it."""
 
-    def __init__(self, graph: Graph, settings: Callable[[], list[Any]]) -> None:
+    def __init__(self, graph: Graph, optimizer: OptimizerLike) -> None:
         super().__init__(graph)
-        self._settings = settings
-        self._compiled_for = settings()
+        self._optimizer = optimizer
+        self._version = optimizer.settings_version
+        self._compiled_for = self._settings()
+
+    def _settings(self) -> list[Any]:
+        groups = self._optimizer.param_groups
+        return [(len(group["params"]), self._optimizer.update_attrs(i)) for i, group in enumerate(groups)]
 
     def holds(self) -> bool:
-        return super().holds() and self._settings() == self._compiled_for
+        if not super().holds():
+            return False
+        version = self._optimizer.settings_version
+        if self._version != version:
+            if self._settings() != self._compiled_for:
+                return False
+            self._version = version
+        return True
 
 
 class TrainStep(Function):
@@ -109,15 +121,13 @@ class TrainStep(Function):
             seconds = executable.measure(arrays, repeats + 1)
         return profiling.profile(executable, seconds)
 
-    def _settings(self) -> list[Any]:
-        """Return what the optimiser has fixed in a compiled step."""
-        optimizer = self.optimizer
-        groups = optimizer.param_groups
-        return [(len(group["params"]), optimizer.update_attrs(i)) for i, group in enumerate(groups)]
+    def _program(self, key: tuple[Any, ...], arrays: list[Any]) -> Compiled:
+        self.optimizer.check_settings()
+        return super()._program(key, arrays)
 
     def _compile(self, arrays: list[Any]) -> Compiled:
         graph, _, result = self._trace(arrays)
-        validity = _Validity(graph, self._settings)
+        validity = _Validity(graph, self.optimizer)
         rebuild = set_outputs(graph, result)
         wanted: list[tuple[int, Any, Tensor]] = []
         for number, group in enumerate(self.optimizer.param_groups):

@@ -131,11 +131,56 @@ def test_every_setting_is_checked_at_each_step(name: str, value: Any, message: s
     assert np.array_equal(a.numpy(), before)
 
 
+@pytest.mark.parametrize("name", ["lr", "betas"])
+def test_settings_changed_in_place_are_checked_and_used(name: str) -> None:
+    (a, _) = params()
+    optimizer = optim.Adam([a], lr=0.1)
+    value: Any = {"lr": np.array(0.1), "betas": [0.9, 0.999]}[name]
+    optimizer.param_groups[0][name] = value
+    step = cc.train_step(lambda x: ops.sum(a * x), optimizer)
+    step(np.ones(3))
+    if name == "lr":
+        value[...] = 0.5
+    else:
+        value[0] = 0.5
+    step(np.ones(3))
+    assert 0.5 in optimizer.hyper(0).read().view(np.float64)
+    if name == "lr":
+        value[...] = math.nan
+    else:
+        value[0] = math.nan
+    with pytest.raises(ValueError, match=r"param_groups\[0\]: .*(lr|betas)"):
+        step(np.ones(3))
+
+
+def test_settings_are_checked_again_where_they_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    (a, b) = params()
+    optimizer = optim.SGD([{"params": [a]}, {"params": [b]}], lr=0.1)
+    step = cc.train_step(lambda x: ops.sum(a * x) + ops.sum(b), optimizer)
+    step(np.ones(3))
+    seen: list[Any] = []
+    monkeypatch.setattr(optimizer, "check", seen.append)
+    step(np.ones(3))
+    assert seen == []
+    optimizer.param_groups[1]["lr"] = 0.2
+    step(np.ones(3))
+    step(np.ones(3))
+    assert seen == [optimizer.param_groups[1]]
+
+
+def test_groups_are_added_by_add_param_group() -> None:
+    (a, b) = params()
+    optimizer = optim.SGD([a], lr=0.1)
+    optimizer.param_groups.append({**optimizer.param_groups[0], "params": [b]})
+    with pytest.raises(ValueError, match=r"expected 1 param_groups, got 2; add_param_group"):
+        optimizer.check_settings()
+
+
 def test_a_missing_setting_is_named() -> None:
     optimizer = optim.Adam(params())
     del optimizer.param_groups[0]["eps"]
     with pytest.raises(ValueError, match=r"param_groups\[0\]: the setting 'eps' is missing"):
-        optimizer.prepare()
+        optimizer.check_settings()
 
 
 @pytest.mark.parametrize("betas", [0.9, None, (0.9,), (0.9, "x"), (0.9, math.nan)])
@@ -145,7 +190,7 @@ def test_betas_are_two_numbers(betas: Any) -> None:
     optimizer = optim.Adam(params())
     optimizer.param_groups[0]["betas"] = betas
     with pytest.raises((TypeError, ValueError), match=r"param_groups\[0\]: .*betas"):
-        optimizer.prepare()
+        optimizer.check_settings()
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,9 @@ class OptimizerLike(Protocol):
     counter: Storage
     """int64 scalar: the steps done. Every run of a step adds 1."""
     lock: AbstractContextManager[Any]
-    """Held from `prepare` to the end of a run."""
+    """Held from `check_settings` to the end of a run."""
+    settings_version: int
+    """Grows in `check_settings` when what `update_attrs` returns, or the number of parameters, may differ."""
 
     def hyper(self, group: int) -> Storage:
         """Return the memory of the group's numbers (learning rate, ...), always the same: float64 bit
@@ -101,8 +103,11 @@ class OptimizerLike(Protocol):
     def update_attrs(self, group: int) -> dict[str, Any]:
         """Return settings that are fixed in the compiled step ("nesterov", "decoupled", ...).
 
-        A train step compares them before each run and compiles anew when they differ.
+        A train step compares them when `settings_version` has grown and compiles anew when they differ.
         """
 
+    def check_settings(self) -> None:
+        """Raise if a setting is wrong; called before a program is looked for."""
+
     def prepare(self) -> None:
-        """Check the settings and bring every `hyper` up to date for the next step; called before each run."""
+        """Bring every `hyper` up to date for the next step; called before each run."""

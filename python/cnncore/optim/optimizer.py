@@ -6,13 +6,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
+from operator import is_
 from threading import RLock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._core import Storage, read_storages, write_storages
+from .._core import Storage, read_storages, write_numbers, write_storages
 from ..graph.arrays import to_array
 from ..graph.locks import fork_safe
 from ..nn.module import Module
@@ -30,7 +31,7 @@ class Optimizer:
         defaults: settings of groups that do not give them.
 
     `param_groups` is a list of dicts as in torch; changing a number in it takes effect with the next
-    step. Steps compiled with the optimiser hold `lock` from `prepare` to the end of a run.
+    step. Steps compiled with the optimiser hold `lock` from `check_settings` to the end of a run.
     """
 
     update_op: str
@@ -45,7 +46,9 @@ class Optimizer:
         self.param_groups: list[dict[str, Any]] = []
         self.counter = Storage(np.zeros((), np.int64))
         self.lock: AbstractContextManager[Any] = fork_safe(self, "lock", RLock)
+        self.settings_version = 0
         self._hyper: list[Storage] = []
+        self._checked: list[_Checked | None] = []
         self._slots: dict[Parameter, list[Storage]] = {}
         for group in _groups(params):
             self.add_param_group(group)
@@ -65,12 +68,12 @@ class Optimizer:
         self.check(settings)
         self.param_groups.append(settings)
         self._hyper.append(Storage(np.zeros(self.hyper_size, np.int64)))
-        self._write_hyper(len(self._hyper) - 1, 1)
+        self._checked.append(None)
 
     @property
     def step_count(self) -> int:
         """Steps done. It grows in the same call of the machine that changes the parameters."""
-        return int(self.counter.read())
+        return self.counter.item()
 
     @step_count.setter
     def step_count(self, value: int) -> None:
@@ -125,13 +128,24 @@ class Optimizer:
             return []
         return self._made(parameter)
 
-    def prepare(self) -> None:
-        """Check all settings and write the numbers of the next step where the compiled step reads them."""
+    def check_settings(self) -> None:
+        """Check the settings that may have changed; `settings_version` grows when some may have."""
+        if len(self.param_groups) != len(self._hyper):
+            raise ValueError(
+                f"expected {len(self._hyper)} param_groups, got {len(self.param_groups)}; "
+                "add_param_group(group) adds one"
+            )
         for index, group in enumerate(self.param_groups):
-            self._check_group(index, group)
+            checked = self._checked[index]
+            if checked is None or not checked.still(group):
+                self._check_group(index, group)
+                self._checked[index] = _Checked.of(group)
+                self.settings_version += 1
+
+    def prepare(self) -> None:
+        """Write the numbers of the next step where the compiled step reads them."""
         step = self.step_count + 1
-        for index in range(len(self.param_groups)):
-            self._write_hyper(index, step)
+        write_numbers(self._hyper, [self.hyper_values(group, step) for group in self.param_groups])
 
     def _check_group(self, index: int, group: Mapping[str, Any]) -> None:
         """Raise if the group has other settings than it was made with, or a wrong one."""
@@ -147,10 +161,6 @@ class Optimizer:
         unknown = sorted(map(str, set(group) - set(self.defaults) - {"params", SCHEDULED}))
         if unknown:
             raise ValueError(f"unknown settings {unknown}; {type(self).__name__} has {list(self.defaults)}")
-
-    def _write_hyper(self, index: int, step: int) -> None:
-        numbers = np.array(self.hyper_values(self.param_groups[index], step), np.float64)
-        self._hyper[index].write(numbers.view(np.int64))
 
     # -- state ----------------------------------------------------------------------------------
 
@@ -244,6 +254,40 @@ class Optimizer:
             settings = ", ".join(f"{name}={group[name]}" for name in self.defaults)
             lines.append(f"  group {index}: {len(group['params'])} parameters, {settings}")
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+
+
+class _Checked:
+    """A group's settings when they were checked: a step checks them again only where an object is another.
+
+    Only settings that nobody can change in place are kept so.
+    """
+
+    __slots__ = ("_count", "_names", "_values")
+
+    def __init__(self, group: Mapping[str, Any]) -> None:
+        self._names = tuple(group)
+        self._values = tuple(group.values())
+        self._count = len(group["params"])
+
+    @classmethod
+    def of(cls, group: Mapping[str, Any]) -> _Checked | None:
+        """Return what to compare with, or None where a setting may change in place."""
+        settings = (value for name, value in group.items() if name != "params")
+        return cls(group) if all(map(_is_fixed, settings)) else None
+
+    def still(self, group: Mapping[str, Any]) -> bool:
+        """Whether the group has the very same settings, and as many parameters."""
+        return (
+            tuple(group) == self._names
+            and all(map(is_, group.values(), self._values))
+            and len(group["params"]) == self._count
+        )
+
+
+def _is_fixed(value: Any) -> bool:
+    if type(value) is tuple:
+        return all(map(_is_fixed, value))
+    return type(value) in (float, int, bool, str, type(None)) or isinstance(value, np.generic)
 
 
 def real(name: str, value: Any) -> float:
