@@ -250,6 +250,61 @@ def test_other_changes(name: str, tmp_path: Any) -> None:
         pytest.fail("the change never ended")
 
 
+@pytest.mark.filterwarnings("ignore:.*unclosed file:ResourceWarning")  # cut between open and `with`
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("fresh", [False, True])
+def test_load_into_happens_whole_or_not_at_all(fresh: bool, tmp_path: Any) -> None:
+    """At every moment, whether initial weights are read over in place or others are replaced."""
+    other = draw(np.random.default_rng(0)).model
+    for parameter in other.parameters():
+        parameter.assign(np.full(parameter.shape, 2.0))
+    cc.save(other, tmp_path / "m")
+    wanted, outcomes = other.state_dict(), []
+    for moment in range(5000):
+        model = draw(np.random.default_rng(0)).model
+        if not fresh:
+            model.load_state_dict(model.state_dict())
+        before = model.state_dict()
+        ended = interrupted(lambda model=model: cc.load_into(model, tmp_path / "m"), moment)  # type: ignore[misc]
+        found = model.state_dict()
+        outcomes.append(equal(found, wanted))
+        assert outcomes[-1] or (not ended and equal(found, before))
+        if ended:
+            break
+    assert ended
+    assert not outcomes[0]
+    assert all(outcomes[outcomes.index(True) :])
+    assert outcomes.index(True) < len(outcomes) - 1  # some interrupts come when all has been written
+
+
+def test_an_optimizers_state_is_loaded_whole_or_not_at_all() -> None:
+    """Arrays, settings of all groups and the number of steps."""
+
+    def make() -> optim.Optimizer:
+        weights = [nn.Parameter(np.ones(3)), nn.Parameter(np.ones(2))]
+        optimizer = optim.Adam([{"params": [w], "lr": 0.5} for w in weights], betas=(0.5, 0.75))
+        cc.train_step(lambda x: ops.sum(weights[0]) * ops.sum(weights[1]) * x, optimizer)(np.ones(()))
+        return optimizer
+
+    def seen(optimizer: optim.Optimizer) -> str:
+        return repr(optimizer.state_dict())
+
+    source = make()
+    source.lr = 0.25
+    source.step_count = 9
+    wanted, outcomes = seen(source), []
+    for moment in range(3000):
+        target = make()
+        before = seen(target)
+        ended = interrupted(lambda target=target: target.load_state_dict(source.state_dict()), moment)  # type: ignore[misc]
+        outcomes.append(seen(target) == wanted)
+        assert outcomes[-1] or (not ended and seen(target) == before)
+        if ended:
+            break
+    assert ended
+    assert all(outcomes[outcomes.index(True) :])
+
+
 def train_until_the_alarm(drawn: Drawn, seconds: float) -> None:
     signal.setitimer(signal.ITIMER_REAL, seconds)
     while True:

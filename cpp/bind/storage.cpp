@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "program/storage.h"
 
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstring>
 
 #include "bind/bind.h"
@@ -11,6 +14,7 @@ namespace cnncore {
 namespace {
 
 using Storages = std::vector<std::shared_ptr<Storage>>;
+using DictUpdate = std::pair<py::dict, py::dict>;
 
 TensorDesc dense_like(const py::array& array) {
   const std::vector<std::int64_t> shape(array.shape(), array.shape() + array.ndim());
@@ -38,18 +42,75 @@ std::vector<py::array> read(const Storages& storages) {
   return copies;
 }
 
-void write(const Storages& storages, const std::vector<py::array>& arrays) {
-  require(storages.size() == arrays.size(), "expected ", storages.size(), " arrays, got ", arrays.size());
-  std::vector<const void*> memory;
-  for (std::size_t i = 0; i < storages.size(); ++i) {
-    memory.push_back(direct_memory(arrays[i], storages[i]->desc(), "array"));
-    require(memory.back() != nullptr, "array ", i, ": expected dense ", name_of(storages[i]->desc().dtype));
+/// Where the contents of a storage come from: memory, or the bytes of a file from `offset` on.
+struct Source {
+  const void* memory = nullptr;
+  int file = -1;
+  std::int64_t offset = 0;
+};
+
+Source source_of(const py::handle& object, std::size_t i, const TensorDesc& desc) {
+  if (py::isinstance<py::tuple>(object)) {
+    const auto [file, offset] = object.cast<std::pair<int, std::int64_t>>();
+    return {nullptr, file, offset};
   }
+  const auto array = py::array::ensure(object);
+  require(bool(array), "array ", i, ": expected an array");
+  const void* memory = direct_memory(array, desc, "array");
+  require(memory != nullptr, "array ", i, ": expected dense ", name_of(desc.dtype));
+  return {memory, -1, 0};
+}
+
+/// Returns 0 or an error number.
+int read_file(const Source& source, const Storage& storage) {
+  std::byte* next = storage.data();
+  std::int64_t offset = source.offset;
+  for (std::size_t left = storage.desc().bytes(); left != 0;) {
+    const ssize_t count = pread(source.file, next, left, static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return count < 0 ? errno : EIO;
+    next += count;
+    offset += count;
+    left -= static_cast<std::size_t>(count);
+  }
+  return 0;
+}
+
+/// Files first: when one cannot be read, storages with other sources have not changed.
+int write_all(const Storages& storages, const std::vector<Source>& sources) {
   const py::gil_scoped_release released;
   const auto targets = targets_of(storages, true);
   const Access access(targets);
+  for (std::size_t i = 0; i < storages.size(); ++i) {
+    const int error = sources[i].file < 0 ? 0 : read_file(sources[i], *storages[i]);
+    if (error != 0) return error;
+  }
+  for (std::size_t i = 0; i < storages.size(); ++i) {
+    if (sources[i].file < 0) std::memcpy(storages[i]->data(), sources[i].memory, storages[i]->desc().bytes());
+  }
+  return 0;
+}
+
+void write(const Storages& storages, const py::list& contents, const std::vector<DictUpdate>& updates) {
+  require(storages.size() == contents.size(), "expected ", storages.size(), " arrays, got ", contents.size());
+  std::vector<Source> sources;
   for (std::size_t i = 0; i < storages.size(); ++i)
-    std::memcpy(storages[i]->data(), memory[i], storages[i]->desc().bytes());
+    sources.push_back(source_of(contents[i], i, storages[i]->desc()));
+  const int error = write_all(storages, sources);
+  if (error != 0) {
+    errno = error;
+    PyErr_SetFromErrno(PyExc_OSError);
+    throw py::error_already_set();
+  }
+  for (const auto& [dict, entries] : updates) {
+    if (PyDict_Update(dict.ptr(), entries.ptr()) != 0) throw py::error_already_set();
+  }
+}
+
+void write_one(const std::shared_ptr<Storage>& storage, const py::array& array) {
+  const void* memory = direct_memory(array, storage->desc(), "array");
+  require(memory != nullptr, "expected a dense array of ", name_of(storage->desc().dtype));
+  write_all({storage}, {{memory, -1, 0}});
 }
 
 void write_part(const std::shared_ptr<Storage>& storage, std::int64_t start, const py::array& array) {
@@ -98,7 +159,7 @@ std::int64_t item(const std::shared_ptr<Storage>& storage) {
 
 std::shared_ptr<Storage> make(const py::array& array) {
   auto storage = std::make_shared<Storage>(dense_like(array));
-  write({storage}, {array});
+  write_one(storage, array);
   return storage;
 }
 
@@ -154,10 +215,7 @@ void bind_storage(py::module_& module) {
       .def_property_readonly("version", &Storage::version)
       .def("read", [](const std::shared_ptr<Storage>& self) { return read({self}).front(); })
       .def("item", &item, "The element of an int64 scalar.")
-      .def(
-          "write",
-          [](const std::shared_ptr<Storage>& self, const py::array& array) { write({self}, {array}); },
-          py::arg("array"))
+      .def("write", &write_one, py::arg("array"))
       .def("write_part", &write_part, py::arg("start"), py::arg("array"),
            "Changes elements from `start` on, in C order, to those of a flat array.")
       .def(py::pickle([](const std::shared_ptr<Storage>& self) { return read({self}).front(); }, &make));
@@ -168,7 +226,10 @@ void bind_storage(py::module_& module) {
       .def_property_readonly("shared", &Snapshot::shared)
       .def("read", &read_snapshot);
   module.def("read_storages", &read, py::arg("storages"), "Copies of all, of one moment.");
-  module.def("write_storages", &write, py::arg("storages"), py::arg("arrays"), "Changes all at one moment.");
+  module.def("write_storages", &write, py::arg("storages"), py::arg("contents"),
+             py::arg("updates") = py::tuple(),
+             "Changes all at one moment to an array each, or to what a file has: (descriptor, offset). Then "
+             "updates dicts by others, (dict, entries) each, in the same call.");
   module.def("write_numbers", &write_numbers, py::arg("storages"), py::arg("numbers"),
              "Changes int64 storages at one moment to the float64 bit patterns of a tuple each.");
   module.def("take_snapshots", &snapshots, py::arg("storages"), "A snapshot of each, of one moment.");

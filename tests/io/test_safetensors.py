@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import struct
+import threading
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -305,6 +306,62 @@ def test_an_error_in_the_middle_leaves_the_model_as_it_was(
     monkeypatch.undo()
     io.load_into(target, tmp_path / "m")
     assert all(np.all(value == 2) for name, value in target.state_dict().items() if "num" not in name)
+
+
+def test_a_file_that_fails_after_it_was_checked_leaves_the_model_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = nn.Sequential(nn.Linear(300, 300), nn.BatchNorm2d(300), nn.Linear(300, 9))
+    target[2].bias.assign(np.arange(9))
+    io.save({name: np.full(a.shape, 2, a.dtype) for name, a in target.state_dict().items()}, tmp_path / "m")
+    before = target.state_dict()
+    place = safetensors.Reader.place
+    monkeypatch.setattr(safetensors.Reader, "place", lambda self, name: (place(self, name)[0], 1 << 40))
+    with pytest.raises(OSError, match="Input/output error"):
+        io.load_into(target, tmp_path / "m")
+    for name, value in target.state_dict().items():
+        np.testing.assert_array_equal(value, before[name], err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_other_threads_see_a_load_whole(tmp_path: Path, dtype: Any) -> None:
+    target = nn.Sequential(nn.Linear(200, 300), nn.Linear(300, 200))
+    for value in (1, 2):
+        state = {name: np.full(a.shape, value, dtype) for name, a in target.state_dict().items()}
+        io.save(state, tmp_path / str(value))
+    found: list[set[float]] = []
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            found.append({float(x) for a in target.state_dict().values() for x in (a.min(), a.max())})
+
+    for parameter in target.parameters():
+        parameter.assign(np.zeros(parameter.shape))
+    reader = threading.Thread(target=look)
+    reader.start()
+    for turn in range(40):
+        io.load_into(target, tmp_path / str(1 + turn % 2))
+    done.set()
+    reader.join()
+    assert all(len(values) == 1 for values in found)
+
+
+def test_a_first_load_is_seen_whole_too(tmp_path: Path) -> None:
+    source = nn.Sequential(nn.Linear(200, 300), nn.Linear(300, 200))
+    io.save({name: np.full(a.shape, 2, a.dtype) for name, a in source.state_dict().items()}, tmp_path / "m")
+    for _ in range(20):
+        target = nn.Sequential(nn.Linear(200, 300), nn.Linear(300, 200))
+        before, found = target.state_dict(), []
+        thread = threading.Thread(target=io.load_into, args=(target, tmp_path / "m"))
+        thread.start()
+        while thread.is_alive():
+            found.append(target.state_dict())
+        thread.join()
+        for state in found:
+            loaded = {bool(np.all(array == 2)) for array in state.values()}
+            assert len(loaded) == 1
+            assert loaded == {True} or all(np.array_equal(state[name], before[name]) for name in before)
 
 
 def test_load_into(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 from collections.abc import Iterator
@@ -326,6 +327,21 @@ def test_bad_data_end_training_and_are_named(value: float) -> None:
     with pytest.warns(UserWarning, match=r"in epoch 1, batch 3: input 0 has NaN or infinity\. Training ends"):
         history = trainer.fit((x, Y), 2, 16, shuffle=False, verbose=0)
     assert history.nonfinite == ("0", "input", "0")
+    assert (history.epochs, trainer.epoch, trainer.optimizer.step_count) == (0, 0, 0)
+    assert weights(trainer) == before
+
+
+def test_ctrl_c_while_the_cause_is_sought_goes_back_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    x = X.copy()
+    x[40] = np.nan
+    trainer = make()
+    before = weights(trainer)
+    monkeypatch.setattr(importlib.import_module("cnncore.train.trainer"), "find_nonfinite", interrupted)
+    history = trainer.fit((x, Y), 2, 16, shuffle=False, verbose=0)
+    assert history.interrupted
     assert (history.epochs, trainer.epoch, trainer.optimizer.step_count) == (0, 0, 0)
     assert weights(trainer) == before
 

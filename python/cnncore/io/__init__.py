@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 
+from .._core import write_storages
 from .._files import check_path, open_regular
 from ..nn.module import Module
-from ..nn.state import IncompatibleKeys, fit_state, read_state, undone_on_error
+from ..nn.state import IncompatibleKeys, as_contents, fit_state, read_state
 from . import safetensors
 
 __all__ = ["load", "load_into", "load_metadata", "save"]
@@ -75,8 +76,9 @@ def load_metadata(path: Path) -> dict[str, str]:
 def load_into(model: Module, path: Path, strict: bool = True) -> IncompatibleKeys:
     """Load a safetensors file into a model: all of it, or nothing when something does not fit or be read.
 
-    Arrays are read a block at a time, so that the file's contents are not held beside the model. Against an
-    error in the middle the contents before are kept, except initial weights, which would be drawn again.
+    Other threads see the model before or after, as with `load_state_dict`, and so does who presses Ctrl-C.
+    The file is read through before anything changes. Its contents are held beside the model until then,
+    except for initial weights: those of the same dtype are read in place, and drawn again if that fails.
 
     Args:
         model: the Module to change.
@@ -99,8 +101,20 @@ def load_into(model: Module, path: Path, strict: bool = True) -> IncompatibleKey
             targets, keys = fit_state(model, {name: reader.outline(name) for name in reader.entries}, strict)
         except ValueError as error:
             raise ValueError(f"{os.fsdecode(path)}: {error}") from None
-        with undone_on_error() as undo:
-            for name, target in targets.items():
-                undo.append(target.undo())
-                target.fill(reader.blocks(name))
+        contents: list[Any] = []
+        drawn: list[Callable[[], None]] = []
+        for name, target in targets.items():
+            again = target.again() if reader.has_memory_of(name, target.dtype) else None
+            if again is None:
+                contents.append(as_contents(target, reader.array(name)))
+            else:
+                reader.check(name)
+                contents.append(reader.place(name))
+                drawn.append(again)
+        try:
+            write_storages([target.storage for target in targets.values()], contents)
+        except OSError:
+            for again in drawn:
+                again()
+            raise
     return keys

@@ -129,6 +129,20 @@ class Reader:
             self._read(name, block, start * dtype.itemsize)
             yield _widen(block) if kind == "BF16" else _checked_bool(block, name, self._path)
 
+    def check(self, name: str) -> None:
+        """Read one array through without keeping it; raises what reading it raises."""
+        for _ in self.blocks(name):
+            pass
+
+    def has_memory_of(self, name: str, dtype: np.dtype[Any]) -> bool:
+        """Whether the array's bytes are what an array of `dtype` has in memory."""
+        kind = self.entries[name][1]
+        return kind not in ("BF16", "BOOL") and _DTYPES[kind] == dtype
+
+    def place(self, name: str) -> tuple[int, int]:
+        """Return where the array's bytes begin: the file's descriptor and the offset."""
+        return self._file.fileno(), self._start + self.entries[name][3]
+
     def _read(self, name: str, array: NDArray[Any], skip: int = 0) -> None:
         """Read the bytes of `name` from `skip` on, as many as `array` has."""
         if not array.nbytes:

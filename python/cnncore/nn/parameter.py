@@ -105,16 +105,14 @@ class StoredArray(Methods):
             start += block.size
 
     def remember(self, make: Callable[[], Iterable[NDArray[Any]]]) -> None:
-        """Note that `fill(make())` gives the present contents: `undo` need not keep them then."""
+        """Note that `fill(make())` gives the present contents: nobody need keep a copy of them then."""
         self._made = self.version, make
 
-    def undo(self) -> Callable[[], None]:
-        """Return a function that brings the present contents back."""
-        if self._made is not None and self._made[0] == self.version:
-            make = self._made[1]
-        else:
-            before = self.storage.read()
-            return lambda: self.storage.write(before)
+    def again(self) -> Callable[[], None] | None:
+        """Return a function that makes the present contents again, or None where they must be kept."""
+        if self._made is None or self._made[0] != self.version:
+            return None
+        make = self._made[1]
         return lambda: self.fill(make())
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:

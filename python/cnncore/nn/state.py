@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._core import read_storages, write_storages
+from .._core import Storage, read_storages, write_storages
 from ..graph.arrays import to_array
 from .parameter import Buffer, StoredArray
 
@@ -46,13 +44,23 @@ def read_state(module: Module) -> dict[str, NDArray[Any]]:
 
 def load_state(module: Module, state: dict[str, Any], strict: bool) -> IncompatibleKeys:
     """Check all of `state` against the module, then assign it at one moment."""
-    targets, keys = fit_state(module, state, strict)
-    arrays = [
-        np.asarray(to_array(state[path]).reshape(target.shape), target.dtype, order="C")
-        for path, target in targets.items()
-    ]
-    write_storages([target.storage for target in targets.values()], arrays)
+    storages, arrays, keys = loadable_state(module, state, strict)
+    write_storages(storages, arrays)
     return keys
+
+
+def loadable_state(
+    module: Module, state: dict[str, Any], strict: bool = True
+) -> tuple[list[Storage], list[NDArray[Any]], IncompatibleKeys]:
+    """Check all of `state` against the module; return what `write_storages` takes to assign it."""
+    targets, keys = fit_state(module, state, strict)
+    arrays = [as_contents(target, state[path]) for path, target in targets.items()]
+    return [target.storage for target in targets.values()], arrays, keys
+
+
+def as_contents(target: StoredArray, value: Any) -> NDArray[Any]:
+    """Return an array that fits as the memory of `target` has it."""
+    return np.asarray(to_array(value).reshape(target.shape), target.dtype, order="C")
 
 
 def fit_state(
@@ -89,18 +97,6 @@ def fit_state(
     if problems:
         raise ValueError(_message(module, problems, missing, unexpected))
     return fitting, IncompatibleKeys(missing, unexpected)
-
-
-@contextmanager
-def undone_on_error() -> Iterator[list[Callable[[], None]]]:
-    """Yield a list; when the ``with`` block ends in an error, call what it holds, the last entry first."""
-    entries: list[Callable[[], None]] = []
-    try:
-        yield entries
-    except BaseException:
-        for undo in reversed(entries):
-            undo()
-        raise
 
 
 def _message(module: Module, problems: list[str], missing: list[str], unexpected: list[str]) -> str:

@@ -94,8 +94,7 @@ class Optimizer:
     @lr.setter
     def lr(self, value: float) -> None:
         rate = non_negative("lr", value)
-        for group in self.param_groups:
-            group["lr"] = rate
+        write_storages([], [], [(group, {"lr": rate}) for group in self.param_groups])
 
     # -- what a subclass defines ----------------------------------------------------------------
 
@@ -165,11 +164,15 @@ class Optimizer:
     # -- state ----------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Return settings and copies of the state arrays, in the form of torch's optimisers.
+        """Return settings and copies of the state arrays of one moment, in the form of torch's optimisers.
 
         ``{"state": {index: {name: array}}, "param_groups": [{"lr": ..., "params": [index, ...]}],
         "step": steps done}``; parameters are numbered through all groups.
         """
+        with self.lock:
+            return self._state()
+
+    def _state(self) -> dict[str, Any]:
         ordered = [parameter for group in self.param_groups for parameter in group["params"]]
         known = {index: self._slots[p] for index, p in enumerate(ordered) if p in self._slots}
         slots = [slot for slots in known.values() for slot in slots]
@@ -187,11 +190,18 @@ class Optimizer:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over settings and state from `state_dict()` or from torch's of the same optimiser.
 
-        Nothing changes when something does not fit.
+        Nothing changes when something does not fit. Steps in other threads happen before or after.
 
         Raises:
             ValueError: the groups, parameters or shapes differ, or a torch option has no counterpart.
         """
+        with self.lock:
+            write_storages(*self.loadable_state(state_dict))
+
+    def loadable_state(
+        self, state_dict: Mapping[str, Any]
+    ) -> tuple[list[Storage], list[NDArray[Any]], list[tuple[dict[str, Any], dict[str, Any]]]]:
+        """Check a state; return what `write_storages` takes to bring it about: memory and settings."""
         groups = self._checked_groups(state_dict)
         ordered = [parameter for group in self.param_groups for parameter in group["params"]]
         numbers = [number for group in groups for number in group["params"]]
@@ -210,15 +220,17 @@ class Optimizer:
                     )
             loaded[parameter] = arrays
             steps.append(int(entry.get("step", 1)))
-        for group, source in zip(self.param_groups, groups, strict=True):
-            group.update({name: source[name] for name in (*self.defaults, SCHEDULED) if name in source})
+        settings = [
+            (group, {name: source[name] for name in (*self.defaults, SCHEDULED) if name in source})
+            for group, source in zip(self.param_groups, groups, strict=True)
+        ]
         targets, arrays = [self.counter], [np.array(state_dict.get("step", max(steps)), np.int64)]
         for parameter in ordered:
             if parameter in loaded or parameter in self._slots:
                 zeros = [np.zeros(parameter.shape, np.float32)] * len(self.slot_names)
                 targets += self._made(parameter)
                 arrays += [np.asarray(a, np.float32, order="C") for a in loaded.get(parameter, zeros)]
-        write_storages(targets, arrays)
+        return targets, arrays, settings
 
     def _made(self, parameter: Parameter) -> list[Storage]:
         if parameter not in self._slots:

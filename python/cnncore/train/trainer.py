@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from .._core import write_storages
 from ..nn.module import Module
 from ..nn.predict import check_batch_size, inference_mode
+from ..nn.state import loadable_state
 from ..nonfinite import NonFinite, find_nonfinite
 from ..optim.optimizer import Optimizer
 from ..training import train_step
@@ -261,10 +263,10 @@ class _Run:
         """Go back to the last state that was finite, and say where the loss' NaN or infinity comes from."""
         assert self._kept is not None
         trainer, (model, optimizer, kept_epoch) = self.trainer, self._kept
-        now = find_nonfinite(trainer._objective, x, y)
-        trainer.model.load_state_dict(model)
-        trainer.optimizer.load_state_dict(optimizer)
-        trainer.epoch = kept_epoch
+        try:
+            now = find_nonfinite(trainer._objective, x, y)
+        finally:  # Ctrl-C included
+            self._go_back(model, optimizer, kept_epoch)
         # What the finite weights bring about is the cause; else they have grown out of bounds step by step.
         found = find_nonfinite(trainer._objective, x, y) or now or NonFinite("the loss", "output", "loss")
         self.history.nonfinite = found
@@ -275,6 +277,15 @@ class _Run:
             f"Training ends; the model is as it was after {kept_epoch} epochs",
             stacklevel=2,
         )
+
+    def _go_back(self, model: dict[str, Any], optimizer: dict[str, Any], epoch: int) -> None:
+        """Bring model, optimiser and number of epochs back in one call, which Ctrl-C cannot cut."""
+        trainer = self.trainer
+        with trainer.optimizer.lock:
+            storages, arrays, _ = loadable_state(trainer.model, model)
+            own, own_arrays, settings = trainer.optimizer.loadable_state(optimizer)
+            settings.append((vars(trainer), {"epoch": epoch}))
+            write_storages([*storages, *own], [*arrays, *own_arrays], settings)
 
     def _note_interrupt(self) -> None:
         self.history.interrupted = True
