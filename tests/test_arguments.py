@@ -30,6 +30,24 @@ def forward(function: Callable[[Any], Any]) -> Any:
     return cc.grad(lambda tensor: ops.sum(function(tensor)))(X)
 
 
+class Returning(nn.Module):
+    def __init__(self, result: Any) -> None:
+        super().__init__()
+        self.result = result
+
+    def forward(self, x: Any) -> Any:
+        return self.result
+
+
+def trainer(loss: Any) -> cc.Trainer:
+    model = network()
+    return cc.Trainer(model, loss, optim.SGD(model.parameters(), 0.1))
+
+
+def fit(train: Any, **options: Any) -> Any:
+    return trainer(nn.MSELoss()).fit(train, epochs=1, verbose=0, **options)
+
+
 CASES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: ops.batch_norm(X, V, V, eps=-1), ValueError, r"\[batch_norm\] .* eps .*-1"),
     (
@@ -135,6 +153,25 @@ CASES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         TypeError,
         r"\[sum\] expected dim or axis, got both",
     ),
+    (lambda: nn.init.zeros_(5), TypeError, "a Parameter or a float array, got 5"),
+    (lambda: nn.init.normal_(np.ones(3, int)), TypeError, "float array, got an array of int64"),
+    (lambda: nn.init.uniform_(nn.Linear(2, 2)), TypeError, "got a Linear: pass its .weight or .bias"),
+    (lambda: nn.init.kaiming_normal_("x"), TypeError, "a Parameter or a float array, got 'x'"),
+    (lambda: nn.init.constant_(nn.Parameter(V), "x"), TypeError, "a number for val, got 'x'"),
+    (lambda: nn.init.normal_(nn.Parameter(V), 0, -1), ValueError, "finite std of at least 0, got -1"),
+    (lambda: nn.init.normal_(nn.Parameter(V), NAN), ValueError, "finite mean, got nan"),
+    (lambda: nn.init.trunc_normal_(nn.Parameter(V), std=NAN), ValueError, "finite std .* got nan"),
+    (lambda: nn.init.uniform_(nn.Parameter(V), 2, 1), ValueError, "a <= b, got a=2, b=1"),
+    (lambda: Returning(None)(X), TypeError, r"Returning.forward returned None: is a return missing"),
+    (lambda: trainer(nn.MSELoss), TypeError, r"got the class itself: pass MSELoss\(\)"),
+    (lambda: fit([[[1, 2], [3, 4]], [[1, 0], [0, 1]]]), TypeError, "x and y of two rows .*or two batches"),
+    (lambda: fit((X, V, V)), TypeError, r"expected \(x, y\), got 3 arrays"),
+    (lambda: fit([V] * 3), ValueError, r"batches \(x, y\), got an array of shape \(3,\)"),
+    (lambda: fit((X, V), shuffle="x"), TypeError, "shuffle True or False, got 'x'"),
+    (lambda: network()(None), TypeError, r"\[0\] expected an array of real numbers, got None"),
+    (lambda: network()("a"), TypeError, "expected an array of real numbers, got 'a'"),
+    (lambda: cc.save({"a": {"b": V}}, "m"), TypeError, "need names of their own, such as 'a.weight'"),
+    (lambda: forward(lambda t: ops.argmax(t, 1)), ValueError, r"\[argmax\] .* through argmax alone"),
 ]
 
 

@@ -148,6 +148,22 @@ def test_every_operation_has_a_gradient_or_says_that_it_has_none():
     assert without == DIFFERENTIABLE_BY_OTHERS
 
 
+def test_indices_add_nothing_to_a_gradient():
+    x = np.array([[1.0, 3.0], [4.0, 2.0]], np.float32)
+    grad = cc.grad(lambda a: ops.sum(a * ops.argmax(a, 1)[:, None]))(x)
+    np.testing.assert_array_equal(grad, [[1, 1], [0, 0]])
+
+
+def test_a_loss_of_indices_alone_has_no_gradient():
+    weight, other = nn.Parameter(draw(3, 4)), nn.Parameter(draw(3, 4))
+    step = cc.train_step(lambda x: ops.sum(ops.argmax(weight * x, 1)), cc.optim.SGD([weight, other], lr=0.1))
+    with pytest.raises(ValueError, match="through argmax alone, which has no gradient"):
+        step(draw(3, 4))
+    with pytest.raises(ValueError, match="through argmax alone"):
+        cc.value_and_grad(lambda x: ops.sum(ops.argmax(weight * x, 1)), [weight])(draw(3, 4))
+    assert not cc.grad(lambda x, y: ops.sum(ops.argmax(x, 1)), argnums=1)(draw(3, 4), draw(2)).any()
+
+
 def test_grad_check_finds_a_wrong_gradient(monkeypatch):
     from cnncore.ops import elementwise
     from cnncore.ops.build import elementwise as add_elementwise

@@ -75,7 +75,7 @@ def test_buffers_are_taken_without_a_copy() -> None:
 
 @pytest.mark.parametrize("value", [1j, "text", None, [1, "a"], np.array([None]), np.datetime64("2020-01-01")])
 def test_what_is_no_real_number(value: Any) -> None:
-    with pytest.raises(TypeError, match=r"^expected an array of real numbers, got dtype "):
+    with pytest.raises(TypeError, match=r"^expected an array of real numbers, got (dtype|'text'|1j|None)"):
         to_array(value)
     with pytest.raises(TypeError, match=r"^\[labels\] expected an array of real numbers"):
         to_input(value, "labels")

@@ -216,6 +216,8 @@ def test_what_tracing_changes_itself_does_not_trace_again() -> None:
     [
         random.random,
         np.random.rand,
+        GENERATOR.normal,
+        partial(GENERATOR.uniform, 1, 2),
         lambda: random.random() + np.random.rand(),
         lambda: GENERATOR.random(),
     ],
@@ -241,6 +243,21 @@ def test_random_numbers_of_a_layer_warn() -> None:
         nn.Sequential(Noisy())(ONES[None])
     with pytest.warns(UserWarning, match="random numbers were drawn"):
         cc.compile(Noisy(), (1, 3))
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        partial(lambda draw, x: x * draw(), np.random.default_rng(0).random),
+        partial(lambda x, draw: x * draw(), draw=partial(np.random.default_rng(0).normal, 0, 1)),
+        partial(lambda generator, x: x * generator.random(), np.random.default_rng(0)),
+    ],
+)
+def test_random_numbers_of_partial_functions_warn(fn: Any) -> None:
+    with pytest.warns(UserWarning, match="random numbers were drawn"):
+        cc.grad(lambda x: ops.sum(fn(x=x)))(ONES)
+    with pytest.warns(UserWarning, match="random numbers were drawn"):
+        cc.compile(fn, (1, 3))
 
 
 def test_random_numbers_from_elsewhere_do_not_warn() -> None:

@@ -122,7 +122,7 @@ def test_gains_match_torch() -> None:
         (lambda: init.kaiming_normal_(Parameter(np.zeros((3, 3))), mode="in"), "'fan_in' or 'fan_out'"),
         (lambda: init.orthogonal_(Parameter(np.zeros(3))), "at least 2 dimensions"),
         (lambda: init.eye_(Parameter(np.zeros(3))), "expected a matrix"),
-        (lambda: init.sparse_(Parameter(np.zeros((3, 3))), 1.5), "sparsity in .0, 1."),
+        (lambda: init.sparse_(Parameter(np.zeros((3, 3))), 1.5), "sparsity from 0 to 1, got 1.5"),
         (lambda: init.dirac_(Parameter(np.zeros((3, 3)))), "3 to 5 dimensions"),
     ],
 )

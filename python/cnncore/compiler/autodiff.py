@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..graph.tensor import Graph, Tensor
+from ..graph.tensor import Graph, Node, Tensor
 from ..graph.trace import at, building
 from ..ops.build import elementwise, with_layout
 
@@ -25,6 +25,10 @@ def add_gradients(graph: Graph, loss: Tensor, wrt: Sequence[Tensor]) -> list[Ten
 
     Returns:
         For each of `wrt` its gradient, of the same shape and layout; None where `loss` does not depend on it.
+
+    Raises:
+        ValueError: a loss that is no scalar, or that depends on all of `wrt` through operations without a
+            gradient alone, such as argmax.
     """
     if loss.size != 1 or loss.dtype != "float32":
         raise ValueError(
@@ -36,8 +40,10 @@ def add_gradients(graph: Graph, loss: Tensor, wrt: Sequence[Tensor]) -> list[Ten
     active = []
     for node in graph.nodes:
         if node.op.differentiable and any(tensor in needed for tensor in node.inputs):
-            needed.update(t for t in node.outputs if t is not None and t.dtype == "float32")
+            needed.update(t for t in node.outputs if t is not None and _has_gradient(node, t))
             active.append(node)
+    if loss not in needed:
+        _require_independent(graph, loss, wanted)
     grads: dict[Tensor, Tensor] = {loss: Tensor(loss.shape, source=np.ones(loss.shape, np.float32))}
     with building(graph):
         for node in reversed(active):
@@ -54,6 +60,29 @@ def add_gradients(graph: Graph, loss: Tensor, wrt: Sequence[Tensor]) -> list[Ten
                 if tensor is not None and tensor not in wanted:
                     grads.pop(tensor, None)
         return [_like(tensor, grads.get(tensor)) for tensor in wrt]
+
+
+def _require_independent(graph: Graph, loss: Tensor, wanted: set[Tensor]) -> None:
+    """Raise where a loss without a gradient depends on one of `wanted` nevertheless."""
+    through: dict[Tensor, Node | None] = dict.fromkeys(wanted)  # the first node without a gradient on the way
+    for node in graph.nodes:
+        origin = next((tensor for tensor in node.inputs if tensor in through), None)
+        if origin is None:
+            continue
+        for output in node.outputs:
+            if output is not None:
+                through[output] = through[origin] or (None if _has_gradient(node, output) else node)
+    blocking = through.get(loss)
+    if blocking is not None:
+        name = blocking.attrs.get("function", blocking.op.name)
+        raise ValueError(
+            f"[{blocking.path or name}] the loss depends on what it is differentiated by through {name} "
+            "alone, which has no gradient: its results are integers or constant around almost every input"
+        )
+
+
+def _has_gradient(node: Node, output: Tensor) -> bool:
+    return node.op.differentiable and output.dtype == "float32"
 
 
 def _accumulate(grads: dict[Tensor, Tensor], tensor: Tensor, grad: Tensor) -> None:

@@ -30,6 +30,7 @@ class Validity:
         self._state = self._read()
         self._seen = changes.structure
         self._surroundings = graph.surroundings if graph.surroundings.any else None
+        self._values_read = graph.values_read
 
     def _read(self) -> list[Any]:
         state: list[Any] = [(module.training, module.structure_version) for module in self._modules]
@@ -38,6 +39,8 @@ class Validity:
     def holds(self) -> bool:
         """Whether every module and parameter, and what the function took from around it, is as it was when
         the program was traced."""
+        if any(stored.version != version for stored, version in self._values_read):
+            return False
         if self._surroundings is not None and not self._surroundings.same():
             return False
         if self._seen == changes.structure:
@@ -73,6 +76,8 @@ def _compile_module(module: ModuleLike, args: Sequence[Any], kwargs: dict[str, A
     for array in leaf_arrays([*args, *kwargs.values()]):
         to_input(array)  # raises for arrays no program takes
     graph, result = trace(lambda *a, **k: call_traced(module, a, k), args, kwargs)
+    if result is None:
+        raise TypeError(f"{type(module).__name__}.forward returned None: is a return missing?")
     rebuild = set_outputs(graph, result)
     validity = Validity(graph)
     return Compiled(compile_inference(graph), rebuild, validity)

@@ -145,7 +145,8 @@ def _npy_array(content: bytes, name: str) -> NDArray[Any]:
         values = np.frombuffer(content, dtype, math.prod(shape), file.tell())
         return values.reshape(shape, order="F" if by_columns else "C")
     except Exception as error:  # the header is Python text, in which a damaged file can have anything
-        raise ValueError(f"{name}: not a valid NPY file: {_reason(error)}") from None
+        reason = _reason(error) if isinstance(error, ValueError) else "its header is damaged"
+        raise ValueError(f"{name}: not a valid NPY file: {reason}") from None
 
 
 def _reason(error: BaseException) -> str:

@@ -44,7 +44,8 @@ def to_array(value: Any, op: str = "") -> NDArray[Any]:
     """
     array = value if type(value) is np.ndarray else _as_array(value, op)
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{_place(op)}expected an array of real numbers, got dtype {array.dtype}")
+        found = f"dtype {array.dtype}" if hasattr(value, "dtype") or array.ndim else repr(value)
+        raise TypeError(f"{_place(op)}expected an array of real numbers, got {found}")
     return array
 
 

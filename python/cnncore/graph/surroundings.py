@@ -90,7 +90,10 @@ class Surroundings:
             for value in (*fn.args, *fn.keywords.values()):
                 self._contents(value, frozenset(), 1)
             fn = fn.func
-        if isinstance(fn, MethodType):
+        owner = getattr(fn, "__self__", None)
+        if isinstance(owner, _GENERATORS):  # a method such as rng.normal
+            self.generators.append(owner)
+        elif isinstance(fn, MethodType):
             self._function(fn.__func__, fn.__self__)
         elif isinstance(fn, FunctionType):
             self._function(fn, None)
@@ -135,8 +138,10 @@ class Surroundings:
         """Look into what a name stands for; what it stands for has been noted."""
         if isinstance(value, _PLAIN) or depth > DEEPEST:
             return
-        self.draws |= isinstance(getattr(value, "__self__", None), _GENERATORS)
-        if isinstance(value, _GENERATORS):
+        owner = getattr(value, "__self__", None)
+        if isinstance(owner, _GENERATORS):
+            self.generators.append(owner)
+        elif isinstance(value, _GENERATORS):
             self.generators.append(value)
         elif isinstance(value, np.ndarray):
             if value.nbytes <= LARGEST and value.dtype.kind != "O" and self._first(value):

@@ -49,7 +49,6 @@ class Tensor:
     """
 
     __slots__ = ("dtype", "layout", "node", "shape", "source")
-    __array_ufunc__ = None  # numpy operators leave `array * tensor` to this class
 
     def __init__(
         self, shape: Shape, dtype: str = "float32", layout: str = "channels_last", source: Any = None
@@ -143,6 +142,7 @@ class Graph:
         self.dropouts = 0
         self.surroundings: Any = None  # what the traced function took from outside (graph/surroundings.py)
         self.random: Any = None  # states of random generators before it was traced
+        self.values_read: list[tuple[Any, int]] = []  # parameters read as numbers, and their versions then
 
     def users(self) -> dict[Tensor, int]:
         """Count how often each tensor is used, outputs and updates included."""

@@ -108,6 +108,12 @@ def is_stored(value: Any) -> bool:
     return hasattr(value, "version") and hasattr(value, "storage")
 
 
+def note_value_read(stored: Any) -> None:
+    """Note that a traced function took a parameter's or buffer's values as numbers."""
+    if _tracer.graph is not None:
+        _tracer.graph.values_read.append((stored, stored.version))
+
+
 def as_tensor(value: Any, op: str = "tensor") -> Tensor:
     """Return `value` as a tensor of the graph being built: parameters once each, arrays as constants."""
     if isinstance(value, Tensor):
@@ -122,7 +128,9 @@ def as_tensor(value: Any, op: str = "tensor") -> Tensor:
     try:
         array = constant_array(value)
     except TypeError as error:
-        raise dtype_error(op, str(error)) from None
+        plain = value is None or isinstance(value, (str, bytes, complex))
+        message = f"expected an array of real numbers, got {value!r}" if plain else str(error)
+        raise dtype_error(op, message) from None
     except ValueError:
         raise dtype_error(op, f"expected an array, got {type(value).__name__}") from None
     if array.size == 0 and 0 in array.shape[1:]:

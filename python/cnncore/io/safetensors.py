@@ -64,7 +64,10 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, Any], metadata: Map
     for name, array in sorted(converted.items(), key=lambda item: (-item[1].dtype.itemsize, item[0])):
         little = array.dtype.newbyteorder("<")
         if little not in _NAMES:
-            raise TypeError(f"{name}: safetensors cannot hold dtype {array.dtype}")
+            hint = ""
+            if isinstance(arrays[name], Mapping):
+                hint = f"; arrays in a dict of dicts need names of their own, such as '{name}.weight'"
+            raise TypeError(f"{name}: safetensors cannot hold dtype {array.dtype}{hint}")
         contents.append(np.ascontiguousarray(array, dtype=little))
         place = [offset, offset + array.nbytes]
         header[name] = {"dtype": _NAMES[little], "shape": list(array.shape), "data_offsets": place}

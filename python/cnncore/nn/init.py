@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime import generator
+from .arguments import finite, fraction, positive
 from .parameter import Parameter
+from .read_only import ReadOnly
 
 Target = TypeVar("Target", Parameter, NDArray[Any])
 
@@ -28,9 +30,22 @@ Draw = Callable[[np.random.Generator, int], NDArray[Any]]
 """Returns so many numbers from a generator."""
 
 
+def _shape(tensor: Any) -> tuple[int, ...]:
+    """Return the shape of what is to be filled, or raise for what cannot be."""
+    if isinstance(tensor, Parameter) or (isinstance(tensor, np.ndarray) and tensor.dtype.kind == "f"):
+        return tensor.shape
+    if hasattr(tensor, "parameters"):
+        raise TypeError(f"expected a Parameter, got a {type(tensor).__name__}: pass its .weight or .bias")
+    kind = f"an array of {tensor.dtype}" if isinstance(tensor, np.ndarray) else repr(tensor)
+    raise TypeError(f"expected a Parameter or a float array, got {kind}")
+
+
 def _draw(tensor: Target, draw: Draw) -> Target:
     """Fill with random numbers a block at a time: large weights need no second array of twice their size."""
-    if isinstance(tensor, Parameter):
+    _shape(tensor)
+    if isinstance(tensor, ReadOnly) and tensor.parameter is not None:
+        _draw(tensor.parameter, draw)
+    elif isinstance(tensor, Parameter):
         again = _from_here(draw, tensor.size)
         tensor.fill(_blocks(tensor.size, draw, generator()))
         tensor.remember(again)
@@ -63,13 +78,12 @@ def _from_here(draw: Draw, count: int) -> Callable[[], Iterator[NDArray[Any]]]:
 
 
 def _fill(tensor: Target, values: NDArray[Any] | float) -> Target:
-    shape = tensor.shape
-    if isinstance(tensor, Parameter):
-        tensor.assign(np.broadcast_to(np.asarray(values), shape))
-    elif isinstance(tensor, np.ndarray) and tensor.dtype.kind == "f":
-        tensor[...] = values
+    target = tensor.parameter if isinstance(tensor, ReadOnly) and tensor.parameter is not None else tensor
+    shape = _shape(target)
+    if isinstance(target, Parameter):
+        target.assign(np.broadcast_to(np.asarray(values), shape))
     else:
-        raise TypeError(f"expected a Parameter or a float array, got {type(tensor).__name__}")
+        target[...] = values
     return tensor
 
 
@@ -84,7 +98,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     1.4142
     """
     if nonlinearity == "leaky_relu":
-        slope = 0.01 if param is None else float(param)
+        slope = 0.01 if param is None else finite("param", param)
         return math.sqrt(2.0 / (1.0 + slope * slope))
     if nonlinearity.startswith("conv"):
         return 1.0
@@ -117,21 +131,27 @@ def uniform_(tensor: Target, a: float = 0.0, b: float = 1.0) -> Target:
     >>> bool(np.all(uniform_(np.empty(100), 2.0, 3.0) >= 2.0))
     True
     """
-    return _draw(tensor, lambda random, count: random.uniform(a, b, count))
+    low, high = finite("a", a), finite("b", b)
+    if low > high:
+        raise ValueError(f"expected a <= b, got a={a}, b={b}")
+    return _draw(tensor, lambda random, count: random.uniform(low, high, count))
 
 
 def normal_(tensor: Target, mean: float = 0.0, std: float = 1.0) -> Target:
     """Fill from the normal distribution."""
-    return _draw(tensor, lambda random, count: random.normal(mean, std, count))
+    centre, spread = finite("mean", mean), finite("std", std, 0.0)
+    return _draw(tensor, lambda random, count: random.normal(centre, spread, count))
 
 
 def trunc_normal_(
     tensor: Target, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
 ) -> Target:
     """Fill from the normal distribution, drawing again what falls outside [a, b]."""
+    mean, std = finite("mean", mean), finite("std", std, 0.0)
+    a, b = finite("a", a), finite("b", b)
     if not a < b:
         raise ValueError(f"expected a < b, got a={a}, b={b}")
-    values = generator().normal(mean, std, tensor.shape)
+    values = generator().normal(mean, std, _shape(tensor))
     for _ in range(1000):
         outside = (values < a) | (values > b)
         count = int(outside.sum())
@@ -143,7 +163,7 @@ def trunc_normal_(
 
 def constant_(tensor: Target, val: float) -> Target:
     """Fill with one number."""
-    return _fill(tensor, float(val))
+    return _fill(tensor, finite("val", val))
 
 
 def zeros_(tensor: Target) -> Target:
@@ -158,9 +178,10 @@ def ones_(tensor: Target) -> Target:
 
 def eye_(tensor: Target) -> Target:
     """Fill a matrix with the identity."""
-    if len(tensor.shape) != 2:
-        raise ValueError(f"expected a matrix, got shape {tensor.shape}")
-    return _fill(tensor, np.eye(*tensor.shape))
+    shape = _shape(tensor)
+    if len(shape) != 2:
+        raise ValueError(f"expected a matrix, got shape {shape}")
+    return _fill(tensor, np.eye(*shape))
 
 
 def dirac_(tensor: Target, groups: int = 1) -> Target:
@@ -170,7 +191,7 @@ def dirac_(tensor: Target, groups: int = 1) -> Target:
         tensor: weight (out, in, *kernel) of 3 to 5 dimensions.
         groups: groups of the convolution; out must be a multiple of it.
     """
-    shape = tensor.shape
+    shape, groups = _shape(tensor), positive("groups", groups)
     if not 3 <= len(shape) <= 5 or shape[0] % groups:
         raise ValueError(f"expected a weight of 3 to 5 dimensions, out a multiple of {groups}, got {shape}")
     values = np.zeros(shape)
@@ -185,13 +206,13 @@ def dirac_(tensor: Target, groups: int = 1) -> Target:
 
 def xavier_uniform_(tensor: Target, gain: float = 1.0) -> Target:
     """Fill by Glorot and Bengio (2010): uniform, variance 2 gain^2 / (fan_in + fan_out)."""
-    bound = gain * math.sqrt(6.0 / sum(fan(tensor.shape)))
+    bound = finite("gain", gain, 0.0) * math.sqrt(6.0 / sum(fan(_shape(tensor))))
     return uniform_(tensor, -bound, bound)
 
 
 def xavier_normal_(tensor: Target, gain: float = 1.0) -> Target:
     """Fill by Glorot and Bengio (2010): normal, variance 2 gain^2 / (fan_in + fan_out)."""
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(fan(tensor.shape))))
+    return normal_(tensor, 0.0, finite("gain", gain, 0.0) * math.sqrt(2.0 / sum(fan(_shape(tensor)))))
 
 
 def kaiming_uniform_(
@@ -205,7 +226,7 @@ def kaiming_uniform_(
         mode: "fan_in" keeps the variance forward, "fan_out" backward.
         nonlinearity: what follows; see `calculate_gain`.
     """
-    bound = math.sqrt(3.0) * calculate_gain(nonlinearity, a) / math.sqrt(_fan_of(tensor.shape, mode))
+    bound = math.sqrt(3.0) * calculate_gain(nonlinearity, a) / math.sqrt(_fan_of(_shape(tensor), mode))
     return uniform_(tensor, -bound, bound)
 
 
@@ -213,24 +234,24 @@ def kaiming_normal_(
     tensor: Target, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
 ) -> Target:
     """Fill by He et al. (2015): normal, variance gain^2 / fan. Arguments as `kaiming_uniform_`."""
-    std = calculate_gain(nonlinearity, a) / math.sqrt(_fan_of(tensor.shape, mode))
+    std = calculate_gain(nonlinearity, a) / math.sqrt(_fan_of(_shape(tensor), mode))
     return normal_(tensor, 0.0, std)
 
 
 def lecun_uniform_(tensor: Target) -> Target:
     """Fill by LeCun et al. (1998): uniform, variance 1 / fan_in."""
-    bound = math.sqrt(3.0 / fan(tensor.shape)[0])
+    bound = math.sqrt(3.0 / fan(_shape(tensor))[0])
     return uniform_(tensor, -bound, bound)
 
 
 def lecun_normal_(tensor: Target) -> Target:
     """Fill by LeCun et al. (1998): normal, variance 1 / fan_in."""
-    return normal_(tensor, 0.0, math.sqrt(1.0 / fan(tensor.shape)[0]))
+    return normal_(tensor, 0.0, math.sqrt(1.0 / fan(_shape(tensor))[0]))
 
 
 def orthogonal_(tensor: Target, gain: float = 1.0) -> Target:
     """Fill by Saxe et al. (2013): the weight as a matrix (out, rest) is `gain` times orthogonal."""
-    shape = tensor.shape
+    shape, gain = _shape(tensor), finite("gain", gain)
     if len(shape) < 2:
         raise ValueError(f"expected at least 2 dimensions, got shape {shape}")
     rows, columns = shape[0], math.prod(shape[1:])
@@ -242,12 +263,11 @@ def orthogonal_(tensor: Target, gain: float = 1.0) -> Target:
 
 def sparse_(tensor: Target, sparsity: float, std: float = 0.01) -> Target:
     """Fill a matrix with normal values, then set a fraction `sparsity` of each column to 0."""
-    if len(tensor.shape) != 2:
-        raise ValueError(f"expected a matrix, got shape {tensor.shape}")
-    if not 0.0 <= sparsity <= 1.0:
-        raise ValueError(f"expected sparsity in [0, 1], got {sparsity}")
-    rows, columns = tensor.shape
-    values = generator().normal(0.0, std, (rows, columns))
+    shape, sparsity = _shape(tensor), fraction("sparsity", sparsity)
+    if len(shape) != 2:
+        raise ValueError(f"expected a matrix, got shape {shape}")
+    rows, columns = shape
+    values = generator().normal(0.0, finite("std", std, 0.0), (rows, columns))
     zeros = math.ceil(sparsity * rows)
     for column in range(columns):
         values[generator().permutation(rows)[:zeros], column] = 0.0

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,9 @@ from .._core import Storage
 from ..graph.arrays import to_array
 from ..graph.changes import changes
 from ..graph.tensor import Size
-from ..graph.trace import map_tree
+from ..graph.trace import note_value_read
 from ..ops.methods import Methods
+from .read_only import ReadOnly
 
 
 class StoredArray(Methods):
@@ -73,14 +74,24 @@ class StoredArray(Methods):
         return self._view.nbytes
 
     def numpy(self) -> NDArray[Any]:
-        """Return a read-only view: it shows later changes; copy it to keep today's values."""
+        """Return a read-only view: it shows later changes; copy it to keep today's values.
+
+        A traced function that reads values so is traced again once they have changed.
+        """
+        note_value_read(self)
         view: NDArray[Any] = self._view.view()
         return view
 
     @property
     def data(self) -> NDArray[Any]:
-        """The same as `numpy()`."""
-        return self.numpy()
+        """The values as `numpy()` shows them; assigning to it is `assign`."""
+        view: NDArray[Any] = self.numpy().view(ReadOnly)
+        view.parameter = self  # type: ignore[attr-defined]
+        return view
+
+    @data.setter
+    def data(self, value: ArrayLike) -> None:
+        self.assign(value)
 
     def assign(self, value: ArrayLike) -> None:
         """Replace the contents. The shape must be the same; numbers are converted to the dtype.
@@ -120,32 +131,28 @@ class StoredArray(Methods):
         if copy or wanted != self.dtype:
             if copy is False:
                 raise ValueError(f"a copy is needed to convert {self.dtype} to {wanted}")
+            note_value_read(self)
             return self.storage.read().astype(wanted, copy=False)
         return self.numpy()
 
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """Let numpy's functions see the values, whatever methods of the same name there are."""
-
-        def plain(value: Any) -> Any:
-            return value.numpy() if isinstance(value, StoredArray) else value
-
-        return function(*map_tree(plain, args), **map_tree(plain, kwargs))
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.numpy())
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(
+            f"a {type(self).__name__} is not written in place: "
+            "values = parameter.numpy().copy(), change them, then parameter.assign(values)"
+        )
 
     def __len__(self) -> int:
         return len(self._view)
 
     def __float__(self) -> float:
-        return float(self._view)
+        return float(self.numpy())
 
     def __int__(self) -> int:
-        return int(self._view)
+        return int(self.numpy())
 
     def item(self) -> Any:
         """Return the only element as a Python number."""
-        return self._view.item()
+        return self.numpy().item()
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__, _made=None)

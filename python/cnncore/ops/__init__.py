@@ -54,6 +54,7 @@ from .linear import linear, matmul
 from .loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from .methods import Methods as _Methods  # noqa: F401
 from .norm import batch_norm
+from .numpy_names import OPERATIONS as _OPERATIONS
 from .pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -177,3 +178,5 @@ __all__ = [
     "unsqueeze",
     "where",
 ]
+
+_OPERATIONS.update((_name, globals()[_name]) for _name in __all__)

@@ -9,9 +9,10 @@ from math import prod
 from typing import Any
 
 from ..graph.tensor import Tensor
-from ..graph.trace import is_stored, is_tracing
+from ..graph.trace import is_stored, is_tracing, map_tree
 from . import activation, arithmetic, arrange, reduce, shape, sort, window
 from .linear import matmul
+from .numpy_names import apply_function, apply_ufunc
 from .softmax import softmax
 
 Binary = Callable[[Any, Any], Any]
@@ -60,8 +61,6 @@ class Methods:
     Comparisons are operations, too; as keys of dictionaries and sets, objects are told apart by identity.
     """
 
-    __array_priority__ = 1000.0  # numpy leaves `array * parameter` to this class
-
     ndim: int
     shape: tuple[int, ...]
 
@@ -82,6 +81,20 @@ class Methods:
     __eq__ = _operator(arithmetic.equal, operator.eq)[0]
     __ne__ = _operator(arithmetic.not_equal, operator.ne)[0]
     __hash__ = object.__hash__
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """Apply numpy's exp, add, maximum, ... as operations; outside traced code on a parameter's values."""
+        if is_tracing():
+            return apply_ufunc(ufunc, method, inputs, options)
+        if any(is_stored(array) for array in options.get("out", ())):
+            raise TypeError("a parameter is not written in place: parameter.assign(parameter + x)")
+        return getattr(ufunc, method)(*map(_plain, inputs), **options)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        """Apply numpy's sum, concatenate, where, ... likewise."""
+        if is_tracing():
+            return apply_function(function, args, options)
+        return function(*map_tree(_plain, args), **map_tree(_plain, options))
 
     def __neg__(self) -> Any:
         return arithmetic.neg(self) if _symbolic(self) else -self.numpy()
@@ -150,8 +163,8 @@ class Methods:
     def amin(self, dim: Any = None, keepdim: bool = False) -> Any:
         return sort.amin(self, dim, keepdim)
 
-    def argmin(self, dim: Any = None, keepdim: bool = False) -> Any:
-        return sort.argmin(self, dim, keepdim)
+    def argmin(self, dim: Any = None, keepdim: bool = False, **numpy: Any) -> Any:
+        return sort.argmin(self, *_reduction("argmin", dim, keepdim, numpy))
 
     def median(self, dim: Any = None, keepdim: bool = False) -> Any:
         return sort.median(self, dim, keepdim)

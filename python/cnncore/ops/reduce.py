@@ -99,8 +99,8 @@ def mean(input: Any, dim: int | tuple[int, ...] | None = None, keepdim: bool = F
 def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Return the index (int64) of the first maximum along axis `dim` (None: of all elements in C order).
 
-    Indices carry no gradient: it is 0 through them, where torch raises an error for a loss that depends on
-    parameters through nothing else.
+    Indices carry no gradient: they add nothing to it, and a loss that depends on parameters through nothing
+    else raises, as in torch.
 
     >>> from cnncore import ops
     >>> ops.argmax([[1, 2], [4, 3]], dim=1).tolist()

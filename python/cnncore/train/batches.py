@@ -156,6 +156,11 @@ def make_batches(data: Any, batch_size: int, shuffle: bool, seed: int) -> Batche
         return ArrayBatches(data[0], data[1], batch_size, shuffle, seed)
     if isinstance(data, np.ndarray):
         raise TypeError("expected (x, y), got one array")
+    if isinstance(data, (tuple, list)) and len(data) == 2 and not any(_has_array(pair) for pair in data):
+        raise TypeError(
+            "two pairs of lists can be x and y of two rows each, or two batches (x, y): "
+            "pass numpy arrays, numpy.array(x) and numpy.array(y)"
+        )
     if isinstance(data, (list, tuple)) and not data:
         raise ValueError("expected at least one batch, got none")
     if type(data) is Dataset and len(data.arrays) == 2:
@@ -166,6 +171,8 @@ def make_batches(data: Any, batch_size: int, shuffle: bool, seed: int) -> Batche
         and not isinstance(data, (tuple, list, dict))
     ):
         return DatasetBatches(data, batch_size, shuffle, seed)
+    if isinstance(data, tuple) and len(data) > 2 and all(hasattr(part, "shape") for part in data):
+        raise TypeError(f"expected (x, y), got {len(data)} arrays; weights of samples go into the loss")
     if isinstance(data, dict) or not hasattr(data, "__iter__"):
         raise TypeError(
             f"expected (x, y) arrays, a dataset or an iterable of batches, got {type(data).__name__}"
@@ -181,6 +188,10 @@ def _is_batch(value: Any) -> bool:
         return len(value[0]) == len(value[1]) and not isinstance(value[0], str)
     except TypeError:
         return False
+
+
+def _has_array(values: Any) -> bool:
+    return any(hasattr(value, "shape") for value in values)
 
 
 def _checked_labels(labels: Any) -> Any:
@@ -203,6 +214,10 @@ def _rows(name: str, value: Any) -> NDArray[Any]:
 
 def _pair(batch: Any) -> Batch:
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-        count = f" of {len(batch)}" if isinstance(batch, (tuple, list)) else ""
-        raise ValueError(f"expected batches (x, y), got a {type(batch).__name__}{count}")
+        if hasattr(batch, "shape"):
+            found = f"an array of shape {tuple(batch.shape)}; x and y as a whole are two arrays: (x, y)"
+        else:
+            count = f" of {len(batch)}" if isinstance(batch, (tuple, list)) else ""
+            found = f"a {type(batch).__name__}{count}"
+        raise ValueError(f"expected batches (x, y), got {found}")
     return to_array(batch[0]), to_array(_checked_labels(batch[1]))

@@ -65,6 +65,8 @@ class Trainer:
     ) -> None:
         if not isinstance(model, Module):
             raise TypeError(f"expected model to be a Module, got {type(model).__name__}")
+        if isinstance(loss, type):
+            raise TypeError(f"expected loss to be a loss layer, got the class itself: pass {loss.__name__}()")
         if not callable(loss):
             raise TypeError(f"expected loss to be a loss layer or a function, got {type(loss).__name__}")
         if not isinstance(optimizer, Optimizer):
@@ -114,6 +116,8 @@ class Trainer:
         """
         if isinstance(epochs, bool) or not hasattr(epochs, "__index__") or epochs < 0:
             raise ValueError(f"expected epochs as an integer of at least 0, got {epochs!r}")
+        if not isinstance(shuffle, (bool, np.bool_)):
+            raise TypeError(f"expected shuffle True or False, got {shuffle!r}")
         batch_size = check_batch_size(batch_size)
         batches = make_batches(train, batch_size, shuffle, seed)
         checks = None if validation is None else make_batches(validation, EVALUATION_BATCH_SIZE, False, 0)
