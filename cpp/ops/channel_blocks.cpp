@@ -38,4 +38,11 @@ void ChannelBlocks::repeat_values(float* values) const {
   for (std::int64_t i = channels; i < wide_channels(); ++i) values[i] = values[i - channels];
 }
 
+void ChannelBlocks::fold_sums(const float* sums, std::int64_t wide, float* folded) const {
+  for (std::int64_t begin = 0; begin < wide; begin += channels) {
+    const std::int64_t count = std::min(channels, wide - begin);
+    for (std::int64_t c = 0; c < count; ++c) folded[c] += sums[begin + c];
+  }
+}
+
 }  // namespace cnncore

@@ -44,10 +44,25 @@ struct ChannelBlocks {
     if (rest != 0) body(done, PixelBlock{1, rest});
   }
 
+  /// Calls body(first float of the tensor, block) for runs of a chunk's wide pixels, so short that float32
+  /// sums may run through them without a break.
+  template <class Body>
+  void for_runs(std::int64_t chunk, const Body& body) const {
+    constexpr std::int64_t kRun = 32;
+    for_wide(chunk, [&](std::int64_t offset, PixelBlock block) {
+      const std::int64_t at = begin(chunk) + offset;
+      for (std::int64_t pixel = 0; pixel < block.pixels; pixel += kRun) {
+        body(at + pixel * block.channels, PixelBlock{std::min(kRun, block.pixels - pixel), block.channels});
+      }
+    });
+  }
+
   /// The loop's cost in vector operations at `per_float` operations a vector.
   double work(double per_float) const;
   /// Fills values[channels ...) up to wide_channels() with copies of the first `channels`.
   void repeat_values(float* values) const;
+  /// Adds the sums of `wide` floats of a pixel to the sums of their channels, in order.
+  void fold_sums(const float* sums, std::int64_t wide, float* folded) const;
 };
 
 }  // namespace cnncore

@@ -10,28 +10,6 @@
 namespace cnncore {
 namespace {
 
-// Pixels whose float32 sums run on without a break; a chunk adds up sums of this many.
-constexpr std::int64_t kRun = 32;
-
-/// Adds the sums of wide pixels to the sums of their channels, in order.
-void fold_sums(const float* sums, std::int64_t wide_channels, std::int64_t channels, float* folded) {
-  for (std::int64_t begin = 0; begin < wide_channels; begin += channels) {
-    const std::int64_t count = std::min(channels, wide_channels - begin);
-    for (std::int64_t c = 0; c < count; ++c) folded[c] += sums[begin + c];
-  }
-}
-
-/// Calls body(first float of the tensor, block) for runs of a chunk's wide pixels.
-template <class Body>
-void for_runs(const ChannelBlocks& blocks, std::int64_t chunk, const Body& body) {
-  blocks.for_wide(chunk, [&](std::int64_t offset, PixelBlock block) {
-    const std::int64_t at = blocks.begin(chunk) + offset;
-    for (std::int64_t pixel = 0; pixel < block.pixels; pixel += kRun) {
-      body(at + pixel * block.channels, PixelBlock{std::min(kRun, block.pixels - pixel), block.channels});
-    }
-  });
-}
-
 /// Two passes over memory: sums of each channel, then the gradients. The first leaves the gated gradient in
 /// grad_residual where there is one, so that the second need not read the activation's output again.
 class BatchNormBackward final : public Step {
@@ -123,12 +101,12 @@ class BatchNormBackward final : public Step {
       float* sums = args.scratch_of(thread);
       float* row = memory.partial + chunk * 2 * channels;
       std::fill_n(row, 2 * channels, 0.0f);
-      for_runs(blocks_, chunk, [&](std::int64_t at, PixelBlock block) {
+      blocks_.for_runs(chunk, [&](std::int64_t at, PixelBlock block) {
         kernels().norm.backward_sums(args.input(0) + at, args.input(1) + at, memory.mean,
                                      gate_at(gate_, args, memory, at), block, sums,
                                      grad_residual == nullptr ? nullptr : grad_residual + at);
         for (std::int64_t k = 0; k < 2; ++k) {
-          fold_sums(sums + k * block.channels, block.channels, channels, row + k * channels);
+          blocks_.fold_sums(sums + k * block.channels, block.channels, row + k * channels);
         }
       });
     });
@@ -204,12 +182,12 @@ class ActivationBackward final : public Step {
       float* sums = grad_bias == nullptr ? nullptr : args.scratch_of(thread);
       float* row = partial + chunk * channels;
       if (sums != nullptr) std::fill_n(row, channels, 0.0f);
-      for_runs(blocks_, chunk, [&](std::int64_t at, PixelBlock block) {
+      blocks_.for_runs(chunk, [&](std::int64_t at, PixelBlock block) {
         ActivationGate gate = gate_;
         gate.saved = output == nullptr ? nullptr : output + at;
         kernels().norm.gate(args.input(0) + at, gate, block,
                             grad_input == nullptr ? nullptr : grad_input + at, sums);
-        if (sums != nullptr) fold_sums(sums, block.channels, channels, row);
+        if (sums != nullptr) blocks_.fold_sums(sums, block.channels, row);
       });
     });
     if (grad_bias == nullptr) return;

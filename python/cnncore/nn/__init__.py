@@ -3,6 +3,7 @@
 
 from . import activation as _activation
 from . import init
+from . import norm as _norm
 from .activation import *  # noqa: F403
 from .containers import ModuleDict, ModuleList, Sequential
 from .conv import Conv1d, Conv2d, Conv3d
@@ -11,7 +12,7 @@ from .dropout import Dropout
 from .linear import Identity, Linear
 from .loss import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
 from .module import Module
-from .norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from .norm import *  # noqa: F403
 from .parameter import Buffer, Parameter
 from .pool import (
     AdaptiveAvgPool1d,
@@ -31,6 +32,7 @@ from .shape import Flatten
 
 __all__ = [
     *_activation.__all__,
+    *_norm.__all__,
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
@@ -41,9 +43,6 @@ __all__ = [
     "AvgPool2d",
     "AvgPool3d",
     "BCEWithLogitsLoss",
-    "BatchNorm1d",
-    "BatchNorm2d",
-    "BatchNorm3d",
     "Buffer",
     "Conv1d",
     "Conv2d",

@@ -15,6 +15,8 @@ from .arguments import finite, fraction, positive
 from .module import Module
 from .parameter import Buffer, Parameter
 
+__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d"]
+
 
 class _BatchNorm(Module):
     axes: tuple[str, ...]

@@ -5,6 +5,7 @@ Names, argument names and defaults are those of ``torch.nn.functional`` and ``to
 """
 
 from . import activation as _activation
+from . import norm as _norm
 from .activation import *  # noqa: F403
 from .arithmetic import (
     abs,
@@ -53,7 +54,7 @@ from .inverted_residual import InvertedResidual as _InvertedResidual  # noqa: F4
 from .linear import linear, matmul
 from .loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from .methods import Methods as _Methods  # noqa: F401
-from .norm import batch_norm
+from .norm import *  # noqa: F403
 from .numpy_names import OPERATIONS as _OPERATIONS
 from .pool import (
     adaptive_avg_pool1d,
@@ -93,6 +94,7 @@ from .window import concat, pad, slice
 
 __all__ = [
     *_activation.__all__,
+    *_norm.__all__,
     "abs",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
@@ -109,7 +111,6 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
-    "batch_norm",
     "binary_cross_entropy_with_logits",
     "cat",
     "chunk",

@@ -16,6 +16,8 @@ from .activation import FUSABLE
 from .build import with_layout
 from .check import channels_hint, float_tensor, optional_float, real
 
+__all__ = ["batch_norm"]
+
 Grads = Sequence[Tensor | None]
 
 
