@@ -28,6 +28,15 @@ def _parts(shape: tuple[int, ...]) -> tuple[Any, ...]:
     return draw(channels, seed=2), draw(channels, seed=3)
 
 
+def _torch_group_norm(groups: int) -> Any:
+    def call(x: Any, w: Any, b: Any) -> Any:
+        import torch
+
+        return torch.nn.functional.group_norm(x, groups, w, b, 0.01)
+
+    return call
+
+
 CASES = [
     *[
         case(
@@ -54,6 +63,33 @@ CASES = [
         for shape in SHAPES
         for m, v in ((draw(shape[1], seed=4), draw(shape[1], low=0.5, seed=5)),)
     ],
+    *[
+        case(
+            "group_norm",
+            (draw(*shape), *_parts(shape)),
+            lambda x, w, b, groups=groups: reference.group_norm(x, groups, w, b, 0.01),
+            function=lambda x, w, b, groups=groups: ops.group_norm(x, groups, w, b, eps=0.01),
+            torch=_torch_group_norm(groups),
+            twice=False,
+            ulps=64.0,
+        )
+        for shape, groups in (
+            ((8, 6), 2),
+            ((4, 3, 5), 3),
+            ((2, 20, 3, 4), 4),
+            ((1, 4, 2, 2, 2), 1),
+            ((3, 18, 40, 41), 3),
+            ((2, 64, 70, 68), 1),
+        )
+    ],
+    case(
+        "group_norm",
+        draw(2, 4, 3, 3),
+        lambda x: reference.group_norm(x, 2),
+        num_groups=2,
+        twice=False,
+        ulps=64.0,
+    ),
     case("dropout", draw(3, 4), np.array, training=False, torch=False),
     case("dropout", draw(3, 4), np.zeros_like, p=1.0, torch=False, exact=True),
 ]

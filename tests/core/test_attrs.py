@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import cnncore as cc
+from cases import CASES
 from cases.sort import gather
 from cnncore import _core, nn, ops, optim
 
@@ -80,10 +81,25 @@ def inference() -> None:
     norm(image)
 
 
+def every_operation() -> None:
+    """Steps of the first case of each operation, and of its gradients."""
+    for case in {case.name: case for case in reversed(CASES)}.values():
+        case(*case.arrays)
+        if case.places:
+
+            def total(*arrays: Any, case: Any = case) -> Any:
+                results = case(*arrays)
+                parts = results if isinstance(results, tuple) else (results,)
+                return sum(ops.sum(part * 1.0) for part in parts)
+
+            cc.grad(total, case.places)(*case.arrays)
+
+
 @pytest.mark.usefixtures("spoiling")
 def test_every_factory_refuses_an_attribute_it_does_not_know() -> None:
     training()
     inference()
+    every_operation()
     missing = set(_core.step_names()) - SPOILT
     assert not missing
 

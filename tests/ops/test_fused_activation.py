@@ -186,3 +186,27 @@ def test_second_derivatives_of_curved_functions_are_refused():
     node = SimpleNamespace(attrs={"activation": "gelu"})
     with pytest.raises(NotImplementedError, match="gelu has no second derivative"):
         ActivationBackward().gradient(node, [None, None], [True, False])
+
+
+class GroupNormalised(nn.Module):
+    def __init__(self, function, apart):
+        super().__init__()
+        self.norm, self.function, self.apart = nn.GroupNorm(3, 12), function, apart
+
+    def forward(self, x):
+        y = self.norm(x)
+        return (self.function(y), y) if self.apart else self.function(y)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_group_norm(name):
+    x = array(2, 12, 7, 5)
+    fused, apart = GroupNormalised(activation(name), False), GroupNormalised(activation(name), True)
+    for layer in (fused, apart):
+        layer.norm.weight.assign(np.linspace(0.5, 1.5, 12))
+        layer.norm.bias.assign(np.linspace(-1.0, 1.0, 12))
+        layer.weight, layer.bias = layer.norm.weight, layer.norm.bias
+    program = cc.compile(fused, x.shape)
+    assert [row["step"] for row in program.explain()] == ["group_norm"]
+    np.testing.assert_array_equal(program(x), cc.compile(apart, x.shape)(x)[0])
+    assert_same_training(fused, apart, x)

@@ -10,7 +10,7 @@ from .bounds import EPS, dot_bound, winograd_growth
 from .conv import conv, conv_backward_bias, conv_backward_data, conv_backward_weight
 from .differences import numerical_gradient
 from .loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss
-from .norm import batch_norm, batch_norm_backward, batch_norm_running
+from .norm import batch_norm, batch_norm_backward, batch_norm_running, group_norm
 from .optim import adam, sgd
 from .pool import (
     adaptive_avg_pool,
@@ -49,6 +49,7 @@ __all__ = [
     "cross_entropy",
     "dot_bound",
     "float64",
+    "group_norm",
     "log_softmax",
     "log_softmax_backward",
     "max_pool",

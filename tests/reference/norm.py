@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Batch norm and its gradient."""
+"""Batch norm and its gradient, and the norms of each sample by itself."""
 
 from __future__ import annotations
 
@@ -53,3 +53,13 @@ def batch_norm_backward(
         scaled = scaled - scaled.mean(axes, keepdims=True)
         scaled = scaled - normalised * (scaled * normalised).mean(axes, keepdims=True)
     return scaled * inverse, grad_weight, grad_bias
+
+
+def group_norm(x: Any, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Array:
+    """Each group of channels of each sample with mean 0 and variance 1, then scaled and shifted."""
+    x = float64(x)
+    rows = x.reshape(x.shape[0], groups, -1)
+    rows = (rows - rows.mean(2, keepdims=True)) / np.sqrt(rows.var(2, keepdims=True) + eps)
+    y = rows.reshape(x.shape)
+    y = y if weight is None else y * along_channels(weight, x.ndim)
+    return y if bias is None else y + along_channels(bias, x.ndim)

@@ -15,7 +15,7 @@ from .arguments import finite, fraction, positive
 from .module import Module
 from .parameter import Buffer, Parameter
 
-__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d"]
+__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "GroupNorm"]
 
 
 class _BatchNorm(Module):
@@ -147,3 +147,52 @@ class BatchNorm3d(_BatchNorm):
     """
 
     axes = ("(batch, channels, depth, height, width)",)
+
+
+class GroupNorm(Module):
+    """Normalisation of each sample over groups of neighbouring channels, by Wu and He (2018).
+
+    Args:
+        num_groups: groups of the channels, all of one size.
+        num_channels: channels of the input (batch, num_channels, ...).
+        eps: added to the variance.
+        affine: whether to scale and shift by learnt `weight` and `bias`.
+        bias: False leaves the learnt `bias` out.
+
+    >>> import numpy as np
+    >>> norm = GroupNorm(2, 4)
+    >>> y = norm(np.random.default_rng(0).normal(3, 2, (8, 4, 5, 5)))
+    >>> bool(abs(y.mean((2, 3)).reshape(8, 2, 2).mean(2)).max() < 1e-5)
+    True
+    """
+
+    def __init__(
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, *, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.num_groups = positive("num_groups", num_groups)
+        self.num_channels = positive("num_channels", num_channels)
+        if self.num_channels % self.num_groups:
+            raise ValueError(
+                f"expected num_channels to divide into {num_groups} groups of one size, got {num_channels}"
+            )
+        self.eps = finite("eps", eps, 0)
+        self.affine = bool(affine)
+        shape = (self.num_channels,)
+        self.register_parameter("weight", Parameter(aligned_empty(shape)) if affine else None)
+        self.register_parameter("bias", Parameter(aligned_empty(shape)) if affine and bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set weight to 1 and bias to 0."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+    def forward(self, input: Any) -> Any:
+        return ops.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        settings = f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return f"{settings}, bias={self.bias is not None}"

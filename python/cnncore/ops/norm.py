@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Batch normalisation, cut into the pieces that fusion moves into neighbouring steps."""
+"""Normalisation; batch norm is cut into the pieces that fusion moves into neighbouring steps."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..graph.tensor import OPS, Node, Op, Spec, Tensor, present
 from ..graph.trace import current_graph, emit, is_stored, shape_error
 from .activation import FUSABLE
 from .build import with_layout
-from .check import channels_hint, float_tensor, optional_float, real
+from .check import channels_hint, float_tensor, integers, optional_float, real
 
-__all__ = ["batch_norm"]
+__all__ = ["batch_norm", "group_norm"]
 
 Grads = Sequence[Tensor | None]
 
@@ -135,6 +135,61 @@ class BatchNormBackward(Op):
         builder.step(self.name, builder.slots(node.inputs), builder.slots(node.outputs), attrs, inplace)
 
 
+class GroupNorm(Op):
+    """[x, weight?, bias?] -> [activation(normalised x), mean (batch, groups), invstd (batch, groups)].
+
+    attrs: groups, eps, activation, alpha.
+    """
+
+    name = "group_norm"
+    activates = FUSABLE
+
+    def recomputes_argument(self, node: Node) -> bool:
+        return True
+
+    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
+        x = present(inputs[0])
+        groups: Spec = ((x.shape[0], attrs["groups"]), "float32", "c")
+        return [(x.shape, "float32", "channels_last"), groups, groups]
+
+    def images(self, node: Node) -> Sequence[int]:
+        return (0,)
+
+    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
+        x, weight, bias = node.inputs
+        _, mean, invstd = node.outputs
+        inputs = [with_layout(present(grads[0]), "channels_last"), x, mean, invstd, weight, bias]
+        attrs = {key: node.attrs[key] for key in ("groups", "activation", "alpha")}
+        return emit(OPS["group_norm_backward"], inputs, {**attrs, "wanted": tuple(needs[1:])}).outputs
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        builder.node_step(node, inplace=[(0, 0)])
+
+
+class GroupNormBackward(Op):
+    """[grad, x, mean, invstd, weight?, bias?] -> [grad_input, grad_weight?, grad_bias?].
+
+    The activation's mask comes from x, weight and bias.
+    """
+
+    name = "group_norm_backward"
+
+    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
+        x = present(inputs[1])
+        channels: Spec = ((x.shape[1],), "float32", "c")
+        weight, bias = attrs["wanted"]
+        like: Spec = (x.shape, "float32", "channels_last")
+        return [like, channels if weight else None, channels if bias else None]
+
+    def of_nothing(self, node: Node) -> float:
+        return 0.0
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        attrs = {key: node.attrs[key] for key in ("groups", "activation", "alpha")}
+        slots = builder.slots(node.inputs)
+        builder.step(self.name, slots, builder.slots(node.outputs), attrs, inplace=[(0, 0), (0, 1)])
+
+
 def _statistics(x: Tensor) -> Tensor:
     rows = _core.statistics_rows(list(x.shape))
     return emit(OPS["batch_norm_statistics"], [x], {"rows": rows}).output
@@ -154,6 +209,22 @@ def _running(source: Any) -> Tensor | None:
         if target is source:
             return value
     return optional_float(source, "batch_norm")
+
+
+def _of_channels(x: Tensor, op: str, **named: Any) -> list[Tensor | None]:
+    """Return tensors of an entry for each channel of `x`."""
+    found = []
+    for name, value in named.items():
+        tensor = optional_float(value, op)
+        if tensor is not None and tensor.shape != (x.shape[1],):
+            hint = channels_hint(x.shape, tensor.size)
+            raise shape_error(
+                op,
+                f"expected input with {tensor.size} channels ({name} is {tensor.shape}), "
+                f"got {x.shape}.{hint}",
+            )
+        found.append(tensor)
+    return found
 
 
 @operator("input", "running_mean", "running_var", "weight", "bias")
@@ -191,18 +262,8 @@ def batch_norm(
     x = float_tensor(input, op)
     if x.ndim < 2:
         raise shape_error(op, f"expected input (batch, channels, ...), got shape {x.shape}")
-    channels = x.shape[1]
     mean, var = _running(running_mean), _running(running_var)
-    w, b = optional_float(weight, op), optional_float(bias, op)
-    named = {"running_mean": mean, "running_var": var, "weight": w, "bias": b}
-    for name, tensor in named.items():
-        if tensor is not None and tensor.shape != (channels,):
-            hint = channels_hint(x.shape, tensor.size)
-            raise shape_error(
-                op,
-                f"expected input with {tensor.size} channels ({name} is {tensor.shape}), "
-                f"got {x.shape}.{hint}",
-            )
+    mean, var, w, b = _of_channels(x, op, running_mean=mean, running_var=var, weight=weight, bias=bias)
     x = with_layout(x, "channels_last")
     if training:
         if x.shape[0] * prod(x.shape[2:]) == 1:
@@ -222,3 +283,41 @@ def batch_norm(
         center, invstd = mean, emit(OPS["batch_norm_invstd"], [var], {"eps": eps}).output
     settings = {"activation": "none", "alpha": 0.0, "training": bool(training)}
     return emit(OPS["batch_norm_apply"], [x, center, invstd, w, b, None], settings).output
+
+
+@operator("input", "weight", "bias")
+def group_norm(
+    input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Tensor:
+    """Normalise each group of channels of each sample to mean 0 and variance 1 (Wu and He, 2018).
+
+    y = (x - mean) / sqrt(variance + eps) * weight + bias, with the mean and the (biased) variance of the
+    group's values in the sample: its channels at all places.
+
+    Args:
+        input: (batch, channels, ...).
+        num_groups: how many groups of neighbouring channels; they are of one size.
+        weight, bias: (channels,) or None.
+        eps: added to the variance.
+
+    Raises:
+        ValueError: the channels do not divide into `num_groups`, or there is a single value.
+
+    >>> from cnncore import ops
+    >>> ops.group_norm([[1.0, 3.0, 10.0, 30.0]], 2, eps=0.0).tolist()
+    [[-1.0, 1.0, -1.0, 1.0]]
+    """
+    op = "group_norm"
+    eps = real(eps, "eps", op, 0)
+    (groups,) = integers(num_groups, 1, "num_groups", op)
+    x = float_tensor(input, op)
+    if x.ndim < 2:
+        raise shape_error(op, f"expected input (batch, channels, ...), got shape {x.shape}")
+    if x.shape[1] % groups:
+        hint = channels_hint(x.shape, groups)
+        raise shape_error(op, f"expected channels in {groups} equal groups, got {x.shape}.{hint}")
+    if prod((x.shape[0], x.shape[1] // groups, *x.shape[2:])) == 1:
+        raise shape_error(op, f"expected more than one value per group, got {x.shape} in {groups} groups")
+    w, b = _of_channels(x, op, weight=weight, bias=bias)
+    attrs = {"groups": groups, "eps": eps, "activation": "none", "alpha": 0.0}
+    return emit(OPS["group_norm"], [with_layout(x, "channels_last"), w, b], attrs).output
