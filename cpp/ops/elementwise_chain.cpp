@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Step `elementwise_chain` [x, ...] -> [y]: several functions of `elementwise`, each applied to inputs and
 // results of those before it, block by block, so that what lies between stays in the first cache. The last
-// one's result is y. Attributes: `function`, their names separated by spaces; `operands`, three a function:
-// an input's number, the number of inputs plus that of a function before, or -1; `alpha` and `beta` of each.
+// one's result is y; with attribute `reduction` (sum, mean) y is the scalar that its values over all inputs'
+// common shape give, added up in double. Attributes: `function`, their names separated by spaces; `operands`,
+// three a function: an input's number, the number of inputs plus that of a function before, or -1; `alpha`
+// and `beta` of each.
 #include <algorithm>
 #include <array>
 #include <sstream>
@@ -31,7 +33,7 @@ struct Link {
   float alpha, beta;
 };
 
-class ElementwiseChain final : public Step {
+class ElementwiseChain : public Step {
  public:
   ElementwiseChain(std::vector<Link> links, const LoopNest& nest, int inputs)
       : links_(std::move(links)), nest_(nest), tasks_(nest), inputs_(inputs) {
@@ -49,10 +51,10 @@ class ElementwiseChain final : public Step {
 
   double flops() const override { return static_cast<double>(nest_.numel()) * cost_; }
 
- private:
+ protected:
   /// A block is part of one row, or several short rows.
   void run_rows(const StepArgs& args, std::int64_t rows, std::int64_t n, const LoopNest::Offsets& row_step,
-                const LoopNest::Offsets& offsets) const {
+                const LoopNest::Offsets& offsets, double* sum = nullptr) const {
     const std::int64_t height = std::max<std::int64_t>(1, kBlock / std::max<std::int64_t>(1, n));
     for (std::int64_t row = 0; row < rows; row += height) {
       for (std::int64_t begin = 0; begin < n; begin += kBlock) {
@@ -64,13 +66,14 @@ class ElementwiseChain final : public Step {
           const auto operand = static_cast<std::size_t>(i);
           at[operand] += row * row_step[operand] + begin * nest_.inner_stride(i);
         }
-        run_block(args, block, row_step, at);
+        run_block(args, block, row_step, at, sum);
       }
     }
   }
 
+  /// With `sum`, the values are added to it instead of being stored.
   void run_block(const StepArgs& args, ElementwiseRun block, const LoopNest::Offsets& row_step,
-                 const LoopNest::Offsets& at) const {
+                 const LoopNest::Offsets& at, double* sum) const {
     alignas(64) float buffer[kBuffers][kBlock];
     for (const Link& link : links_) {
       for (int i = 0; i < link.function->inputs; ++i) {
@@ -86,7 +89,7 @@ class ElementwiseChain final : public Step {
           block.in_step[i] = 1;
         }
       }
-      const bool last = &link == &links_.back();
+      const bool last = &link == &links_.back() && sum == nullptr;
       block.out = last ? args.output(0) + at[0] : buffer[link.buffer];
       block.out_row = last ? row_step[0] : block.n;
       block.out_step = last ? nest_.inner_stride(0) : 1;
@@ -94,6 +97,11 @@ class ElementwiseChain final : public Step {
       block.beta = link.beta;
       link.function->run(block);
     }
+    if (sum == nullptr) return;
+    double value = 0.0;
+    const ReduceRun all{1, block.rows * block.n, buffer[links_.back().buffer], 0, 1};
+    kernels().reduce.sum.across_rows(all, &value);
+    *sum += value;
   }
 
   std::vector<Link> links_;
@@ -101,6 +109,38 @@ class ElementwiseChain final : public Step {
   RowTasks tasks_;
   int inputs_;
   double cost_ = 0.0;
+};
+
+/// The sum or mean of a chain's values: nothing but its inputs passes through memory.
+class ElementwiseChainSum final : public ElementwiseChain {
+ public:
+  ElementwiseChainSum(std::vector<Link> links, const LoopNest& nest, int inputs, bool mean)
+      : ElementwiseChain(std::move(links), nest, inputs),
+        divisor_(mean ? static_cast<double>(nest.numel()) : 1.0) {}
+
+  std::size_t workspace_bytes() const override {
+    return static_cast<std::size_t>(tasks_.count) * sizeof(double);
+  }
+  std::string algorithm() const override { return "summed"; }
+
+  void run(const StepArgs& args) const override {
+    auto* partials = reinterpret_cast<double*>(args.workspace);
+    const double work = static_cast<double>(nest_.numel()) / kernels().width * (1.0 + cost_);
+    parallel_for(tasks_.count, work, [&](std::int64_t task, int) {
+      partials[task] = 0.0;
+      tasks_.visit(nest_, task,
+                   [&](std::int64_t rows, std::int64_t n, const LoopNest::Offsets& row_step,
+                       const LoopNest::Offsets& offsets) {
+                     run_rows(args, rows, n, row_step, offsets, &partials[task]);
+                   });
+    });
+    double total = 0.0;
+    for (std::int64_t task = 0; task < tasks_.count; ++task) total += partials[task];
+    *args.output(0) = static_cast<float>(total / divisor_);
+  }
+
+ private:
+  double divisor_;
 };
 
 /// Gives each result a buffer, from its function to the last that reads it; one may write where it reads.
@@ -150,24 +190,48 @@ std::vector<Link> links_of(const StepSpec& spec, int inputs) {
   return links;
 }
 
+/// The shape that the inputs have together, by numpy's rules.
+void broadcast(const StepSpec& spec, int inputs, std::array<std::int64_t, kMaxRank>& shape, int& rank) {
+  rank = 0;
+  for (int i = 0; i < inputs; ++i) rank = std::max(rank, spec.input(static_cast<std::size_t>(i)).rank);
+  shape.fill(1);
+  for (int i = 0; i < inputs; ++i) {
+    const TensorDesc& x = spec.input(static_cast<std::size_t>(i));
+    for (int axis = 0; axis < x.rank; ++axis) {
+      if (x.dim(axis) != 1) shape[static_cast<std::size_t>(rank - x.rank + axis)] = x.dim(axis);
+    }
+  }
+}
+
 std::unique_ptr<Step> make_elementwise_chain(const StepSpec& spec) {
   const TensorDesc& y = spec.output(0);
-  require(y.dtype == DType::f32, "elementwise_chain: expected a float32 result, got ", name_of(y.dtype));
-  std::array<std::array<std::int64_t, kMaxRank>, kMaxInputs> strides{};
+  const std::string reduction = spec.attrs.text("reduction", "none");
+  const bool summed = reduction != "none";
+  require(reduction == "none" || reduction == "sum" || reduction == "mean",
+          "elementwise_chain: expected reduction none, sum or mean, got '", reduction, "'");
+  require(y.dtype == DType::f32 && (!summed || y.numel() == 1),
+          "elementwise_chain: expected a float32 result, a scalar where it is summed, got ", y.shape_text(),
+          " of ", name_of(y.dtype));
   int inputs = 0;
   for (; inputs < kMaxInputs && spec.has_input(static_cast<std::size_t>(inputs)); ++inputs) {
-    const auto i = static_cast<std::size_t>(inputs);
-    require(spec.input(i).dtype == DType::f32, "elementwise_chain: expected float32 inputs, got ",
-            name_of(spec.input(i).dtype));
-    strides[i] = broadcast_strides(spec.input(i), y.shape.data(), y.rank);
+    const DType dtype = spec.input(static_cast<std::size_t>(inputs)).dtype;
+    require(dtype == DType::f32, "elementwise_chain: expected float32 inputs, got ", name_of(dtype));
   }
   require(!spec.has_input(kMaxInputs), "elementwise_chain: expected at most ", kMaxInputs, " inputs");
+  std::array<std::int64_t, kMaxRank> shape = y.shape, no_strides{};
+  int rank = y.rank;
+  if (summed) broadcast(spec, inputs, shape, rank);
+  std::array<std::array<std::int64_t, kMaxRank>, kMaxInputs> strides{};
+  for (std::size_t i = 0; i < static_cast<std::size_t>(inputs); ++i) {
+    strides[i] = broadcast_strides(spec.input(i), shape.data(), rank);
+  }
   static_assert(kMaxInputs == 7, "the list below has as many strides");
-  const LoopNest nest =
-      loop_nest(y.shape.data(), y.rank,
-                {y.stride.data(), strides[0].data(), strides[1].data(), strides[2].data(), strides[3].data(),
-                 strides[4].data(), strides[5].data(), strides[6].data()});
-  return std::make_unique<ElementwiseChain>(links_of(spec, inputs), nest, inputs);
+  const LoopNest nest = loop_nest(
+      shape.data(), rank,
+      {summed ? no_strides.data() : y.stride.data(), strides[0].data(), strides[1].data(), strides[2].data(),
+       strides[3].data(), strides[4].data(), strides[5].data(), strides[6].data()});
+  if (!summed) return std::make_unique<ElementwiseChain>(links_of(spec, inputs), nest, inputs);
+  return std::make_unique<ElementwiseChainSum>(links_of(spec, inputs), nest, inputs, reduction == "mean");
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ LINE, IMAGE, VOLUME = (RNG.normal(size=(2, 4, *(7, 6, 5)[:rank])).astype(np.floa
 LABELS = np.array([0, 3])
 TABLE, FACTORS = RNG.normal(size=(2, 4)).astype(np.float32), np.array([0.5, 1, 2, 3], np.float32)
 SHARES = RNG.uniform(size=(2, 4)).astype(np.float32)
+SIGNS = np.array([[1, -1, 1, 1], [-1, -1, 1, -1]])
 
 POOLS = [
     (f"{kind}Pool{rank}d", f"{kind.lower()}_pool{rank}d", x, {"kernel_size": 3, **settings})
@@ -34,6 +35,25 @@ LAYERS: list[tuple[str, str, Any, dict[str, Any]]] = [
     ("LogSoftmax", "log_softmax", IMAGE, {"dim": 2}),
     ("Flatten", "flatten", IMAGE, {"start_dim": 0, "end_dim": 2}),
     *[("MSELoss", "mse_loss", (TABLE, SHARES), s) for s in ({}, {"reduction": "sum"}, {"reduction": "none"})],
+    *[
+        (layer, function, inputs, {**settings, **more})
+        for layer, function, inputs, *choices in (
+            ("L1Loss", "l1_loss", (TABLE, SHARES), {}),
+            ("SmoothL1Loss", "smooth_l1_loss", (TABLE, SHARES), {}, {"beta": 0.3}),
+            ("HuberLoss", "huber_loss", (TABLE, SHARES), {}, {"delta": 0.3}),
+            ("KLDivLoss", "kl_div", (TABLE, SHARES), {}, {"log_target": True}),
+            ("PoissonNLLLoss", "poisson_nll_loss", (SHARES, 9 * SHARES), {}, {"full": True}),
+            ("PoissonNLLLoss", "poisson_nll_loss", (SHARES, 9 * SHARES), {"log_input": False, "eps": 0.1}),
+            ("GaussianNLLLoss", "gaussian_nll_loss", (TABLE, SHARES, SHARES), {"full": True}, {"eps": 0.5}),
+            ("BCELoss", "binary_cross_entropy", (SHARES, SHARES), {}, {"weight": FACTORS}),
+            ("SoftMarginLoss", "soft_margin_loss", (TABLE, SIGNS), {}),
+            ("MultiLabelSoftMarginLoss", "multilabel_soft_margin_loss", (TABLE, SHARES), {"weight": FACTORS}),
+            ("HingeEmbeddingLoss", "hinge_embedding_loss", (TABLE, SIGNS), {}, {"margin": 0.3}),
+            ("MarginRankingLoss", "margin_ranking_loss", (TABLE, SHARES, SIGNS), {}, {"margin": 0.3}),
+        )
+        for settings in choices
+        for more in ({}, {"reduction": "sum"}, {"reduction": "none"})
+    ],
     *[
         ("CrossEntropyLoss", "cross_entropy", (TABLE, LABELS), s)
         for s in (

@@ -2,7 +2,8 @@
 """Layers with the names, arguments, defaults and state_dict keys of ``torch.nn``."""
 
 from . import activation as _activation
-from . import init
+from . import functional, init
+from . import loss_elements as _loss_elements
 from . import norm as _norm
 from .activation import *  # noqa: F403
 from .containers import ModuleDict, ModuleList, Sequential
@@ -11,6 +12,7 @@ from .conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from .dropout import Dropout
 from .linear import Identity, Linear
 from .loss import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
+from .loss_elements import *  # noqa: F403
 from .module import Module
 from .norm import *  # noqa: F403
 from .parameter import Buffer, Parameter
@@ -33,6 +35,7 @@ from .shape import Flatten
 __all__ = [
     *_activation.__all__,
     *_norm.__all__,
+    *_loss_elements.__all__,
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
@@ -64,5 +67,6 @@ __all__ = [
     "ModuleList",
     "Parameter",
     "Sequential",
+    "functional",
     "init",
 ]

@@ -9,21 +9,30 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import ops
+from ..ops.reduction import REDUCTIONS
 from .arguments import fraction
 from .module import Module
 from .parameter import Buffer
 
-REDUCTIONS = ("mean", "sum", "none")
 
-
-def _reduction(reduction: str) -> str:
+def reduction_of(reduction: str) -> str:
+    """Return "mean", "sum" or "none", or raise."""
     if reduction not in REDUCTIONS:
         raise ValueError(f"expected reduction 'mean', 'sum' or 'none', got {reduction!r}")
     return reduction
 
 
-def _weights(values: ArrayLike | None) -> Buffer | None:
+def weights_of(values: ArrayLike | None) -> Buffer | None:
+    """Return weights of classes or elements as a buffer."""
     return None if values is None else Buffer(np.asarray(values, dtype=np.float32))
+
+
+class ElementLoss(Module):
+    """A loss of outputs and targets with no setting but its reduction: "mean", "sum" or "none"."""
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__()
+        self.reduction = reduction_of(reduction)
 
 
 class CrossEntropyLoss(Module):
@@ -50,9 +59,9 @@ class CrossEntropyLoss(Module):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
-        self.register_buffer("weight", _weights(weight))
+        self.register_buffer("weight", weights_of(weight))
         self.ignore_index = int(ignore_index)
-        self.reduction = _reduction(reduction)
+        self.reduction = reduction_of(reduction)
         self.label_smoothing = fraction("label_smoothing", label_smoothing)
 
     def forward(self, input: Any, target: Any) -> Any:
@@ -61,16 +70,12 @@ class CrossEntropyLoss(Module):
         )
 
 
-class MSELoss(Module):
-    """Squared difference of input and target, both of one shape.
+class MSELoss(ElementLoss):
+    """Squared difference of input and target, both of one shape: `ops.mse_loss`.
 
     Args:
         reduction: "mean" over all elements, "sum" or "none".
     """
-
-    def __init__(self, reduction: str = "mean") -> None:
-        super().__init__()
-        self.reduction = _reduction(reduction)
 
     def forward(self, input: Any, target: Any) -> Any:
         return ops.mse_loss(input, target, self.reduction)
@@ -94,9 +99,9 @@ class BCEWithLogitsLoss(Module):
         pos_weight: ArrayLike | None = None,
     ) -> None:
         super().__init__()
-        self.register_buffer("weight", _weights(weight))
-        self.reduction = _reduction(reduction)
-        self.register_buffer("pos_weight", _weights(pos_weight))
+        self.register_buffer("weight", weights_of(weight))
+        self.reduction = reduction_of(reduction)
+        self.register_buffer("pos_weight", weights_of(pos_weight))
 
     def forward(self, input: Any, target: Any) -> Any:
         return ops.binary_cross_entropy_with_logits(

@@ -5,6 +5,8 @@ Names, argument names and defaults are those of ``torch.nn.functional`` and ``to
 """
 
 from . import activation as _activation
+from . import loss_margin as _loss_margin
+from . import loss_regression as _loss_regression
 from . import norm as _norm
 from .activation import *  # noqa: F403
 from .arithmetic import (
@@ -50,9 +52,12 @@ from .conv_pool import ConvPool as _ConvPool  # noqa: F401
 from .conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from .dropout import dropout
 from .elementwise import Elementwise as _Elementwise  # noqa: F401  (the operation, not a function)
+from .formula import Formula as _Formula  # noqa: F401
 from .inverted_residual import InvertedResidual as _InvertedResidual  # noqa: F401
 from .linear import linear, matmul
-from .loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss
+from .loss import cross_entropy
+from .loss_margin import *  # noqa: F403
+from .loss_regression import *  # noqa: F403
 from .methods import Methods as _Methods  # noqa: F401
 from .norm import *  # noqa: F403
 from .numpy_names import OPERATIONS as _OPERATIONS
@@ -95,6 +100,8 @@ from .window import concat, pad, slice
 __all__ = [
     *_activation.__all__,
     *_norm.__all__,
+    *_loss_margin.__all__,
+    *_loss_regression.__all__,
     "abs",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
@@ -111,7 +118,6 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
-    "binary_cross_entropy_with_logits",
     "cat",
     "chunk",
     "concat",
@@ -150,7 +156,6 @@ __all__ = [
     "minimum",
     "mode",
     "movedim",
-    "mse_loss",
     "mul",
     "neg",
     "not_equal",

@@ -57,7 +57,7 @@ class Elementwise(Op):
     def lower(self, node: Node, builder: Builder) -> None:
         attrs = {key: value for key, value in node.attrs.items() if key != "dtype"}
         inputs, outputs = builder.slots(node.inputs), builder.slots(node.outputs)
-        builder.step("elementwise", inputs, outputs, attrs, _in_place(node))
+        builder.step("elementwise", inputs, outputs, attrs, in_place(node))
 
 
 class ElementwiseChain(Op):
@@ -75,7 +75,7 @@ class ElementwiseChain(Op):
 
     def lower(self, node: Node, builder: Builder) -> None:
         inputs, outputs = builder.slots(node.inputs), builder.slots(node.outputs)
-        builder.step(self.name, inputs, outputs, node.attrs, _in_place(node))
+        builder.step(self.name, inputs, outputs, node.attrs, in_place(node))
 
 
 def links_of(nodes: Sequence[Node], inputs: Sequence[Tensor]) -> dict[str, Any]:
@@ -93,8 +93,8 @@ def links_of(nodes: Sequence[Node], inputs: Sequence[Tensor]) -> dict[str, Any]:
     }
 
 
-def _in_place(node: Node) -> list[tuple[int, int]]:
-    """The inputs whose memory the output may be."""
+def in_place(node: Node) -> list[tuple[int, int]]:
+    """Return the inputs whose memory the output may be."""
     y = node.output
     return [
         (0, i)

@@ -13,9 +13,8 @@ from ..graph.tensor import OPS, Node, Op, Spec, Tensor, present
 from ..graph.trace import as_tensor, current_graph, dtype_error, emit, shape_error, where
 from .build import cast, elementwise, reduce, reshape_to, with_layout
 from .check import float_tensor, integer, optional_float, real
+from .reduction import check_reduction, reduced
 from .softmax import along
-
-REDUCTIONS = ("none", "mean", "sum")
 
 Grads = Sequence[Tensor | None]
 
@@ -74,16 +73,6 @@ class CrossEntropyBackward(Op):
         builder.node_step(node)
 
 
-def _reduction(reduction: Any, op: str) -> str:
-    if reduction not in REDUCTIONS:
-        raise shape_error(op, f"expected reduction 'none', 'mean' or 'sum', got {reduction!r}")
-    return str(reduction)
-
-
-def _reduce(values: Tensor, reduction: str) -> Tensor:
-    return values if reduction == "none" else reduce(reduction, values, tuple(range(values.ndim)))
-
-
 def _labels(target: Any, logits: Tensor, op: str) -> Tensor:
     labels = as_tensor(target, op)
     if labels.dtype == "float32":
@@ -139,7 +128,7 @@ def cross_entropy(
         raise shape_error(op, f"expected weight of shape {logits.shape[1:2]}, got {w.shape}")
     label_smoothing = real(label_smoothing, "label_smoothing", op, 0, 1)
     ignored = integer(ignore_index, "ignore_index", op)
-    reduction = _reduction(reduction, op)
+    reduction = check_reduction(reduction, op)
     labels = as_tensor(target, op)
     if labels.dtype == "float32" and labels.shape == logits.shape:
         return _soft_cross_entropy(logits, labels, w, reduction, label_smoothing)
@@ -170,57 +159,4 @@ def _soft_cross_entropy(
     if weight is not None:
         product = elementwise("mul", product, reshape_to(weight, (classes,) + (1,) * (logits.ndim - 2)))
     losses = elementwise("neg", reduce("sum", product, (1,)))
-    return _reduce(losses, reduction)
-
-
-def _same_shape(input: Any, target: Any, op: str) -> tuple[Tensor, Tensor]:
-    x, t = float_tensor(input, op), float_tensor(target, op)
-    if x.shape != t.shape:
-        raise shape_error(op, f"expected input and target of one shape, got {x.shape} and {t.shape}")
-    return x, t
-
-
-@operator("input", "target")
-def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
-    """Return the squared difference of input and target, both of one shape.
-
-    >>> from cnncore import ops
-    >>> ops.mse_loss([1, 2], [1, 4]).item()
-    2.0
-    """
-    x, t = _same_shape(input, target, "mse_loss")
-    return _reduce(elementwise("square", elementwise("sub", x, t)), _reduction(reduction, "mse_loss"))
-
-
-@operator("input", "target", "weight", "pos_weight")
-def binary_cross_entropy_with_logits(
-    input: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
-) -> Tensor:
-    """Return the binary cross-entropy of sigmoid(input), computed without overflow.
-
-    Args:
-        input: logits of any shape.
-        target: probabilities of the same shape.
-        weight: factor of each element's loss, broadcast to input's shape, or None.
-        reduction: "mean" over all elements, "sum" or "none".
-        pos_weight: factor of the positive part of the loss, broadcast, or None.
-
-    >>> from cnncore import ops
-    >>> round(ops.binary_cross_entropy_with_logits([0.0, 1000.0], [1.0, 1.0]).item(), 4)
-    0.3466
-    """
-    op = "binary_cross_entropy_with_logits"
-    x, t = _same_shape(input, target, op)
-    positive, w = optional_float(pos_weight, op), optional_float(weight, op)
-    if positive is None:
-        losses = elementwise("sub", elementwise("softplus", x), elementwise("mul", x, t))
-    else:
-        # (1 - t) x + (1 + (pos_weight - 1) t) softplus(-x)
-        scale = elementwise("mul", elementwise("add_scalar", positive, alpha=-1.0), t)
-        scale = elementwise("add_scalar", scale, alpha=1.0)
-        tail = elementwise("softplus", elementwise("neg", x))
-        rest = elementwise("mul", elementwise("rsub_scalar", t, alpha=1.0), x)
-        losses = elementwise("add", rest, elementwise("mul", scale, tail))
-    if w is not None:
-        losses = elementwise("mul", losses, w)
-    return _reduce(losses, _reduction(reduction, op))
+    return reduced(losses, reduction)

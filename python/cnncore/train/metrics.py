@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..nn.loss import BCEWithLogitsLoss, CrossEntropyLoss
-from ..ops.loss import binary_cross_entropy_with_logits, cross_entropy
+from ..ops.loss import cross_entropy
+from ..ops.loss_margin import binary_cross_entropy_with_logits
 
 Array = NDArray[Any]
 Metric = Callable[[Array, Array], float]

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Elementwise functions of several tensors, and their derivatives, each in one pass over memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import nan, prod
+from typing import Any
+
+from ..graph.lowering import Builder
+from ..graph.tensor import OPS, Graph, Node, Op, Spec, Tensor, present
+from ..graph.trace import building, emit
+from .build import common_layout, elementwise, reshape_to, sum_to
+from .check import broadcast_shape
+from .elementwise import in_place, links_of
+
+Function = Callable[..., Tensor]
+
+FORMULAS: dict[str, Function] = {}
+"""What `formula` declared: functions of tensors of one shape that add elementwise nodes only."""
+
+DERIVATIVES: dict[tuple[str, int], Function] = {}
+"""Those by single inputs that differ from what the rules of elementwise functions give."""
+
+_OWN = ("formula", "by", "reduction")
+
+
+def formula(fn: Function) -> Function:
+    """Declare a formula under the function's name: tensors in, then settings, one tensor out.
+
+    It adds elementwise nodes without constants. Each of its derivatives is worked out from theirs and
+    computes anew what it needs of the function: nothing but inputs is kept from forward to backward.
+    """
+    FORMULAS[fn.__name__] = fn
+    return fn
+
+
+def derivative(name: str, by: int) -> Callable[[Function], Function]:
+    """Declare the derivative of a formula by one input: a function of (gradient, *inputs, **settings)."""
+
+    def declare(fn: Function) -> Function:
+        DERIVATIVES[name, by] = fn
+        return fn
+
+    return declare
+
+
+def apply(fn: Function, *inputs: Tensor, reduction: str = "none", **settings: Any) -> Tensor:
+    """Add a formula of broadcast inputs, or the sum or mean of all its values, as one node."""
+    attrs = {"formula": fn.__name__, "by": (), "reduction": reduction, **settings}
+    return emit(OPS["formula"], inputs, attrs).output
+
+
+class Formula(Op):
+    """A formula of broadcast inputs. attrs: formula (its name), by, reduction, and its settings.
+
+    `by` are the inputs it has been differentiated by, one after the other; each derivative has the gradient
+    of the result as one more input, the first.
+    """
+
+    name = "formula"
+
+    def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
+        tensors = [present(tensor) for tensor in inputs]
+        if attrs["reduction"] != "none":
+            return [((), "float32", "c")]
+        return [
+            (broadcast_shape([t.shape for t in tensors], attrs["formula"]), "float32", common_layout(tensors))
+        ]
+
+    def gradient(
+        self, node: Node, grads: Sequence[Tensor | None], needs: Sequence[bool]
+    ) -> Sequence[Tensor | None]:
+        inputs, grad = [present(tensor) for tensor in node.inputs], present(grads[0])
+        shape = broadcast_shape([tensor.shape for tensor in inputs], node.attrs["formula"])
+        if node.attrs["reduction"] == "mean":
+            grad = elementwise("mul_scalar", grad, alpha=1.0 / prod(shape) if prod(shape) else nan)
+        if grad.shape != shape and len(shape) > 0:
+            grad = reshape_to(grad, (1,) * len(shape))
+        found: list[Tensor | None] = []
+        for i, (tensor, need) in enumerate(zip(inputs, needs, strict=True)):
+            attrs = {**node.attrs, "by": (*node.attrs["by"], i), "reduction": "none"}
+            if not need or _expand(attrs, len(inputs) + 1) is None:
+                found.append(None)
+                continue
+            found.append(sum_to(emit(OPS["formula"], [grad, *inputs], attrs).output, tensor.shape))
+        return found
+
+    def of_nothing(self, node: Node) -> float:
+        return nan if node.attrs["reduction"] == "mean" else 0.0
+
+    def images(self, node: Node) -> Sequence[int]:
+        return range(len(node.inputs)) if node.attrs["reduction"] == "none" else ()
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        nodes, inputs = _expansion(node)
+        attrs = links_of(nodes, inputs)
+        reduction = node.attrs["reduction"]
+        if reduction != "none":
+            attrs["reduction"] = reduction
+        shared = in_place(node) if reduction == "none" else []
+        builder.step(
+            "elementwise_chain", builder.slots(node.inputs), builder.slots(node.outputs), attrs, shared
+        )
+
+
+Expansion = tuple[list[Node], list[Tensor]]
+
+
+def _expansion(node: Node) -> Expansion:
+    expansion = _expand(node.attrs, len(node.inputs))
+    assert expansion is not None  # derivatives that are zero are not emitted
+    return expansion
+
+
+def _expand(attrs: dict[str, Any], count: int) -> Expansion | None:
+    """Return the elementwise nodes of a formula and the tensors that stand for its inputs; None for zero."""
+    graph = Graph()
+    inputs = [Tensor((1,)) for _ in range(count)]
+    settings = {key: value for key, value in attrs.items() if key not in _OWN}
+    with building(graph):
+        y = _value(attrs["formula"], tuple(attrs["by"]), inputs, settings)
+        if y is None:
+            return None
+        if y.node is None:
+            y = elementwise("mul_scalar", y, alpha=1.0)
+    needed = {y}
+    nodes = []
+    for node in reversed(graph.nodes):
+        if node.output in needed:
+            needed.update(tensor for tensor in node.inputs if tensor is not None)
+            nodes.append(node)
+    return nodes[::-1], inputs
+
+
+def _value(name: str, by: tuple[int, ...], inputs: list[Tensor], settings: dict[str, Any]) -> Tensor | None:
+    if not by:
+        return FORMULAS[name](*inputs, **settings)
+    grad, *rest = inputs
+    if len(by) == 1 and (name, by[0]) in DERIVATIVES:
+        return DERIVATIVES[name, by[0]](grad, *rest, **settings)
+    y = _value(name, by[:-1], rest, settings)
+    return None if y is None else _chain_rule(y, rest[by[-1]], grad)
+
+
+def _chain_rule(y: Tensor, x: Tensor, grad: Tensor) -> Tensor | None:
+    """Return the gradient by `x` of what the graph being built computes from it, None for zero."""
+    needed, active = {x}, []
+    for node in _nodes_before(y):
+        if any(tensor in needed for tensor in node.inputs):
+            needed.add(node.output)
+            active.append(node)
+    grads = {y: grad}
+    for node in reversed(active):
+        of_output = grads.get(node.output)
+        if of_output is None:
+            continue
+        needs = [tensor in needed for tensor in node.inputs]
+        for tensor, found in zip(node.inputs, node.op.gradient(node, [of_output], needs), strict=False):
+            if tensor is not None and found is not None and tensor in needed:
+                known = grads.get(tensor)
+                grads[tensor] = found if known is None else elementwise("add", known, found)
+    return grads.get(x)
+
+
+def _nodes_before(y: Tensor) -> list[Node]:
+    """The nodes that `y` is computed by, in order."""
+    found: dict[Node, None] = {}
+
+    def visit(tensor: Tensor | None) -> None:
+        if tensor is None or tensor.node is None or tensor.node in found:
+            return
+        for before in tensor.node.inputs:
+            visit(before)
+        found[tensor.node] = None
+
+    visit(y)
+    return list(found)
