@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import nn, ops
-from .arguments import torchvision_names
+from .arguments import CommonOptions, torchvision_names
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class AlexNet(nn.Module):
@@ -53,6 +56,11 @@ class AlexNet(nn.Module):
 
 
 @torchvision_names
-def alexnet(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> AlexNet:
-    """Return an `AlexNet` (61 million parameters)."""
-    return AlexNet(classes, in_channels, dropout)
+def alexnet(
+    classes: int = 1000, in_channels: int = 3, dropout: float = 0.5, **options: Unpack[CommonOptions]
+) -> AlexNet:
+    """Return an `AlexNet` (61 million parameters).
+
+    Arguments as those of `AlexNet`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    """
+    return AlexNet(classes, in_channels, dropout, **dict[str, Any](options))

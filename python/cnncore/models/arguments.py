@@ -5,12 +5,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypedDict, TypeVar
 
+from .. import nn
+
+P = ParamSpec("P")
 Network = TypeVar("Network")
 
+NormLayer = Callable[[int], nn.Module]
+"""Makes the normalisation of so many channels, such as `nn.BatchNorm2d`."""
 
-def torchvision_names(build: Callable[..., Network]) -> Callable[..., Network]:
+
+class CommonOptions(TypedDict, total=False):
+    """What `torchvision_names` takes: `classes` under another name, and arguments of fetched weights."""
+
+    num_classes: int
+    weights: None
+    progress: bool
+
+
+def torchvision_names(build: Callable[P, Network]) -> Callable[P, Network]:
     """Let a function that builds a network take `num_classes` for `classes`, `weights=None` and `progress`.
 
     Trained weights are not fetched: other values of `weights` are refused with the way to load a file.
@@ -30,4 +44,4 @@ def torchvision_names(build: Callable[..., Network]) -> Callable[..., Network]:
             options["classes"] = options.pop("num_classes")
         return build(*args, **options)
 
-    return built
+    return built  # type: ignore[return-value]

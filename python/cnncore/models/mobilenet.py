@@ -3,10 +3,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from .. import nn, ops
-from .arguments import torchvision_names
+from ..nn.arguments import finite, positive
+from .arguments import CommonOptions, NormLayer, torchvision_names
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _STAGES = (
     (1, 16, 1, 1),
@@ -20,19 +25,40 @@ _STAGES = (
 """Expansion, channels, blocks and stride of the first block of each stage."""
 
 
+Stages = Sequence[Sequence[float]]
+
+
+class MobileNetV2Options(CommonOptions, total=False):
+    """Arguments of `MobileNetV2` that `mobilenet_v2` passes on."""
+
+    inverted_residual_setting: Stages | None
+    round_nearest: int
+    block: Callable[..., nn.Module] | None
+    norm_layer: NormLayer | None
+
+
 class InvertedResidual(nn.Module):
     """1x1 expansion (unless by 1), 3x3 depthwise, 1x1 projection; with a shortcut where shapes allow it."""
 
-    def __init__(self, in_channels: int, channels: int, stride: int, expansion: int) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        stride: int,
+        expand_ratio: float,
+        norm_layer: NormLayer = nn.BatchNorm2d,
+    ) -> None:
         super().__init__()
-        hidden = in_channels * expansion
+        if stride not in (1, 2):
+            raise ValueError(f"expected a stride of 1 or 2, got {stride}")
+        hidden = round(in_channels * expand_ratio)
         layers: list[nn.Module] = []
-        if expansion != 1:
-            layers.append(_conv_bn_relu6(in_channels, hidden, 1))
+        if expand_ratio != 1:
+            layers.append(_conv_norm_relu6(norm_layer, in_channels, hidden, 1))
         layers += [
-            _conv_bn_relu6(hidden, hidden, 3, stride, groups=hidden),
+            _conv_norm_relu6(norm_layer, hidden, hidden, 3, stride, groups=hidden),
             nn.Conv2d(hidden, channels, 1, bias=False),
-            nn.BatchNorm2d(channels),
+            norm_layer(channels),
         ]
         self.conv = nn.Sequential(*layers)
         self.has_shortcut = stride == 1 and in_channels == channels
@@ -51,6 +77,10 @@ class MobileNetV2(nn.Module):
         width_mult: factor for the channels of all layers.
         round_nearest: channels are rounded to a multiple of this.
         dropout: probability of the dropout before the linear layer.
+        inverted_residual_setting: expansion, channels, blocks and stride of each stage; None: the paper's.
+        block: makes a block from (in_channels, channels, stride, expand_ratio=, norm_layer=); None:
+            `InvertedResidual`.
+        norm_layer: makes a norm of so many channels; None: `nn.BatchNorm2d`.
 
     Called with (batch, in_channels, height, width), made for 224x224; returns logits (batch, classes).
     """
@@ -62,17 +92,26 @@ class MobileNetV2(nn.Module):
         width_mult: float = 1.0,
         round_nearest: int = 8,
         dropout: float = 0.2,
+        inverted_residual_setting: Stages | None = None,
+        block: Callable[..., nn.Module] | None = None,
+        norm_layer: NormLayer | None = None,
     ) -> None:
         super().__init__()
+        width_mult, round_nearest = (
+            finite("width_mult", width_mult, 0.0),
+            positive("round_nearest", round_nearest),
+        )
+        block, norm_layer = block or InvertedResidual, norm_layer or nn.BatchNorm2d
         channels = _rounded(32 * width_mult, round_nearest)
-        layers: list[nn.Module] = [_conv_bn_relu6(in_channels, channels, 3, stride=2)]
-        for expansion, base, blocks, stride in _STAGES:
+        layers: list[nn.Module] = [_conv_norm_relu6(norm_layer, in_channels, channels, 3, stride=2)]
+        for expansion, base, blocks, first_stride in _stages(inverted_residual_setting):
             outputs = _rounded(base * width_mult, round_nearest)
-            for block in range(blocks):
-                layers.append(InvertedResidual(channels, outputs, 1 if block else stride, expansion))
+            for number in range(int(blocks)):
+                stride = 1 if number else int(first_stride)
+                layers.append(block(channels, outputs, stride, expand_ratio=expansion, norm_layer=norm_layer))
                 channels = outputs
         last = _rounded(1280 * max(1.0, width_mult), round_nearest)
-        self.features = nn.Sequential(*layers, _conv_bn_relu6(channels, last, 1))
+        self.features = nn.Sequential(*layers, _conv_norm_relu6(norm_layer, channels, last, 1))
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(last, classes))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -86,12 +125,27 @@ class MobileNetV2(nn.Module):
         return self.classifier(ops.flatten(x, 1))
 
 
-def _conv_bn_relu6(
-    in_channels: int, channels: int, kernel: int, stride: int = 1, groups: int = 1
+def _stages(setting: Stages | None) -> Stages:
+    if setting is None:
+        return _STAGES
+    if (
+        not isinstance(setting, Sequence)
+        or not setting
+        or any(not isinstance(stage, Sequence) or len(stage) != 4 for stage in setting)
+    ):
+        raise ValueError(
+            "expected inverted_residual_setting as a list of (expansion, channels, blocks, stride), "
+            f"got {setting!r}"
+        )
+    return setting
+
+
+def _conv_norm_relu6(
+    norm_layer: NormLayer, in_channels: int, channels: int, kernel: int, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(in_channels, channels, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(channels),
+        norm_layer(channels),
         nn.ReLU6(inplace=True),
     )
 
@@ -104,7 +158,14 @@ def _rounded(channels: float, divisor: int) -> int:
 
 @torchvision_names
 def mobilenet_v2(
-    classes: int = 1000, in_channels: int = 3, width_mult: float = 1.0, dropout: float = 0.2
+    classes: int = 1000,
+    in_channels: int = 3,
+    width_mult: float = 1.0,
+    dropout: float = 0.2,
+    **options: Unpack[MobileNetV2Options],
 ) -> MobileNetV2:
-    """Return a `MobileNetV2` (3.5 million parameters)."""
-    return MobileNetV2(classes, in_channels, width_mult, dropout=dropout)
+    """Return a `MobileNetV2` (3.5 million parameters).
+
+    Arguments as those of `MobileNetV2`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    """
+    return MobileNetV2(classes, in_channels, width_mult, dropout=dropout, **dict[str, Any](options))

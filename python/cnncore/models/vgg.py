@@ -4,10 +4,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import nn, ops
-from .arguments import torchvision_names
+from .arguments import CommonOptions, torchvision_names
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class VGGOptions(CommonOptions, total=False):
+    """Arguments of `VGG` that the functions below pass on."""
+
+    init_weights: bool
+
 
 _CHANNELS = (64, 128, 256, 512, 512)
 _DEPTHS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -23,6 +33,7 @@ class VGG(nn.Module):
         classes: number of outputs.
         in_channels: channels of the images.
         dropout: probability of the dropout behind the first two linear layers.
+        init_weights: draw He et al.'s initial values; False leaves those of the layers.
 
     Called with (batch, in_channels, height, width) of 32x32 and more, made for 224x224; returns logits
     (batch, classes).
@@ -35,6 +46,7 @@ class VGG(nn.Module):
         classes: int = 1000,
         in_channels: int = 3,
         dropout: float = 0.5,
+        init_weights: bool = True,
     ) -> None:
         super().__init__()
         self.features = _features(depths, batch_norm, in_channels)
@@ -48,7 +60,7 @@ class VGG(nn.Module):
             nn.Dropout(dropout),
             nn.Linear(4096, classes),
         )
-        for module in self.modules():
+        for module in self.modules() if init_weights else ():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 nn.init.zeros_(module.bias)
@@ -74,48 +86,88 @@ def _features(depths: Sequence[int], batch_norm: bool, in_channels: int) -> nn.S
 
 
 @torchvision_names
-def vgg11(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> VGG:
-    """Return a `VGG` of 11 layers (133 million parameters)."""
-    return VGG(_DEPTHS[11], False, classes, in_channels, dropout)
+def vgg11(
+    classes: int = 1000, in_channels: int = 3, dropout: float = 0.5, **options: Unpack[VGGOptions]
+) -> VGG:
+    """Return a `VGG` of 11 layers (133 million parameters).
+
+    Arguments as those of `VGG`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    """
+    return VGG(_DEPTHS[11], False, classes, in_channels, dropout, **dict[str, Any](options))
 
 
 @torchvision_names
-def vgg11_bn(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> VGG:
-    """Return a `VGG` of 11 layers with batch norm (133 million parameters)."""
-    return VGG(_DEPTHS[11], True, classes, in_channels, dropout)
+def vgg11_bn(
+    classes: int = 1000, in_channels: int = 3, dropout: float = 0.5, **options: Unpack[VGGOptions]
+) -> VGG:
+    """Return a `VGG` of 11 layers with batch norm (133 million parameters).
+
+    Arguments as those of `VGG`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    """
+    return VGG(_DEPTHS[11], True, classes, in_channels, dropout, **dict[str, Any](options))
 
 
 @torchvision_names
-def vgg13(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> VGG:
-    """Return a `VGG` of 13 layers (133 million parameters)."""
-    return VGG(_DEPTHS[13], False, classes, in_channels, dropout)
+def vgg13(
+    classes: int = 1000, in_channels: int = 3, dropout: float = 0.5, **options: Unpack[VGGOptions]
+) -> VGG:
+    """Return a `VGG` of 13 layers (133 million parameters).
+
+    Arguments as those of `VGG`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    """
+    return VGG(_DEPTHS[13], False, classes, in_channels, dropout, **dict[str, Any](options))
 
 
 @torchvision_names
-def vgg13_bn(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> VGG:
-    """Return a `VGG` of 13 layers with batch norm (133 million parameters)."""
-    return VGG(_DEPTHS[13], True, classes, in_channels, dropout)
+def vgg13_bn(
+    classes: int = 1000, in_channels: int = 3, dropout: float = 0.5, **options: Unpack[VGGOptions]
+) -> VGG:
+    """Return a `VGG` of 13 layers with batch norm (133 million parameters).
+
+    Arguments as those of `VGG`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    """
+    return VGG(_DEPTHS[13], True, classes, in_channels, dropout, **dict[str, Any](options))
 
 
 @torchvision_names
-def vgg16(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> VGG:
-    """Return a `VGG` of 16 layers (138 million parameters)."""
-    return VGG(_DEPTHS[16], False, classes, in_channels, dropout)
+def vgg16(
+    classes: int = 1000, in_channels: int = 3, dropout: float = 0.5, **options: Unpack[VGGOptions]
+) -> VGG:
+    """Return a `VGG` of 16 layers (138 million parameters).
+
+    Arguments as those of `VGG`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    """
+    return VGG(_DEPTHS[16], False, classes, in_channels, dropout, **dict[str, Any](options))
 
 
 @torchvision_names
-def vgg16_bn(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> VGG:
-    """Return a `VGG` of 16 layers with batch norm (138 million parameters)."""
-    return VGG(_DEPTHS[16], True, classes, in_channels, dropout)
+def vgg16_bn(
+    classes: int = 1000, in_channels: int = 3, dropout: float = 0.5, **options: Unpack[VGGOptions]
+) -> VGG:
+    """Return a `VGG` of 16 layers with batch norm (138 million parameters).
+
+    Arguments as those of `VGG`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    """
+    return VGG(_DEPTHS[16], True, classes, in_channels, dropout, **dict[str, Any](options))
 
 
 @torchvision_names
-def vgg19(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> VGG:
-    """Return a `VGG` of 19 layers (144 million parameters)."""
-    return VGG(_DEPTHS[19], False, classes, in_channels, dropout)
+def vgg19(
+    classes: int = 1000, in_channels: int = 3, dropout: float = 0.5, **options: Unpack[VGGOptions]
+) -> VGG:
+    """Return a `VGG` of 19 layers (144 million parameters).
+
+    Arguments as those of `VGG`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    """
+    return VGG(_DEPTHS[19], False, classes, in_channels, dropout, **dict[str, Any](options))
 
 
 @torchvision_names
-def vgg19_bn(classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> VGG:
-    """Return a `VGG` of 19 layers with batch norm (144 million parameters)."""
-    return VGG(_DEPTHS[19], True, classes, in_channels, dropout)
+def vgg19_bn(
+    classes: int = 1000, in_channels: int = 3, dropout: float = 0.5, **options: Unpack[VGGOptions]
+) -> VGG:
+    """Return a `VGG` of 19 layers with batch norm (144 million parameters).
+
+    Arguments as those of `VGG`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    """
+    return VGG(_DEPTHS[19], True, classes, in_channels, dropout, **dict[str, Any](options))
