@@ -21,7 +21,7 @@
 namespace cnncore {
 namespace {
 
-constexpr std::int64_t kBlock = 512;  // floats; the few buffers that a chain needs stay in the first cache
+constexpr std::int64_t kBlock = 1024;  // floats; the few buffers that a chain needs stay in the first cache
 constexpr int kBuffers = 12;
 constexpr int kOperands = ElementwiseRun::kMaxInputs;
 constexpr int kMaxInputs = LoopNest::kMaxOperands - 1;

@@ -77,7 +77,6 @@ CASES = [
             lambda x, t, w=w, p=p, r=r: _binary(x, t, weight=w, pos_weight=p, reduction=r),
             function=lambda x, t, w=w, p=p, r=r: ops.binary_cross_entropy_with_logits(x, t, w, r, p),
             torch=False,
-            twice=False,
             ulps=32.0,
         )
         for w in (None, WEIGHT)

@@ -104,8 +104,11 @@ BINARY: dict[str, tuple[Function, float]] = {
     "prelu_weight_backward": (lambda g, x, a, b: np.where(x > 0, 0, g * x), 1),
     "abs_backward": (lambda g, x, a, b: g * np.sign(x), 0),
 }
-# These have poles or exponentials; their error is measured on arguments of ordinary size only.
+# Poles, exponentials or overflowing sums: their error is measured on arguments of ordinary size only.
 SMOOTH_BINARY: dict[str, tuple[Function, float]] = {
+    "scaled_add": (lambda x, y, a, b: (x + y) * a, 2),
+    "scaled_mul": (lambda x, y, a, b: x * a * y, 2),
+    "shifted_mul": (lambda x, y, a, b: (x + a) * y, 2),
     "elu_backward": (lambda g, x, a, b: np.where(x > 0, g, g * a * np.exp(np.minimum(x, 0))), 3),
     "gelu_backward": (
         lambda g, x, a, b: g * (normal64(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)),

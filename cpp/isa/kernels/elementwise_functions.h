@@ -4,8 +4,8 @@
 #pragma once
 
 #include "isa/kernels/activations.h"
+#include "isa/kernels/power.h"
 #include "isa/kernels/remainder.h"
-#include "isa/kernels/vec_math.h"
 
 namespace cnncore {
 namespace CNNCORE_ISA {
@@ -19,20 +19,6 @@ struct Params {
 
 /// A comparison's result as a number.
 CNNCORE_INLINE Vec one_where(Mask m) { return select(m, set1(1.0f), zero()); }
-
-/// v lane by lane through a scalar function, for the rare ones that have no vector form.
-template <float (*F)(float, float)>
-CNNCORE_INLINE Vec by_lane(Vec a, Vec b) {
-  float x[kWidth], y[kWidth];
-  store(x, a);
-  store(y, b);
-  for (int i = 0; i < kWidth; ++i) x[i] = F(x[i], y[i]);
-  return load(x);
-}
-
-CNNCORE_INLINE float scalar_pow(float a, float b) { return __builtin_powf(a, b); }
-
-CNNCORE_INLINE Vec power(Vec a, Vec b) { return by_lane<scalar_pow>(a, b); }
 
 CNNCORE_INLINE Vec sign_of(Vec a) {
   const Vec sign = one_where(greater(a, zero())) - one_where(greater(zero(), a));
@@ -78,6 +64,9 @@ CNNCORE_INLINE Vec min_scalar(Vec a, Params p) { return propagating_min(p.alpha,
 CNNCORE_INLINE Vec add(Vec a, Vec b, Params) { return a + b; }
 CNNCORE_INLINE Vec sub(Vec a, Vec b, Params) { return a - b; }
 CNNCORE_INLINE Vec mul(Vec a, Vec b, Params) { return a * b; }
+CNNCORE_INLINE Vec scaled_add(Vec a, Vec b, Params p) { return (a + b) * p.alpha; }
+CNNCORE_INLINE Vec scaled_mul(Vec a, Vec b, Params p) { return (a * p.alpha) * b; }
+CNNCORE_INLINE Vec shifted_mul(Vec a, Vec b, Params p) { return (a + p.alpha) * b; }
 CNNCORE_INLINE Vec div(Vec a, Vec b, Params) { return a / b; }
 CNNCORE_INLINE Vec maximum(Vec a, Vec b, Params) { return propagating_max(a, b); }
 CNNCORE_INLINE Vec minimum(Vec a, Vec b, Params) { return propagating_min(a, b); }

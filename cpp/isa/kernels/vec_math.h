@@ -9,6 +9,16 @@
 namespace cnncore {
 namespace CNNCORE_ISA {
 
+/// a and b lane by lane through a scalar function, for the rare ones that have no vector form.
+template <float (*F)(float, float)>
+CNNCORE_INLINE Vec by_lane(Vec a, Vec b) {
+  float x[kWidth], y[kWidth];
+  store(x, a);
+  store(y, b);
+  for (int i = 0; i < kWidth; ++i) x[i] = F(x[i], y[i]);
+  return load(x);
+}
+
 /// p * 2^n for integral n in [-150, 128] (NaN allowed), overflowing to infinity.
 CNNCORE_INLINE Vec scale_by_power(Vec p, Vec n) {
 #if defined(__AVX512F__)
@@ -22,35 +32,43 @@ CNNCORE_INLINE Vec scale_by_power(Vec p, Vec n) {
 #endif
 }
 
-/// e^x; 1.1 ulp.
-CNNCORE_INLINE Vec exp(Vec x) {
-  // Beyond these bounds the result is infinity or 0 anyway; this operand order lets NaN through.
-  x = max(set1(-104.0f), min(set1(89.0f), x));
+/// x = n ln 2 + r, n whole and |r| <= ln(2) / 2.
+struct Halvings {
+  Vec n, r;
+};
+CNNCORE_INLINE Halvings halvings(Vec x) {
   const Vec n = round(x * set1(1.44269504f));
   // ln 2 in two parts; n times the first is exact.
-  const Vec r = fmadd(n, set1(2.12194440e-4f), fnmadd(n, set1(0.693359375f), x));
-  Vec q = set1(1.381431823e-03f);  // (e^r - 1 - r) / r^2 on |r| <= ln(2) / 2, 3e-9
+  return {n, fmadd(n, set1(2.12194440e-4f), fnmadd(n, set1(0.693359375f), x))};
+}
+
+/// e^r - 1 on |r| <= ln(2) / 2.
+CNNCORE_INLINE Vec short_expm1(Vec r) {
+  Vec q = set1(1.381431823e-03f);  // (e^r - 1 - r) / r^2, 3e-9
   q = fmadd(q, r, set1(8.368851617e-03f));
   q = fmadd(q, r, set1(4.166840017e-02f));
   q = fmadd(q, r, set1(1.666651964e-01f));
   q = fmadd(q, r, set1(4.999999404e-01f));
-  return scale_by_power(set1(1.0f) + fmadd(r * r, q, r), n);
+  return fmadd(r * r, q, r);
+}
+
+/// Beyond these bounds e^x is infinity or 0 anyway; this operand order lets NaN through.
+CNNCORE_INLINE Vec exponent_of(Vec x) { return max(set1(-104.0f), min(set1(89.0f), x)); }
+
+/// e^x; 1.1 ulp.
+CNNCORE_INLINE Vec exp(Vec x) {
+  const Halvings h = halvings(exponent_of(x));
+  return scale_by_power(set1(1.0f) + short_expm1(h.r), h.n);
 }
 
 /// e^x - 1; 2 ulp, also for small x.
 CNNCORE_INLINE Vec expm1(Vec x) {
-  x = max(set1(-104.0f), min(set1(89.0f), x));
-  const Vec n = round(x * set1(1.44269504f));
-  const Vec r = fmadd(n, set1(2.12194440e-4f), fnmadd(n, set1(0.693359375f), x));
-  Vec q = set1(1.381431823e-03f);  // as exp's
-  q = fmadd(q, r, set1(8.368851617e-03f));
-  q = fmadd(q, r, set1(4.166840017e-02f));
-  q = fmadd(q, r, set1(1.666651964e-01f));
-  q = fmadd(q, r, set1(4.999999404e-01f));
-  const Vec scale = scale_by_power(set1(1.0f), n);
+  const Halvings h = halvings(exponent_of(x));
+  const Vec p = short_expm1(h.r);
+  const Vec scale = scale_by_power(set1(1.0f), h.n);
   // 2^128 overflows; the results near it do not need the last 1.
-  const Vec sum = scale_by_power(set1(1.0f) + fmadd(r * r, q, r), n);
-  return select(greater(n, set1(30.0f)), sum, fmadd(scale, fmadd(r * r, q, r), scale - set1(1.0f)));
+  const Vec sum = scale_by_power(set1(1.0f) + p, h.n);
+  return select(greater(h.n, set1(30.0f)), sum, fmadd(scale, p, scale - set1(1.0f)));
 }
 
 /// ln x; 1 ulp. log(0) = -inf, log of a negative number is NaN; denormals count in full.
@@ -91,19 +109,18 @@ CNNCORE_INLINE Vec log1p(Vec x) {
   return log(u) + select(plain, zero(), correction);
 }
 
-/// Hyperbolic tangent; 2 ulp.
+/// |magnitude| with x's sign.
+CNNCORE_INLINE Vec with_sign_of(Vec magnitude, Vec x) {
+  return as_float(ior(as_int(magnitude), iand(as_int(x), iset1(static_cast<int>(0x80000000u)))));
+}
+
+/// Hyperbolic tangent, m / (m + 2) with m = e^2|x| - 1; 2.6 ulp.
 CNNCORE_INLINE Vec tanh(Vec x) {
   const Vec magnitude = abs(x);
-  const Vec z = x * x;
-  Vec q = set1(-5.702602677e-03f);  // (tanh(x) / x - 1) / x^2 on |x| <= 0.625, 4e-9
-  q = fmadd(q, z, set1(2.063703723e-02f));
-  q = fmadd(q, z, set1(-5.373911560e-02f));
-  q = fmadd(q, z, set1(1.333143562e-01f));
-  q = fmadd(q, z, set1(-3.333328068e-01f));
-  const Vec near = fmadd(x * z, q, x);
-  const Vec far = set1(1.0f) - set1(2.0f) / (exp(magnitude + magnitude) + set1(1.0f));
-  const Vec signed_far = as_float(ior(as_int(far), iand(as_int(x), iset1(static_cast<int>(0x80000000u)))));
-  return select(greater(set1(0.625f), magnitude), near, signed_far);
+  const Halvings h = halvings(min(set1(40.0f), magnitude + magnitude));  // from 19 on the result is 1
+  const Vec scale = scale_by_power(set1(1.0f), h.n);
+  const Vec m = fmadd(scale, short_expm1(h.r), scale - set1(1.0f));
+  return with_sign_of(m / (m + set1(2.0f)), x);
 }
 
 /// 1 / (1 + e^-x); 3 ulp.
@@ -156,8 +173,7 @@ CNNCORE_INLINE Vec erf(Vec x) {
   q = fmadd(q, z, set1(1.128379107e+00f));
   const Vec a = abs(x) * set1(1.414213562f);
   const Vec far = set1(1.0f) - (set1(2.0f) * upper_tail(a, exp(set1(-0.5f) * a * a)));
-  const Vec signed_far = as_float(ior(as_int(far), iand(as_int(x), iset1(static_cast<int>(0x80000000u)))));
-  return select(greater(set1(0.75f), abs(x)), x * q, signed_far);
+  return select(greater(set1(0.75f), abs(x)), x * q, with_sign_of(far, x));
 }
 
 }  // namespace CNNCORE_ISA

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from math import log as log_of
 from typing import Any
 
 from ..graph.dispatch import operator
@@ -135,12 +134,13 @@ def pow(input: Any, exponent: Any) -> Tensor:
             return elementwise("square", x)
         if exponent == 0.5:
             return elementwise("sqrt", x)
+        if exponent == 3:
+            return elementwise("mul", elementwise("square", x), x)
         if exponent == -1:
             return elementwise("reciprocal", x)
+        if exponent == -0.5:
+            return elementwise("rsqrt", x)
         return elementwise("pow_scalar", x, alpha=float(exponent))
-    if is_number(input) and input > 0 and not is_number(exponent):
-        scaled = elementwise("mul_scalar", float_tensor(exponent, "pow"), alpha=log_of(input))
-        return elementwise("exp", scaled)
     return _binary("pow", input, exponent, None, None)
 
 

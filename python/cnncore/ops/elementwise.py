@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from math import pi, sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -78,19 +79,60 @@ class ElementwiseChain(Op):
         builder.step(self.name, inputs, outputs, node.attrs, in_place(node))
 
 
+class Link(NamedTuple):
+    """One function of a chain: what it reads, and the tensor it makes."""
+
+    function: str
+    reads: tuple[Tensor, ...]
+    alpha: float
+    beta: float
+    output: Tensor
+
+
+PAIRS = {
+    ("add", "mul_scalar"): "scaled_add",
+    ("mul_scalar", "mul"): "scaled_mul",
+    ("add_scalar", "mul"): "shifted_mul",
+}
+"""Two functions, the first's result only read by the second, that are one with the same bits."""
+
+
 def links_of(nodes: Sequence[Node], inputs: Sequence[Tensor]) -> dict[str, Any]:
     """Return the attributes of a chain of elementwise nodes that reads `inputs`."""
-    number = {tensor: i for i, tensor in enumerate([*inputs, *(node.output for node in nodes)])}
+    links = _paired([_link(node) for node in nodes])
+    number = {tensor: i for i, tensor in enumerate([*inputs, *(link.output for link in links)])}
     operands: list[int] = []
-    for node in nodes:
-        read = [number[tensor] for tensor in _inputs(node)]
-        operands += [*read, *[-1] * (3 - len(read))]
+    for link in links:
+        operands += [*(number[tensor] for tensor in link.reads), *[-1] * (3 - len(link.reads))]
     return {
-        "function": " ".join(node.attrs["function"] for node in nodes),
+        "function": " ".join(link.function for link in links),
         "operands": operands,
-        "alpha": [float(node.attrs.get("alpha", 0.0)) for node in nodes],
-        "beta": [float(node.attrs.get("beta", 0.0)) for node in nodes],
+        "alpha": [link.alpha for link in links],
+        "beta": [link.beta for link in links],
     }
+
+
+def _link(node: Node) -> Link:
+    attrs = node.attrs
+    alpha, beta = float(attrs.get("alpha", 0.0)), float(attrs.get("beta", 0.0))
+    return Link(attrs["function"], tuple(_inputs(node)), alpha, beta, node.output)
+
+
+def _paired(links: Sequence[Link]) -> list[Link]:
+    readers = Counter(tensor for link in links for tensor in link.reads)
+    made: dict[Tensor, Link] = {}
+    for link in links:
+        for i, tensor in enumerate(link.reads):
+            first = made.get(tensor)
+            both = first and PAIRS.get((first.function, link.function))
+            if first and both and readers[tensor] == 1:
+                del made[tensor]
+                rest = link.reads[:i] + link.reads[i + 1 :]
+                alpha = link.alpha if first.function == "add" else first.alpha
+                link = Link(both, first.reads + rest, alpha, 0.0, link.output)
+                break
+        made[link.output] = link
+    return list(made.values())
 
 
 def in_place(node: Node) -> list[tuple[int, int]]:
@@ -136,6 +178,71 @@ def _bell(x: Tensor) -> Tensor:
     return elementwise(
         "mul_scalar", elementwise("exp", elementwise("neg", elementwise("square", x))), alpha=2 / sqrt(pi)
     )
+
+
+def _product(first: Tensor, *others: Tensor) -> Tensor:
+    for other in others:
+        first = elementwise("mul", first, other)
+    return first
+
+
+def _scaled(x: Tensor, factor: float) -> Tensor:
+    return elementwise("mul_scalar", x, alpha=factor)
+
+
+def _affine(x: Tensor, factor: float, term: float) -> Tensor:
+    return elementwise("add_scalar", _scaled(x, factor) if factor != 1.0 else x, alpha=term)
+
+
+def _again(function: str) -> Rule:
+    """The rule of `<function>_backward`, which is linear in the gradient, with respect to that gradient."""
+
+    def rule(grad: Tensor, node: Node) -> Tensor:
+        alpha, beta = node.attrs.get("alpha", 0.0), node.attrs.get("beta", 0.0)
+        others = (present(tensor) for tensor in node.inputs[1:])
+        return elementwise(f"{function}_backward", grad, *others, alpha=alpha, beta=beta)
+
+    return rule
+
+
+def _over_square(grad: Tensor, node: Node, x: Tensor) -> Tensor:
+    """The second derivative -1 / x^2 of ln x, times both gradients."""
+    return _neg(elementwise("div", _product(grad, _x(node, 0)), elementwise("square", x)))
+
+
+def _second_power(grad: Tensor, node: Node) -> Tensor:
+    """a (a - 1) x^(a - 2), times both gradients."""
+    alpha = node.attrs.get("alpha", 0.0)
+    slope = elementwise("pow_scalar_backward", _product(grad, _x(node, 0)), _x(node, 1), alpha=alpha - 1.0)
+    return _scaled(slope, alpha)
+
+
+def _curvature_of_silu(x: Tensor) -> Tensor:
+    """s (1 - s) (2 + x (1 - 2 s)), s the sigmoid of x."""
+    s = elementwise("sigmoid", x)
+    sum_ = _affine(_product(x, _affine(s, -2.0, 1.0)), 1.0, 2.0)
+    return elementwise("sigmoid_backward", sum_, s)
+
+
+def _curvature_of_gelu(x: Tensor) -> Tensor:
+    """The standard normal density times 2 - x^2."""
+    square = elementwise("square", x)
+    density = _scaled(elementwise("exp", _scaled(square, -0.5)), 1 / sqrt(2 * pi))
+    return elementwise("mul", density, elementwise("rsub_scalar", square, alpha=2.0))
+
+
+def _curve_of_elu(grad: Tensor, node: Node) -> Tensor:
+    """alpha e^x where x <= 0, times both gradients."""
+    x = _x(node, 1)
+    slope = elementwise("elu_backward", _product(grad, _x(node, 0)), x, alpha=node.attrs.get("alpha", 0.0))
+    return elementwise("select", elementwise("greater", x, _zero()), _zero(), slope)
+
+
+def _slope_by_exponent(grad: Tensor, base: Tensor, exponent: Tensor) -> Tensor:
+    """The derivative b^(c - 1) (1 + c ln b) of c b^(c - 1) with respect to c, times the gradient."""
+    power = elementwise("pow", base, _affine(exponent, 1.0, -1.0))
+    by_power = elementwise("pow_exponent_backward", _product(grad, exponent), base, power)
+    return elementwise("add", _product(grad, power), by_power)
 
 
 _pass: Rule = lambda g, n: g  # noqa: E731
@@ -187,19 +294,66 @@ GRADIENTS: dict[str, tuple[Rule | None, ...]] = {
         lambda g, n: elementwise("select", _x(n, 0), g, _zero()),
         lambda g, n: elementwise("select", _x(n, 0), _zero(), g),
     ),
-    # What gradients are made of has gradients itself: second derivatives of piecewise linear functions.
-    "relu_backward": (lambda g, n: elementwise("relu_backward", g, _x(n, 1)), None),
-    "leaky_relu_backward": (
-        lambda g, n: elementwise("leaky_relu_backward", g, _x(n, 1), alpha=n.attrs.get("alpha", 0.0)),
-        None,
-    ),
-    "relu6_backward": (lambda g, n: elementwise("relu6_backward", g, _x(n, 1)), None),
+    # What gradients are made of has gradients itself. First those of piecewise linear functions.
+    **{
+        f"{f}_backward": (_again(f), None)
+        for f in ("relu", "leaky_relu", "relu6", "clamp", "abs", "max_scalar", "min_scalar", "hardsigmoid")
+    },
+    **{f"{f}_backward": (_again(f), None, None) for f in ("maximum", "minimum")},
     "square_backward": (
         lambda g, n: elementwise("square_backward", g, _x(n, 1)),
         lambda g, n: elementwise("square_backward", g, _x(n, 0)),
+    ),
+    # With respect to the first gradient a `_backward` is itself; y is what it read.
+    "sigmoid_backward": (
+        _again("sigmoid"),
+        lambda g, n: _product(g, _x(n, 0), _affine(_x(n, 1), -2.0, 1.0)),
+    ),
+    "tanh_backward": (
+        _again("tanh"),
+        lambda g, n: _product(g, _x(n, 0), _scaled(_x(n, 1), -2.0)),
+    ),
+    "silu_backward": (_again("silu"), lambda g, n: _product(_curvature_of_silu(_x(n, 1)), g, _x(n, 0))),
+    "gelu_backward": (_again("gelu"), lambda g, n: _product(_curvature_of_gelu(_x(n, 1)), g, _x(n, 0))),
+    "hardswish_backward": (
+        _again("hardswish"),
+        lambda g, n: _scaled(elementwise("hardsigmoid_backward", _product(g, _x(n, 0)), _x(n, 1)), 2.0),
+    ),
+    "elu_backward": (_again("elu"), lambda g, n: _curve_of_elu(g, n)),
+    "softplus_backward": (
+        _again("softplus"),
+        lambda g, n: elementwise("sigmoid_backward", _product(g, _x(n, 0)), elementwise("sigmoid", _x(n, 1))),
+    ),
+    "log_backward": (_again("log"), lambda g, n: _over_square(g, n, _x(n, 1))),
+    "log1p_backward": (_again("log1p"), lambda g, n: _over_square(g, n, _affine(_x(n, 1), 1.0, 1.0))),
+    "sqrt_backward": (_again("sqrt"), lambda g, n: _scaled(_over_square(g, n, _x(n, 1)), 0.5)),
+    "rsqrt_backward": (
+        _again("rsqrt"),
+        lambda g, n: _scaled(_product(g, _x(n, 0), elementwise("square", _x(n, 1))), -1.5),
+    ),
+    "reciprocal_backward": (
+        _again("reciprocal"),
+        lambda g, n: _scaled(_product(g, _x(n, 0), _x(n, 1)), -2.0),
+    ),
+    "pow_scalar_backward": (_again("pow_scalar"), lambda g, n: _second_power(g, n)),
+    "pow_base_backward": (
+        _again("pow_base"),
+        lambda g, n: elementwise(
+            "pow_base_backward", _product(g, _x(n, 0), _x(n, 2)), _x(n, 1), _affine(_x(n, 2), 1.0, -1.0)
+        ),
+        lambda g, n: _slope_by_exponent(_product(g, _x(n, 0)), _x(n, 1), _x(n, 2)),
+    ),
+    "pow_exponent_backward": (
+        _again("pow_exponent"),
+        lambda g, n: elementwise("div", _product(g, _x(n, 0), _x(n, 2)), _x(n, 1)),
+        lambda g, n: elementwise("pow_exponent_backward", _product(g, _x(n, 0)), _x(n, 1), _one()),
     ),
 }
 
 
 def _zero() -> Tensor:
     return Tensor((), "float32", "c", np.zeros((), np.float32))
+
+
+def _one() -> Tensor:
+    return Tensor((), "float32", "c", np.ones((), np.float32))
