@@ -29,18 +29,18 @@ struct Transposition {
   std::int64_t dst_row;
 };
 
+/// Copies elements of one type as elements of another.
+using Convert = void (*)(const StridedRows& run);
+
 struct CopyKernels {
   static constexpr int kSources = 13;  // SourceType of ops/copy.h
-  static constexpr int kTargets = 9;   // DType
 
   /// Copies elements of `size` bytes (1, 2, 4 or 8).
   void (*rows)(const StridedRows& run, std::size_t size);
   void (*transpose)(const Transposition& run, std::size_t size);
   /// Writes n elements of `size` bytes, each equal to *value.
   void (*fill)(std::int64_t n, std::size_t size, const void* value, void* dst);
-  /// Copies elements of one type as elements of another; null where there is no such conversion.
-  using Convert = void (*)(const StridedRows& run);
-  Convert convert[kSources][kTargets];
+  Convert to_float[kSources];  // null where there is no such conversion
 };
 
 }  // namespace cnncore

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "core/tensor.h"
+#include "isa/copy.h"
 #include "program/step.h"
 
 namespace cnncore {
@@ -14,6 +15,9 @@ namespace cnncore {
 enum class SourceType : std::uint8_t { f16, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64, boolean, bf16 };
 
 std::size_t item_size(SourceType type);
+
+/// The loop that converts elements; null where there is none (to bfloat16 and float16).
+Convert conversion(SourceType from, DType to);
 
 /// Writes the array `src` (any type, any byte strides, negative and zero ones included) into the
 /// memory `dst`, which is laid out as `dst_desc` says (same rank and extents). Floats are rounded to the

@@ -26,8 +26,7 @@ std::size_t item_size(SourceType type) {
 }
 
 SourceType source_of(DType dtype) {
-  static_assert(CopyKernels::kTargets == kDTypes.size(), "every type can be the target of a copy");
-  constexpr std::array<SourceType, CopyKernels::kTargets> sources = {
+  constexpr std::array<SourceType, kDTypes.size()> sources = {
       SourceType::f32, SourceType::i32,     SourceType::i64,  SourceType::u8, SourceType::f64,
       SourceType::i8,  SourceType::boolean, SourceType::bf16, SourceType::f16};
   return sources[static_cast<std::size_t>(dtype)];
@@ -41,7 +40,7 @@ StridedCopy::StridedCopy(const std::int64_t* shape, int rank, SourceType from,
       tasks_(nest_),
       dense_(nest_.inner_stride(0) == to_size_ && nest_.inner_stride(1) == from_size_) {
   if (from != source_of(to)) {
-    convert_ = kernels().copy.convert[static_cast<std::size_t>(from)][static_cast<std::size_t>(to)];
+    convert_ = conversion(from, to);
     require(convert_ != nullptr, "copy: there is no conversion to ", name_of(to), " from this type");
   }
   if (!dense_ && nest_.numel() > 0) choose_transposition();

@@ -36,7 +36,7 @@ class StridedCopy {
   LoopNest nest_;  // operand 0: target, operand 1: source; in bytes
   std::int64_t from_size_;
   std::int64_t to_size_;
-  CopyKernels::Convert convert_ = nullptr;  // none when the types are equal
+  Convert convert_ = nullptr;  // none when the types are equal
   RowTasks tasks_;
   bool dense_ = false;  // the inner axis is consecutive on both sides
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "isa/copy.h"
 
-#include "isa/kernels/convert.h"
+#include "isa/convert.h"
 #include "isa/kernels/transpose.h"
 #include "isa/vec.h"
 
@@ -38,13 +38,13 @@ void copy_rows(const StridedRows& run, size_t size) {
       copy_bytes(run.src + row * run.src_row, run.dst + row * run.dst_row, run.n * step);
     }
   } else if (size == 4) {
-    convert<std::uint32_t, std::uint32_t>(run);
+    convert<std::uint32_t, std::uint32_t, true>(run);
   } else if (size == 8) {
-    convert<std::uint64_t, std::uint64_t>(run);
+    convert<std::uint64_t, std::uint64_t, true>(run);
   } else if (size == 2) {
-    convert<std::uint16_t, std::uint16_t>(run);
+    convert<std::uint16_t, std::uint16_t, true>(run);
   } else {
-    convert<std::uint8_t, std::uint8_t>(run);
+    convert<std::uint8_t, std::uint8_t, true>(run);
   }
 }
 
@@ -163,34 +163,27 @@ void fill(int64_t n, size_t size, const void* value, void* dst) {
   }
 }
 
-template <class From>
-void set_conversions(CopyKernels::Convert (&row)[CopyKernels::kTargets]) {
-  row[0] = convert<From, float>;
-  row[1] = convert<From, std::int32_t>;
-  row[2] = convert<From, std::int64_t>;
-  row[3] = convert<From, std::uint8_t>;
-  row[4] = convert<From, double>;
-  row[5] = convert<From, std::int8_t>;
-  row[6] = convert<From, Boolean>;
-}
-
 }  // namespace
 
 CopyKernels copy_kernels() {
-  CopyKernels table{copy_rows, transpose, fill, {}};
-  set_conversions<Half>(table.convert[0]);
-  set_conversions<float>(table.convert[1]);
-  set_conversions<double>(table.convert[2]);
-  set_conversions<std::int8_t>(table.convert[3]);
-  set_conversions<std::int16_t>(table.convert[4]);
-  set_conversions<std::int32_t>(table.convert[5]);
-  set_conversions<std::int64_t>(table.convert[6]);
-  set_conversions<std::uint8_t>(table.convert[7]);
-  set_conversions<std::uint16_t>(table.convert[8]);
-  set_conversions<std::uint32_t>(table.convert[9]);
-  set_conversions<std::uint64_t>(table.convert[10]);
-  set_conversions<Boolean>(table.convert[11]);
-  return table;
+  return {copy_rows,
+          transpose,
+          fill,
+          {
+              convert<Half, float, true>,
+              nullptr,
+              convert<double, float, true>,
+              convert<std::int8_t, float, true>,
+              convert<std::int16_t, float, true>,
+              convert<std::int32_t, float, true>,
+              convert<std::int64_t, float, true>,
+              convert<std::uint8_t, float, true>,
+              convert<std::uint16_t, float, true>,
+              convert<std::uint32_t, float, true>,
+              convert<std::uint64_t, float, true>,
+              convert<Boolean, float, true>,
+              nullptr,
+          }};
 }
 
 }  // namespace CNNCORE_ISA

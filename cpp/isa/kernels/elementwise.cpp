@@ -94,8 +94,9 @@ void run_repeated(const ElementwiseRun& run, int inputs, void (*plain)(const Ele
 }
 
 /// Brings a run into the form the loops below want: steps of 0 or 1, rows that are worth a loop. True when
-/// that has done the work.
-bool run_reshaped(const ElementwiseRun& run, int inputs, void (*plain)(const ElementwiseRun&)) {
+/// that has done the work. Not copied into each of a hundred functions.
+__attribute__((noinline)) bool run_reshaped(const ElementwiseRun& run, int inputs,
+                                            void (*plain)(const ElementwiseRun&)) {
   if (needs_gathering(run, inputs)) {
     run_gathered(run, inputs, plain);
   } else if (repeats_short_rows(run, inputs)) {

@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// Conversions between element types; plain loops that the compiler turns into vectors.
+// Conversions between element types as plain loops. Those to float32 and copies are compiled for each
+// instruction set, which makes vectors of them; the others once (ops/convert.cpp).
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+
 #include "isa/copy.h"
-#include "isa/vec.h"
 
 namespace cnncore {
-namespace CNNCORE_ISA {
 namespace {
 
 // Arrays from outside may be misaligned, and every type reads bytes that another one wrote.
 template <class T>
 struct Element {
   typedef T __attribute__((aligned(1), may_alias)) Stored;
-  CNNCORE_INLINE T value(Stored stored) { return stored; }
+  static T value(Stored stored) { return stored; }
   template <class From>
-  CNNCORE_INLINE T from(From number) {
+  static T from(From number) {
     return static_cast<T>(number);
   }
 };
@@ -24,7 +26,7 @@ struct Half {};
 template <>
 struct Element<Half> {
   typedef std::uint16_t __attribute__((aligned(1), may_alias)) Stored;
-  CNNCORE_INLINE float value(Stored stored) {
+  static float value(Stored stored) {
     const std::uint32_t bits = stored;
     const std::uint32_t magnitude = bits & 0x7fffu;
     // The exponent moves from bias 15 to bias 127; infinities and NaN move to the top, denormals are integers
@@ -43,55 +45,46 @@ struct Boolean {};
 template <>
 struct Element<Boolean> {
   typedef std::uint8_t __attribute__((aligned(1), may_alias)) Stored;
-  CNNCORE_INLINE std::uint8_t value(Stored stored) { return stored != 0; }
+  static std::uint8_t value(Stored stored) { return stored != 0; }
   template <class From>
-  CNNCORE_INLINE std::uint8_t from(From number) {
+  static std::uint8_t from(From number) {
     return number != From{};
   }
 };
 
 // Rows of fewer elements than this are not worth a loop of their own.
-constexpr int64_t kShortRow = 16;
+constexpr std::int64_t kShortRow = 16;
 
 /// `run` with rows and positions within rows exchanged when there are more of the former.
-CNNCORE_INLINE StridedRows longer_inside(const StridedRows& run) {
+inline StridedRows longer_inside(const StridedRows& run) {
   if (run.n >= run.rows) return run;
   return {run.n, run.rows, run.src, run.src_step, run.src_row, run.dst, run.dst_step, run.dst_row};
 }
 
 template <class From, class To>
-CNNCORE_INLINE void convert_row(int64_t n, const std::byte* src, int64_t src_step, std::byte* dst,
-                                int64_t dst_step) {
+inline __attribute__((always_inline)) void convert_row(std::int64_t n, const std::byte* src,
+                                                       std::int64_t src_step, std::byte* dst,
+                                                       std::int64_t dst_step) {
   using Source = typename Element<From>::Stored;
   using Target = typename Element<To>::Stored;
-  for (int64_t i = 0; i < n; ++i) {
+  for (std::int64_t i = 0; i < n; ++i) {
     const Source* in = reinterpret_cast<const Source*>(src + i * src_step);
     *reinterpret_cast<Target*>(dst + i * dst_step) = Element<To>::from(Element<From>::value(*in));
   }
 }
 
-/// Whether a conversion deserves a loop that the compiler turns into vectors: inputs on their way to float32,
-/// and copies.
-template <class From, class To>
-constexpr bool kInVectors = false;
-template <class From>
-constexpr bool kInVectors<From, float> = true;
-template <class T>
-constexpr bool kInVectors<T, T> = true;
-template <>
-constexpr bool kInVectors<float, float> = true;
-
-template <class From, class To>
+/// `kVectors` gives dense rows a loop of their own.
+template <class From, class To, bool kVectors>
 void convert(const StridedRows& original) {
-  constexpr auto from_size = static_cast<int64_t>(sizeof(typename Element<From>::Stored));
-  constexpr auto to_size = static_cast<int64_t>(sizeof(typename Element<To>::Stored));
+  constexpr auto from_size = static_cast<std::int64_t>(sizeof(typename Element<From>::Stored));
+  constexpr auto to_size = static_cast<std::int64_t>(sizeof(typename Element<To>::Stored));
   const bool dense = original.src_step == from_size && original.dst_step == to_size;
   const StridedRows run = dense && original.n >= kShortRow ? original : longer_inside(original);
-  for (int64_t row = 0; row < run.rows; ++row) {
+  for (std::int64_t row = 0; row < run.rows; ++row) {
     const std::byte* src = run.src + row * run.src_row;
     std::byte* dst = run.dst + row * run.dst_row;
-    if (kInVectors<From, To> && run.src_step == from_size && run.dst_step == to_size) {
-      // Constant steps are what allows vectors.
+    // Constant steps are what allows vectors.
+    if (kVectors && run.src_step == from_size && run.dst_step == to_size) {
       convert_row<From, To>(run.n, src, from_size, dst, to_size);
     } else {
       convert_row<From, To>(run.n, src, run.src_step, dst, run.dst_step);
@@ -100,5 +93,4 @@ void convert(const StridedRows& original) {
 }
 
 }  // namespace
-}  // namespace CNNCORE_ISA
 }  // namespace cnncore
