@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import cnncore as cc
-from cnncore import models, nn, ops
+from cnncore import models, nn, ops, optim
 
 X = np.random.default_rng(0).normal(size=(2, 1, 28, 28)).astype(np.float32)
 
@@ -152,3 +152,26 @@ def test_errors_name_the_compiled_shape():
         cc.compile(models.lenet5(), (1, 3, 28, 28))
     with pytest.raises(TypeError, match="expected a Module or a function"):
         cc.compile(3, (1,))
+
+
+@pytest.mark.parametrize(("shape", "converts"), [((1, 1, 1, 4096), False), ((1, 4, 1, 1024), True)])
+def test_memory_counts_inputs_where_they_are_converted(shape: tuple[int, ...], converts: bool) -> None:
+    """Channels side by side always are; what comes as it is used takes nothing, until it does not."""
+    predictor = cc.compile(nn.Conv2d(shape[1], 1, 1), shape)
+    output = 4 * shape[3]
+    before = predictor.memory
+    assert before.activations == (16384 if converts else 0)
+    x = np.ones(shape, np.float32)
+    assert predictor(x).nbytes == output
+    assert predictor.memory == before
+    predictor(x.astype(np.float64))
+    assert predictor.memory.activations == 16384
+    predictor(x.astype(np.uint8))
+    assert predictor.memory.activations == 16384
+
+
+def test_memory_of_a_program_for_known_dtypes_counts_their_conversion() -> None:
+    model = nn.Linear(256, 1)
+    step = cc.train_step(lambda x: ops.sum(model(x)), optim.SGD(model.parameters(), lr=0.1))
+    bytes_of = {d: step.memory_of(np.ones((16, 256), d)).activations for d in (np.float32, np.float64)}
+    assert bytes_of[np.float64] - bytes_of[np.float32] == 16 * 256 * 4

@@ -29,9 +29,8 @@ py::array array_from_python(const py::object& object, const std::string& what);
 /// Raises ValueError when the shapes differ.
 void* direct_memory(const py::array& array, const TensorDesc& desc, const std::string& what);
 
-/// Memory of `array` in the layout of `desc`: its own when it already fits, else `staging`, filled by
-/// conversion.
-void* stage_input(const py::array& array, const TensorDesc& desc, const std::string& what, void* staging);
+/// Writes the elements of `array` to `memory` as `desc` has them.
+void convert_input(const py::array& array, const TensorDesc& desc, const std::string& what, void* memory);
 
 /// A new array of the shape, layout and dtype of `desc`.
 py::array new_array(const TensorDesc& desc);

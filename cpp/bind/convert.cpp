@@ -98,8 +98,7 @@ void* direct_memory(const py::array& array, const TensorDesc& desc, const std::s
   return fits ? const_cast<void*>(array.data()) : nullptr;
 }
 
-void* stage_input(const py::array& array, const TensorDesc& desc, const std::string& what, void* staging) {
-  if (void* memory = direct_memory(array, desc, what)) return memory;
+void convert_input(const py::array& array, const TensorDesc& desc, const std::string& what, void* memory) {
   const SourceType type = source_format(array.dtype()).type;
   if (facts_of(desc.dtype).kind != DTypeKind::floating && is_float(type)) {
     throw py::type_error(what + ": expected integers (" + name_of(desc.dtype) + "), got " +
@@ -110,8 +109,7 @@ void* stage_input(const py::array& array, const TensorDesc& desc, const std::str
     shape[static_cast<std::size_t>(i)] = array.shape(i);
     strides[static_cast<std::size_t>(i)] = array.strides(i);
   }
-  convert_strided(array.data(), type, shape.data(), strides.data(), desc.rank, desc, staging);
-  return staging;
+  convert_strided(array.data(), type, shape.data(), strides.data(), desc.rank, desc, memory);
 }
 
 py::array new_array(const TensorDesc& desc) {

@@ -104,7 +104,13 @@ class PyProgram {
       for (std::size_t i = 0; i < values.size(); ++i) {
         const std::string what = values.size() == 1 ? "input" : "input " + std::to_string(i);
         held_[i] = array_from_python(py::object(arrays[i]), what);
-        inputs[i] = stage_input(held_[i], program.desc(values[i]), what, program.staging(*lease_, i));
+        const TensorDesc& desc = program.desc(values[i]);
+        void* memory = direct_memory(held_[i], desc, what);
+        if (memory == nullptr) {
+          memory = program.staging(*lease_, i);
+          convert_input(held_[i], desc, what, memory);
+        }
+        inputs[i] = memory;
       }
       results = py::list(program.outputs().size());
       outputs.resize(program.outputs().size());
@@ -204,6 +210,7 @@ void bind_program(py::module_& module) {
       .def("run", &PyProgram::run, py::arg("arrays"))
       .def("measure", &PyProgram::measure, py::arg("arrays"), py::arg("repeats"),
            "The outputs of the last of so many runs, and each step's least seconds.")
+      .def_property_readonly("staged_bytes", [](PyProgram& self) { return self.program().staged_bytes(); })
       .def_property_readonly("scratch_bytes_per_thread",
                              [](PyProgram& self) { return self.program().scratch_bytes_per_thread(); });
 }

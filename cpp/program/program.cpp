@@ -18,6 +18,8 @@ constexpr std::size_t kPersistentBase = 2;
 constexpr std::size_t kRandomBase = 3;
 constexpr std::size_t kFirstBound = 4;
 
+constexpr std::size_t kNoStaging = static_cast<std::size_t>(-1);
+
 constexpr std::size_t kIdleContexts = 4;
 constexpr std::size_t kIdleBytes = std::size_t{64} << 20;  // of arenas kept beside the first idle one
 
@@ -170,7 +172,7 @@ Storage* Program::storage_of(int id) const {
 
 void Program::set_inputs(const std::vector<int>& ids) {
   inputs_ = ids;
-  staging_.assign(ids.size(), 0);
+  staging_.assign(ids.size(), kNoStaging);
   for (std::size_t i = 0; i < ids.size(); ++i) {
     ValueEntry& entry = value(ids[i]);
     require(entry.place == Place::none || entry.place == Place::arena, "input ", i,
@@ -254,6 +256,7 @@ void Program::finish(std::size_t arena_bytes, std::size_t persistent_bytes, std:
 std::unique_ptr<RunContext> Program::new_context(std::size_t arena_bytes) const {
   auto context = std::make_unique<RunContext>();
   context->arena = Buffer(arena_bytes);
+  context->staged.resize(inputs_.size());
   context->bases.assign(kFirstBound + bound_.size() + inputs_.size() + outputs_.size(), nullptr);
   context->pointers.assign(max_tensors_, nullptr);
   return context;
@@ -274,12 +277,28 @@ std::unique_ptr<RunContext> Program::acquire() {
 
 void Program::release(std::unique_ptr<RunContext> context) {
   const std::lock_guard<std::mutex> lock(idle_mutex_);
-  const bool cheap = idle_.size() < kIdleContexts && idle_.size() * arena_bytes_ <= kIdleBytes;
+  const bool cheap =
+      idle_.size() < kIdleContexts && idle_.size() * (arena_bytes_ + staged_bytes_) <= kIdleBytes;
   if (idle_.empty() || cheap) idle_.push_back(std::move(context));
 }
 
-std::byte* Program::staging(RunContext& context, std::size_t i) const {
-  return context.arena.data() + staging_.at(i);
+std::byte* Program::staging(RunContext& context, std::size_t i) {
+  if (staging_.at(i) != kNoStaging) return context.arena.data() + staging_[i];
+  Buffer& own = context.staged[i];
+  const std::size_t bytes = desc(inputs_[i]).bytes();
+  if (own.data() == nullptr) {
+    own = Buffer(bytes);
+    std::size_t all = 0;
+    for (const Buffer& buffer : context.staged) all += buffer.size();
+    const std::lock_guard<std::mutex> lock(idle_mutex_);
+    staged_bytes_ = std::max(staged_bytes_, all);
+  }
+  return own.data();
+}
+
+std::size_t Program::staged_bytes() {
+  const std::lock_guard<std::mutex> lock(idle_mutex_);
+  return staged_bytes_;
 }
 
 bool Program::execute(const std::vector<Call>& calls, RunContext& context, double* seconds) const {

@@ -21,6 +21,7 @@ namespace cnncore {
 /// A program keeps a few idle ones, so that callers in several threads do not wait for each other.
 struct RunContext {
   Buffer arena;
+  std::vector<Buffer> staged;  // of inputs that the plan expects as they are used
   Buffer scratch;
   std::vector<std::byte*> bases;
   std::vector<void*> pointers;  // of the running step's tensors
@@ -72,8 +73,10 @@ class Program : public Snapshot::Reader, private ForkListener {
 
   std::unique_ptr<RunContext> acquire();
   void release(std::unique_ptr<RunContext> context);
-  /// The staging memory of input `i` in `context`.
-  std::byte* staging(RunContext& context, std::size_t i) const;
+  /// Memory of `context` to convert input `i` in: in the arena, or made now where the plan has none for it.
+  std::byte* staging(RunContext& context, std::size_t i);
+  /// What a run has taken at most to convert inputs that have no place in the plan.
+  std::size_t staged_bytes();
   /// Runs all steps, after the setup steps where what they read has changed. Nobody else writes what it reads
   /// meanwhile, or uses what it writes; versions, counts and the random state have grown when it returns.
   void run(RunContext& context, void* const* inputs, void* const* outputs);
@@ -183,6 +186,7 @@ class Program : public Snapshot::Reader, private ForkListener {
   std::shared_mutex running_;
   std::mutex idle_mutex_;
   std::vector<std::unique_ptr<RunContext>> idle_;
+  std::size_t staged_bytes_ = 0;
 };
 
 }  // namespace cnncore

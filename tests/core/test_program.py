@@ -9,8 +9,10 @@ import pytest
 from cnncore import _core
 
 
-def scaled_add_program(shape: tuple[int, ...], layout: str = "channels_last") -> "_core.Program":
-    """y = 2 * (a + b), with the sum in the arena."""
+def scaled_add_program(
+    shape: tuple[int, ...], layout: str = "channels_last", planned: bool = True
+) -> "_core.Program":
+    """y = 2 * (a + b), with the sum in the arena; `planned`: and memory there to convert the inputs in."""
     program = _core.Program()
     a, b, total, y = (program.add_value(shape, "float32", layout) for _ in range(4))
     program.add_step("elementwise", [a, b], [total], {"function": "add"})
@@ -18,8 +20,9 @@ def scaled_add_program(shape: tuple[int, ...], layout: str = "channels_last") ->
     program.set_inputs([a, b])
     program.set_outputs([y])
     size = (4 * int(np.prod(shape)) + 63) // 64 * 64
-    program.place(a, "arena", 0)
-    program.place(b, "arena", size)
+    if planned:
+        program.place(a, "arena", 0)
+        program.place(b, "arena", size)
     program.place(total, "arena", 2 * size)
     program.finish(3 * size)
     return program
@@ -27,7 +30,8 @@ def scaled_add_program(shape: tuple[int, ...], layout: str = "channels_last") ->
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int64", "int8", "uint8", "bool", ">f4"])
 @pytest.mark.parametrize("order", ["C", "F", "channels_last", "sliced", "reversed"])
-def test_run_accepts_any_dtype_and_strides(dtype: str, order: str) -> None:
+@pytest.mark.parametrize("planned", [True, False])
+def test_run_accepts_any_dtype_and_strides(dtype: str, order: str, planned: bool) -> None:
     shape = (2, 3, 5, 4)
     rng = np.random.default_rng(0)
     base = rng.integers(0, 2 if dtype == "bool" else 100, (2, 3, 10, 4)).astype(dtype)
@@ -41,8 +45,12 @@ def test_run_accepts_any_dtype_and_strides(dtype: str, order: str) -> None:
         "reversed": lambda: base[:, ::-1, 4::-1],
     }[order]()
     before = array.copy()
-    (y,) = scaled_add_program(shape).run([array, array])
-    np.testing.assert_array_equal(y, 4 * array.astype(np.float32))
+    program = scaled_add_program(shape, planned=planned)
+    for _ in range(2):
+        (y,) = program.run([array, array])
+        np.testing.assert_array_equal(y, 4 * array.astype(np.float32))
+    as_it_comes = dtype in ("float32", ">f4") and order == "channels_last"
+    assert program.staged_bytes == (0 if planned or as_it_comes else 2 * y.nbytes)
     np.testing.assert_array_equal(array, before)
     assert y.transpose(0, 2, 3, 1).flags.c_contiguous
 

@@ -42,6 +42,23 @@ JOBS = {
         y = predictor(x)
         report(predictor.memory.total + y.nbytes, before)
     """,
+    "1x9 on audio that is used as it comes": """
+        x = np.ones((1, 1, 1, 28_800_000), np.float32)
+        model = nn.Sequential(nn.Conv2d(1, 1, (1, 9), padding=(0, 4), bias=False)).eval()
+        warm_up()
+        before = kilobytes("VmHWM")
+        predictor = cc.compile(model, input_shape=x.shape)
+        y = predictor(x)
+        report(predictor.memory.total + y.nbytes, before)
+    """,
+    "the same in a call of the model, converted": """
+        x = np.ones((1, 1, 1, 28_800_000), np.int16)
+        model = nn.Sequential(nn.Conv2d(1, 1, (1, 9), padding=(0, 4), bias=False)).eval()
+        warm_up()
+        before = kilobytes("VmHWM")
+        y = model(x)
+        report(x.size * 4 + y.nbytes, before)
+    """,
     "a convolution, pooling and a strided convolution of audio": """
         x = np.ones((1, 1, 1, 14_400_000), np.float32)
         model = nn.Sequential(

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..graph.dtype import ITEM_SIZE
 from ..graph.slots import Portions, Slot, Step
-from ..graph.tensor import Graph, Node, Shape, Tensor, present
+from ..graph.tensor import Graph, Node, Shape, Tensor, layout_matters, present
 from .joins import joined_by_readers, joined_parts, parts_read_in_place
 
 
@@ -44,6 +44,7 @@ class Builder:
         self._static: set[Tensor] = set()
         self._made_at_setup: set[Slot] = set()
         self.inputs = [self._declare(tensor, "input") for tensor in graph.inputs]
+        self.converted = [self._slots[tensor] for tensor in graph.inputs if _is_converted(graph, tensor)]
         self._outputs = set(graph.outputs) | {flag for flag, _ in graph.checks}
         self.read_apart = joined_by_readers(graph, self._outputs)
         self._parts = joined_parts(graph, self._outputs | self.read_apart)
@@ -272,3 +273,9 @@ class Builder:
     def bound_slots(self) -> list[Slot]:
         """Return the slots that are memory of arrays, storages, snapshots and of `RANDOM`."""
         return list(self._bound.values())
+
+
+def _is_converted(graph: Graph, tensor: Tensor) -> bool:
+    """Whether an array in C order has to be converted to be this input."""
+    other_order = tensor.layout != "c" and layout_matters(tensor.shape)
+    return other_order or graph.arriving.get(tensor, tensor.dtype) != tensor.dtype

@@ -62,7 +62,7 @@ def plan_memory(steps: Sequence[Step], inputs: Sequence[Slot], workspace: Callab
 
     Args:
         steps: setup steps and steps of a run, each kind in its order.
-        inputs: slots that a run fills before its first step.
+        inputs: slots that a run fills before its first step; other inputs lie elsewhere.
         workspace: bytes a step works on.
     """
     setup = [step for step in steps if step.setup]
@@ -144,9 +144,9 @@ def _regions(steps: Sequence[Step], inputs: Sequence[Slot], workspace: Callable[
     regions: dict[Slot, Region] = {slot: Region(slot.nbytes, -1, -1, slot) for slot in inputs}
     work: list[Region] = []
     for root, first, last in _uses(steps):
-        if root.kind not in ("temp", "input"):
-            continue
         known = regions.get(root)
+        if known is None and root.kind != "temp":
+            continue
         if known is None:
             regions[root] = Region(root.nbytes, first, last, root)
         else:

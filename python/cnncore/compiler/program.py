@@ -26,8 +26,10 @@ class Memory:
 
     weights: what it holds for itself: packed and folded weights, constants, the steps' tables of offsets, and
     its copies of parameters and buffers that have changed or gone since it was compiled; activations: the
-    values between steps; workspace: what steps need while they run, on all threads; shared: parameters and
-    buffers of the living model, which cost nothing until they change (each changed one then counts among the
+    values between steps, and inputs where they are converted (those whose axes are in another order in
+    memory, or whose dtype was known to be another when the program was compiled, and any other as soon as
+    one has come); workspace: what steps need while they run, on all threads; shared: parameters and buffers
+    of the living model, which cost nothing until they change (each changed one then counts among the
     weights).
     """
 
@@ -78,7 +80,7 @@ class Executable:
                 stretch = [step.index for step in self.steps if step.portions is portions]
                 machine.repeat(stretch[0], stretch[-1], portions.count)
         workspace = {step: machine.step_info(step.index)["workspace"] for step in self.steps}
-        self.plan: Plan = plan_memory(self.steps, builder.inputs, workspace.__getitem__)
+        self.plan: Plan = plan_memory(self.steps, builder.converted, workspace.__getitem__)
         self._require_memory(builder, workspace)
         machine.set_inputs([values[slot] for slot in builder.inputs])
         machine.set_outputs([values[slot] for slot in builder.outputs])
@@ -152,14 +154,14 @@ class Executable:
     def memory(self) -> Memory:
         """What the plan booked, exact before anything runs."""
         scratch = self._machine.scratch_bytes_per_thread * _core.num_threads()
-        values = self.plan.value_bytes
+        planned = self.plan.value_bytes
         tables = sum(int(self.step_info(step)["tables"]) for step in self.steps)
         shared = sum(nbytes for source, nbytes in self._sources if is_stored(source) or _is_shared(source))
         bound = sum(nbytes for _, nbytes in self._sources)
         return Memory(
             weights=self.plan.persistent_bytes + bound - shared + tables,
-            activations=values,
-            workspace=self.plan.arena_bytes - values + scratch,
+            activations=planned + self._machine.staged_bytes,
+            workspace=self.plan.arena_bytes - planned + scratch,
             shared=shared,
         )
 

@@ -133,6 +133,7 @@ class Graph:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.inputs: list[Tensor] = []
+        self.arriving: dict[Tensor, str] = {}  # dtype of the array that an input was traced for
         self.outputs: list[Tensor] = []
         self.stored: dict[int, Tensor] = {}  # id of a parameter or buffer -> its value
         self.updates: list[tuple[Any, Tensor]] = []  # buffer or array, and its new contents

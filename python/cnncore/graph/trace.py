@@ -174,6 +174,7 @@ def trace(
         if isinstance(value, np.ndarray):
             tensor = Tensor(value.shape, value_dtype(value.dtype))
             graph.inputs.append(tensor)
+            graph.arriving[tensor] = value.dtype.name
             return tensor
         return value
 
