@@ -60,21 +60,20 @@ def _torch(name: str) -> Any:
 CASES = [
     *_pairs("mse_loss", lambda x, t: (x - t) ** 2),
     *_weighted("mse_loss", lambda x, t: (x - t) ** 2, True),
-    *_pairs("l1_loss", lambda x, t: np.abs(x - t), twice=False),
-    *_weighted("l1_loss", lambda x, t: np.abs(x - t), True, twice=False),
-    *_pairs("smooth_l1_loss", lambda x, t: reference.huber(x, t, 1.0), twice=False),
+    *_pairs("l1_loss", lambda x, t: np.abs(x - t)),
+    *_weighted("l1_loss", lambda x, t: np.abs(x - t), True),
+    *_pairs("smooth_l1_loss", lambda x, t: reference.huber(x, t, 1.0)),
     *[
         case(
             "smooth_l1_loss",
             (X, T),
             lambda x, t, b=b: np.mean(reference.huber(x, t, b) / b if b else np.abs(x - t)),
             beta=b,
-            twice=False,
         )
         for b in (0.0, 0.5, 3.0)
     ],
-    *_pairs("huber_loss", lambda x, t: reference.huber(x, t, 0.7), delta=0.7, twice=False),
-    *_weighted("huber_loss", lambda x, t: reference.huber(x, t, 1.0), False, twice=False),
+    *_pairs("huber_loss", lambda x, t: reference.huber(x, t, 0.7), delta=0.7),
+    *_weighted("huber_loss", lambda x, t: reference.huber(x, t, 1.0), False),
     *[
         case(
             "kl_div",
@@ -87,7 +86,6 @@ CASES = [
             reduction=r,
             log_target=log,
             torch=r != "mean",  # torch warns that it is not the divergence
-            twice=log,
         )
         for r in (*REDUCTIONS, "batchmean")
         for log in (False, True)
@@ -102,7 +100,6 @@ CASES = [
             lambda x, t, log=log, full=full: reference.poisson(x, t, log, full),
             log_input=log,
             full=full,
-            twice=log and not full,
         )
     ],
     *[
@@ -133,22 +130,18 @@ CASES = [
         )
         for r in REDUCTIONS
     ],
-    *_each(
-        "soft_margin_loss", (X, SIGNS.astype(np.int64)), lambda x, t: np.logaddexp(0, -t * x), twice=False
-    ),
+    *_each("soft_margin_loss", (X, SIGNS.astype(np.int64)), lambda x, t: np.logaddexp(0, -t * x)),
     *_each(
         "hinge_embedding_loss",
         (X, SIGNS.astype(np.int64)),
         lambda x, t: reference.hinge_embedding(x, t, 0.6),
         margin=0.6,
-        twice=False,
     ),
     *_each(
         "margin_ranking_loss",
         (X, T, SIGNS.astype(np.int64)),
         lambda a, b, t: np.maximum(0, -t * (a - b) + 0.31),
         margin=0.31,
-        twice=False,
     ),
     *[
         case(
@@ -159,7 +152,6 @@ CASES = [
             ),
             function=lambda x, t, r=r, w=w: ops.multilabel_soft_margin_loss(x, t, w, r),
             torch=False,
-            twice=False,
         )
         for x in (X, draw(4))
         for w in (None, WEIGHT)
