@@ -194,3 +194,23 @@ def test_warnings_are_a_line_on_stderr(capsys: pytest.CaptureFixture[str], tmp_p
     assert main([*command, "--out", str(tmp_path / "m.safetensors")]) == 0
     shown = capsys.readouterr().err
     assert shown == f"cnncore: warning: {tmp_path}: no images in 'empty', which is no class\n"
+
+
+def test_summary_for_machines(capsys: Capture) -> None:
+    assert main(["summary", "lenet5", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["parameters"], result["input"]) == (61_706, [1, 1, 28, 28])
+    first = result["layers"][0]
+    assert first == {
+        "path": "conv1",
+        "kind": "Conv2d",
+        "output_shape": [1, 6, 28, 28],
+        "parameters": 156,
+        "flops": 2 * 6 * 28 * 28 * 25,
+        "output_bytes": 4 * 6 * 28 * 28,
+    }
+    assert sum(layer["parameters"] for layer in result["layers"]) == 61_706
+
+
+def test_a_file_without_a_name_is_told_before_training(capsys: Capture) -> None:
+    assert "--out: expected a file's name, got ''" in fails(capsys, "train", "digits", "--out", "")

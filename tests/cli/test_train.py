@@ -6,6 +6,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +89,9 @@ def test_predict_fits_images_and_says_so(digits_model: str, tmp_path: Path, caps
     image = np.repeat(np.repeat(x[0, 0], 4, 0), 4, 1)
     colour = np.stack([image] * 3, axis=-1)
     np.save(tmp_path / "large.npy", colour)
-    assert main(["predict", digits_model, str(tmp_path / "large.npy")]) == 0
+    assert main(["predict", digits_model, *[str(tmp_path / "large.npy")] * 3]) == 0
     out, err = capsys.readouterr()
-    assert "colour 32x32 is converted to the network's grey 8x8" in err
+    assert err.count("colour 32x32 is converted to the network's grey 8x8; so are others") == 1
     assert out.split()[1] == str(y[0])
 
 
@@ -100,6 +102,20 @@ def test_predict_names_what_it_cannot_read(digits_model: str, tmp_path: Path, ca
     assert f"{path}: expected 64 bytes of pixels, got 4" in capsys.readouterr().err
     assert main(["predict", digits_model, str(tmp_path / "absent.pgm")]) == 1
     assert "absent.pgm: No such file or directory" in capsys.readouterr().err
+    assert main(["predict", digits_model, str(tmp_path)]) == 1
+    assert "expected an image file, got a folder; name its files" in capsys.readouterr().err
+
+
+def test_predict_shows_names_in_any_encoding(digits_model: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "\u65e5.npy", cc.data.digits(dtype="uint8")[1][0][0, 0])
+    done = subprocess.run(
+        [sys.executable, "-m", "cnncore", "predict", digits_model, str(tmp_path / "\u65e5.npy")],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        check=False,
+    )
+    assert done.returncode == 0
+    assert rb"\u65e5.npy: " in done.stdout
 
 
 def test_summary_of_a_model_file(digits_model: str, capsys: Capture) -> None:

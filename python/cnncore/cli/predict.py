@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 import numpy as np
@@ -17,11 +18,16 @@ def run(options: argparse.Namespace) -> None:
     """Print the likeliest classes of image files."""
     model, description = model_file.load(options.model)
     channels, height, width = description.image
+    told = options.json
     for path in options.images:
+        if os.path.isdir(path):
+            raise ValueError(f"{path}: expected an image file, got a folder; name its files: {path}/*")
         image = data.read_image(path)
-        if image.shape != description.image and not options.json:
+        if image.shape != description.image and not told:
+            told = True
             print(
-                f"{path}: {_size(image.shape)} is converted to the network's {_size(description.image)}",
+                f"{path}: {_size(image.shape)} is converted to the network's {_size(description.image)}; "
+                "so are others that differ",
                 file=sys.stderr,
             )
         fitted = data.with_channels(data.resize(image, (height, width)), channels)

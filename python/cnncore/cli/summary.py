@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import asdict
 
 from ..model_summary import summary
 from . import model_file
@@ -12,6 +13,8 @@ from .networks import build, names, usual_input
 from .output import print_result
 
 _CLASSES = 10
+
+_TOTALS = ("parameters", "trainable_parameters", "buffers", "flops", "parameter_bytes", "output_bytes")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -34,8 +37,8 @@ def run(options: argparse.Namespace) -> None:
         {
             "model": options.model,
             "input": list(shape),
-            "parameters": sum(parameter.size for parameter in model.parameters()),
-            "table": str(table).splitlines(),
+            **{name: getattr(table, name) for name in _TOTALS},
+            "layers": [asdict(layer) for layer in table.layers],
         },
     )
 

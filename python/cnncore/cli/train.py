@@ -162,6 +162,8 @@ def _describe(images: Images, recipe: Recipe) -> model_file.Description:
 
 def _check_writable(path: str) -> None:
     """Raise before the training, not after it, where the result could not be saved."""
+    if not path or "\0" in path:
+        raise ValueError(f"--out: expected a file's name, got {path!r}")
     folder = os.path.dirname(os.path.abspath(path))
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path}: expected a file to write, got a folder")

@@ -258,7 +258,8 @@ def _read_into(
             if image.shape[1:] != extents:
                 raise ValueError(
                     f"{source.label(files[index])}: expected {extents[0]} x {extents[1]} pixels like the "
-                    f"first image, got {image.shape[1]} x {image.shape[2]}; size=(height, width) resizes all"
+                    f"first image, got {image.shape[1]} x {image.shape[2]}; size=(height, width) resizes all "
+                    "(--size HEIGHTxWIDTH on the command line)"
                 )
             images[index] = with_channels(image, channels)
 
