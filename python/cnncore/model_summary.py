@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from .graph.tensor import Node
 from .graph.trace import trace
 from .nn.module import Module
 from .nn.predict import inference_mode
+from .ops.shape import Relayout
 
 Shape = tuple[int, ...]
 
@@ -143,10 +143,10 @@ def _layers(model: Module, nodes: list[Node]) -> list[LayerSummary]:
         rows.append(
             LayerSummary(
                 path=group[0].path,
-                kind=type(module).__name__ if is_layer else _kind(group[0]),
+                kind=type(module).__name__ if is_layer else group[0].op.label(group[0]),
                 output_shape=output,
                 parameters=parameters,
-                flops=sum(map(_flops, group)),
+                flops=sum(node.op.flops(node) for node in group),
                 output_bytes=group[-1].output.nbytes,
             )
         )
@@ -161,23 +161,6 @@ def _by_layer(nodes: list[Node], modules: dict[str, Module]) -> list[list[Node]]
         is_layer = module is not None and not any(True for _ in module.children())
         if groups and is_layer and groups[-1][0].path == node.path:
             groups[-1].append(node)
-        elif is_layer or node.op.name != "relayout":
+        elif is_layer or not isinstance(node.op, Relayout):
             groups.append([node])
     return groups
-
-
-def _kind(node: Node) -> str:
-    return str(node.attrs["function"]) if "function" in node.attrs else node.op.name
-
-
-def _flops(node: Node) -> int:
-    """Return the operations of a convolution or matrix product, 0 for other nodes."""
-    if node.op.name == "conv_forward":
-        weight = node.inputs[1]
-        assert weight is not None
-        return 2 * prod(node.output.shape) * prod(weight.shape[1:])
-    if node.op.name == "matmul":
-        first = node.inputs[0]
-        assert first is not None
-        return 2 * prod(node.output.shape) * first.shape[-2 if node.attrs["transpose_a"] else -1]
-    return 0

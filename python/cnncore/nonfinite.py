@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiler.autodiff import add_gradients
-from .compiler.pipeline import separate_outputs, set_outputs
+from .compiler.pipeline import UNFUSED, run, set_outputs
 from .compiler.program import Executable
 from .graph.arrays import to_input
 from .graph.random import rng_state, set_rng_state
-from .graph.tensor import Graph, Node, Tensor
+from .graph.tensor import Graph, Tensor
 from .graph.trace import trace
 from .nn.module import Module
 
@@ -101,16 +101,12 @@ def _owner(graph: Graph, model: Any, array: Any) -> tuple[str, str]:
     return "a function", array.name or "unnamed"
 
 
-def _operation(node: Node) -> str:
-    return str(node.attrs.get("function", node.op.name))
-
-
 def _values(graph: Graph, tensors: list[Tensor], arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
     """Compute tensors of a graph as written, without what fusion would leave out."""
     graph.outputs = list(tensors)
     before = rng_state()
     try:
-        separate_outputs(graph)
+        run(UNFUSED, graph)
         return Executable(graph)(arrays)
     finally:
         set_rng_state(before)
@@ -125,7 +121,7 @@ def _in_outputs(graph: Graph, arrays: list[NDArray[Any]]) -> NonFinite | None:
     ]
     for (node, _), value in zip(nodes, _values(graph, [t for _, t in nodes], arrays), strict=True):
         if not _finite(value):
-            return NonFinite(node.path or _operation(node), "output", _operation(node))
+            return NonFinite(node.path or node.op.label(node), "output", node.op.label(node))
     return None
 
 
@@ -143,5 +139,5 @@ def _in_gradients(graph: Graph, loss: Tensor | None, arrays: list[NDArray[Any]])
     present = [(node, gradient) for node, tensor in wanted if (gradient := gradients[tensor]) is not None]
     for (node, _), value in zip(present, _values(graph, [g for _, g in present], arrays), strict=True):
         if not _finite(value):
-            return NonFinite(node.path or _operation(node), "gradient", _operation(node))
+            return NonFinite(node.path or node.op.label(node), "gradient", node.op.label(node))
     return None

@@ -176,7 +176,7 @@ class Predictor:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         graph = restore(state["graph"])
-        algorithms.forget_unknown(graph)
+        algorithms.choose_again(graph)
         self.__init__(graph, state["rebuild"])  # type: ignore[misc]
 
     def __repr__(self) -> str:

@@ -12,8 +12,9 @@ from .compiler.call import Validity
 from .compiler.pipeline import Compiled, compile_training, set_outputs
 from .compiler.program import Executable, Memory
 from .graph.protocols import OptimizerLike
-from .graph.tensor import OPS, Graph, Tensor
+from .graph.tensor import Graph, Tensor
 from .graph.trace import building, emit
+from .ops.update import OptimizerUpdate, UpdateAttributes
 from .profiling import Table
 from .transforms import Function, input_arrays
 
@@ -169,13 +170,10 @@ class TrainStep(Function):
             return
         if all(known is not optimizer.counter for known in graph.counted):
             graph.counted.append(optimizer.counter)
-        attrs = {
-            "step": optimizer.update_op,
-            "count": 1 + optimizer.slot_count,
-            "settings": optimizer.update_attrs(number),
-        }
+        settings = tuple(optimizer.update_attrs(number).items())
+        attrs = UpdateAttributes(optimizer.update_op, 1 + optimizer.slot_count, settings)
         with building(graph):
-            node = emit(OPS["optimizer_update"], inputs, attrs, "optimizer")
+            node = emit(OptimizerUpdate, inputs, attrs, "optimizer")
         for target, new in zip(targets, node.outputs, strict=True):
             if target is not None and new is not None:
                 graph.updates.append((target, new))

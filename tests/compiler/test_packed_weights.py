@@ -92,7 +92,7 @@ def test_measured_choices_are_not_bound(monkeypatch: pytest.MonkeyPatch) -> None
     """Also where measuring changes nothing: what is told afterwards is that it was measured."""
 
     def measure(programs: Sequence[Any], *_: Any) -> list[autotune.Measurement]:
-        nodes = [{step.node: 1.0 for step in program.run_steps} for program in programs]
+        nodes = [{program.places[step.node]: 1.0 for step in program.run_steps} for program in programs]
         return [autotune.Measurement(float(len(times)), times) for times in nodes]
 
     monkeypatch.setattr(autotune, "measure", measure)

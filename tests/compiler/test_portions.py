@@ -55,7 +55,7 @@ def whole(model: Callable[..., Any], x: Array = X) -> Any:
 
 def counts(predict: Any) -> list[int]:
     """The number of portions of each stretch."""
-    return [node.attrs["portions"] for node in predict._graph.nodes if node.op.name == "split_batch"]
+    return [node.attrs.portions for node in predict._graph.nodes if node.op.name == "split_batch"]
 
 
 def halved(x: Any) -> Any:

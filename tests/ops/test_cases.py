@@ -275,7 +275,7 @@ def test_every_gradient_has_a_case() -> None:
     def note(nodes: Sequence[Any]) -> None:
         for node in nodes:
             seen.add(node.op.name)
-            functions.add(str(node.attrs.get("function")))
+            functions.add(getattr(node.attrs, "function", ""))
 
     for case in SMALL:
         graph, value = trace(lambda *t, c=case: weighted(c, t, factors_of(c), power=2), list(case.arrays))

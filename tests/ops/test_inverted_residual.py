@@ -21,6 +21,7 @@ import cnncore as cc
 import reference as ref
 from cnncore import ops
 from cnncore.ops import inverted_residual
+from cnncore.ops.window import Window
 from oracle import EPS
 from steps import run_step
 
@@ -326,11 +327,9 @@ def refused(
     algorithm: str = "row strips",
 ) -> str:
     padding = tuple(k // 2 for k in kernel)
-    attrs = {"stride": stride, "padding_begin": padding, "padding_end": padding, "dilation": (1, 1)}
+    window = Window.of(kernel, stride, padding, padding)
     weight = (channels, 1, *kernel)
-    return inverted_residual.refuse(
-        (batch, channels, *size), weight, {**attrs, "groups": channels}, True, algorithm
-    )
+    return inverted_residual.refuse((batch, channels, *size), weight, window, channels, True, algorithm)
 
 
 def test_blocks_in_cache_and_few_tasks_are_not_cut_into_strips() -> None:

@@ -50,7 +50,7 @@ def add_gradients(graph: Graph, loss: Tensor, wrt: Sequence[Tensor]) -> list[Ten
             output_grads = [None if tensor is None else grads.get(tensor) for tensor in node.outputs]
             if all(grad is None for grad in output_grads):
                 continue
-            needs = [tensor in needed for tensor in node.inputs]
+            needs = node.op.named([tensor in needed for tensor in node.inputs])
             with at(node.path):
                 input_grads = node.op.gradient(node, output_grads, needs)
                 for tensor, grad in zip(node.inputs, input_grads, strict=False):
@@ -74,7 +74,7 @@ def _require_independent(graph: Graph, loss: Tensor, wanted: set[Tensor]) -> Non
                 through[output] = through[origin] or (None if _has_gradient(node, output) else node)
     blocking = through.get(loss)
     if blocking is not None:
-        name = blocking.attrs.get("function", blocking.op.name)
+        name = blocking.op.label(blocking)
         raise ValueError(
             f"[{blocking.path or name}] the loss depends on what it is differentiated by through {name} "
             "alone, which has no gradient: its results are integers or constant around almost every input"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph.tensor import Graph, Node
+from ..graph.tensor import Graph
 from ..profiling import Table
 from .choices import Choices, Problem, build, find_problems
 from .program import Executable
@@ -23,14 +23,14 @@ RUNS_A_TURN = 3
 
 @dataclass
 class Measurement:
-    """The sum of the least seconds of each step of a program, and of those of each of its nodes."""
+    """The sum of the least seconds of each step of a program, and of those of each node by its place."""
 
     total: float
-    nodes: dict[Node, float]
+    nodes: dict[int, float]
 
     def of(self, problem: Problem) -> float:
         """Seconds of all nodes with a problem."""
-        return sum(self.nodes[node] for node in problem.nodes)
+        return sum(self.nodes[place] for place in problem.places)
 
 
 def measure(
@@ -52,11 +52,12 @@ def measure(
     ]
 
 
-def _by_node(program: Executable, seconds: NDArray[np.float64]) -> dict[Node, float]:
-    nodes: dict[Node, float] = {}
+def _by_node(program: Executable, seconds: NDArray[np.float64]) -> dict[int, float]:
+    nodes: dict[int, float] = {}
     for step in program.run_steps:
         if step.node is not None:
-            nodes[step.node] = nodes.get(step.node, 0.0) + float(seconds[step.index])
+            place = program.places[step.node]
+            nodes[place] = nodes.get(place, 0.0) + float(seconds[step.index])
     return nodes
 
 
@@ -81,7 +82,7 @@ class Tuner:
         self._seconds = seconds
         self._margin = margin
         self._problems = {t: p for t, p in find_problems(graph).items() if _runs(program, p)}
-        self._least: dict[str, dict[str, dict[Node, float]]] = {text: {} for text in self._problems}
+        self._least: dict[str, dict[str, dict[int, float]]] = {text: {} for text in self._problems}
         self.before: Choices = {text: problem.algorithm for text, problem in self._problems.items()}
         self.choices = self._contest(program)
         self.program, self._ends = self._confirm(program)
@@ -119,7 +120,8 @@ class Tuner:
             if not lost:
                 return tuned, (old, new)
             self.choices.update(lost)
-        if any("declined" in node.attrs for problem in self._problems.values() for node in problem.nodes):
+        nodes = [node for problem in self._problems.values() for node in problem.nodes]
+        if any(node.attrs.algorithm.declined for node in nodes):
             program = build(self._graph, self.choices)  # measured now, no longer by what is told of them
         (same,) = measure([program], self._arrays, self._seconds)
         return program, (same, same)
@@ -128,27 +130,26 @@ class Tuner:
         problem = self._problems[text]
         for name, found in ((holder, ours), (challenger, theirs)):
             least = self._least[text].setdefault(name, {})
-            for node in problem.nodes:
-                least[node] = min(found.nodes[node], least.get(node, np.inf))
+            for place in problem.places:
+                least[place] = min(found.nodes[place], least.get(place, np.inf))
         return theirs.of(problem) < (1.0 - self._margin) * ours.of(problem)
 
     def table(self) -> Table:
         """Return a row for each convolution: its candidates, what was chosen, ms before and after."""
         rows = Table()
-        places = {node: i for i, node in enumerate(self._graph.nodes)}
-        found = [(places[node], text, node) for text, p in self._problems.items() for node in p.nodes]
+        found = [(place, text) for text, problem in self._problems.items() for place in problem.places]
         before, after = self._ends
-        for _, text, node in sorted(found, key=lambda entry: entry[0]):
-            least = self._least[text]
+        for place, text in sorted(found):
+            least, node = self._least[text], self._graph.nodes[place]
             rows.append(
                 {
                     "layer": node.path,
                     "step": node.op.name,
                     "before": self.before[text],
                     "chosen": self.choices[text],
-                    "ms_before": before.nodes[node] * 1e3,
-                    "ms": after.nodes[node] * 1e3,
-                    "candidates": {name: least[name][node] * 1e3 for name in least},
+                    "ms_before": before.nodes[place] * 1e3,
+                    "ms": after.nodes[place] * 1e3,
+                    "candidates": {name: least[name][place] * 1e3 for name in least},
                 }
             )
         changed = sum(row["before"] != row["chosen"] for row in rows)
@@ -159,8 +160,8 @@ class Tuner:
 
 def _runs(program: Executable, problem: Problem) -> bool:
     """Whether the problem is solved in each run, not once at setup."""
-    nodes = {step.node for step in program.run_steps}
-    return all(node in nodes for node in problem.nodes)
+    run = {program.places[step.node] for step in program.run_steps if step.node is not None}
+    return run.issuperset(problem.places)
 
 
 def tune(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ..graph.tensor import OPS, Graph, Node, Tensor, layout_matters
+from ..graph.tensor import Graph, Node, Tensor, layout_matters
 from ..ops.elementwise import ElementwiseChain, links_of
 
 MOST_INPUTS = 7
@@ -104,4 +104,4 @@ def _operands(members: list[Node]) -> list[Tensor]:
 def _chain(members: list[Node]) -> Node:
     inputs = _operands(members)
     attrs = links_of(members, inputs)
-    return Node(OPS[ElementwiseChain.name], inputs, [members[-1].output], attrs, members[-1].path)
+    return Node(ElementwiseChain, inputs, [members[-1].output], attrs, members[-1].path)

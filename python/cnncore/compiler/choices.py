@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which algorithm each convolution of a compiled graph has."""
+"""Which algorithm each convolution of a compiled graph has, and other choices."""
 
 from __future__ import annotations
 
@@ -7,18 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .. import _core
-from ..graph.tensor import Graph, Node, present
-from ..ops.conv import choose, geometry
-from ..runtime import get_accuracy
+from ..graph.tensor import Graph, Node
+from ..ops.algorithm import geometry
+from ..ops.convolution import ConvBackwardWeight, Convolution, with_algorithm
 from .program import Executable
-
-FORMAT = "cnncore choices"
-VERSION = 1
-LARGEST_FILE = 1 << 24
-"""Bytes; a network of 1000 different convolutions needs some 300 KB."""
-
-DIRECTIONS = {"conv_forward": "forward", "conv_pool": "forward", "conv_backward_data": "backward_data"}
-"""Operations that have a choice of algorithms in inference."""
 
 Choices = dict[str, str]
 """Algorithm by problem: the text of a direction and of a convolution's sizes."""
@@ -26,7 +18,7 @@ Choices = dict[str, str]
 
 @dataclass
 class Problem:
-    """A convolution's sizes and the nodes that have them.
+    """A convolution's sizes, and the nodes that have them with their places in the graph.
 
     `algorithm` is the present one; `reasons` says of each algorithm why it cannot be used ("": it can).
     """
@@ -34,6 +26,7 @@ class Problem:
     algorithm: str
     reasons: dict[str, str]
     nodes: list[Node] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
 
     @property
     def candidates(self) -> list[str]:
@@ -41,30 +34,32 @@ class Problem:
         return [name for name, reason in self.reasons.items() if not reason]
 
 
+def _has_choice(node: Node) -> bool:
+    """Whether a node is a convolution of inference, whose algorithm may be another."""
+    is_convolution = isinstance(node.op, Convolution) and not isinstance(node.op, ConvBackwardWeight)
+    return is_convolution and node.attrs.algorithm is not None
+
+
 def find_problems(graph: Graph) -> dict[str, Problem]:
     """Return the different convolutions of a graph by their texts."""
     found: dict[str, Problem] = {}
-    for node in graph.nodes:
-        direction = DIRECTIONS.get(node.op.name)
-        if direction is None:
+    for place, node in enumerate(graph.nodes):
+        if not _has_choice(node):
             continue
-        weight = present(node.inputs[1]).shape
-        shape = node.attrs.get("input_shape") or present(node.inputs[0]).shape
-        choice = choose(direction, shape, weight, node.attrs)
-        text = f"{direction} {choice['problem']}"
+        assert isinstance(node.op, Convolution)
+        text = f"{node.op.direction} {node.attrs.algorithm.problem}"
         if text not in found:
-            accuracy = node.attrs.get("accuracy") or get_accuracy()
-            reasons = _core.conv_candidates(direction, shape, weight, geometry(node.attrs), accuracy)
-            found[text] = Problem(choice["algorithm"], dict(reasons))
+            found[text] = Problem(node.attrs.algorithm.name, _reasons(node, graph.accuracy))
         found[text].nodes.append(node)
+        found[text].places.append(place)
     return found
 
 
-def set_accuracy(graph: Graph, accuracy: str) -> None:
-    """Let a graph's convolutions be of this accuracy wherever they are compiled."""
-    for node in graph.nodes:
-        if node.op.name in DIRECTIONS:
-            node.attrs["accuracy"] = accuracy
+def _reasons(node: Node, accuracy: str) -> dict[str, str]:
+    op, attrs = node.op, node.attrs
+    assert isinstance(op, Convolution)
+    settings = geometry(attrs.window, attrs.groups, op.pool(node))
+    return dict(_core.conv_candidates(op.direction, *op.problem(node), settings, accuracy))
 
 
 def get_choices(graph: Graph) -> Choices:
@@ -73,37 +68,30 @@ def get_choices(graph: Graph) -> Choices:
 
 
 def set_choices(graph: Graph, choices: Mapping[str, str]) -> None:
-    """Let every convolution among `choices` have that algorithm, and the others the cost model's."""
+    """Let a graph's convolutions have these algorithms, and those without an entry what the machine chooses.
+
+    Where there is one candidate, it is nobody's choice.
+    """
+    changed: dict[Node, Node] = {}
     for text, problem in find_problems(graph).items():
-        for node in problem.nodes:
-            node.attrs.pop("algorithm", None)
-            node.attrs.pop("declined", None)
-            if text in choices and len(problem.candidates) > 1:
-                node.attrs["algorithm"] = choices[text]
+        name = choices[text] if text in choices and len(problem.candidates) > 1 else ""
+        changed |= {node: with_algorithm(node, graph.accuracy, name) for node in problem.nodes}
+    graph.replace(changed)
 
 
-def forget_unknown(graph: Graph) -> None:
+def choose_again(graph: Graph) -> None:
     """Take back choices, made by another version or on another machine, that cannot be used here."""
-    for node in graph.nodes:
-        if node.op.name in DIRECTIONS and "algorithm" in node.attrs:
-            name = node.attrs.pop("algorithm")
-            (problem,) = find_problems(_only(node)).values()
-            if name in problem.candidates:
-                node.attrs["algorithm"] = name
-
-
-def _only(node: Node) -> Graph:
-    graph = Graph()
-    graph.nodes = [node]
-    return graph
+    changed: dict[Node, Node] = {}
+    for node in filter(_has_choice, graph.nodes):
+        before = node.attrs.algorithm
+        able = before.fixed and not _reasons(node, graph.accuracy).get(before.name, "no such algorithm")
+        name, declined = (before.name, before.declined) if able else ("", "")
+        changed[node] = with_algorithm(node, graph.accuracy, name, declined)
+    graph.replace(changed)
 
 
 def build(graph: Graph, choices: Mapping[str, str]) -> Executable:
-    """Return a program with these choices; the graph is afterwards as it was."""
-    before = [(node, dict(node.attrs)) for node in graph.nodes]
-    set_choices(graph, choices)
-    try:
-        return Executable(graph)
-    finally:
-        for node, attrs in before:
-            node.attrs = attrs
+    """Return a program of a copy of the graph with these choices."""
+    twin = graph.copy()
+    set_choices(twin, choices)
+    return Executable(twin)

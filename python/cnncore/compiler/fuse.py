@@ -11,6 +11,7 @@ from ..graph.rewrite import Rewriter, Stage, activation_of
 from ..graph.tensor import Graph, Node, Op, Tensor, layout_matters
 from ..ops.activation import READS_ARGUMENT
 from ..ops.fusion import RULES
+from ..ops.window import Epilogue
 
 
 def fuse_training(graph: Graph) -> None:
@@ -41,41 +42,43 @@ def _follower(rewriter: Rewriter, node: Node) -> bool:
         return _add(rewriter, node, b, a) or _add(rewriter, node, a, b)
     activation = node.op.as_activation(node)
     if activation is not None:
-        before = rewriter.producer(node.inputs[0], Op)
+        (argument,) = node.inputs
+        before = rewriter.producer(argument, Op)
         if before is not None and activation in before.op.activates and activation_of(before) == "none":
-            return _activate(rewriter, node, before, activation)
+            return _activate(rewriter, node, before, Epilogue(activation, node.attrs.alpha))
         return before is not None and before.op.keeps_elements and _before_view(rewriter, node, before)
     return False
 
 
 def _before_view(rewriter: Rewriter, node: Node, view: Node) -> bool:
-    """act(view(producer(...))) -> view(producer(..., activation=act))."""
+    """act(view(producer(...))) -> view(producer(..., epilogue=act))."""
     (source,) = view.inputs
     if source is None:
         return False
     activated = Tensor(source.shape, source.dtype, source.layout)
     if not _follower(rewriter, Node(node.op, [source], [activated], node.attrs, node.path)):
         return False
-    rewriter.graph.nodes.append(Node(view.op, [activated], [node.output], view.attrs, view.path))
+    rewriter.graph.nodes.append(view.with_([activated], [node.output]))
     return True
 
 
-def _activate(rewriter: Rewriter, node: Node, before: Node, activation: str) -> bool:
-    """act(producer(...)) -> producer(..., activation=act).
+def _activate(rewriter: Rewriter, node: Node, before: Node, epilogue: Epilogue) -> bool:
+    """act(producer(...)) -> producer(..., epilogue=act).
 
     In training, a gradient that reads the activation's argument gets it from the producer, which works it out
     again or has one more output; that spares a pass over memory.
     """
-    attrs = {"activation": activation, "alpha": node.attrs.get("alpha", 0.0)}
+    activation = epilogue.activation
     told = rewriter.inference or activation not in READS_ARGUMENT or before.op.recomputes_argument(before)
     if told:
-        return rewriter.replace(node, before, before.inputs, **attrs)
+        return rewriter.replace(node, before, before.inputs, epilogue=epilogue)
     place = before.op.argument_output
     if place is None:
         return False
     outputs: list[Tensor | None] = [node.output, *[None] * (place - 1), before.output]
-    attrs = {**before.attrs, **attrs, "keeps_argument": True}
-    rewriter.graph.nodes.append(Node(before.op, before.inputs, outputs, attrs, before.path or node.path))
+    rewriter.graph.nodes.append(
+        before.with_(None, outputs, before.path or node.path, epilogue=epilogue, keeps_argument=True)
+    )
     return True
 
 
@@ -85,10 +88,8 @@ def _add(rewriter: Rewriter, node: Node, result: Tensor | None, other: Tensor | 
     if before is None or result is None or other is None or result is other:
         return False
     place = before.op.adds
-    if place is None or activation_of(before) != "none" or before.inputs[place] is not None:
+    if place is None or activation_of(before) != "none" or getattr(before.inputs, place) is not None:
         return False
     if result.shape != other.shape or (other.layout != result.layout and layout_matters(other.shape)):
         return False
-    inputs = list(before.inputs)
-    inputs[place] = other
-    return rewriter.replace(node, before, inputs)
+    return rewriter.replace(node, before, before.inputs._replace(**{place: other}))

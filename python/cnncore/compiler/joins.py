@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from ..graph.tensor import Graph, Node, Tensor, present
+from ..graph.tensor import Graph, Node, Place, Tensor, present
 
 
 def parts_read_in_place(graph: Graph, outputs: Container[Tensor]) -> set[Tensor]:
@@ -16,7 +16,7 @@ def parts_read_in_place(graph: Graph, outputs: Container[Tensor]) -> set[Tensor]
     """
     parts = {node.output for node in graph.nodes if node.op.takes_channels(node)}
     for node in graph.nodes:
-        for place, tensor in enumerate(node.inputs):
+        for place, tensor in node.places():
             if tensor in parts and place not in node.op.reads_parts:
                 parts.discard(tensor)
     return {tensor for tensor in parts if tensor not in outputs}
@@ -29,7 +29,7 @@ def joined_by_readers(graph: Graph, outputs: Container[Tensor]) -> set[Tensor]:
         outputs: tensors that must be in memory of their own.
     """
     joined = {
-        node.output: present(node.inputs[0]).shape[1]
+        node.output: next(iter(node.inputs)).shape[1]
         for node in graph.nodes
         if node.op.joins_channels(node)
         and len(node.inputs) == 2
@@ -57,9 +57,9 @@ def joined_parts(graph: Graph, outputs: Container[Tensor]) -> dict[Tensor, tuple
     Returns:
         For each tensor the concatenation's result, and its first channel therein.
     """
-    users: dict[Tensor, list[tuple[Node, int]]] = {}
+    users: dict[Tensor, list[tuple[Node, Place]]] = {}
     for node in graph.nodes:
-        for place, tensor in enumerate(node.inputs):
+        for place, tensor in node.places():
             if tensor is not None:
                 users.setdefault(tensor, []).append((node, place))
     parts: dict[Tensor, tuple[Tensor, int]] = {}

@@ -98,7 +98,8 @@ class Builder:
 
     def node_step(self, node: Node, inplace: Sequence[tuple[int, int]] = ()) -> None:
         """Add the step that is named, and takes and gives the same, as its node."""
-        self.step(node.op.name, self.slots(node.inputs), self.slots(node.outputs), node.attrs, inplace)
+        attrs = node.attrs._asdict() if isinstance(node.attrs, tuple) else dict(node.attrs)  # type: ignore[attr-defined]
+        self.step(node.op.name, self.slots(node.inputs), self.slots(node.outputs), attrs, inplace)
 
     def pack(self, op: str, source: Tensor, floats: int, attrs: dict[str, Any]) -> Slot:
         """Return `source` rearranged by step `op`; made once for all users, at setup where possible."""
@@ -130,7 +131,7 @@ class Builder:
 
     def begin_portions(self, node: Node) -> None:
         """Let the steps from here on run for portions of the batch: those of the inputs are the outputs."""
-        self._portions = Portions(node.attrs["portions"])
+        self._portions = Portions(node.attrs.portions)
         for whole, portion in zip(node.inputs, node.outputs, strict=True):
             self._place_portion(present(portion), present(whole))
 

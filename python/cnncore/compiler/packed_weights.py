@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..graph.tensor import Graph, Node, present
-from ..ops.conv import choose
-from .choices import DIRECTIONS, Problem, find_problems
+from ..graph.tensor import Graph, Node
+from ..ops.algorithm import Algorithm
+from ..ops.convolution import Convolution
+from .choices import Problem, find_problems
 
 BUDGET = 2.1
 """Packed weights of a network, in units of its weights. Libraries without Winograd hold one copy beside the
@@ -30,12 +31,11 @@ MUCH = 2.0
 
 @dataclass
 class Saving:
-    """A smaller algorithm for a node, the floats it saves, and what is declined and why."""
+    """A smaller algorithm for a node, and the floats it saves."""
 
     node: Node
-    algorithm: str
+    algorithm: Algorithm
     floats: int
-    declined: str
 
 
 def limit_packed_weights(graph: Graph) -> None:
@@ -44,32 +44,27 @@ def limit_packed_weights(graph: Graph) -> None:
     savings: list[Saving] = []
     for problem in find_problems(graph).values():
         for node in problem.nodes:
-            size = _packed_floats(node, problem.algorithm)
-            packed += size
-            own += present(node.inputs[1]).size
-            savings += _saving(node, problem, size)
+            packed += node.attrs.algorithm.packed_floats
+            own += node.inputs.weight.size
+            savings += _saving(node, problem, graph.accuracy)
+    changed: dict[Node, Node] = {}
     for saving in sorted(savings, key=lambda saving: -saving.floats):
         if packed <= max(BUDGET * own, LEAST):
             break
-        saving.node.attrs.update(algorithm=saving.algorithm, declined=saving.declined)
+        changed[saving.node] = saving.node.with_(algorithm=saving.algorithm)
         packed -= saving.floats
+    graph.replace(changed)
 
 
-def _packed_floats(node: Node, algorithm: str) -> int:
-    weight = present(node.inputs[1]).shape
-    shape = node.attrs.get("input_shape") or present(node.inputs[0]).shape
-    attrs = {**node.attrs, "algorithm": algorithm}
-    floats: int = choose(DIRECTIONS[node.op.name], shape, weight, attrs)["packed_floats"]
-    return floats
-
-
-def _saving(node: Node, problem: Problem, size: int) -> list[Saving]:
+def _saving(node: Node, problem: Problem, accuracy: str) -> list[Saving]:
     """Return what the next algorithm in the list of candidates saves; nothing if it is too little."""
-    weight, output = present(node.inputs[1]), node.output
+    assert isinstance(node.op, Convolution)
+    weight, output, size = node.inputs.weight, node.output, node.attrs.algorithm.packed_floats
     pixels = output.size // output.shape[1]
     later = problem.candidates[problem.candidates.index(problem.algorithm) + 1 :]
     if size <= MUCH * weight.size or pixels > FEW_PIXELS or not later:
         return []
-    saved = size - _packed_floats(node, later[0])
     reason = f"packs {size / weight.size:.1f} times the weights, which {pixels} pixels do not repay"
-    return [Saving(node, later[0], saved, f"{problem.algorithm}: {reason}")] if saved > 0 else []
+    smaller = node.op.choose(node, accuracy, later[0], f"{problem.algorithm}: {reason}")
+    saved = size - smaller.packed_floats
+    return [Saving(node, smaller, saved)] if saved > 0 else []

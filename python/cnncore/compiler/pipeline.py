@@ -6,12 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..graph.tensor import OPS, Graph, Tensor
-from ..graph.trace import as_tensor, building, emit, is_stored, map_tree, trace
+from ..graph.tensor import Graph, Tensor
+from ..graph.trace import as_tensor, building, is_stored, map_tree, trace
+from ..ops.build import copied
 from ..runtime import get_accuracy
 from .autodiff import add_gradients
 from .chains import chain_elementwise
-from .choices import set_accuracy
+from .choose import choose_algorithms
 from .fuse import fuse_inference, fuse_pooling, fuse_training
 from .packed_weights import limit_packed_weights
 from .portions import split_batch
@@ -85,28 +86,34 @@ def separate_outputs(graph: Graph) -> None:
     with building(graph):
         for i, tensor in enumerate(graph.outputs):
             if tensor.node is None or tensor in seen:
-                tensor = emit(OPS["relayout"], [tensor], {"layout": tensor.layout}).output
+                tensor = copied(tensor, tensor.layout)
                 graph.outputs[i] = tensor
             seen.add(tensor)
 
 
-def _keep_accuracy(graph: Graph) -> None:
-    set_accuracy(graph, get_accuracy())
-
-
 Pass = Callable[[Graph], None]
 
-FORWARD: tuple[Pass, ...] = (simplify, fuse_training)
+FORWARD: tuple[Pass, ...] = (simplify, choose_algorithms, fuse_training)
 """What comes before differentiation: gradient rules see the fused nodes."""
 
-TRAINING: tuple[Pass, ...] = (simplify, fuse_training, separate_outputs, chain_elementwise)
+TRAINING: tuple[Pass, ...] = (
+    simplify,
+    choose_algorithms,
+    fuse_training,
+    choose_algorithms,
+    separate_outputs,
+    chain_elementwise,
+)
 """What comes after it."""
 
 FUNCTION: tuple[Pass, ...] = (
     simplify,
+    choose_algorithms,
     fuse_inference,
     separate_outputs,
+    choose_algorithms,
     split_batch,
+    choose_algorithms,
     fuse_pooling,
     chain_elementwise,
 )
@@ -114,22 +121,28 @@ FUNCTION: tuple[Pass, ...] = (
 
 PREDICTOR: tuple[Pass, ...] = (
     simplify,
+    choose_algorithms,
     fuse_inference,
     separate_outputs,
-    _keep_accuracy,
+    choose_algorithms,
     split_batch,
+    choose_algorithms,
     limit_packed_weights,
     fuse_pooling,
     chain_elementwise,
 )
 """Networks compiled for inference, whose packed weights stay."""
 
+UNFUSED: tuple[Pass, ...] = (separate_outputs, choose_algorithms)
+"""What no graph can do without."""
+
 FUSIONS: tuple[Pass, ...] = (fuse_training, fuse_inference, fuse_pooling, chain_elementwise)
 
 
 def run(passes: Sequence[Pass], graph: Graph) -> None:
     """Apply passes to a graph, one after the other; without elements there is nothing to make faster."""
-    needed = (separate_outputs,) if graph.has_empty() else passes
+    graph.accuracy = graph.accuracy or get_accuracy()
+    needed = UNFUSED if graph.has_empty() else passes
     for apply in passes:
         if apply in needed:
             apply(graph)

@@ -11,7 +11,8 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from ..graph.dtype import ITEM_SIZE
-from ..graph.tensor import OPS, Graph, Node, Tensor
+from ..graph.tensor import Graph, Node, Tensor
+from ..ops.portions import JoinBatch, Portions, SplitBatch
 from .joins import joined_by_readers
 
 PORTION = 1 << 24
@@ -97,10 +98,10 @@ class _Search:
         """Return the number of images a node could be split by; 0 when it cannot or should not."""
         output = node.output
         places = node.op.images(node)
-        if not places or not output.shape or any(tensor is not None for tensor in node.outputs[1:]):
+        if not places or not output.shape or not node.makes_one():
             return 0
         batch, weights, values = output.shape[0], 0, self._size(output)
-        for place, tensor in enumerate(node.inputs):
+        for place, tensor in node.places():
             if tensor is None:
                 continue
             repeated = tensor.ndim < output.ndim or tensor.shape[0] == 1
@@ -186,11 +187,11 @@ def _split(graph: Graph, stretch: Stretch, dynamic: Container[Tensor]) -> None:
         if node.output in dynamic:
             attrs = node.op.with_batch(node.attrs, stretch.images)
             inputs, outputs = map(portion, node.inputs), map(portion, node.outputs)
-            node = Node(node.op, list(inputs), list(outputs), attrs, node.path)
+            node = Node(node.op, list(inputs), list(outputs), attrs, node.path, node.recomputed)
         inside.append(node)
     read = [tensor for tensor in portions if tensor not in made]
     kept = [tensor for tensor in portions if tensor in made and tensor in wanted]
-    attrs = {"portions": stretch.portions}
-    split = Node(OPS["split_batch"], read, [portions[tensor] for tensor in read], attrs)
-    join = Node(OPS["join_batch"], [portions[tensor] for tensor in kept], kept, attrs)
+    attrs = Portions(stretch.portions)
+    split = Node(SplitBatch, read, [portions[tensor] for tensor in read], attrs)
+    join = Node(JoinBatch, [portions[tensor] for tensor in kept], kept, attrs)
     graph.nodes = [*before, split, *inside, join, *after]

@@ -59,6 +59,7 @@ class Executable:
         builder = Builder(graph)
         guards = set(builder.outputs[len(graph.outputs) :])
         self.steps: list[Step] = sorted(builder.steps, key=lambda step: _stage(step, guards))
+        self.places = {node: place for place, node in enumerate(graph.nodes)}
         self.input_shapes = [tensor.shape for tensor in graph.inputs]
         self._machine = _core.Program()
         self.run_machine = self._machine.run

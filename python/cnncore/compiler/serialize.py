@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from .._core import Snapshot, take_snapshots
 from ..graph.tensor import OPS, Graph, Node, Tensor
 from ..graph.trace import is_stored
+from ..ops.algorithm import Algorithm
+from ..ops.window import Epilogue, Window
 
-VERSION = 1
+VERSION = 2
+RECORDS = {record.__name__: record for record in (Algorithm, Epilogue, Window)}
+"""What attributes are made of beside numbers, texts and tuples."""
 
 
 def freeze_sources(graph: Graph) -> None:
@@ -54,14 +59,44 @@ def describe(graph: Graph) -> dict[str, Any]:
             node.op.name,
             [number(t) for t in node.inputs],
             [number(t) for t in node.outputs],
-            node.attrs,
+            {name: _plain(value) for name, value in _items(node.attrs)},
             node.path,
+            node.recomputed,
         )
         for node in graph.nodes
     ]
     inputs = [number(t) for t in graph.inputs]
     outputs = [number(t) for t in graph.outputs]
-    return {"version": VERSION, "tensors": tensors, "nodes": nodes, "inputs": inputs, "outputs": outputs}
+    return {
+        "version": VERSION,
+        "accuracy": graph.accuracy,
+        "tensors": tensors,
+        "nodes": nodes,
+        "inputs": inputs,
+        "outputs": outputs,
+    }
+
+
+def _items(attrs: Any) -> Iterable[tuple[str, Any]]:
+    fields = getattr(attrs, "_fields", None)
+    return attrs.items() if fields is None else zip(fields, attrs, strict=True)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with its records as ("record", name, values)."""
+    if isinstance(value, tuple):
+        values = tuple(map(_plain, value))
+        return ("record", type(value).__name__, values) if hasattr(value, "_fields") else values
+    return value
+
+
+def _restored(value: Any) -> Any:
+    if not isinstance(value, tuple):
+        return value
+    if len(value) == 3 and value[0] == "record":
+        _, name, values = value
+        return RECORDS[name](*map(_restored, values))
+    return tuple(map(_restored, value))
 
 
 def restore(description: dict[str, Any]) -> Graph:
@@ -74,10 +109,13 @@ def restore(description: dict[str, Any]) -> Graph:
         return None if number < 0 else tensors[number]
 
     graph = Graph()
-    for op, inputs, outputs, attrs, path in description["nodes"]:
+    graph.accuracy = description["accuracy"]
+    for op, inputs, outputs, attrs, path, recomputed in description["nodes"]:
         if op not in OPS:
             raise ValueError(f"unknown operation {op!r}")
-        graph.nodes.append(Node(OPS[op], [find(i) for i in inputs], [find(i) for i in outputs], attrs, path))
+        known = {name: _restored(value) for name, value in attrs.items()}
+        read, made = [find(i) for i in inputs], [find(i) for i in outputs]
+        graph.nodes.append(Node(OPS[op], read, made, known, path, recomputed))
     graph.inputs = [tensors[i] for i in description["inputs"]]
     graph.outputs = [tensors[i] for i in description["outputs"]]
     return graph

@@ -8,6 +8,8 @@ from typing import Any
 
 from ..graph.rewrite import remove_dead, substitute
 from ..graph.tensor import Graph, Node, Tensor
+from ..ops.elementwise import is_cast
+from ..ops.shape import Relayout
 
 
 def simplify(graph: Graph) -> None:
@@ -40,7 +42,7 @@ def _convert_on_entry(graph: Graph) -> None:
 
 
 def _converts(node: Node) -> bool:
-    return node.op.name == "relayout" or node.attrs.get("function") == "cast"
+    return isinstance(node.op, Relayout) or is_cast(node)
 
 
 def _merge_identical(graph: Graph) -> None:
@@ -48,9 +50,10 @@ def _merge_identical(graph: Graph) -> None:
     replacement: dict[Tensor, Tensor] = {}
     kept: list[Node] = []
     for node in graph.nodes:
-        node.inputs = [None if tensor is None else replacement.get(tensor, tensor) for tensor in node.inputs]
-        key = (node.op.name, *node.inputs, *map(_frozen, node.attrs.items()))
-        known = None if node.op.varies else seen.setdefault(key, node)
+        if any(tensor in replacement for tensor in node.inputs):
+            node = node.with_([None if t is None else replacement.get(t, t) for t in node.inputs])
+        apart = node.op.varies or node.recomputed
+        known = None if apart else seen.setdefault((node.op, node.inputs, _key(node.attrs)), node)
         if known is None or known is node:
             kept.append(node)
             continue
@@ -61,6 +64,5 @@ def _merge_identical(graph: Graph) -> None:
     substitute(graph, replacement)
 
 
-def _frozen(item: tuple[str, Any]) -> Hashable:
-    name, value = item
-    return (name, tuple(value)) if isinstance(value, list) else item
+def _key(attrs: Any) -> Hashable:
+    return attrs if isinstance(attrs, tuple) else tuple(attrs.items())

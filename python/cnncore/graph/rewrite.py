@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
 from typing import Any
 
@@ -85,16 +85,21 @@ class Rewriter:
         node = tensor.node
         return node if isinstance(node.op, ops) and node.output is tensor else None
 
-    def replace(self, node: Node, by: Node, inputs: list[Tensor | None], **attrs: Any) -> bool:
-        """Put a copy of `by` with other inputs and settings in the place of `node`."""
-        outputs: list[Tensor | None] = [node.output, *by.outputs[1:]]
-        self.graph.nodes.append(Node(by.op, inputs, outputs, {**by.attrs, **attrs}, by.path or node.path))
+    def replace(self, node: Node, by: Node, inputs: Sequence[Tensor | None], **attrs: Any) -> bool:
+        """Put a copy of `by` with other inputs and attributes in the place of `node`."""
+        self.graph.nodes.append(
+            by.with_(inputs, [node.output, *by.outputs[1:]], by.path or node.path, **attrs)
+        )
         return True
+
+    def exchange(self, node: Node, by: Node) -> None:
+        """Put a node in the place of an earlier one."""
+        self.graph.nodes[self.graph.nodes.index(node)] = by
 
 
 def activation_of(node: Node) -> str:
     """Return the activation that a node applies to its result."""
-    return str(node.attrs.get("activation", "none")) if node.op.activates else "none"
+    return str(node.attrs.epilogue.activation) if node.op.activates else "none"
 
 
 def remove_dead(graph: Graph) -> None:
@@ -118,8 +123,13 @@ def substitute(graph: Graph, replacement: dict[Tensor, Tensor]) -> None:
             tensor = replacement[tensor]
         return tensor
 
-    for node in graph.nodes:
-        node.inputs = [None if tensor is None else final(tensor) for tensor in node.inputs]
+    graph.replace(
+        {
+            node: node.with_([None if tensor is None else final(tensor) for tensor in node.inputs])
+            for node in graph.nodes
+            if any(tensor in replacement for tensor in node.inputs)
+        }
+    )
     graph.outputs = [final(tensor) for tensor in graph.outputs]
     graph.updates = [(target, final(new)) for target, new in graph.updates]
     graph.checks = [(final(flag), message) for flag, message in graph.checks]

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from math import prod
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -90,24 +92,35 @@ class Tensor:
     __bool__ = __float__ = __int__ = __index__ = __array__ = _no_value
 
 
-class Node:
-    """One operation. Optional inputs and outputs that are absent are None."""
+Place = str | int
+"""An input of an operation: its name, or its position among many of a kind."""
 
-    __slots__ = ("attrs", "inputs", "op", "outputs", "path")
+
+class Node:
+    """One operation on tensors. A node does not change; passes put another one in its place.
+
+    `inputs` are the operation's `Inputs`, by name where it has names for them, and `attrs` its `Attributes`.
+    Optional inputs and outputs that are absent are None. A node that is `recomputed` does on purpose what
+    another one has done, to keep no values until then.
+    """
+
+    __slots__ = ("attrs", "inputs", "op", "outputs", "path", "recomputed")
 
     def __init__(
         self,
-        op: Op,
+        op: Op | type[Op],
         inputs: Sequence[Tensor | None],
         outputs: Sequence[Tensor | None],
-        attrs: dict[str, Any],
+        attrs: Any,
         path: str = "",
+        recomputed: bool = False,
     ) -> None:
-        self.op = op
-        self.inputs = list(inputs)
-        self.outputs = list(outputs)
-        self.attrs = attrs
+        self.op = op = OPS[op.name] if isinstance(op, type) else op
+        self.inputs = op.named(inputs)
+        self.outputs: tuple[Tensor | None, ...] = tuple(outputs)
+        self.attrs = op.settled(attrs)
         self.path = path
+        self.recomputed = recomputed
         for output in outputs:
             if output is not None:
                 output.node = self
@@ -119,9 +132,40 @@ class Node:
         assert first is not None
         return first
 
-    def input(self, i: int) -> Tensor | None:
-        """Return input `i`, None when it is absent."""
-        return self.inputs[i] if i < len(self.inputs) else None
+    def makes_one(self) -> bool:
+        """Return whether the first output is the only one."""
+        return all(output is None for output in self.outputs[1:])
+
+    def places(self) -> Iterator[tuple[Place, Tensor | None]]:
+        """Yield the name of each input, or its position where they have none, and the input."""
+        named: Sequence[Place] = getattr(self.inputs, "_fields", range(len(self.inputs)))
+        return zip(named, self.inputs, strict=True)
+
+    def with_(
+        self,
+        inputs: Sequence[Tensor | None] | None = None,
+        outputs: Sequence[Tensor | None] | None = None,
+        path: str | None = None,
+        **attrs: Any,
+    ) -> Node:
+        """Return a node that makes the same tensors with other inputs, outputs, path or attributes.
+
+        It is to be put in this one's place: the outputs are its own from now on.
+        """
+        if not attrs:
+            settled = self.attrs
+        elif isinstance(self.attrs, tuple):
+            settled = self.attrs._replace(**attrs)  # type: ignore[attr-defined]
+        else:
+            settled = {**self.attrs, **attrs}
+        return Node(
+            self.op,
+            self.inputs if inputs is None else inputs,
+            self.outputs if outputs is None else outputs,
+            settled,
+            self.path if path is None else path,
+            self.recomputed,
+        )
 
     def __repr__(self) -> str:
         return f"Node({self.op.name}, {[None if t is None else t.shape for t in self.inputs]}, {self.attrs})"
@@ -144,6 +188,7 @@ class Graph:
         self.surroundings: Any = None  # what the traced function took from outside (graph/surroundings.py)
         self.random: Any = None  # states of random generators before it was traced
         self.values_read: list[tuple[Any, int]] = []  # parameters read as numbers, and their versions then
+        self.accuracy = ""  # what `set_accuracy` said when it was compiled
 
     def users(self) -> dict[Tensor, int]:
         """Count how often each tensor is used, outputs and updates included."""
@@ -160,6 +205,37 @@ class Graph:
         """Whether any value has no elements, as with a batch of no rows."""
         made = (tensor for node in self.nodes for tensor in node.outputs)
         return any(tensor is not None and tensor.size == 0 for tensor in (*self.inputs, *made))
+
+    def replace(self, changed: Mapping[Node, Node]) -> None:
+        """Put nodes in the places of others."""
+        if changed:
+            self.nodes = [changed.get(node, node) for node in self.nodes]
+
+    def copy(self) -> Graph:
+        """Return a graph of its own nodes and values, which shares what exists before a program runs."""
+        made: dict[Tensor, Tensor] = {}
+
+        def own(tensor: Tensor) -> Tensor:
+            if tensor.source is not None:
+                return tensor
+            if tensor not in made:
+                made[tensor] = Tensor(tensor.shape, tensor.dtype, tensor.layout)
+            return made[tensor]
+
+        def owned(tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
+            return [None if tensor is None else own(tensor) for tensor in tensors]
+
+        twin = copy(self)
+        twin.inputs = [own(tensor) for tensor in self.inputs]
+        twin.arriving = {own(tensor): dtype for tensor, dtype in self.arriving.items()}
+        twin.nodes = [
+            Node(node.op, owned(node.inputs), owned(node.outputs), node.attrs, node.path, node.recomputed)
+            for node in self.nodes
+        ]
+        twin.outputs = [own(tensor) for tensor in self.outputs]
+        twin.updates = [(target, own(new)) for target, new in self.updates]
+        twin.checks = [(own(flag), message) for flag, message in self.checks]
+        return twin
 
     def results(self) -> list[Tensor]:
         """Return every tensor the graph is run for."""
@@ -185,36 +261,61 @@ class Op:
     """Whether the output may be the memory of the first input."""
     keeps_elements: ClassVar[bool] = False
     """Whether the output is the elements of the only input under another shape."""
-    reads_parts: ClassVar[tuple[int, ...]] = ()
+    reads_parts: ClassVar[tuple[str, ...]] = ()
     """Inputs that may be some of the channels of a wider tensor, with gaps from pixel to pixel."""
     joins_portions: ClassVar[bool] = False
     """Whether the inputs are portions of the outputs, which are batches."""
-    adds: ClassVar[int | None] = None
-    """Position of the input, of the result's shape and layout, that is added to the result."""
+    adds: ClassVar[str | None] = None
+    """Name of the input, of the result's shape and layout, that is added to the result."""
     activates: ClassVar[tuple[str, ...]] = ()
-    """Activations that can be applied to the result: attrs activation ("none") and alpha."""
+    """Activations that can be applied to the result: attribute `epilogue`."""
     argument_output: ClassVar[int | None] = None
     """The output that can keep what an activation is applied to, for gradients that read it."""
     differentiable: ClassVar[bool] = True
     """False when the inputs' gradient is zero or comes by another node's rule."""
 
+    Inputs: ClassVar[type[Any]] = tuple
+    """The record (a NamedTuple) of the inputs, defaults for those that may be absent; a tuple where they are
+    many of a kind."""
+    Attributes: ClassVar[type[Any]] = dict
+    """The record (a NamedTuple) of the attributes."""
+
     def __init_subclass__(cls) -> None:
         if "name" in cls.__dict__:
             OPS[cls.name] = cls()
+            _BY_ATTRIBUTES.setdefault(cls.Attributes, OPS[cls.name])
 
-    def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
+    def named(self, inputs: Sequence[Any]) -> Any:
+        """Return values, one for each input, under the inputs' names."""
+        if isinstance(inputs, self.Inputs):
+            return inputs
+        return tuple(inputs) if self.Inputs is tuple else self.Inputs(*inputs)
+
+    def settled(self, attrs: Any) -> Any:
+        """Return attributes in the form that does not change any more."""
+        if self.Attributes is dict:
+            return attrs if isinstance(attrs, MappingProxyType) else MappingProxyType(dict(attrs))
+        return attrs if isinstance(attrs, self.Attributes) else self.Attributes(**attrs)
+
+    def label(self, node: Node) -> str:
+        """Return what a node is called in tables: its function where the operation has several."""
+        return str(getattr(node.attrs, "function", self.name))
+
+    def flops(self, node: Node) -> int:
+        """Return the operations of a convolution or matrix product, 0 for other nodes."""
+        return 0
+
+    def infer(self, inputs: Any, attrs: Any) -> list[Spec | None]:
         """Return shape, dtype and layout of each output, None for an output not wanted."""
         raise NotImplementedError
 
-    def gradient(
-        self, node: Node, grads: Sequence[Tensor | None], needs: Sequence[bool]
-    ) -> Sequence[Tensor | None]:
+    def gradient(self, node: Node, grads: Sequence[Tensor | None], needs: Any) -> Sequence[Tensor | None]:
         """Add the nodes that compute the gradient of each input.
 
         Args:
             node: the node to differentiate.
             grads: the gradient of each output; at least one is not None.
-            needs: for each input, whether its gradient is wanted.
+            needs: for each input, by the same names, whether its gradient is wanted.
 
         Returns:
             One entry for each input; None means zero or not wanted.
@@ -236,12 +337,12 @@ class Op:
         """Return whether the first output may be some of the channels of a wider tensor."""
         return False
 
-    def images(self, node: Node) -> Sequence[int]:
+    def images(self, node: Node) -> Sequence[Place]:
         """Return the inputs of which each image (index of the first axis) goes into that image of the output
         alone; none when the output is not made image by image."""
         return ()
 
-    def with_batch(self, attrs: dict[str, Any], batch: int) -> dict[str, Any]:
+    def with_batch(self, attrs: Any, batch: int) -> Any:
         """Return a node's attributes for so many images."""
         return attrs
 
@@ -278,6 +379,12 @@ class Op:
         raise NotImplementedError
 
 
+def operation_of(attributes: type[Any]) -> Op:
+    """Return the operation that has attributes of this kind, the first one where there are several."""
+    return _BY_ATTRIBUTES[attributes]
+
+
+_BY_ATTRIBUTES: dict[type[Any], Op] = {}
 OPS: dict[str, Op] = {}
 """Every operation by name; saved graphs name theirs. `cnncore.ops` fills it."""
 

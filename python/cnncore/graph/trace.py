@@ -15,7 +15,7 @@ from .dtype import ITEM_SIZE, value_dtype
 from .limits import require_shape
 from .protocols import ModuleLike
 from .surroundings import RandomNumbers, Surroundings, of_library
-from .tensor import Graph, Node, Op, Tensor, constant_array
+from .tensor import OPS, Graph, Node, Op, Tensor, constant_array
 
 
 class _Tracer(threading.local):
@@ -139,10 +139,19 @@ def as_tensor(value: Any, op: str = "tensor") -> Tensor:
 
 
 def emit(
-    op: Op, inputs: Sequence[Tensor | None], attrs: dict[str, Any] | None = None, path: str | None = None
+    op: type[Op] | Op, inputs: Sequence[Tensor | None], attrs: Any = (), path: str | None = None
 ) -> Node:
-    """Add a node to the graph being built; its outputs are what `op.infer` says."""
-    attrs = {} if attrs is None else attrs
+    """Add a node to the graph being built; its outputs are what `op.infer` says.
+
+    Args:
+        op: the operation.
+        inputs: its `Inputs`, or values for them in their order.
+        attrs: its `Attributes`.
+        path: of the node; by default that of the module being traced.
+    """
+    if isinstance(op, type):
+        op = OPS[op.name]
+    inputs, attrs = op.named(inputs), op.settled(attrs)
     outputs = [spec and Tensor(*spec) for spec in op.infer(inputs, attrs)]
     for output in outputs:
         if output is not None:

@@ -61,6 +61,7 @@ from .loss_regression import *  # noqa: F403
 from .methods import Methods as _Methods  # noqa: F401
 from .norm import *  # noqa: F403
 from .numpy_names import OPERATIONS as _OPERATIONS
+from .parts import concat, pad, slice
 from .pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -95,7 +96,6 @@ from .sort import (
     topk,
 )
 from .update import OptimizerUpdate as _OptimizerUpdate  # noqa: F401
-from .window import concat, pad, slice
 
 __all__ = [
     *_activation.__all__,

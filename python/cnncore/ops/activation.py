@@ -4,17 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import _core
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
-from ..graph.tensor import OPS, Node, Op, Spec, Tensor, present
+from ..graph.tensor import Node, Op, Spec, Tensor, present
 from ..graph.trace import emit, shape_error
 from .build import elementwise, expand_to, reshape_to, with_layout
 from .check import float_tensor, real
+from .window import Epilogue
 
 __all__ = [
     "elu",
@@ -47,6 +48,16 @@ POOLED_FIRST = tuple(name for name, _, pooled_first in _ACTIVATIONS if pooled_fi
 """Growing, piecewise linear ones: max pooling may come before them."""
 
 
+class ActivationBackwardInputs(NamedTuple):
+    grad: Tensor
+    y: Tensor
+
+
+class ActivationBackwardAttributes(NamedTuple):
+    epilogue: Epilogue
+    with_bias: bool
+
+
 class ActivationBackward(Op):
     """[grad_output, y] -> [grad_input, grad_bias?] in one pass; grad_bias sums over all axes but 1.
 
@@ -54,37 +65,40 @@ class ActivationBackward(Op):
     """
 
     name = "activation_backward"
+    Inputs = ActivationBackwardInputs
+    Attributes = ActivationBackwardAttributes
 
-    def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
-        y = present(inputs[1])
-        bias: Spec | None = ((y.shape[1],), "float32", "c") if attrs["with_bias"] else None
+    def infer(
+        self, inputs: ActivationBackwardInputs, attrs: ActivationBackwardAttributes
+    ) -> list[Spec | None]:
+        y = inputs.y
+        bias: Spec | None = ((y.shape[1],), "float32", "c") if attrs.with_bias else None
         return [(y.shape, "float32", y.layout), bias]
 
-    def gradient(
-        self, node: Node, grads: Sequence[Tensor | None], needs: Sequence[bool]
-    ) -> Sequence[Tensor | None]:
-        if node.attrs["activation"] not in POOLED_FIRST:
-            raise NotImplementedError(f"{node.attrs['activation']} has no second derivative")
-        y = present(node.inputs[1])
-        total = grads[0]
-        if grads[1] is not None:
-            spread = expand_to(reshape_to(grads[1], (1, y.shape[1]) + (1,) * (y.ndim - 2)), y.shape)
+    def gradient(self, node: Node, grads: Sequence[Tensor | None], needs: Any) -> Sequence[Tensor | None]:
+        epilogue, y = node.attrs.epilogue, node.inputs.y
+        if epilogue.activation not in POOLED_FIRST:
+            raise NotImplementedError(f"{epilogue.activation} has no second derivative")
+        total, by_bias = grads
+        if by_bias is not None:
+            spread = expand_to(reshape_to(by_bias, (1, y.shape[1]) + (1,) * (y.ndim - 2)), y.shape)
             total = spread if total is None else elementwise("add", total, spread)
-        return [activation_backward(present(total), y, node.attrs, False)[0], None]
+        again, _ = activation_backward(present(total), y, epilogue, False)
+        return [again, None]
 
     def lower(self, node: Node, builder: Builder) -> None:
-        attrs = {key: value for key, value in node.attrs.items() if key != "with_bias"}
-        inputs = builder.slots(node.inputs)
-        builder.step("activation_backward", inputs, builder.slots(node.outputs), attrs, [(0, 0)])
+        inputs, outputs = builder.slots(node.inputs), builder.slots(node.outputs)
+        builder.step(self.name, inputs, outputs, node.attrs.epilogue.settings(), [(0, 0)])
 
 
 def activation_backward(
-    grad: Tensor, y: Tensor, attrs: dict[str, Any], with_bias: bool
+    grad: Tensor, y: Tensor, epilogue: Epilogue, with_bias: bool
 ) -> tuple[Tensor, Tensor | None]:
     """Return the gradient before an activation and its sum over all axes but channels; `y` as above."""
-    settings = {"activation": attrs["activation"], "alpha": attrs["alpha"], "with_bias": with_bias}
-    node = emit(OPS["activation_backward"], [with_layout(grad, y.layout), y], settings)
-    return node.output, node.outputs[1]
+    inputs = ActivationBackwardInputs(with_layout(grad, y.layout), y)
+    attrs = ActivationBackwardAttributes(Epilogue(epilogue.activation, epilogue.alpha), with_bias)
+    before, sums = emit(ActivationBackward, inputs, attrs).outputs
+    return present(before), sums
 
 
 @operator("input")

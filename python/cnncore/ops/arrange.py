@@ -11,8 +11,8 @@ from ..graph.tensor import Tensor
 from ..graph.trace import as_tensor, shape_error
 from .build import expand_to, permute_to, reshape_to, window
 from .check import integers, many_dims, one_dim
+from .parts import concat
 from .shape import transpose
-from .window import concat
 
 
 @operator("tensors")

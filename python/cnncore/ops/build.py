@@ -4,22 +4,76 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..graph.tensor import OPS, Shape, Tensor, layout_matters
+from ..graph.tensor import Shape, Tensor, layout_matters, operation_of
 from ..graph.trace import emit
+
+
+class Single(NamedTuple):
+    """The inputs of an operation that has one."""
+
+    input: Tensor
+
+
+class ElementwiseAttributes(NamedTuple):
+    """`function` is one of those in cpp/isa/kernels/elementwise.cpp, or "cast"; `dtype` is the result's."""
+
+    function: str
+    alpha: float = 0.0
+    beta: float = 0.0
+    dtype: str = "float32"
+
+
+class ReduceAttributes(NamedTuple):
+    """`axes` in ascending order disappear from the shape."""
+
+    function: str
+    axes: Shape
+
+
+class ReshapeAttributes(NamedTuple):
+    """`layout` counts where the input has fewer than three axes."""
+
+    shape: Shape
+    layout: str = "channels_last"
+
+
+class PermuteAttributes(NamedTuple):
+    dims: Shape
+
+
+class ExpandAttributes(NamedTuple):
+    shape: Shape
+
+
+class RelayoutAttributes(NamedTuple):
+    layout: str
+
+
+class SliceAttributes(NamedTuple):
+    starts: Shape
+    steps: Shape
+    shape: Shape
+
+
+class PadAttributes(NamedTuple):
+    starts: Shape
+    steps: Shape
+    shape: Shape
+    value: float
+
+
+def _emit(attrs: Any, *inputs: Tensor) -> Tensor:
+    """Add a node of the operation that has such attributes."""
+    return emit(operation_of(type(attrs)), inputs, attrs).output
 
 
 def elementwise(function: str, *inputs: Tensor, alpha: float = 0.0, beta: float = 0.0) -> Tensor:
     """Add an elementwise node; `function` is one of those in cpp/isa/kernels/elementwise.cpp."""
     if len(inputs) > 1:
         inputs = _same_layout(inputs)
-    attrs: dict[str, Any] = {"function": function}
-    if alpha != 0.0:
-        attrs["alpha"] = float(alpha)
-    if beta != 0.0:
-        attrs["beta"] = float(beta)
-    return emit(OPS["elementwise"], inputs, attrs).output
+    return _emit(ElementwiseAttributes(function, float(alpha), float(beta)), *inputs)
 
 
 def _same_layout(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -33,7 +87,7 @@ def cast(tensor: Tensor, dtype: str) -> Tensor:
     """Return `tensor` as another dtype."""
     if tensor.dtype == dtype:
         return tensor
-    return emit(OPS["elementwise"], [tensor], {"function": "cast", "dtype": dtype}).output
+    return _emit(ElementwiseAttributes("cast", dtype=dtype), tensor)
 
 
 def sum_to(grad: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -53,7 +107,7 @@ def common_layout(tensors: Sequence[Tensor]) -> str:
 
 def reduce(function: str, x: Tensor, axes: tuple[int, ...]) -> Tensor:
     """Add a reduction over `axes`, which disappear from the shape."""
-    return emit(OPS["reduce"], [x], {"function": function, "axes": axes}).output
+    return _emit(ReduceAttributes(function, axes), x)
 
 
 def keep_axes(tensor: Tensor, x: Tensor, axes: tuple[int, ...]) -> Tensor:
@@ -69,35 +123,37 @@ def reshape_to(x: Tensor, shape: Shape, layout: str | None = None) -> Tensor:
     """
     if x.shape == shape:
         return x
-    attrs: dict[str, Any] = {"shape": shape}
-    if x.ndim < 3 and "c" in (x.layout, layout):
-        attrs["layout"] = "c"
-    return emit(OPS["reshape"], [x], attrs).output
+    in_order = x.ndim < 3 and "c" in (x.layout, layout)
+    return _emit(ReshapeAttributes(shape, "c") if in_order else ReshapeAttributes(shape), x)
 
 
 def permute_to(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     """Return `x` with its axes in the order `dims`."""
-    return x if dims == tuple(range(x.ndim)) else emit(OPS["permute"], [x], {"dims": dims}).output
+    return x if dims == tuple(range(x.ndim)) else _emit(PermuteAttributes(dims), x)
 
 
 def expand_to(x: Tensor, shape: Shape) -> Tensor:
     """Return `x` broadcast to `shape`."""
-    return x if x.shape == shape else emit(OPS["expand"], [x], {"shape": shape}).output
+    return x if x.shape == shape else _emit(ExpandAttributes(shape), x)
 
 
 def with_layout(x: Tensor, layout: str) -> Tensor:
     """Return `x` in a memory layout."""
     if x.layout == layout or not layout_matters(x.shape):
         return x
-    return emit(OPS["relayout"], [x], {"layout": layout}).output
+    return copied(x, layout)
+
+
+def copied(x: Tensor, layout: str) -> Tensor:
+    """Return a copy of `x` in a memory layout."""
+    return _emit(RelayoutAttributes(layout), x)
 
 
 def window(x: Tensor, starts: Shape, steps: Shape, shape: Shape) -> Tensor:
     """Return elements starts, starts + steps, ... of `x`."""
-    return emit(OPS["slice"], [x], {"starts": starts, "steps": steps, "shape": shape}).output
+    return _emit(SliceAttributes(starts, steps, shape), x)
 
 
 def embed(x: Tensor, shape: Shape, starts: Shape, steps: Shape, value: float) -> Tensor:
     """Return a tensor of `shape` filled with `value`, except where `x` is written."""
-    attrs = {"starts": starts, "steps": steps, "shape": shape, "value": value}
-    return emit(OPS["pad"], [x], attrs).output
+    return _emit(PadAttributes(starts, steps, shape, value), x)

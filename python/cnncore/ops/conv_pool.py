@@ -5,61 +5,87 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import NamedTuple
 
 from .. import _core
 from ..graph.dtype import ITEM_SIZE
 from ..graph.lowering import Builder
-from ..graph.tensor import Node, Op, Spec, Tensor, present
+from ..graph.tensor import Node, Spec, Tensor
 from .activation import POOLED_FIRST
-from .conv import POOLING, choose, geometry, output_extents, pack, settings
+from .algorithm import Algorithm, geometry, pack
+from .convolution import Convolution, step_settings
+from .window import Epilogue, Window
 
 
-class ConvPool(Op):
-    """[input, weight, bias?] -> [activation(max_pool(conv + bias))].
+class ConvPoolInputs(NamedTuple):
+    input: Tensor
+    weight: Tensor
+    bias: Tensor | None = None
 
-    attrs: a convolution's geometry, activation and alpha, and the pooling's with the prefix `pool_`.
-    """
+
+class ConvPoolAttributes(NamedTuple):
+    """Those of a convolution whose epilogue has a pooling."""
+
+    window: Window
+    groups: int
+    epilogue: Epilogue
+    algorithm: Algorithm | None = None
+
+
+class ConvPool(Convolution):
+    """[input, weight, bias?] -> [activation(max_pool(conv + bias))]."""
 
     name = "conv_pool"
+    direction = "forward"
     differentiable = False
+    Inputs = ConvPoolInputs
+    Attributes = ConvPoolAttributes
 
-    def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
-        x, weight = present(inputs[0]), present(inputs[1])
-        return [((x.shape[0], weight.shape[0], *attrs["output"]), "float32", "channels_last")]
+    def pool(self, node: Node) -> Window | None:
+        pool: Window | None = node.attrs.epilogue.pool
+        return pool
 
-    def images(self, node: Node) -> Sequence[int]:
-        return (0,)
+    def infer(self, inputs: ConvPoolInputs, attrs: ConvPoolAttributes) -> list[Spec | None]:
+        x, pool = inputs.input, attrs.epilogue.pool
+        assert pool is not None
+        extents = pool.extents(attrs.window.extents(x.shape[2:]))
+        return [((x.shape[0], inputs.weight.shape[0], *extents), "float32", "channels_last")]
+
+    def images(self, node: Node) -> Sequence[str]:
+        return ("input",)
 
     def lower(self, node: Node, builder: Builder) -> None:
-        x, weight = present(node.inputs[0]), present(node.inputs[1])
-        choice = choose("forward", x.shape, weight.shape, node.attrs)
-        attrs = settings(node.attrs, weight.shape, choice)
-        packed = pack(builder, "forward", weight, x.shape, node.attrs, choice)
-        inputs = [builder.slot(x), packed, *builder.slots(node.inputs[2:])]
-        extents = output_extents(x.shape, weight.shape, node.attrs)
+        (x, weight, bias), attrs, algorithm = node.inputs, node.attrs, node.attrs.algorithm
+        pool = self.pool(node)
+        settings = geometry(attrs.window, attrs.groups, pool)
+        packed = pack(builder, self.direction, weight, x.shape, settings, algorithm)
+        inputs = [builder.slot(x), packed, *builder.slots([bias])]
+        extents = attrs.window.extents(x.shape[2:])
         size = ITEM_SIZE["float32"] * x.shape[0] * weight.shape[0] * prod(extents)
-        refused = [("separate steps", f"pass {size / 2**20:.1f} MiB to each other"), *choice["refused"]]
-        builder.step(self.name, inputs, [builder.slot(node.output)], attrs, refused=refused)
+        refused = [("separate steps", f"pass {size / 2**20:.1f} MiB to each other"), *algorithm.refused]
+        builder.step(
+            self.name, inputs, [builder.slot(node.output)], step_settings(node, pool), refused=refused
+        )
 
 
-def pooled(convolution: Node, pool: Node) -> dict[str, Any]:
-    """Return the attributes of a convolution that does the pooling after it."""
-    attrs = {name: value for name, value in convolution.attrs.items() if name != "unfused"}
-    attrs |= {name: pool.attrs[name.removeprefix("pool_")] for name in POOLING}
-    if pool.attrs.get("activation", "none") != "none":
-        attrs.update(activation=pool.attrs["activation"], alpha=pool.attrs["alpha"])
-    return {**attrs, "output": pool.attrs["output"]}
+def pooled(convolution: Node, pool: Node) -> ConvPoolAttributes:
+    """Return the attributes of a convolution that does the pooling after it; it has no algorithm yet."""
+    window, groups, epilogue, *_ = convolution.attrs
+    if pool.attrs.epilogue.activation != "none":
+        epilogue = pool.attrs.epilogue
+    return ConvPoolAttributes(window, groups, epilogue._replace(pool=pool.attrs.window))
 
 
 def refuse(convolution: Node, pool: Node) -> str:
     """Return why a convolution and its pooling are better two steps; empty when one is better."""
-    x, weight = present(convolution.inputs[0]).shape, present(convolution.inputs[1]).shape
-    if convolution.inputs[3] is not None:
+    x, weight, _, residual = convolution.inputs
+    activation = convolution.attrs.epilogue.activation
+    if residual is not None:
         return "a residual is added in between"
-    if convolution.attrs["activation"] not in ("none", *POOLED_FIRST):
+    if activation not in ("none", *POOLED_FIRST):
         return "max pooling cannot come before its activation"
-    if convolution.attrs["activation"] != "none" and pool.attrs.get("activation", "none") != "none":
+    if activation != "none" and pool.attrs.epilogue.activation != "none":
         return "both have an activation"
-    algorithm = choose("forward", x, weight, convolution.attrs)["algorithm"]
-    return _core.conv_pool_refuse(x, weight, geometry(pooled(convolution, pool)), algorithm)
+    window, groups, epilogue, _ = pooled(convolution, pool)
+    settings = geometry(window, groups, epilogue.pool)
+    return _core.conv_pool_refuse(x.shape, weight.shape, settings, convolution.attrs.algorithm.name)

@@ -10,7 +10,9 @@ from ..graph.tensor import Shape, Tensor
 from ..graph.trace import shape_error
 from .build import elementwise, embed, reshape_to, window
 from .check import channels_hint, float_tensor, integers, optional_float, require_rank
-from .conv import backward_data, group_count
+from .conv import group_count
+from .convolution import backward_data
+from .window import Window
 
 
 def conv_transpose(
@@ -52,33 +54,26 @@ def conv_transpose(
         )
     # What is added at the end is first of all taken from the padding there.
     end = tuple(max(p - a, 0) for p, a in zip(padding, added, strict=True))
-    attrs = {
-        "stride": stride,
-        "padding_begin": padding,
-        "padding_end": end,
-        "dilation": dilation,
-        "groups": groups,
-    }
+    reach = Window(w.shape[2:], stride, padding, end, dilation)
     shape = (x.shape[0], w.shape[1] * groups, *extents)
     beyond = tuple(max(a - p, 0) for p, a in zip(padding, added, strict=True))
     if all(more < step for more, step in zip(beyond, stride, strict=True)):
-        return backward_data(x, w, shape, attrs, b)
-    return _cut_from_whole(x, w, b, shape, attrs)
+        return backward_data(x, w, shape, reach, groups, b)
+    return _cut_from_whole(x, w, b, shape, reach, groups)
 
 
 def _cut_from_whole(
-    x: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape, attrs: dict[str, Any]
+    x: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape, reach: Window, groups: int
 ) -> Tensor:
     """Add a transposed convolution with more output behind its reach than a stride.
 
     A convolution from `shape` would have more outputs than `x` has pixels, so this one is computed without
     padding, extended by zeros, and cut.
     """
-    rank, begin = len(shape) - 2, attrs["padding_begin"]
+    rank, begin = len(shape) - 2, reach.begin
     zeros = (0,) * rank
-    whole = transposed_extents(x.shape, weight.shape, attrs["stride"], zeros, zeros, attrs["dilation"])
-    settings = {**attrs, "padding_begin": zeros, "padding_end": zeros}
-    y = backward_data(x, weight, (*shape[:2], *whole), settings)
+    whole = transposed_extents(x.shape, weight.shape, reach.stride, zeros, zeros, reach.dilation)
+    y = backward_data(x, weight, (*shape[:2], *whole), reach._replace(begin=zeros, end=zeros), groups)
     ends = tuple(max(n, p + m) for n, p, m in zip(whole, begin, shape[2:], strict=True))
     steps = (1,) * x.ndim
     y = window(embed(y, (*shape[:2], *ends), (0,) * x.ndim, steps, 0.0), (0, 0, *begin), steps, shape)

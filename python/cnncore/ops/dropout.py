@@ -4,14 +4,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
-from ..graph.tensor import OPS, Node, Op, Spec, Tensor, present
+from ..graph.tensor import Node, Op, Spec, Tensor, present
 from ..graph.trace import current_graph, emit
-from .build import with_layout
+from .build import Single, with_layout
 from .check import float_tensor, real
+
+
+class DropoutAttributes(NamedTuple):
+    """`key` numbers the dropouts of a graph."""
+
+    p: float
+    key: int
 
 
 class Dropout(Op):
@@ -20,20 +27,20 @@ class Dropout(Op):
 
     name = "dropout"
     varies = True
+    Inputs = Single
+    Attributes = DropoutAttributes
 
-    def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
-        x = present(inputs[0])
+    def infer(self, inputs: Single, attrs: DropoutAttributes) -> list[Spec | None]:
+        x = inputs.input
         return [(x.shape, "float32", x.layout)]
 
-    def gradient(
-        self, node: Node, grads: Sequence[Tensor | None], needs: Sequence[bool]
-    ) -> Sequence[Tensor | None]:
+    def gradient(self, node: Node, grads: Sequence[Tensor | None], needs: Any) -> Sequence[Tensor | None]:
         grad = with_layout(present(grads[0]), node.output.layout)
-        return [emit(OPS["dropout"], [grad], node.attrs).output]
+        return [emit(Dropout, Single(grad), node.attrs).output]
 
     def lower(self, node: Node, builder: Builder) -> None:
         inputs = [*builder.slots(node.inputs), builder.bind_rng()]
-        builder.step(self.name, inputs, builder.slots(node.outputs), node.attrs, inplace=[(0, 0)])
+        builder.step(self.name, inputs, builder.slots(node.outputs), node.attrs._asdict(), inplace=[(0, 0)])
 
 
 @operator("input")
@@ -54,4 +61,4 @@ def dropout(input: Any, p: float = 0.5, training: bool = True) -> Tensor:
         return x
     graph = current_graph()
     graph.dropouts += 1
-    return emit(OPS["dropout"], [x], {"p": float(p), "key": graph.dropouts}).output
+    return emit(Dropout, Single(x), DropoutAttributes(float(p), graph.dropouts)).output

@@ -13,7 +13,7 @@ import numpy as np
 from ..graph.lowering import Builder
 from ..graph.tensor import Node, Op, Spec, Tensor, layout_matters, present
 from .activation import FUSABLE, READS_ARGUMENT
-from .build import common_layout, elementwise, sum_to
+from .build import ElementwiseAttributes, common_layout, elementwise, sum_to
 from .check import broadcast_shape
 
 
@@ -21,62 +21,80 @@ class Elementwise(Op):
     """y = function(a, b, c; alpha, beta) on float32, or a change of dtype (function "cast")."""
 
     name = "elementwise"
+    Attributes = ElementwiseAttributes
 
-    def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
-        tensors = [tensor for tensor in inputs if tensor is not None]
-        shape = tensors[0].shape
-        if len(tensors) > 1:
-            shape = broadcast_shape([tensor.shape for tensor in tensors], attrs["function"])
-        return [(shape, attrs.get("dtype", "float32"), common_layout(tensors))]
+    def infer(self, inputs: Sequence[Tensor], attrs: ElementwiseAttributes) -> list[Spec | None]:
+        first, *others = inputs
+        shape = first.shape
+        if others:
+            shape = broadcast_shape([tensor.shape for tensor in inputs], attrs.function)
+        return [(shape, attrs.dtype, common_layout(inputs))]
 
-    def gradient(
-        self, node: Node, grads: Sequence[Tensor | None], needs: Sequence[bool]
-    ) -> Sequence[Tensor | None]:
+    def gradient(self, node: Node, grads: Sequence[Tensor | None], needs: Any) -> Sequence[Tensor | None]:
         grad = present(grads[0])
-        function = node.attrs["function"]
+        function = node.attrs.function
         rules = GRADIENTS.get(function)
         if rules is None:
             raise NotImplementedError(f"{function} has no gradient")
         return [
             sum_to(rule(grad, node), tensor.shape) if need and rule is not None else None
-            for rule, tensor, need in zip(rules, _inputs(node), needs, strict=False)
+            for rule, tensor, need in zip(rules, node.inputs, needs, strict=False)
         ]
 
     def images(self, node: Node) -> Sequence[int]:
         return range(len(node.inputs))
 
     def is_sum(self, node: Node) -> bool:
-        return bool(node.attrs["function"] == "add")
+        return bool(node.attrs.function == "add")
 
     def as_activation(self, node: Node) -> str | None:
-        function: str = node.attrs["function"]
+        function: str = node.attrs.function
         return function if function in FUSABLE else None
 
     def is_chainable(self, node: Node) -> bool:
-        return bool(node.attrs["function"] != "cast") and node.output.dtype == "float32"
+        return not is_cast(node) and node.output.dtype == "float32"
 
     def lower(self, node: Node, builder: Builder) -> None:
-        attrs = {key: value for key, value in node.attrs.items() if key != "dtype"}
+        function, alpha, beta, _ = node.attrs
+        attrs: dict[str, Any] = {"function": function}
+        if alpha != 0.0:
+            attrs["alpha"] = alpha
+        if beta != 0.0:
+            attrs["beta"] = beta
         inputs, outputs = builder.slots(node.inputs), builder.slots(node.outputs)
-        builder.step("elementwise", inputs, outputs, attrs, in_place(node))
+        builder.step(self.name, inputs, outputs, attrs, in_place(node))
+
+
+def is_cast(node: Node) -> bool:
+    """Whether a node does nothing but change the dtype."""
+    return isinstance(node.op, Elementwise) and node.attrs.function == "cast"
+
+
+class ChainAttributes(NamedTuple):
+    """Of each function the name (blanks between), three places of operands (-1: none), alpha and beta."""
+
+    function: str
+    operands: tuple[int, ...]
+    alpha: tuple[float, ...]
+    beta: tuple[float, ...]
 
 
 class ElementwiseChain(Op):
-    """Functions of `Elementwise` one after the other: attrs function (their names), operands, alpha, beta."""
+    """Functions of `Elementwise` one after the other."""
 
     name = "elementwise_chain"
     differentiable = False  # made after differentiation
+    Attributes = ChainAttributes
 
-    def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
-        tensors = [tensor for tensor in inputs if tensor is not None]
-        return [(broadcast_shape([t.shape for t in tensors], self.name), "float32", common_layout(tensors))]
+    def infer(self, inputs: Sequence[Tensor], attrs: ChainAttributes) -> list[Spec | None]:
+        return [(broadcast_shape([x.shape for x in inputs], self.name), "float32", common_layout(inputs))]
 
     def images(self, node: Node) -> Sequence[int]:
         return range(len(node.inputs))
 
     def lower(self, node: Node, builder: Builder) -> None:
         inputs, outputs = builder.slots(node.inputs), builder.slots(node.outputs)
-        builder.step(self.name, inputs, outputs, node.attrs, in_place(node))
+        builder.step(self.name, inputs, outputs, node.attrs._asdict(), in_place(node))
 
 
 class Link(NamedTuple):
@@ -97,25 +115,24 @@ PAIRS = {
 """Two functions, the first's result only read by the second, that are one with the same bits."""
 
 
-def links_of(nodes: Sequence[Node], inputs: Sequence[Tensor]) -> dict[str, Any]:
+def links_of(nodes: Sequence[Node], inputs: Sequence[Tensor]) -> ChainAttributes:
     """Return the attributes of a chain of elementwise nodes that reads `inputs`."""
     links = _paired([_link(node) for node in nodes])
     number = {tensor: i for i, tensor in enumerate([*inputs, *(link.output for link in links)])}
     operands: list[int] = []
     for link in links:
         operands += [*(number[tensor] for tensor in link.reads), *[-1] * (3 - len(link.reads))]
-    return {
-        "function": " ".join(link.function for link in links),
-        "operands": operands,
-        "alpha": [link.alpha for link in links],
-        "beta": [link.beta for link in links],
-    }
+    return ChainAttributes(
+        " ".join(link.function for link in links),
+        tuple(operands),
+        tuple(link.alpha for link in links),
+        tuple(link.beta for link in links),
+    )
 
 
 def _link(node: Node) -> Link:
-    attrs = node.attrs
-    alpha, beta = float(attrs.get("alpha", 0.0)), float(attrs.get("beta", 0.0))
-    return Link(attrs["function"], tuple(_inputs(node)), alpha, beta, node.output)
+    function, alpha, beta, _ = node.attrs
+    return Link(function, node.inputs, alpha, beta, node.output)
 
 
 def _paired(links: Sequence[Link]) -> list[Link]:
@@ -140,13 +157,9 @@ def in_place(node: Node) -> list[tuple[int, int]]:
     y = node.output
     return [
         (0, i)
-        for i, x in enumerate(_inputs(node))
+        for i, x in enumerate(node.inputs)
         if x.shape == y.shape and x.dtype == y.dtype and (x.layout == y.layout or not layout_matters(x.shape))
     ]
-
-
-def _inputs(node: Node) -> list[Tensor]:
-    return [tensor for tensor in node.inputs if tensor is not None]
 
 
 # -- gradients: for each input a function of (gradient of y, node), None for zero ------------------
@@ -158,15 +171,16 @@ def _backward(function: str, saved: str) -> tuple[Rule]:
     """The rule of a unary function whose kernel `<function>_backward` takes the result or the argument."""
 
     def rule(grad: Tensor, node: Node) -> Tensor:
-        other = node.output if saved == "result" else present(node.inputs[0])
-        alpha, beta = node.attrs.get("alpha", 0.0), node.attrs.get("beta", 0.0)
+        other = node.output if saved == "result" else _x(node, 0)
+        alpha, beta = node.attrs.alpha, node.attrs.beta
         return elementwise(f"{function}_backward", grad, other, alpha=alpha, beta=beta)
 
     return (rule,)
 
 
 def _x(node: Node, i: int) -> Tensor:
-    return present(node.inputs[i])
+    operand: Tensor = node.inputs[i]
+    return operand
 
 
 def _neg(grad: Tensor) -> Tensor:
@@ -198,8 +212,8 @@ def _again(function: str) -> Rule:
     """The rule of `<function>_backward`, which is linear in the gradient, with respect to that gradient."""
 
     def rule(grad: Tensor, node: Node) -> Tensor:
-        alpha, beta = node.attrs.get("alpha", 0.0), node.attrs.get("beta", 0.0)
-        others = (present(tensor) for tensor in node.inputs[1:])
+        alpha, beta = node.attrs.alpha, node.attrs.beta
+        _, *others = node.inputs
         return elementwise(f"{function}_backward", grad, *others, alpha=alpha, beta=beta)
 
     return rule
@@ -212,7 +226,7 @@ def _over_square(grad: Tensor, node: Node, x: Tensor) -> Tensor:
 
 def _second_power(grad: Tensor, node: Node) -> Tensor:
     """a (a - 1) x^(a - 2), times both gradients."""
-    alpha = node.attrs.get("alpha", 0.0)
+    alpha = node.attrs.alpha
     slope = elementwise("pow_scalar_backward", _product(grad, _x(node, 0)), _x(node, 1), alpha=alpha - 1.0)
     return _scaled(slope, alpha)
 
@@ -234,7 +248,7 @@ def _curvature_of_gelu(x: Tensor) -> Tensor:
 def _curve_of_elu(grad: Tensor, node: Node) -> Tensor:
     """alpha e^x where x <= 0, times both gradients."""
     x = _x(node, 1)
-    slope = elementwise("elu_backward", _product(grad, _x(node, 0)), x, alpha=node.attrs.get("alpha", 0.0))
+    slope = elementwise("elu_backward", _product(grad, _x(node, 0)), x, alpha=node.attrs.alpha)
     return elementwise("select", elementwise("greater", x, _zero()), _zero(), slope)
 
 
@@ -259,7 +273,7 @@ GRADIENTS: dict[str, tuple[Rule | None, ...]] = {
     "sign": (None,),
     "cast": (_pass,),
     "add_scalar": (_pass,),
-    "mul_scalar": (lambda g, n: elementwise("mul_scalar", g, alpha=n.attrs.get("alpha", 0.0)),),
+    "mul_scalar": (lambda g, n: elementwise("mul_scalar", g, alpha=n.attrs.alpha),),
     "rsub_scalar": (lambda g, n: _neg(g),),
     "rdiv_scalar": (lambda g, n: _neg(elementwise("div", elementwise("mul", g, n.output), _x(n, 0))),),
     "add": (_pass, _pass),

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import nan, prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..graph.lowering import Builder
-from ..graph.tensor import OPS, Graph, Node, Op, Spec, Tensor, present
+from ..graph.tensor import Graph, Node, Op, Spec, Tensor, present
 from ..graph.trace import building, emit
 from .build import common_layout, elementwise, reshape_to, sum_to
 from .check import broadcast_shape
-from .elementwise import in_place, links_of
+from .elementwise import ElementwiseChain, in_place, links_of
 
 Function = Callable[..., Tensor]
 
@@ -21,8 +21,6 @@ FORMULAS: dict[str, Function] = {}
 
 DERIVATIVES: dict[tuple[str, int], Function] = {}
 """Those by single inputs that differ from what the rules of elementwise functions give."""
-
-_OWN = ("formula", "by", "reduction")
 
 
 def formula(fn: Function) -> Function:
@@ -47,60 +45,66 @@ def derivative(name: str, by: int) -> Callable[[Function], Function]:
 
 def apply(fn: Function, *inputs: Tensor, reduction: str = "none", **settings: Any) -> Tensor:
     """Add a formula of broadcast inputs, or the sum or mean of all its values, as one node."""
-    attrs = {"formula": fn.__name__, "by": (), "reduction": reduction, **settings}
-    return emit(OPS["formula"], inputs, attrs).output
+    attrs = FormulaAttributes(fn.__name__, (), reduction, tuple(settings.items()))
+    return emit(Formula, inputs, attrs).output
 
 
-class Formula(Op):
-    """A formula of broadcast inputs. attrs: formula (its name), by, reduction, and its settings.
+class FormulaAttributes(NamedTuple):
+    """Name and settings of a formula.
 
     `by` are the inputs it has been differentiated by, one after the other; each derivative has the gradient
     of the result as one more input, the first.
     """
 
+    formula: str
+    by: tuple[int, ...]
+    reduction: str
+    settings: tuple[tuple[str, Any], ...]
+
+
+class Formula(Op):
+    """A formula of broadcast inputs."""
+
     name = "formula"
+    Attributes = FormulaAttributes
 
-    def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
-        tensors = [present(tensor) for tensor in inputs]
-        if attrs["reduction"] != "none":
+    def infer(self, inputs: Sequence[Tensor], attrs: FormulaAttributes) -> list[Spec | None]:
+        if attrs.reduction != "none":
             return [((), "float32", "c")]
-        return [
-            (broadcast_shape([t.shape for t in tensors], attrs["formula"]), "float32", common_layout(tensors))
-        ]
+        shape = broadcast_shape([tensor.shape for tensor in inputs], attrs.formula)
+        return [(shape, "float32", common_layout(inputs))]
 
-    def gradient(
-        self, node: Node, grads: Sequence[Tensor | None], needs: Sequence[bool]
-    ) -> Sequence[Tensor | None]:
-        inputs, grad = [present(tensor) for tensor in node.inputs], present(grads[0])
-        shape = broadcast_shape([tensor.shape for tensor in inputs], node.attrs["formula"])
-        if node.attrs["reduction"] == "mean":
+    def gradient(self, node: Node, grads: Sequence[Tensor | None], needs: Any) -> Sequence[Tensor | None]:
+        inputs, grad = node.inputs, present(grads[0])
+        shape = broadcast_shape([tensor.shape for tensor in inputs], node.attrs.formula)
+        if node.attrs.reduction == "mean":
             grad = elementwise("mul_scalar", grad, alpha=1.0 / prod(shape) if prod(shape) else nan)
         if grad.shape != shape and len(shape) > 0:
             grad = reshape_to(grad, (1,) * len(shape))
         found: list[Tensor | None] = []
         for i, (tensor, need) in enumerate(zip(inputs, needs, strict=True)):
-            attrs = {**node.attrs, "by": (*node.attrs["by"], i), "reduction": "none"}
+            attrs = node.attrs._replace(by=(*node.attrs.by, i), reduction="none")
             if not need or _expand(attrs, len(inputs) + 1) is None:
                 found.append(None)
                 continue
-            found.append(sum_to(emit(OPS["formula"], [grad, *inputs], attrs).output, tensor.shape))
+            found.append(sum_to(emit(Formula, [grad, *inputs], attrs).output, tensor.shape))
         return found
 
     def of_nothing(self, node: Node) -> float:
-        return nan if node.attrs["reduction"] == "mean" else 0.0
+        return nan if node.attrs.reduction == "mean" else 0.0
 
     def images(self, node: Node) -> Sequence[int]:
-        return range(len(node.inputs)) if node.attrs["reduction"] == "none" else ()
+        return range(len(node.inputs)) if node.attrs.reduction == "none" else ()
 
     def lower(self, node: Node, builder: Builder) -> None:
         nodes, inputs = _expansion(node)
-        attrs = links_of(nodes, inputs)
-        reduction = node.attrs["reduction"]
+        attrs = links_of(nodes, inputs)._asdict()
+        reduction = node.attrs.reduction
         if reduction != "none":
             attrs["reduction"] = reduction
         shared = in_place(node) if reduction == "none" else []
         builder.step(
-            "elementwise_chain", builder.slots(node.inputs), builder.slots(node.outputs), attrs, shared
+            ElementwiseChain.name, builder.slots(node.inputs), builder.slots(node.outputs), attrs, shared
         )
 
 
@@ -113,13 +117,12 @@ def _expansion(node: Node) -> Expansion:
     return expansion
 
 
-def _expand(attrs: dict[str, Any], count: int) -> Expansion | None:
+def _expand(attrs: FormulaAttributes, count: int) -> Expansion | None:
     """Return the elementwise nodes of a formula and the tensors that stand for its inputs; None for zero."""
     graph = Graph()
     inputs = [Tensor((1,)) for _ in range(count)]
-    settings = {key: value for key, value in attrs.items() if key not in _OWN}
     with building(graph):
-        y = _value(attrs["formula"], tuple(attrs["by"]), inputs, settings)
+        y = _value(attrs.formula, attrs.by, inputs, dict(attrs.settings))
         if y is None:
             return None
         if y.node is None:
@@ -155,7 +158,7 @@ def _chain_rule(y: Tensor, x: Tensor, grad: Tensor) -> Tensor | None:
         of_output = grads.get(node.output)
         if of_output is None:
             continue
-        needs = [tensor in needed for tensor in node.inputs]
+        needs = node.op.named([tensor in needed for tensor in node.inputs])
         for tensor, found in zip(node.inputs, node.op.gradient(node, [of_output], needs), strict=False):
             if tensor is not None and found is not None and tensor in needed:
                 known = grads.get(tensor)

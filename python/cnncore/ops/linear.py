@@ -4,56 +4,67 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
-from ..graph.tensor import OPS, Node, Op, Spec, Tensor, present
+from ..graph.tensor import Node, Op, Spec, Tensor, present
 from ..graph.trace import emit, shape_error
 from .build import reshape_to, sum_to, with_layout
 from .check import broadcast_shape, float_tensor, optional_float
-from .conv import convolve
+from .convolution import convolve
+from .window import Window
 
-_NO_GEOMETRY = {"stride": (), "padding_begin": (), "padding_end": (), "dilation": (), "groups": 1}
+
+class MatMulInputs(NamedTuple):
+    a: Tensor
+    b: Tensor
+
+
+class MatMulAttributes(NamedTuple):
+    transpose_a: bool
+    transpose_b: bool
 
 
 class MatMul(Op):
-    """[a (..., M, K), b (..., K, N)] -> [(..., M, N)]; attrs transpose_a, transpose_b."""
+    """[a (..., M, K), b (..., K, N)] -> [(..., M, N)], one of them transposed on demand."""
 
     name = "matmul"
+    Inputs = MatMulInputs
+    Attributes = MatMulAttributes
 
-    def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
-        a, b = present(inputs[0]), present(inputs[1])
-        rows = a.shape[-1] if attrs["transpose_a"] else a.shape[-2]
-        columns = b.shape[-2] if attrs["transpose_b"] else b.shape[-1]
+    def infer(self, inputs: MatMulInputs, attrs: MatMulAttributes) -> list[Spec | None]:
+        a, b = inputs
+        rows = a.shape[-1] if attrs.transpose_a else a.shape[-2]
+        columns = b.shape[-2] if attrs.transpose_b else b.shape[-1]
         batch = broadcast_shape([a.shape[:-2], b.shape[:-2]], "matmul") if a.ndim > 2 or b.ndim > 2 else ()
         return [((*batch, rows, columns), "float32", "c")]
 
-    def gradient(
-        self, node: Node, grads: Sequence[Tensor | None], needs: Sequence[bool]
-    ) -> Sequence[Tensor | None]:
-        a, b, grad = present(node.inputs[0]), present(node.inputs[1]), present(grads[0])
-        ta, tb = node.attrs["transpose_a"], node.attrs["transpose_b"]
+    def gradient(self, node: Node, grads: Sequence[Tensor | None], needs: Any) -> Sequence[Tensor | None]:
+        (a, b), (ta, tb), grad = node.inputs, node.attrs, present(grads[0])
         grad_a = grad_b = None
-        if needs[0]:
+        if needs.a:
             grad_a = multiply(b, grad, tb, True) if ta else multiply(grad, b, False, not tb)
             grad_a = sum_to(grad_a, a.shape)
-        if needs[1]:
+        if needs.b:
             grad_b = multiply(grad, a, True, ta) if tb else multiply(a, grad, not ta, False)
             grad_b = sum_to(grad_b, b.shape)
         return [grad_a, grad_b]
+
+    def flops(self, node: Node) -> int:
+        depth: int = node.inputs.a.shape[-2 if node.attrs.transpose_a else -1]
+        return 2 * node.output.size * depth
 
     def of_nothing(self, node: Node) -> float:
         return 0.0
 
     def lower(self, node: Node, builder: Builder) -> None:
-        attrs = {name: int(node.attrs[name]) for name in ("transpose_a", "transpose_b")}
-        builder.step("matmul", builder.slots(node.inputs), builder.slots(node.outputs), attrs)
+        builder.node_step(node)
 
 
 def multiply(a: Tensor, b: Tensor, transpose_a: bool, transpose_b: bool) -> Tensor:
     """Add a matrix product of the last two axes."""
-    return emit(OPS["matmul"], [a, b], {"transpose_a": transpose_a, "transpose_b": transpose_b}).output
+    return emit(MatMul, MatMulInputs(a, b), MatMulAttributes(transpose_a, transpose_b)).output
 
 
 @operator("input", "other")
@@ -115,4 +126,4 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
             "linear", f"expected bias of shape {w.shape[:1]} (weight is {w.shape}), got {b.shape}"
         )
     rows = reshape_to(with_layout(x, "c"), (x.size // w.shape[1], w.shape[1]))
-    return reshape_to(convolve(rows, w, b, _NO_GEOMETRY), (*x.shape[:-1], w.shape[0]), "c")
+    return reshape_to(convolve(rows, w, b, Window.of(()), 1), (*x.shape[:-1], w.shape[0]), "c")

@@ -5,18 +5,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import nan
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
-from ..graph.tensor import OPS, Node, Op, Spec, Tensor, present
+from ..graph.tensor import Node, Op, Spec, Tensor, present
 from ..graph.trace import as_tensor, current_graph, dtype_error, emit, shape_error, where
 from .build import cast, elementwise, reduce, reshape_to, with_layout
 from .check import float_tensor, integer, optional_float, real
 from .reduction import check_reduction, reduced
-from .softmax import along
+from .softmax import LogSoftmax, along
 
 Grads = Sequence[Tensor | None]
+
+
+class LabelsInputs(NamedTuple):
+    target: Tensor
+
+
+class LabelsAttributes(NamedTuple):
+    classes: int
+    ignore_index: int
 
 
 class CountBadLabels(Op):
@@ -24,8 +33,10 @@ class CountBadLabels(Op):
 
     name = "count_bad_labels"
     differentiable = False
+    Inputs = LabelsInputs
+    Attributes = LabelsAttributes
 
-    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
+    def infer(self, inputs: LabelsInputs, attrs: LabelsAttributes) -> list[Spec | None]:
         return [((), "int64", "c")]
 
     def of_nothing(self, node: Node) -> float:
@@ -35,38 +46,63 @@ class CountBadLabels(Op):
         builder.node_step(node)
 
 
+class CrossEntropyInputs(NamedTuple):
+    logits: Tensor
+    target: Tensor
+    weight: Tensor | None = None
+
+
+class CrossEntropyAttributes(NamedTuple):
+    reduction: str
+    ignore_index: int
+    label_smoothing: float
+
+
 class CrossEntropy(Op):
     """[logits, target int64, class_weight?] -> [loss, log_normaliser]."""
 
     name = "cross_entropy"
+    Inputs = CrossEntropyInputs
+    Attributes = CrossEntropyAttributes
 
-    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        target = present(inputs[1])
-        shape = target.shape if attrs["reduction"] == "none" else ()
+    def infer(self, inputs: CrossEntropyInputs, attrs: CrossEntropyAttributes) -> list[Spec | None]:
+        target = inputs.target
+        shape = target.shape if attrs.reduction == "none" else ()
         return [
             (shape, "float32", "channels_last"),
             (target.shape, "float32", "channels_last"),
         ]
 
-    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
+    def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
         logits, target, weight = node.inputs
-        inputs = [grads[0], logits, target, node.outputs[1], weight]
-        return [emit(OPS["cross_entropy_backward"], inputs, node.attrs).output]
+        _, normaliser = node.outputs
+        inputs = CrossEntropyBackwardInputs(present(grads[0]), logits, target, present(normaliser), weight)
+        return [emit(CrossEntropyBackward, inputs, node.attrs).output]
 
     def of_nothing(self, node: Node) -> float:
-        return nan if node.attrs["reduction"] == "mean" else 0.0
+        return nan if node.attrs.reduction == "mean" else 0.0
 
     def lower(self, node: Node, builder: Builder) -> None:
         builder.node_step(node)
+
+
+class CrossEntropyBackwardInputs(NamedTuple):
+    grad: Tensor
+    logits: Tensor
+    target: Tensor
+    log_normaliser: Tensor
+    weight: Tensor | None = None
 
 
 class CrossEntropyBackward(Op):
     """[grad_loss, logits, target, log_normaliser, class_weight?] -> [grad_logits]."""
 
     name = "cross_entropy_backward"
+    Inputs = CrossEntropyBackwardInputs
+    Attributes = CrossEntropyAttributes
 
-    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        logits = present(inputs[1])
+    def infer(self, inputs: CrossEntropyBackwardInputs, attrs: CrossEntropyAttributes) -> list[Spec | None]:
+        logits = inputs.logits
         return [(logits.shape, "float32", logits.layout)]
 
     def lower(self, node: Node, builder: Builder) -> None:
@@ -132,19 +168,14 @@ def cross_entropy(
     labels = as_tensor(target, op)
     if labels.dtype == "float32" and labels.shape == logits.shape:
         return _soft_cross_entropy(logits, labels, w, reduction, label_smoothing)
-    attrs = {
-        "reduction": reduction,
-        "ignore_index": ignored,
-        "label_smoothing": label_smoothing,
-    }
+    attrs = CrossEntropyAttributes(reduction, ignored, label_smoothing)
     logits = with_layout(logits, "channels_last")
     labels = _labels(labels, logits, op)
-    settings = {"classes": logits.shape[1], "ignore_index": ignored}
-    bad = emit(OPS["count_bad_labels"], [labels], settings).output
+    bad = emit(CountBadLabels, LabelsInputs(labels), LabelsAttributes(logits.shape[1], ignored)).output
     known = f"0 to {logits.shape[1] - 1} (or {ignored} to ignore)"
     message = f"[{where(op)}] expected labels from {known}, got {{}} outside"
     current_graph().checks.append((bad, message))
-    return emit(OPS[op], [logits, labels, w], attrs).output
+    return emit(CrossEntropy, CrossEntropyInputs(logits, labels, w), attrs).output
 
 
 def _soft_cross_entropy(
@@ -155,7 +186,7 @@ def _soft_cross_entropy(
     if smoothing:
         target = elementwise("mul_scalar", target, alpha=1.0 - smoothing)
         target = elementwise("add_scalar", target, alpha=smoothing / classes)
-    product = elementwise("mul", along("log_softmax", logits, 1), target)
+    product = elementwise("mul", along(LogSoftmax, logits, 1), target)
     if weight is not None:
         product = elementwise("mul", product, reshape_to(weight, (classes,) + (1,) * (logits.ndim - 2)))
     losses = elementwise("neg", reduce("sum", product, (1,)))

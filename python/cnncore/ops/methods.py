@@ -10,7 +10,7 @@ from typing import Any
 
 from ..graph.tensor import Tensor
 from ..graph.trace import is_stored, is_tracing, map_tree
-from . import activation, arithmetic, arrange, reduce, shape, sort, window
+from . import activation, arithmetic, arrange, parts, reduce, shape, sort
 from .linear import matmul
 from .numpy_names import apply_function, apply_ufunc
 from .softmax import softmax
@@ -103,7 +103,7 @@ class Methods:
         return arithmetic.abs(self) if _symbolic(self) else abs(self.numpy())
 
     def __getitem__(self, index: Any) -> Any:
-        return window.slice(self, index) if _symbolic(self) else self.numpy()[index]
+        return parts.slice(self, index) if _symbolic(self) else self.numpy()[index]
 
     def __len__(self) -> int:
         if not self.shape:

@@ -5,20 +5,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import _core
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
-from ..graph.tensor import OPS, Node, Op, Spec, Tensor, present
+from ..graph.tensor import Node, Op, Spec, Tensor, present
 from ..graph.trace import current_graph, emit, is_stored, shape_error
 from .activation import FUSABLE
-from .build import with_layout
+from .build import Single, with_layout
 from .check import channels_hint, float_tensor, integers, optional_float, real
+from .window import PLAIN, Epilogue
 
 __all__ = ["batch_norm", "group_norm"]
 
 Grads = Sequence[Tensor | None]
+
+
+class StatisticsAttributes(NamedTuple):
+    rows: int
 
 
 class BatchNormStatistics(Op):
@@ -26,12 +31,25 @@ class BatchNormStatistics(Op):
 
     name = "batch_norm_statistics"
     differentiable = False  # batch_norm_backward differentiates through the statistics
+    Inputs = Single
+    Attributes = StatisticsAttributes
 
-    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        return [((attrs["rows"], 3, present(inputs[0]).shape[1]), "float32", "c")]
+    def infer(self, inputs: Single, attrs: StatisticsAttributes) -> list[Spec | None]:
+        return [((attrs.rows, 3, inputs.input.shape[1]), "float32", "c")]
 
     def lower(self, node: Node, builder: Builder) -> None:
         builder.step(self.name, builder.slots(node.inputs), builder.slots(node.outputs))
+
+
+class FinalizeInputs(NamedTuple):
+    statistics: Tensor
+    running_mean: Tensor | None = None
+    running_var: Tensor | None = None
+
+
+class FinalizeAttributes(NamedTuple):
+    momentum: float
+    eps: float
 
 
 class BatchNormFinalize(Op):
@@ -40,14 +58,20 @@ class BatchNormFinalize(Op):
     name = "batch_norm_finalize"
     differentiable = False
     writes_updates = True
+    Inputs = FinalizeInputs
+    Attributes = FinalizeAttributes
 
-    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        spec: Spec = (present(inputs[0]).shape[2:], "float32", "c")
-        running = spec if inputs[1] is not None else None
+    def infer(self, inputs: FinalizeInputs, attrs: FinalizeAttributes) -> list[Spec | None]:
+        spec: Spec = (inputs.statistics.shape[2:], "float32", "c")
+        running = spec if inputs.running_mean is not None else None
         return [spec, spec, running, running]
 
     def lower(self, node: Node, builder: Builder) -> None:
         builder.node_step(node, inplace=[(2, 1), (3, 2)])
+
+
+class InvStdAttributes(NamedTuple):
+    eps: float
 
 
 class BatchNormInvStd(Op):
@@ -55,58 +79,91 @@ class BatchNormInvStd(Op):
 
     name = "batch_norm_invstd"
     differentiable = False
+    Inputs = Single
+    Attributes = InvStdAttributes
 
-    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        return [(present(inputs[0]).shape, "float32", "c")]
+    def infer(self, inputs: Single, attrs: InvStdAttributes) -> list[Spec | None]:
+        return [(inputs.input.shape, "float32", "c")]
 
     def lower(self, node: Node, builder: Builder) -> None:
         builder.node_step(node)
 
 
-class BatchNormApply(Op):
-    """[x, mean, invstd, weight?, bias?, residual?] -> [activation(normalised x + residual)].
+class ApplyInputs(NamedTuple):
+    input: Tensor
+    mean: Tensor
+    invstd: Tensor
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+    residual: Tensor | None = None
 
-    attrs: activation, alpha; training tells the gradient whether mean and invstd depend on x.
-    """
+
+class ApplyAttributes(NamedTuple):
+    """`training` tells the gradient whether mean and invstd depend on x."""
+
+    training: bool
+    epilogue: Epilogue = PLAIN
+
+
+class BatchNormApply(Op):
+    """[x, mean, invstd, weight?, bias?, residual?] -> [activation(normalised x + residual)]."""
 
     name = "batch_norm_apply"
-    adds = 5
+    adds = "residual"
     activates = FUSABLE
+    Inputs = ApplyInputs
+    Attributes = ApplyAttributes
 
     def recomputes_argument(self, node: Node) -> bool:
-        return node.inputs[5] is None
+        return node.inputs.residual is None
 
-    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        return [(present(inputs[0]).shape, "float32", "channels_last")]
+    def infer(self, inputs: ApplyInputs, attrs: ApplyAttributes) -> list[Spec | None]:
+        return [(inputs.input.shape, "float32", "channels_last")]
 
-    def images(self, node: Node) -> Sequence[int]:
-        return (0, 5)
+    def images(self, node: Node) -> Sequence[str]:
+        return ("input", "residual")
 
-    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
-        x, mean, invstd, weight = node.inputs[:4]
-        active = node.attrs["activation"] != "none"
-        attrs = {**node.attrs, "wanted": (needs[3], needs[4], needs[5])}
-        inputs = [with_layout(present(grads[0]), "channels_last"), x, mean, invstd, weight]
-        if active and node.inputs[5] is None:
-            inputs += [None, node.inputs[4]]  # the mask follows from x and bias: one tensor less to read
-        else:
-            inputs += [node.output if active else None, None]
-        back = emit(OPS["batch_norm_backward"], inputs, attrs)
-        grad_residual = back.outputs[3] if active else grads[0]
-        return [back.outputs[0], None, None, *back.outputs[1:3], grad_residual if needs[5] else None]
+    def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
+        x, mean, invstd, weight, bias, residual = node.inputs
+        training, epilogue = node.attrs
+        active = epilogue.activation != "none"
+        wanted = (needs.weight, needs.bias, needs.residual)
+        attrs = BatchNormBackwardAttributes(training, epilogue, wanted)
+        grad = with_layout(present(grads[0]), "channels_last")
+        inputs = BatchNormBackwardInputs(grad, x, mean, invstd, weight)
+        if active and residual is None:
+            inputs = inputs._replace(bias=bias)  # the mask follows from x and bias: one tensor less to read
+        elif active:
+            inputs = inputs._replace(y=node.output)
+        by_input, by_weight, by_bias, masked = emit(BatchNormBackward, inputs, attrs).outputs
+        by_residual = masked if active else grads[0]
+        return [by_input, None, None, by_weight, by_bias, by_residual if needs.residual else None]
 
     def writes_parts(self, node: Node) -> bool:
         return True
 
     def lower(self, node: Node, builder: Builder) -> None:
-        attrs = {key: node.attrs[key] for key in ("activation", "alpha")}
-        builder.step(
-            self.name,
-            builder.slots(node.inputs),
-            builder.slots(node.outputs),
-            attrs,
-            inplace=[(0, 0), (0, 5)],
-        )
+        inputs, outputs = builder.slots(node.inputs), builder.slots(node.outputs)
+        in_place = [(0, ApplyInputs._fields.index(name)) for name in ("input", "residual")]
+        builder.step(self.name, inputs, outputs, node.attrs.epilogue.settings(), in_place)
+
+
+class BatchNormBackwardInputs(NamedTuple):
+    grad: Tensor
+    input: Tensor
+    mean: Tensor
+    invstd: Tensor
+    weight: Tensor | None = None
+    y: Tensor | None = None
+    bias: Tensor | None = None
+
+
+class BatchNormBackwardAttributes(NamedTuple):
+    """`wanted`: gradients by weight, bias and residual."""
+
+    training: bool
+    epilogue: Epilogue
+    wanted: tuple[bool, bool, bool]
 
 
 class BatchNormBackward(Op):
@@ -116,54 +173,88 @@ class BatchNormBackward(Op):
     """
 
     name = "batch_norm_backward"
+    Inputs = BatchNormBackwardInputs
+    Attributes = BatchNormBackwardAttributes
 
-    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        x = present(inputs[1])
+    def infer(self, inputs: BatchNormBackwardInputs, attrs: BatchNormBackwardAttributes) -> list[Spec | None]:
+        x = inputs.input
         channels: Spec = ((x.shape[1],), "float32", "c")
         like: Spec = (x.shape, "float32", "channels_last")
-        weight, bias, residual = attrs["wanted"]
-        masked = residual and attrs["activation"] != "none"
+        weight, bias, residual = attrs.wanted
+        masked = residual and attrs.epilogue.activation != "none"
         return [like, channels if weight else None, channels if bias else None, like if masked else None]
 
     def of_nothing(self, node: Node) -> float:
         return 0.0
 
     def lower(self, node: Node, builder: Builder) -> None:
-        attrs = {key: node.attrs[key] for key in ("activation", "alpha")}
-        attrs["training"] = int(node.attrs["training"])
-        inplace = [(0, 0)] if node.outputs[3] is None else [(3, 0), (0, 1)]
+        attrs = {**node.attrs.epilogue.settings(), "training": int(node.attrs.training)}
+        *_, masked = node.outputs
+        inplace = [(0, 0)] if masked is None else [(3, 0), (0, 1)]
         builder.step(self.name, builder.slots(node.inputs), builder.slots(node.outputs), attrs, inplace)
 
 
-class GroupNorm(Op):
-    """[x, weight?, bias?] -> [activation(normalised x), mean (batch, groups), invstd (batch, groups)].
+class GroupNormInputs(NamedTuple):
+    input: Tensor
+    weight: Tensor | None = None
+    bias: Tensor | None = None
 
-    attrs: groups, eps, activation, alpha.
-    """
+
+class GroupNormAttributes(NamedTuple):
+    groups: int
+    eps: float
+    epilogue: Epilogue = PLAIN
+
+
+class GroupNorm(Op):
+    """[x, weight?, bias?] -> [activation(normalised x), mean (batch, groups), invstd (batch, groups)]."""
 
     name = "group_norm"
     activates = FUSABLE
+    Inputs = GroupNormInputs
+    Attributes = GroupNormAttributes
 
     def recomputes_argument(self, node: Node) -> bool:
         return True
 
-    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        x = present(inputs[0])
-        groups: Spec = ((x.shape[0], attrs["groups"]), "float32", "c")
+    def infer(self, inputs: GroupNormInputs, attrs: GroupNormAttributes) -> list[Spec | None]:
+        x = inputs.input
+        groups: Spec = ((x.shape[0], attrs.groups), "float32", "c")
         return [(x.shape, "float32", "channels_last"), groups, groups]
 
-    def images(self, node: Node) -> Sequence[int]:
-        return (0,)
+    def images(self, node: Node) -> Sequence[str]:
+        return ("input",)
 
-    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
+    def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
         x, weight, bias = node.inputs
-        _, mean, invstd = node.outputs
-        inputs = [with_layout(present(grads[0]), "channels_last"), x, mean, invstd, weight, bias]
-        attrs = {key: node.attrs[key] for key in ("groups", "activation", "alpha")}
-        return emit(OPS["group_norm_backward"], inputs, {**attrs, "wanted": tuple(needs[1:])}).outputs
+        _, mean, invstd = map(present, node.outputs)
+        grad = with_layout(present(grads[0]), "channels_last")
+        inputs = GroupNormBackwardInputs(grad, x, mean, invstd, weight, bias)
+        groups, _, epilogue = node.attrs
+        attrs = GroupNormBackwardAttributes(groups, epilogue, (needs.weight, needs.bias))
+        return emit(GroupNormBackward, inputs, attrs).outputs
 
     def lower(self, node: Node, builder: Builder) -> None:
-        builder.node_step(node, inplace=[(0, 0)])
+        groups, eps, epilogue = node.attrs
+        attrs = {"groups": groups, "eps": eps, **epilogue.settings()}
+        builder.step(self.name, builder.slots(node.inputs), builder.slots(node.outputs), attrs, [(0, 0)])
+
+
+class GroupNormBackwardInputs(NamedTuple):
+    grad: Tensor
+    input: Tensor
+    mean: Tensor
+    invstd: Tensor
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+
+
+class GroupNormBackwardAttributes(NamedTuple):
+    """`wanted`: gradients by weight and bias."""
+
+    groups: int
+    epilogue: Epilogue
+    wanted: tuple[bool, bool]
 
 
 class GroupNormBackward(Op):
@@ -173,11 +264,13 @@ class GroupNormBackward(Op):
     """
 
     name = "group_norm_backward"
+    Inputs = GroupNormBackwardInputs
+    Attributes = GroupNormBackwardAttributes
 
-    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        x = present(inputs[1])
+    def infer(self, inputs: GroupNormBackwardInputs, attrs: GroupNormBackwardAttributes) -> list[Spec | None]:
+        x = inputs.input
         channels: Spec = ((x.shape[1],), "float32", "c")
-        weight, bias = attrs["wanted"]
+        weight, bias = attrs.wanted
         like: Spec = (x.shape, "float32", "channels_last")
         return [like, channels if weight else None, channels if bias else None]
 
@@ -185,14 +278,14 @@ class GroupNormBackward(Op):
         return 0.0
 
     def lower(self, node: Node, builder: Builder) -> None:
-        attrs = {key: node.attrs[key] for key in ("groups", "activation", "alpha")}
+        attrs = {"groups": node.attrs.groups, **node.attrs.epilogue.settings()}
         slots = builder.slots(node.inputs)
         builder.step(self.name, slots, builder.slots(node.outputs), attrs, inplace=[(0, 0), (0, 1)])
 
 
 def _statistics(x: Tensor) -> Tensor:
     rows = _core.statistics_rows(list(x.shape))
-    return emit(OPS["batch_norm_statistics"], [x], {"rows": rows}).output
+    return emit(BatchNormStatistics, Single(x), StatisticsAttributes(rows)).output
 
 
 def _track(source: Any, new: Tensor | None) -> None:
@@ -272,17 +365,16 @@ def batch_norm(
                 f"expected more than one value per channel when training, got {x.shape}: one sample has no "
                 "variance; use a larger batch or eval()",
             )
-        attrs = {"momentum": momentum, "eps": eps}
-        final = emit(OPS["batch_norm_finalize"], [_statistics(x), mean, var], attrs)
-        _track(running_mean, final.outputs[2])
-        _track(running_var, final.outputs[3])
-        center, invstd = final.outputs[0], final.outputs[1]
+        inputs, attrs = FinalizeInputs(_statistics(x), mean, var), FinalizeAttributes(momentum, eps)
+        center, invstd, *moved = emit(BatchNormFinalize, inputs, attrs).outputs
+        for source, new in zip((running_mean, running_var), moved, strict=True):
+            _track(source, new)
     else:
         if mean is None or var is None:
             raise shape_error(op, "expected running_mean and running_var when not training")
-        center, invstd = mean, emit(OPS["batch_norm_invstd"], [var], {"eps": eps}).output
-    settings = {"activation": "none", "alpha": 0.0, "training": bool(training)}
-    return emit(OPS["batch_norm_apply"], [x, center, invstd, w, b, None], settings).output
+        center, invstd = mean, emit(BatchNormInvStd, Single(var), InvStdAttributes(eps)).output
+    given = ApplyInputs(x, present(center), present(invstd), w, b)
+    return emit(BatchNormApply, given, ApplyAttributes(bool(training))).output
 
 
 @operator("input", "weight", "bias")
@@ -319,5 +411,5 @@ def group_norm(
     if prod((x.shape[0], x.shape[1] // groups, *x.shape[2:])) == 1:
         raise shape_error(op, f"expected more than one value per group, got {x.shape} in {groups} groups")
     w, b = _of_channels(x, op, weight=weight, bias=bias)
-    attrs = {"groups": groups, "eps": eps, "activation": "none", "alpha": 0.0}
-    return emit(OPS["group_norm"], [with_layout(x, "channels_last"), w, b], attrs).output
+    given = GroupNormInputs(with_layout(x, "channels_last"), w, b)
+    return emit(GroupNorm, given, GroupNormAttributes(groups, eps)).output

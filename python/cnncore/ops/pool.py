@@ -3,155 +3,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import prod
 from typing import Any
 
 from ..graph.dispatch import operator
-from ..graph.lowering import Builder
-from ..graph.tensor import OPS, Node, Op, Shape, Spec, Tensor, present
+from ..graph.tensor import Op, Shape, Tensor
 from ..graph.trace import emit, shape_error
-from .activation import POOLED_FIRST
-from .build import with_layout
+from .build import Single, with_layout
 from .check import float_tensor, integers, require_rank
-
-Grads = Sequence[Tensor | None]
-
-
-class _Pool(Op):
-    """[x] -> [y, index?]; attrs "output" (extents) and the window's; the index feeds the gradient."""
-
-    index_dtype: str | None = None
-    reads_parts = (0,)
-
-    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        x = present(inputs[0])
-        shape = (*x.shape[:2], *attrs["output"])
-        index: Spec | None = None
-        if self.index_dtype is not None and attrs.get("with_index"):
-            index = (shape, self._index_dtype(attrs), "channels_last")
-        return [(shape, "float32", "channels_last"), index]
-
-    def images(self, node: Node) -> Sequence[int]:
-        return (0,)
-
-    def _index_dtype(self, attrs: dict[str, Any]) -> str:
-        assert self.index_dtype is not None
-        return self.index_dtype
-
-    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
-        x = present(node.inputs[0])
-        attrs = {**node.attrs, "input_shape": x.shape}
-        inputs: list[Tensor | None] = [with_layout(present(grads[0]), "channels_last")]
-        if self.index_dtype is not None:
-            gated = node.attrs.get("activation", "none") != "none"
-            inputs += [self._index(node), node.output if gated else None, None]
-        return [emit(OPS[f"{self.name}_backward"], inputs, attrs).output]
-
-    def _index(self, node: Node) -> Tensor:
-        """Return the positions of the maxima; from now on the forward step writes them."""
-        if node.outputs[1] is None:
-            node.attrs["with_index"] = True
-            index = Tensor(node.output.shape, self._index_dtype(node.attrs))
-            index.node = node
-            node.outputs[1] = index
-        return present(node.outputs[1])
-
-    def lower(self, node: Node, builder: Builder) -> None:
-        builder.step(
-            self.name, builder.slots(node.inputs), builder.slots(node.outputs), _settings(node.attrs)
-        )
+from .pooling import (
+    AdaptiveAttributes,
+    AdaptiveAvgPool,
+    AdaptiveMaxPool,
+    AvgPool,
+    AvgPoolAttributes,
+    MaxPool,
+    MaxPoolAttributes,
+)
+from .window import Window
 
 
-class _PoolBackward(Op):
-    """[grad_output, index?, y?, addend?] -> [grad_input]; attrs as the pooling's, and input_shape.
-
-    y is the result of a pooling with an activation, whose gradient follows from it. The addend is added to
-    the gradient: fusion puts there what comes from the input's other users."""
-
-    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        return [(attrs["input_shape"], "float32", "channels_last")]
-
-    def lower(self, node: Node, builder: Builder) -> None:
-        builder.step(
-            self.name, builder.slots(node.inputs), builder.slots(node.outputs), _settings(node.attrs)
-        )
-
-
-def _settings(attrs: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in attrs.items() if k not in ("output", "with_index", "input_shape")}
-
-
-class MaxPool(_Pool):
-    """May apply an activation to its result: attrs activation and alpha, set by fusion."""
-
-    name = "max_pool"
-    activates = POOLED_FIRST
-    index_dtype = "uint8"
-
-    def _index_dtype(self, attrs: dict[str, Any]) -> str:
-        return "uint8" if prod(attrs["kernel"]) <= 256 else "int32"
-
-
-class MaxPoolBackward(_PoolBackward):
-    name = "max_pool_backward"
-    adds = 3
-    reads_parts = (3,)
-
-
-class AvgPool(_Pool):
-    name = "avg_pool"
-
-
-class AvgPoolBackward(_PoolBackward):
-    """The gradient of average pooling; being linear, its own gradient is average pooling again."""
-
-    name = "avg_pool_backward"
-
-    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
-        attrs = {k: v for k, v in node.attrs.items() if k != "input_shape"}
-        return [emit(OPS["avg_pool"], [with_layout(present(grads[0]), "channels_last")], attrs).output]
-
-
-class AdaptiveAvgPool(_Pool):
-    name = "adaptive_avg_pool"
-
-
-class AdaptiveAvgPoolBackward(_PoolBackward):
-    name = "adaptive_avg_pool_backward"
-
-    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
-        attrs = {k: v for k, v in node.attrs.items() if k != "input_shape"}
-        return [
-            emit(OPS["adaptive_avg_pool"], [with_layout(present(grads[0]), "channels_last")], attrs).output
-        ]
-
-
-class AdaptiveMaxPool(_Pool):
-    name = "adaptive_max_pool"
-    index_dtype = "int32"
-
-
-class AdaptiveMaxPoolBackward(_PoolBackward):
-    name = "adaptive_max_pool_backward"
-
-
-def _extents(
-    x: Tensor, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape, ceil_mode: bool, op: str
-) -> tuple[Shape, Shape]:
-    """Return output extents, and the padding at the end that the last windows reach into."""
-    for pad, extent in zip(padding, kernel, strict=True):
+def _windows(
+    x: Tensor, rank: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, op: str
+) -> tuple[Window, Shape]:
+    """Return the window, and output extents; its padding at the end is what the last windows reach into."""
+    require_rank(x, rank + 2, op)
+    kernel = integers(kernel_size, rank, "kernel_size", op)
+    strides = kernel if stride is None else integers(stride, rank, "stride", op)
+    pads = integers(padding, rank, "padding", op, least=0)
+    spread = integers(dilation, rank, "dilation", op)
+    for pad, extent in zip(pads, kernel, strict=True):
         if 2 * pad > extent:
-            raise shape_error(op, f"expected padding of at most half the kernel, got {padding} and {kernel}")
+            raise shape_error(op, f"expected padding of at most half the kernel, got {pads} and {kernel}")
     output, ends = [], []
-    for n, k, s, p, d in zip(x.shape[2:], kernel, stride, padding, dilation, strict=True):
-        reach = d * (k - 1) + 1
+    reaches = Window.of(kernel, dilation=spread).reach()
+    for n, reach, s, p in zip(x.shape[2:], reaches, strides, pads, strict=True):
         room = n + 2 * p - reach
         if room < 0:
             raise shape_error(
                 op,
                 f"expected an input at least as large as the window: it covers {reach} (kernel {kernel}, "
-                f"dilation {dilation}), the padded input is {n + 2 * p} (input is {x.shape})",
+                f"dilation {spread}), the padded input is {n + 2 * p} (input is {x.shape})",
             )
         count = (room + (s - 1 if ceil_mode else 0)) // s + 1
         if ceil_mode and (count - 1) * s >= n + p:  # the last window must start inside the input
@@ -159,46 +50,16 @@ def _extents(
         output.append(count)
         overhang = (count - 1) * s + reach - n - p
         ends.append(overhang if overhang > p else p)
-    return tuple(output), tuple(ends)
-
-
-def _pool(
-    op: str,
-    rank: int,
-    step: str,
-    input: Any,
-    kernel_size: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    ceil_mode: bool,
-    more: dict[str, Any],
-) -> Tensor:
-    x = float_tensor(input, op)
-    require_rank(x, rank + 2, op)
-    kernel = integers(kernel_size, rank, "kernel_size", op)
-    strides = kernel if stride is None else integers(stride, rank, "stride", op)
-    pads = integers(padding, rank, "padding", op, least=0)
-    spread = integers(dilation, rank, "dilation", op)
-    output, ends = _extents(x, kernel, strides, pads, spread, ceil_mode, op)
-    attrs = {
-        "kernel": kernel,
-        "stride": strides,
-        "padding_begin": pads,
-        "padding_end": ends,
-        "output": output,
-    }
-    attrs.update(more)
-    return emit(OPS[step], [with_layout(x, "channels_last")], attrs).output
+    return Window(kernel, strides, pads, tuple(ends), spread), tuple(output)
 
 
 def _max_pool(
     rank: int, input: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
 ) -> Tensor:
     op = f"max_pool{rank}d"
-    spread = integers(dilation, rank, "dilation", op)
-    more = {"dilation": spread}
-    return _pool(op, rank, "max_pool", input, kernel_size, stride, padding, spread, ceil_mode, more)
+    x = float_tensor(input, op)
+    window, _ = _windows(x, rank, kernel_size, stride, padding, dilation, ceil_mode, op)
+    return emit(MaxPool, Single(with_layout(x, "channels_last")), MaxPoolAttributes(window)).output
 
 
 @operator("input")
@@ -294,13 +155,12 @@ def _avg_pool(
     op = f"avg_pool{rank}d"
     if divisor_override is not None and divisor_override == 0:
         raise shape_error(op, "expected a divisor_override other than 0")
+    x = float_tensor(input, op)
+    window, output = _windows(x, rank, kernel_size, stride, padding, 1, ceil_mode, op)
     # Windows are clipped at the real padding: what ceil_mode adds beyond it never counts.
-    more = {
-        "count_include_pad": int(count_include_pad),
-        "divisor_override": divisor_override or 0,
-        "padding_end": integers(padding, rank, "padding", op, least=0),
-    }
-    return _pool(op, rank, "avg_pool", input, kernel_size, stride, padding, 1, ceil_mode, more)
+    clipped = window._replace(end=window.begin)
+    attrs = AvgPoolAttributes(clipped, output, bool(count_include_pad), divisor_override or 0)
+    return emit(AvgPool, Single(with_layout(x, "channels_last")), attrs).output
 
 
 @operator("input")
@@ -387,8 +247,8 @@ def avg_pool3d(
     return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
-def _adaptive(kind: str, rank: int, input: Any, output_size: Any) -> Tensor:
-    op = f"adaptive_{kind}_pool{rank}d"
+def _adaptive(pool: type[Op], rank: int, input: Any, output_size: Any) -> Tensor:
+    op = f"{pool.name}{rank}d"
     x = float_tensor(input, op)
     require_rank(x, rank + 2, op)
     wanted = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * rank
@@ -398,7 +258,7 @@ def _adaptive(kind: str, rank: int, input: Any, output_size: Any) -> Tensor:
         n if size is None else integers(size, 1, "output_size", op)[0]
         for n, size in zip(x.shape[2:], wanted, strict=True)
     )
-    return emit(OPS[f"adaptive_{kind}_pool"], [with_layout(x, "channels_last")], {"output": output}).output
+    return emit(pool, Single(with_layout(x, "channels_last")), AdaptiveAttributes(output)).output
 
 
 @operator("input")
@@ -413,7 +273,7 @@ def adaptive_avg_pool1d(input: Any, output_size: Any) -> Tensor:
     >>> ops.adaptive_avg_pool1d([[[1.0, 5.0, 2.0, 4.0]]], 2).tolist()
     [[[3.0, 3.0]]]
     """
-    return _adaptive("avg", 1, input, output_size)
+    return _adaptive(AdaptiveAvgPool, 1, input, output_size)
 
 
 @operator("input")
@@ -429,7 +289,7 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Tensor:
     >>> ops.adaptive_avg_pool2d(np.arange(4).reshape(1, 1, 2, 2), 1).tolist()
     [[[[1.5]]]]
     """
-    return _adaptive("avg", 2, input, output_size)
+    return _adaptive(AdaptiveAvgPool, 2, input, output_size)
 
 
 @operator("input")
@@ -445,7 +305,7 @@ def adaptive_avg_pool3d(input: Any, output_size: Any) -> Tensor:
     >>> ops.adaptive_avg_pool3d(np.arange(8).reshape(1, 1, 2, 2, 2), 1).tolist()
     [[[[[3.5]]]]]
     """
-    return _adaptive("avg", 3, input, output_size)
+    return _adaptive(AdaptiveAvgPool, 3, input, output_size)
 
 
 @operator("input")
@@ -460,7 +320,7 @@ def adaptive_max_pool1d(input: Any, output_size: Any) -> Tensor:
     >>> ops.adaptive_max_pool1d([[[1.0, 5.0, 2.0, 4.0]]], 2).tolist()
     [[[5.0, 4.0]]]
     """
-    return _adaptive("max", 1, input, output_size)
+    return _adaptive(AdaptiveMaxPool, 1, input, output_size)
 
 
 @operator("input")
@@ -476,7 +336,7 @@ def adaptive_max_pool2d(input: Any, output_size: Any) -> Tensor:
     >>> ops.adaptive_max_pool2d(np.arange(4).reshape(1, 1, 2, 2), 1).tolist()
     [[[[3.0]]]]
     """
-    return _adaptive("max", 2, input, output_size)
+    return _adaptive(AdaptiveMaxPool, 2, input, output_size)
 
 
 @operator("input")
@@ -492,4 +352,4 @@ def adaptive_max_pool3d(input: Any, output_size: Any) -> Tensor:
     >>> ops.adaptive_max_pool3d(np.arange(8).reshape(1, 1, 2, 2, 2), 1).tolist()
     [[[[[7.0]]]]]
     """
-    return _adaptive("max", 3, input, output_size)
+    return _adaptive(AdaptiveMaxPool, 3, input, output_size)

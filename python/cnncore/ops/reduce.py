@@ -9,9 +9,9 @@ from typing import Any
 
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
-from ..graph.tensor import OPS, Node, Op, Spec, Tensor, present
+from ..graph.tensor import Node, Op, Spec, Tensor, present
 from ..graph.trace import emit
-from .build import elementwise, expand_to, keep_axes, reduce, reshape_to
+from .build import ReduceAttributes, Single, elementwise, expand_to, keep_axes, reduce, reshape_to
 from .check import float_tensor, many_dims, one_dim
 
 
@@ -19,17 +19,17 @@ class Reduce(Op):
     """Reduces `axes` (ascending) away: sum, mean, max, min, sum_squares, argmax."""
 
     name = "reduce"
+    Inputs = Single
+    Attributes = ReduceAttributes
 
-    def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
-        x = present(inputs[0])
-        shape = tuple(n for i, n in enumerate(x.shape) if i not in attrs["axes"])
-        return [(shape, "int64" if attrs["function"] == "argmax" else "float32", x.layout)]
+    def infer(self, inputs: Single, attrs: ReduceAttributes) -> list[Spec | None]:
+        x = inputs.input
+        shape = tuple(n for i, n in enumerate(x.shape) if i not in attrs.axes)
+        return [(shape, "int64" if attrs.function == "argmax" else "float32", x.layout)]
 
-    def gradient(
-        self, node: Node, grads: Sequence[Tensor | None], needs: Sequence[bool]
-    ) -> Sequence[Tensor | None]:
-        x, grad = present(node.inputs[0]), present(grads[0])
-        function, axes = node.attrs["function"], node.attrs["axes"]
+    def gradient(self, node: Node, grads: Sequence[Tensor | None], needs: Any) -> Sequence[Tensor | None]:
+        x, grad = node.inputs.input, present(grads[0])
+        function, axes = node.attrs
         if function == "mean":
             count = prod(x.shape[i] for i in axes)
             grad = elementwise("mul_scalar", grad, alpha=1.0 / count if count else nan)
@@ -42,12 +42,12 @@ class Reduce(Op):
 
     def of_nothing(self, node: Node) -> float:
         values = {"sum": 0.0, "sum_squares": 0.0, "mean": nan}
-        function = node.attrs["function"]
+        function = node.attrs.function
         return values[function] if function in values else super().of_nothing(node)
 
     def lower(self, node: Node, builder: Builder) -> None:
-        attrs = {"function": node.attrs["function"], "axes": list(node.attrs["axes"])}
-        builder.step("reduce", builder.slots(node.inputs), builder.slots(node.outputs), attrs)
+        attrs = node.attrs._asdict()
+        builder.step(Reduce.name, builder.slots(node.inputs), builder.slots(node.outputs), attrs)
 
 
 def share(grad: Tensor, x: Tensor, y: Tensor, axes: tuple[int, ...]) -> Tensor:
@@ -109,7 +109,7 @@ def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
     x = float_tensor(input, "argmax")
     flat = reshape_to(x, (x.size,)) if dim is None else x
     axis = (0 if dim is None else one_dim(dim, x.ndim, "argmax"),)
-    y = emit(OPS["argmax"], [flat], {"function": "argmax", "axes": axis}).output
+    y = emit(ArgMax, Single(flat), ReduceAttributes(ArgMax.name, axis)).output
     if not keepdim:
         return y
     return reshape_to(y, (1,) * x.ndim) if dim is None else keep_axes(y, x, axis)

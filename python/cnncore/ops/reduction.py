@@ -46,9 +46,9 @@ def element_losses(
     reduction = check_reduction(reduction, op)
     if weight is None:
         return apply(fn, *inputs, reduction=reduction, **settings)
-    factors = float_tensor(weight, op)
-    if factors.shape != inputs[0].shape:
-        raise shape_error(op, f"expected weight of input's shape {inputs[0].shape}, got {factors.shape}")
+    (first, *_), factors = inputs, float_tensor(weight, op)
+    if factors.shape != first.shape:
+        raise shape_error(op, f"expected weight of input's shape {first.shape}, got {factors.shape}")
     losses = elementwise("mul", apply(fn, *inputs, **settings), factors)
     if reduction != "mean":
         return reduced(losses, reduction)

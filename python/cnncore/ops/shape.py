@@ -11,7 +11,17 @@ from ..graph.dispatch import operator
 from ..graph.lowering import Builder
 from ..graph.tensor import Node, Op, Spec, Tensor, present, same_memory
 from ..graph.trace import as_tensor, shape_error
-from .build import permute_to, reshape_to, sum_to, with_layout
+from .build import (
+    ExpandAttributes,
+    PermuteAttributes,
+    RelayoutAttributes,
+    ReshapeAttributes,
+    Single,
+    permute_to,
+    reshape_to,
+    sum_to,
+    with_layout,
+)
 from .check import integer, one_dim
 from .copies import copy_attrs, lower_reshape
 
@@ -24,34 +34,37 @@ class Reshape(Op):
     name = "reshape"
     may_alias = True
     keeps_elements = True
+    Inputs = Single
+    Attributes = ReshapeAttributes
 
-    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        x = present(inputs[0])
-        layout = x.layout if x.ndim >= 3 else attrs.get("layout", "channels_last")
-        return [(attrs["shape"], x.dtype, layout)]
+    def infer(self, inputs: Single, attrs: ReshapeAttributes) -> list[Spec | None]:
+        x = inputs.input
+        return [(attrs.shape, x.dtype, x.layout if x.ndim >= 3 else attrs.layout)]
 
-    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
-        x, grad = present(node.inputs[0]), present(grads[0])
+    def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
+        x, grad = node.inputs.input, present(grads[0])
         return [reshape_to(grad, x.shape, "c" if x.layout == "c" else None)]
 
     def lower(self, node: Node, builder: Builder) -> None:
-        lower_reshape(builder, builder.slot(present(node.inputs[0])), node.output)
+        lower_reshape(builder, builder.slot(node.inputs.input), node.output)
 
 
 class Relayout(Op):
     """The same tensor in the other memory layout."""
 
     name = "relayout"
+    Inputs = Single
+    Attributes = RelayoutAttributes
 
-    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        x = present(inputs[0])
-        return [(x.shape, x.dtype, attrs["layout"])]
+    def infer(self, inputs: Single, attrs: RelayoutAttributes) -> list[Spec | None]:
+        x = inputs.input
+        return [(x.shape, x.dtype, attrs.layout)]
 
-    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
-        return [with_layout(present(grads[0]), present(node.inputs[0]).layout)]
+    def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
+        return [with_layout(present(grads[0]), node.inputs.input.layout)]
 
-    def images(self, node: Node) -> Sequence[int]:
-        return (0,)
+    def images(self, node: Node) -> Sequence[str]:
+        return ("input",)
 
     def lower(self, node: Node, builder: Builder) -> None:
         builder.step("copy", builder.slots(node.inputs), builder.slots(node.outputs))
@@ -61,19 +74,21 @@ class Permute(Op):
     """Axes in another order."""
 
     name = "permute"
+    Inputs = Single
+    Attributes = PermuteAttributes
 
-    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        x = present(inputs[0])
-        return [(tuple(x.shape[i] for i in attrs["dims"]), x.dtype, x.layout)]
+    def infer(self, inputs: Single, attrs: PermuteAttributes) -> list[Spec | None]:
+        x = inputs.input
+        return [(tuple(x.shape[i] for i in attrs.dims), x.dtype, x.layout)]
 
-    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
-        dims = node.attrs["dims"]
+    def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
+        dims = node.attrs.dims
         return [permute_to(present(grads[0]), tuple(dims.index(i) for i in range(len(dims))))]
 
     def lower(self, node: Node, builder: Builder) -> None:
-        x, y = present(node.inputs[0]), node.output
+        x, y = node.inputs.input, node.output
         strides = x.strides()
-        moved = tuple(strides[i] for i in node.attrs["dims"])
+        moved = tuple(strides[i] for i in node.attrs.dims)
         if same_memory(y.shape, moved, y.strides()):
             builder.alias(y, builder.slot(x))
             return
@@ -86,16 +101,18 @@ class Expand(Op):
     """A tensor repeated along axes of extent 1, as numpy broadcasts it."""
 
     name = "expand"
+    Inputs = Single
+    Attributes = ExpandAttributes
 
-    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        x = present(inputs[0])
-        return [(attrs["shape"], x.dtype, x.layout if x.ndim >= 3 else "channels_last")]
+    def infer(self, inputs: Single, attrs: ExpandAttributes) -> list[Spec | None]:
+        x = inputs.input
+        return [(attrs.shape, x.dtype, x.layout if x.ndim >= 3 else "channels_last")]
 
-    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
-        return [sum_to(present(grads[0]), present(node.inputs[0]).shape)]
+    def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
+        return [sum_to(present(grads[0]), node.inputs.input.shape)]
 
     def lower(self, node: Node, builder: Builder) -> None:
-        x, y = present(node.inputs[0]), node.output
+        x, y = node.inputs.input, node.output
         extra = y.ndim - x.ndim
         strides = [0] * extra + [s if n != 1 else 0 for n, s in zip(x.shape, x.strides(), strict=True)]
         attrs = copy_attrs(y.shape, strides, 0, y.strides(), 0)

@@ -4,30 +4,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
-from ..graph.tensor import OPS, Node, Op, Spec, Tensor, present
+from ..graph.tensor import Node, Op, Spec, Tensor, present
 from ..graph.trace import emit
-from .build import with_layout
+from .build import Single, with_layout
 from .check import float_tensor, one_dim
+
+
+class AxisAttributes(NamedTuple):
+    axis: int
+
+
+class BackwardInputs(NamedTuple):
+    grad: Tensor
+    y: Tensor
 
 
 class Softmax(Op):
     """exp(x) / sum(exp(x)) along an axis."""
 
     name = "softmax"
+    Inputs = Single
+    Attributes = AxisAttributes
 
-    def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
-        x = present(inputs[0])
+    def infer(self, inputs: Single, attrs: AxisAttributes) -> list[Spec | None]:
+        x = inputs.input
         return [(x.shape, "float32", x.layout)]
 
-    def gradient(
-        self, node: Node, grads: Sequence[Tensor | None], needs: Sequence[bool]
-    ) -> Sequence[Tensor | None]:
+    def gradient(self, node: Node, grads: Sequence[Tensor | None], needs: Any) -> Sequence[Tensor | None]:
         grad = with_layout(present(grads[0]), node.output.layout)
-        return [emit(OPS[f"{self.name}_backward"], [grad, node.output], node.attrs).output]
+        backward = LogSoftmaxBackward if isinstance(self, LogSoftmax) else SoftmaxBackward
+        return [emit(backward, BackwardInputs(grad, node.output), node.attrs).output]
 
     def lower(self, node: Node, builder: Builder) -> None:
         builder.node_step(node)
@@ -43,9 +53,11 @@ class SoftmaxBackward(Op):
     """[grad_output, y] -> [grad_input]."""
 
     name = "softmax_backward"
+    Inputs = BackwardInputs
+    Attributes = AxisAttributes
 
-    def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
-        y = present(inputs[1])
+    def infer(self, inputs: BackwardInputs, attrs: AxisAttributes) -> list[Spec | None]:
+        y = inputs.y
         return [(y.shape, "float32", y.layout)]
 
     def lower(self, node: Node, builder: Builder) -> None:
@@ -56,9 +68,9 @@ class LogSoftmaxBackward(SoftmaxBackward):
     name = "log_softmax_backward"
 
 
-def along(function: str, x: Tensor, axis: int) -> Tensor:
-    """Add `function` ("softmax" or "log_softmax") along an axis."""
-    return emit(OPS[function], [x], {"axis": axis}).output
+def along(function: type[Softmax], x: Tensor, axis: int) -> Tensor:
+    """Add softmax or its logarithm along an axis."""
+    return emit(function, Single(x), AxisAttributes(axis)).output
 
 
 @operator("input")
@@ -70,7 +82,7 @@ def softmax(input: Any, dim: int = -1) -> Tensor:
     [[0.5, 0.5]]
     """
     x = float_tensor(input, "softmax")
-    return along("softmax", x, one_dim(dim, x.ndim, "softmax"))
+    return along(Softmax, x, one_dim(dim, x.ndim, "softmax"))
 
 
 @operator("input")
@@ -82,4 +94,4 @@ def log_softmax(input: Any, dim: int = -1) -> Tensor:
     [[0.0, -1000.0]]
     """
     x = float_tensor(input, "log_softmax")
-    return along("log_softmax", x, one_dim(dim, x.ndim, "log_softmax"))
+    return along(LogSoftmax, x, one_dim(dim, x.ndim, "log_softmax"))

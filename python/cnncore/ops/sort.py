@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
-from ..graph.tensor import OPS, Node, Op, Spec, Tensor, present
+from ..graph.tensor import Node, Op, Shape, Spec, Tensor, present
 from ..graph.trace import as_tensor, emit, shape_error
-from .build import keep_axes, permute_to, reduce, reshape_to, with_layout
+from .build import Single, keep_axes, permute_to, reduce, reshape_to, with_layout
 from .check import integers, many_dims, one_dim
 from .reduce import share
+from .softmax import AxisAttributes
 
 Grads = Sequence[Tensor | None]
 
@@ -29,34 +30,49 @@ class Selection(NamedTuple):
     indices: Any
 
 
-class Sort(Op):
-    """[x] -> [values, indices]: elements of rank `begin` on along `axis`, as many as `count`.
+class SelectionAttributes(NamedTuple):
+    """What is taken along `axis`: so many elements; unless `kept` it is one, and the axis disappears.
 
-    attrs: axis, count, kept (False: `count` is 1 and the axis disappears), begin, descending, nan_wins, and
-    shared where elements equal to the one chosen share its gradient.
+    `begin`, `descending` and `nan_wins` are a sort's, `least` an extreme's. Elements equal to the one chosen
+    share its gradient where it is `shared`.
     """
 
+    axis: int
+    elements: int
+    kept: bool
+    begin: int = 0
+    descending: bool = False
+    nan_wins: bool = False
+    shared: bool = False
+    least: bool = False
+
+
+class Sort(Op):
+    """[x] -> [values, indices]: elements of rank `begin` on along `axis`, as many as `count`."""
+
     name = "sort"
+    Inputs = Single
+    Attributes = SelectionAttributes
     settings: tuple[str, ...] = ("begin", "descending", "nan_wins")
 
-    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        x, axis = present(inputs[0]), attrs["axis"]
-        middle = (attrs["count"],) if attrs["kept"] else ()
+    def infer(self, inputs: Single, attrs: SelectionAttributes) -> list[Spec | None]:
+        x, axis = inputs.input, attrs.axis
+        middle = (attrs.elements,) if attrs.kept else ()
         shape = (*x.shape[:axis], *middle, *x.shape[axis + 1 :])
         # Without its channels, channels-last memory is in C order.
-        layout = "c" if axis == 1 and not attrs["kept"] else x.layout
+        layout = "c" if axis == 1 and not attrs.kept else x.layout
         return [(shape, x.dtype, layout), (shape, "int64", layout)]
 
-    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
-        x, indices = present(node.inputs[0]), present(node.outputs[1])
-        if grads[0] is None:
+    def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
+        x, (grad, _), (values, indices) = node.inputs.input, grads, node.outputs
+        if grad is None:
             return [None]
-        if node.attrs.get("shared"):
-            return [share(grads[0], x, node.output, (node.attrs["axis"],))]
-        return [_scatter(grads[0], indices, x, node.attrs["axis"])]
+        if node.attrs.shared:
+            return [share(grad, x, present(values), (node.attrs.axis,))]
+        return [_scatter(grad, present(indices), x, node.attrs.axis)]
 
     def lower(self, node: Node, builder: Builder) -> None:
-        attrs = {key: int(node.attrs[key]) for key in ("axis", *self.settings)}
+        attrs = {key: int(getattr(node.attrs, key)) for key in ("axis", *self.settings)}
         builder.step(self.name, builder.slots(node.inputs), builder.slots(node.outputs), attrs)
 
 
@@ -81,21 +97,39 @@ class RunningExtreme(Sort):
     settings = ("least",)
 
 
+class GatherInputs(NamedTuple):
+    input: Tensor
+    indices: Tensor
+
+
+class ScatterInputs(NamedTuple):
+    grad: Tensor
+    indices: Tensor
+
+
+class ScatterAttributes(NamedTuple):
+    axis: int
+    shape: Shape
+    layout: str
+
+
 class GatherAxis(Op):
     """[x, indices] -> [the elements of x at these places along `axis`]."""
 
     name = "gather_axis"
+    Inputs = GatherInputs
+    Attributes = AxisAttributes
 
-    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        indices = present(inputs[1])
-        return [(indices.shape, present(inputs[0]).dtype, indices.layout)]
+    def infer(self, inputs: GatherInputs, attrs: AxisAttributes) -> list[Spec | None]:
+        x, indices = inputs
+        return [(indices.shape, x.dtype, indices.layout)]
 
-    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
-        x, indices = present(node.inputs[0]), present(node.inputs[1])
-        return [_scatter(present(grads[0]), indices, x, node.attrs["axis"]), None]
+    def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
+        x, indices = node.inputs
+        return [_scatter(present(grads[0]), indices, x, node.attrs.axis), None]
 
     def lower(self, node: Node, builder: Builder) -> None:
-        attrs = {"axis": node.attrs["axis"]}
+        attrs = {"axis": node.attrs.axis}
         builder.step(self.name, builder.slots(node.inputs), builder.slots(node.outputs), attrs)
 
 
@@ -103,38 +137,41 @@ class ScatterAxis(Op):
     """[grad, indices] -> [zeros of attrs' shape and layout, plus grad at these places along `axis`]."""
 
     name = "scatter_axis"
+    Inputs = ScatterInputs
+    Attributes = ScatterAttributes
 
-    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        return [(attrs["shape"], "float32", attrs["layout"])]
+    def infer(self, inputs: ScatterInputs, attrs: ScatterAttributes) -> list[Spec | None]:
+        return [(attrs.shape, "float32", attrs.layout)]
 
-    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
-        grad = with_layout(present(grads[0]), node.attrs["layout"])
-        attrs = {"axis": node.attrs["axis"]}
-        return [emit(OPS["gather_axis"], [grad, node.inputs[1]], attrs).output, None]
+    def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
+        grad = with_layout(present(grads[0]), node.attrs.layout)
+        inputs, attrs = GatherInputs(grad, node.inputs.indices), AxisAttributes(node.attrs.axis)
+        return [emit(GatherAxis, inputs, attrs).output, None]
 
     def lower(self, node: Node, builder: Builder) -> None:
-        attrs = {"axis": node.attrs["axis"]}
+        attrs = {"axis": node.attrs.axis}
         builder.step(self.name, builder.slots(node.inputs), builder.slots(node.outputs), attrs)
 
 
 def _scatter(grad: Tensor, indices: Tensor, x: Tensor, axis: int) -> Tensor:
-    attrs = {"axis": axis, "shape": x.shape, "layout": x.layout}
-    return emit(OPS["scatter_axis"], [with_layout(grad, indices.layout), indices], attrs).output
+    inputs = ScatterInputs(with_layout(grad, indices.layout), indices)
+    return emit(ScatterAxis, inputs, ScatterAttributes(axis, x.shape, x.layout)).output
 
 
-def _along(op: str, x: Tensor, dim: Any, count: int | None, keepdim: bool, **settings: Any) -> Selection:
+def _along(
+    op: type[Sort], x: Tensor, dim: Any, count: int | None, keepdim: bool, **settings: Any
+) -> Selection:
     """Add `op` along axis `dim`; `count` None means all elements."""
     scalar = x.ndim == 0
     if scalar:
-        x, axis = reshape_to(x, (1,)), one_dim(dim, 1, op)
+        x, axis = reshape_to(x, (1,)), one_dim(dim, 1, op.name)
     else:
-        axis = one_dim(dim, x.ndim, op)
+        axis = one_dim(dim, x.ndim, op.name)
     kept = keepdim or count is None or count > 1
     if axis == 0 and not kept:
         x = with_layout(x, "c")  # without its first axis, channels-last memory has no layout
-    attrs = {"axis": axis, "count": x.shape[axis] if count is None else count, "kept": kept, **settings}
-    node = emit(OPS[op], [x], attrs)
-    values, indices = node.output, present(node.outputs[1])
+    attrs = SelectionAttributes(axis, x.shape[axis] if count is None else count, kept, **settings)
+    values, indices = map(present, emit(op, Single(x), attrs).outputs)
     if scalar:
         values, indices = reshape_to(values, ()), reshape_to(indices, ())
     return Selection(values, indices)
@@ -145,7 +182,7 @@ def _rank(
 ) -> Selection:
     """Return the elements from rank `begin` on, among whom NaN is the largest unless it wins."""
     settings = {"begin": begin, "descending": False, "nan_wins": False, **more}
-    return _along("sort", as_tensor(input, name), dim, count, keepdim, **settings)
+    return _along(Sort, as_tensor(input, name), dim, count, keepdim, **settings)
 
 
 def _extent(x: Tensor, dim: Any, op: str) -> int:
@@ -169,7 +206,7 @@ def extreme(input: Any, dim: Any, keepdim: bool, least: bool, op: str) -> Any:
         raise shape_error(
             op, f"expected one axis, got {dim!r}; a{op} takes several, and returns values alone"
         )
-    return _along("extreme", x, dim, 1, keepdim, least=least)
+    return _along(Extreme, x, dim, 1, keepdim, least=least)
 
 
 def over_axes(x: Tensor, dim: Any, keepdim: bool, least: bool, op: str) -> Tensor:
@@ -183,7 +220,7 @@ def over_axes(x: Tensor, dim: Any, keepdim: bool, least: bool, op: str) -> Tenso
     kept = tuple(i for i in range(x.ndim) if i not in axes)
     shape = tuple(x.shape[i] for i in kept)
     rows = reshape_to(permute_to(x, (*kept, *axes)), (*shape, prod(x.shape[i] for i in axes)))
-    values: Tensor = _along("extreme", rows, -1, 1, False, least=least).values
+    values: Tensor = _along(Extreme, rows, -1, 1, False, least=least).values
     return keep_axes(values, x, axes) if keepdim else values
 
 
@@ -254,9 +291,9 @@ def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """
     x = as_tensor(input, "argmin")
     if dim is None:
-        indices: Tensor = _along("extreme", reshape_to(x, (x.size,)), 0, 1, False, least=True).indices
+        indices: Tensor = _along(Extreme, reshape_to(x, (x.size,)), 0, 1, False, least=True).indices
         return reshape_to(indices, (1,) * x.ndim) if keepdim else indices
-    found: Tensor = _along("extreme", x, dim, 1, keepdim, least=True).indices
+    found: Tensor = _along(Extreme, x, dim, 1, keepdim, least=True).indices
     return found
 
 
@@ -353,7 +390,7 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False) -> Selection:
     >>> ops.mode([3, 1, 2, 1]).values.item()
     1
     """
-    return _along("mode", as_tensor(input, "mode"), dim, 1, keepdim)
+    return _along(Mode, as_tensor(input, "mode"), dim, 1, keepdim)
 
 
 @operator("input")
@@ -364,7 +401,7 @@ def cummax(input: Any, dim: int) -> Selection:
     >>> ops.cummax([1, 3, 2], 0).values.tolist()
     [1, 3, 3]
     """
-    return _along("running_extreme", as_tensor(input, "cummax"), dim, None, True, least=False)
+    return _along(RunningExtreme, as_tensor(input, "cummax"), dim, None, True, least=False)
 
 
 @operator("input")
@@ -375,4 +412,4 @@ def cummin(input: Any, dim: int) -> Selection:
     >>> ops.cummin([3, 1, 2], 0).values.tolist()
     [3, 1, 1]
     """
-    return _along("running_extreme", as_tensor(input, "cummin"), dim, None, True, least=True)
+    return _along(RunningExtreme, as_tensor(input, "cummin"), dim, None, True, least=True)

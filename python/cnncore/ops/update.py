@@ -4,32 +4,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..graph.lowering import Builder
 from ..graph.tensor import Node, Op, Spec, Tensor
 
 
-class OptimizerUpdate(Op):
-    """[hyper, gradient scale?, (p, g, slots...) of each parameter] -> [(p', slots'...) of each], in place.
+class UpdateAttributes(NamedTuple):
+    """Name and settings of the machine's step, and how many tensors a parameter has beside the gradient."""
 
-    attrs: step (the name of the machine's step), count (tensors per parameter, without the gradient),
-    settings (those of the machine's step).
-    """
+    step: str
+    tensors: int
+    settings: tuple[tuple[str, Any], ...]
+
+
+class OptimizerUpdate(Op):
+    """[hyper, gradient scale?, (p, g, slots...) of each parameter] -> [(p', slots'...) of each], in place."""
 
     name = "optimizer_update"
     differentiable = False
     varies = True
     writes_updates = True
+    Attributes = UpdateAttributes
 
-    def infer(self, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> list[Spec | None]:
-        kept = [t for i, t in enumerate(inputs[2:]) if i % (attrs["count"] + 1) != 1]
+    def infer(self, inputs: Sequence[Tensor | None], attrs: UpdateAttributes) -> list[Spec | None]:
+        _, _, *rest = inputs
+        kept = [t for i, t in enumerate(rest) if i % (attrs.tensors + 1) != 1]
         return [None if t is None else (t.shape, t.dtype, t.layout) for t in kept]
 
     def lower(self, node: Node, builder: Builder) -> None:
-        builder.step(
-            node.attrs["step"],
-            builder.slots(node.inputs),
-            builder.slots(node.outputs),
-            node.attrs["settings"],
-        )
+        step, _, settings = node.attrs
+        builder.step(step, builder.slots(node.inputs), builder.slots(node.outputs), dict(settings))

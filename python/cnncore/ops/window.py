@@ -1,242 +1,72 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parts of tensors and tensors made of parts: slice, pad, concat."""
+"""Windows that move over spatial axes, and what a convolution does with its result."""
 
 from __future__ import annotations
 
-import builtins
-import operator as python_operator
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..graph.dispatch import operator
-from ..graph.lowering import Builder
-from ..graph.tensor import OPS, Node, Op, Shape, Spec, Tensor, present
-from ..graph.trace import as_tensor, dtype_error, emit, shape_error
-from .build import common_layout, embed, reshape_to, window, with_layout
-from .check import float_tensor, integer, one_dim
-from .copies import copy_attrs
-
-Grads = Sequence[Tensor | None]
+from ..graph.tensor import Shape
 
 
-class Window(Op):
-    """Elements start, start + step, ... of each axis. attrs: starts, steps, shape."""
+class Window(NamedTuple):
+    """A kernel over any number of spatial axes: an entry of each field for each axis.
 
-    name = "slice"
+    `begin` and `end` are the paddings before and after the input, `dilation` the distance between the
+    kernel's elements.
 
-    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        x = present(inputs[0])
-        return [(attrs["shape"], x.dtype, x.layout)]
-
-    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
-        x = present(node.inputs[0])
-        return [embed(present(grads[0]), x.shape, node.attrs["starts"], node.attrs["steps"], 0.0)]
-
-    def takes_channels(self, node: Node) -> bool:
-        x, y = present(node.inputs[0]), node.output
-        rest = (0, *range(2, x.ndim))
-        whole = all(x.shape[axis] == y.shape[axis] for axis in rest)
-        return whole and x.ndim >= 3 and x.layout == "channels_last" and node.attrs["steps"][1] == 1
-
-    def lower(self, node: Node, builder: Builder) -> None:
-        x, y = present(node.inputs[0]), node.output
-        if y in builder.read_in_place and not builder.is_static(x):
-            builder.alias_channels(y, x, node.attrs["starts"][1])
-            return
-        offset, strides = _window(x, node.attrs)
-        attrs = copy_attrs(y.shape, strides, offset, y.strides(), 0)
-        builder.step("copy", [builder.slot(x)], [builder.slot(y)], attrs)
-
-
-class Embed(Op):
-    """A tensor filled with `value`, with x written to the window (starts, steps) of it: padding, and
-    the gradient of a slice."""
-
-    name = "pad"
-
-    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        x = present(inputs[0])
-        return [(attrs["shape"], x.dtype, x.layout)]
-
-    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
-        x = present(node.inputs[0])
-        return [window(present(grads[0]), node.attrs["starts"], node.attrs["steps"], x.shape)]
-
-    def of_nothing(self, node: Node) -> float:
-        return float(node.attrs["value"])
-
-    def lower(self, node: Node, builder: Builder) -> None:
-        x, y = present(node.inputs[0]), node.output
-        offset, strides = _window(y, node.attrs)
-        builder.step("fill", [], [builder.slot(y)], {"value": node.attrs["value"]})
-        attrs = copy_attrs(x.shape, x.strides(), 0, strides, offset)
-        builder.step("copy", [builder.slot(x)], [builder.slot(y)], attrs)
-
-
-class Concat(Op):
-    """Tensors one after the other along an axis."""
-
-    name = "concat"
-
-    def infer(self, inputs: Grads, attrs: dict[str, Any]) -> list[Spec | None]:
-        x = present(inputs[0])
-        dim = attrs["dim"]
-        total = sum(t.shape[dim] for t in inputs if t is not None)
-        return [((*x.shape[:dim], total, *x.shape[dim + 1 :]), x.dtype, attrs["layout"])]
-
-    def gradient(self, node: Node, grads: Grads, needs: Sequence[bool]) -> Grads:
-        grad, dim = present(grads[0]), node.attrs["dim"]
-        parts: list[Tensor | None] = []
-        begin = 0
-        for tensor, need in zip(node.inputs, needs, strict=True):
-            assert tensor is not None
-            starts = tuple(begin if i == dim else 0 for i in range(grad.ndim))
-            parts.append(window(grad, starts, (1,) * grad.ndim, tensor.shape) if need else None)
-            begin += tensor.shape[dim]
-        return parts
-
-    def images(self, node: Node) -> Sequence[int]:
-        return range(len(node.inputs)) if node.attrs["dim"] else ()
-
-    def joins_channels(self, node: Node) -> bool:
-        y = node.output
-        return node.attrs["dim"] == 1 and y.ndim >= 3 and y.layout == "channels_last"
-
-    def lower(self, node: Node, builder: Builder) -> None:
-        y, dim = node.output, node.attrs["dim"]
-        if y in builder.read_apart:
-            return
-        offset = 0
-        for x in node.inputs:
-            assert x is not None
-            source, target = builder.slot(x), builder.slot(y)
-            if source.base is not target:  # else it was written in its place
-                attrs = copy_attrs(x.shape, x.strides(), 0, y.strides(), offset)
-                builder.step("copy", [source], [target], attrs)
-            offset += x.shape[dim] * y.strides()[dim]
-
-
-def _window(tensor: Tensor, attrs: dict[str, Any]) -> tuple[int, Shape]:
-    """Return offset and strides of a window of a tensor."""
-    strides = tensor.strides()
-    offset = sum(start * stride for start, stride in zip(attrs["starts"], strides, strict=True))
-    return offset, tuple(step * stride for step, stride in zip(attrs["steps"], strides, strict=True))
-
-
-# -- public functions --------------------------------------------------------------------------------
-
-
-@operator("tensors")
-def concat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
-    """Join tensors along an existing axis; all other extents must agree.
-
-    >>> import numpy as np
-    >>> from cnncore import ops
-    >>> ops.concat([np.zeros((1, 2)), np.ones((1, 2))], dim=1).tolist()
-    [[0.0, 0.0, 1.0, 1.0]]
+    >>> Window.of((3, 3), stride=(2, 2), begin=(1, 1), end=(1, 1)).extents((224, 224))
+    (112, 112)
     """
-    if isinstance(tensors, Tensor) or not isinstance(tensors, Sequence) or not tensors:
-        raise dtype_error("concat", "expected a list of at least one tensor")
-    parts = [as_tensor(tensor, "concat") for tensor in tensors]
-    if len({part.dtype for part in parts}) > 1:
-        parts = [float_tensor(part, "concat") for part in parts]
-    axis = one_dim(dim, parts[0].ndim, "concat")
-    for part in parts[1:]:
-        rest = part.shape[:axis] + part.shape[axis + 1 :]
-        if part.ndim != parts[0].ndim or rest != parts[0].shape[:axis] + parts[0].shape[axis + 1 :]:
-            shapes = ", ".join(str(p.shape) for p in parts)
-            raise shape_error("concat", f"expected shapes that differ along axis {axis} only, got {shapes}")
-    parts = [part for part in parts if part.shape[axis] > 0] or parts[:1]
-    if len(parts) == 1:
-        return parts[0]
-    layout = common_layout(parts)
-    parts = [with_layout(part, layout) for part in parts]
-    return emit(OPS["concat"], parts, {"dim": axis, "layout": layout}).output
+
+    kernel: Shape
+    stride: Shape
+    begin: Shape
+    end: Shape
+    dilation: Shape
+
+    @classmethod
+    def of(
+        cls, kernel: Shape, stride: Shape = (), begin: Shape = (), end: Shape = (), dilation: Shape = ()
+    ) -> Window:
+        """Return a window of stride 1, without padding and dilation where none is given."""
+        zeros, ones = (0,) * len(kernel), (1,) * len(kernel)
+        return cls(kernel, stride or ones, begin or zeros, end or zeros, dilation or ones)
+
+    def extents(self, size: Shape) -> Shape:
+        """Return how many places the window has on each axis of an input of these extents."""
+        return tuple(
+            (extent + begin + end - dilation * (kernel - 1) - 1) // stride + 1
+            for extent, kernel, stride, begin, end, dilation in zip(size, *self, strict=True)
+        )
+
+    def reach(self) -> Shape:
+        """Return how many elements of each axis the kernel covers."""
+        return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+
+    def is_point(self) -> bool:
+        """Whether each output is made of the input at its place alone."""
+        return self == Window.of((1,) * len(self.kernel), dilation=self.dilation)
+
+    def settings(self, prefix: str = "") -> dict[str, Any]:
+        """Return the window as a step of the machine takes it beside a weight, which has the kernel."""
+        return {
+            f"{prefix}stride": self.stride,
+            f"{prefix}padding_begin": self.begin,
+            f"{prefix}padding_end": self.end,
+            f"{prefix}dilation": self.dilation,
+        }
 
 
-@operator("input")
-def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
-    """Surround the tensor with `value`.
+class Epilogue(NamedTuple):
+    """What a step does with its result before it writes it: max pooling first, then an activation."""
 
-    Args:
-        input: tensor of any shape.
-        pad: (left, right) of the last axis, then (top, bottom) of the one before, and so on, as in
-            torch; negative numbers cut off.
-        mode: "constant".
-        value: what to fill with.
+    activation: str = "none"
+    alpha: float = 0.0
+    pool: Window | None = None
 
-    >>> from cnncore import ops
-    >>> ops.pad([[1.0, 2.0]], (1, 0)).tolist()
-    [[0.0, 1.0, 2.0]]
-    """
-    x = as_tensor(input, "pad")
-    if mode != "constant":
-        raise shape_error("pad", f"expected mode 'constant', got {mode!r}")
-    if not isinstance(pad, (tuple, list)):
-        raise dtype_error("pad", f"expected pad as pairs of integers, the last axis first, got {pad!r}")
-    amounts = [integer(n, "each padding", "pad") for n in pad]
-    if len(amounts) % 2 or len(amounts) > 2 * x.ndim:
-        raise shape_error("pad", f"expected up to {x.ndim} pairs of paddings for {x.shape}, got {tuple(pad)}")
-    before, after = [0] * x.ndim, [0] * x.ndim
-    for i in range(len(amounts) // 2):
-        before[-1 - i], after[-1 - i] = amounts[2 * i], amounts[2 * i + 1]
-    if any(b < 0 or a < 0 for b, a in zip(before, after, strict=True)):
-        starts = tuple(-b if b < 0 else 0 for b in before)
-        inner = tuple(n - s + (a if a < 0 else 0) for n, s, a in zip(x.shape, starts, after, strict=True))
-        if min(inner, default=1) < 1:
-            raise shape_error("pad", f"padding {tuple(pad)} leaves nothing of {x.shape}")
-        x = window(x, starts, (1,) * x.ndim, inner)
-        before, after = [b if b > 0 else 0 for b in before], [a if a > 0 else 0 for a in after]
-    shape = tuple(n + b + a for n, b, a in zip(x.shape, before, after, strict=True))
-    return x if shape == x.shape else embed(x, shape, tuple(before), (1,) * x.ndim, float(value))
+    def settings(self) -> dict[str, Any]:
+        """Return the activation as a step of the machine takes it."""
+        return {"activation": self.activation, "alpha": self.alpha}
 
 
-@operator("input")
-def slice(input: Any, index: Any) -> Tensor:
-    """Return ``input[index]`` for numbers, slices, ``...`` and None (a new axis).
-
-    >>> from cnncore import ops
-    >>> ops.slice([[1, 2], [3, 4]], (..., 0)).tolist()
-    [1, 3]
-    """
-    x = as_tensor(input, "slice")
-    items = list(index) if isinstance(index, tuple) else [index]
-    used = sum(item is not None and item is not Ellipsis for item in items)
-    if used > x.ndim or sum(item is Ellipsis for item in items) > 1:
-        raise IndexError(f"too many indices for a tensor of shape {x.shape}: {index!r}")
-    place = next((i for i, item in enumerate(items) if item is Ellipsis), len(items))
-    full = builtins.slice(None)
-    items[place : place + 1] = [full] * (x.ndim - used)
-    starts, steps, shape, kept = [], [], [], []
-    axis = 0
-    for item in items:
-        if item is None:
-            kept.append(1)
-            continue
-        extent = x.shape[axis]
-        axis += 1
-        if isinstance(item, builtins.slice):
-            if item.step is not None and integer(item.step, "the step of a slice", "slice") == 0:
-                raise shape_error("slice", "expected a step of a slice other than 0")
-            start, stop, step = item.indices(extent)
-            count = len(range(start, stop, step))
-            if count == 0 and extent > 0:
-                raise shape_error("slice", f"index {index!r} selects nothing of {x.shape}")
-            kept.append(count)
-        else:
-            start, step, count = _whole(item, extent, axis - 1), 1, 1
-        starts.append(start)
-        steps.append(step)
-        shape.append(count)
-    whole = tuple(shape) == x.shape and all(step == 1 for step in steps)
-    y = x if whole else window(x, tuple(starts), tuple(steps), tuple(shape))
-    return reshape_to(y, tuple(kept))
-
-
-def _whole(item: Any, extent: int, axis: int) -> int:
-    if isinstance(item, bool) or not hasattr(item, "__index__") or isinstance(item, Tensor):
-        raise TypeError(f"expected numbers, slices, ... or None as index, got {item!r}")
-    number = python_operator.index(item)
-    if not -extent <= number < extent:
-        raise IndexError(f"index {number} is out of range for axis {axis} with extent {extent}")
-    return number % extent
+PLAIN = Epilogue()

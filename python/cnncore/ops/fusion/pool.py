@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from ...graph.rewrite import Rewriter, Stage, activation_of, rule
-from ...graph.tensor import OPS, Node, Op
+from ...graph.tensor import Node, Op
 from .. import conv_pool
 from ..activation import POOLED_FIRST
-from ..conv import ConvForward
-from ..pool import MaxPool
+from ..convolution import ConvForward, with_algorithm
+from ..pooling import MaxPool
+from ..window import PLAIN
 
 
 @rule(Stage.TRAINING, root=MaxPool)
@@ -18,11 +19,12 @@ def _max_pool(rewriter: Rewriter, node: Node) -> bool:
 
     The gradient then passes the activation at the size of the pooled image.
     """
-    before = rewriter.producer(node.inputs[0], Op)
-    if before is not None and activation_of(before) in POOLED_FIRST and node.outputs[1] is None:
-        node.attrs.update(activation=before.attrs["activation"], alpha=before.attrs["alpha"])
-        before.attrs.update(activation="none", alpha=0.0)
-    return False
+    before = rewriter.producer(node.inputs.input, Op)
+    if before is None or activation_of(before) not in POOLED_FIRST or node.attrs.with_index:
+        return False
+    rewriter.graph.nodes.append(node.with_(epilogue=before.attrs.epilogue))
+    rewriter.exchange(before, before.with_(epilogue=PLAIN))
+    return True
 
 
 @rule(Stage.POOLING, root=MaxPool)
@@ -32,13 +34,16 @@ def _pooled_convolution(rewriter: Rewriter, node: Node) -> bool:
     The activation comes after the pooling: the largest of a growing function's values is that of the largest
     argument.
     """
-    before = rewriter.producer(node.inputs[0], ConvForward)
-    if before is None or node.outputs[1] is not None:
+    before = rewriter.producer(node.inputs.input, ConvForward)
+    if before is None or node.attrs.with_index:
         return False
     reason = conv_pool.refuse(before, node)
     if reason:
-        before.attrs["unfused"] = (*before.attrs.get("unfused", ()), ("conv_pool", reason))
+        unfused = (*before.attrs.unfused, (conv_pool.ConvPool.name, reason))
+        rewriter.exchange(before, before.with_(unfused=unfused))
         return False
-    op, attrs = OPS[conv_pool.ConvPool.name], conv_pool.pooled(before, node)
-    rewriter.graph.nodes.append(Node(op, before.inputs[:3], [node.output], attrs, before.path))
+    attrs, algorithm = conv_pool.pooled(before, node), before.attrs.algorithm
+    fused = Node(conv_pool.ConvPool, before.inputs[:3], [node.output], attrs, before.path)
+    given = (algorithm.name, algorithm.declined) if algorithm.fixed else ()
+    rewriter.graph.nodes.append(with_algorithm(fused, rewriter.graph.accuracy, *given))
     return True

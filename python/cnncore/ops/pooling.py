@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operations of pooling, over windows and to a given output size, and their gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any, ClassVar, NamedTuple
+
+from ..graph.lowering import Builder
+from ..graph.tensor import Node, Op, Shape, Spec, Tensor, present
+from ..graph.trace import current_graph, emit
+from .activation import POOLED_FIRST
+from .build import Single, with_layout
+from .window import PLAIN, Epilogue, Window
+
+Grads = Sequence[Tensor | None]
+
+
+class PoolBackwardInputs(NamedTuple):
+    grad: Tensor
+
+
+class MaxPoolBackwardInputs(NamedTuple):
+    """`y` is the result of a pooling with an activation, whose gradient follows from it.
+
+    The addend is added to the gradient: fusion puts there what comes from the input's other users.
+    """
+
+    grad: Tensor
+    positions: Tensor
+    y: Tensor | None = None
+    addend: Tensor | None = None
+
+
+class MaxPoolAttributes(NamedTuple):
+    window: Window
+    epilogue: Epilogue = PLAIN
+    with_index: bool = False
+
+
+class MaxPoolBackwardAttributes(NamedTuple):
+    window: Window
+    input_shape: Shape
+    epilogue: Epilogue = PLAIN
+
+
+class AvgPoolAttributes(NamedTuple):
+    """`output` are extents: windows are cut off at the padding, beyond which some may reach."""
+
+    window: Window
+    output: Shape
+    count_include_pad: bool
+    divisor_override: int
+
+
+class AvgPoolBackwardAttributes(NamedTuple):
+    forward: AvgPoolAttributes
+    input_shape: Shape
+
+
+class AdaptiveAttributes(NamedTuple):
+    output: Shape
+    with_index: bool = False
+
+
+class AdaptiveBackwardAttributes(NamedTuple):
+    input_shape: Shape
+
+
+class _Pool(Op):
+    """[x] -> [y, index?]; the index feeds the gradient."""
+
+    reads_parts = ("input",)
+    Inputs = Single
+
+    def images(self, node: Node) -> Sequence[str]:
+        return ("input",)
+
+    def settings(self, attrs: Any) -> dict[str, Any]:
+        """Return the attributes of the step."""
+        return {}
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        inputs, outputs = builder.slots(node.inputs), builder.slots(node.outputs)
+        builder.step(self.name, inputs, outputs, self.settings(node.attrs))
+
+
+class _PoolBackward(Op):
+    """Gives the gradient by the input, of attrs.input_shape."""
+
+    Inputs: ClassVar[type[Any]] = PoolBackwardInputs
+
+    def infer(self, inputs: Any, attrs: Any) -> list[Spec | None]:
+        return [(attrs.input_shape, "float32", "channels_last")]
+
+    def settings(self, attrs: Any) -> dict[str, Any]:
+        """Return the attributes of the step."""
+        return {}
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        inputs, outputs = builder.slots(node.inputs), builder.slots(node.outputs)
+        builder.step(self.name, inputs, outputs, self.settings(node.attrs))
+
+
+def _window_settings(window: Window) -> dict[str, Any]:
+    return {"kernel": window.kernel, **window.settings()}
+
+
+def _max_settings(attrs: Any) -> dict[str, Any]:
+    activates = attrs.epilogue.activation != "none"
+    return {**_window_settings(attrs.window), **(attrs.epilogue.settings() if activates else {})}
+
+
+def _avg_settings(attrs: AvgPoolAttributes) -> dict[str, Any]:
+    counted = {"count_include_pad": attrs.count_include_pad, "divisor_override": attrs.divisor_override}
+    return {**_window_settings(attrs.window), **counted}
+
+
+class _Indexed(_Pool):
+    """A pooling whose gradient reads the positions of the maxima."""
+
+    def index_dtype(self, attrs: Any) -> str:
+        """Return the dtype of positions."""
+        return "int32"
+
+    def output(self, x: Tensor, attrs: Any) -> Shape:
+        """Return the output's spatial extents."""
+        raise NotImplementedError
+
+    def infer(self, inputs: Single, attrs: Any) -> list[Spec | None]:
+        x = inputs.input
+        shape = (*x.shape[:2], *self.output(x, attrs))
+        index: Spec | None = (shape, self.index_dtype(attrs), "channels_last") if attrs.with_index else None
+        return [(shape, "float32", "channels_last"), index]
+
+    def positions(self, node: Node) -> Tensor:
+        """Return the positions of the maxima; from now on the forward step writes them."""
+        if not node.attrs.with_index:
+            index = Tensor(node.output.shape, self.index_dtype(node.attrs))
+            current_graph().replace({node: node.with_(outputs=[node.output, index], with_index=True)})
+            return index
+        return present(node.outputs[1])
+
+
+class MaxPool(_Indexed):
+    """Fusion lets it apply an activation to its result."""
+
+    name = "max_pool"
+    activates = POOLED_FIRST
+    Attributes = MaxPoolAttributes
+
+    def index_dtype(self, attrs: MaxPoolAttributes) -> str:
+        return "uint8" if prod(attrs.window.kernel) <= 256 else "int32"
+
+    def output(self, x: Tensor, attrs: MaxPoolAttributes) -> Shape:
+        return attrs.window.extents(x.shape[2:])
+
+    def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
+        window, epilogue, _ = node.attrs
+        grad, y = with_layout(present(grads[0]), "channels_last"), node.output
+        gate = None if epilogue.activation == "none" else y
+        inputs = MaxPoolBackwardInputs(grad, self.positions(node), gate)
+        attrs = MaxPoolBackwardAttributes(window, node.inputs.input.shape, epilogue)
+        return [emit(MaxPoolBackward, inputs, attrs).output]
+
+    def settings(self, attrs: MaxPoolAttributes) -> dict[str, Any]:
+        return _max_settings(attrs)
+
+
+class MaxPoolBackward(_PoolBackward):
+    """[grad_output, index, y?, addend?] -> [grad_input]."""
+
+    name = "max_pool_backward"
+    adds = "addend"
+    reads_parts = ("addend",)
+    Inputs = MaxPoolBackwardInputs
+    Attributes = MaxPoolBackwardAttributes
+
+    def settings(self, attrs: MaxPoolBackwardAttributes) -> dict[str, Any]:
+        return _max_settings(attrs)
+
+
+class AvgPool(_Pool):
+    name = "avg_pool"
+    Attributes = AvgPoolAttributes
+
+    def infer(self, inputs: Single, attrs: AvgPoolAttributes) -> list[Spec | None]:
+        return [((*inputs.input.shape[:2], *attrs.output), "float32", "channels_last")]
+
+    def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
+        inputs = PoolBackwardInputs(with_layout(present(grads[0]), "channels_last"))
+        attrs = AvgPoolBackwardAttributes(node.attrs, node.inputs.input.shape)
+        return [emit(AvgPoolBackward, inputs, attrs).output]
+
+    def settings(self, attrs: AvgPoolAttributes) -> dict[str, Any]:
+        return _avg_settings(attrs)
+
+
+class AvgPoolBackward(_PoolBackward):
+    """[grad_output] -> [grad_input]; being linear, its own gradient is average pooling again."""
+
+    name = "avg_pool_backward"
+    Attributes = AvgPoolBackwardAttributes
+
+    def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
+        inputs = Single(with_layout(present(grads[0]), "channels_last"))
+        return [emit(AvgPool, inputs, node.attrs.forward).output]
+
+    def settings(self, attrs: AvgPoolBackwardAttributes) -> dict[str, Any]:
+        return _avg_settings(attrs.forward)
+
+
+class AdaptiveAvgPool(_Pool):
+    name = "adaptive_avg_pool"
+    Attributes = AdaptiveAttributes
+
+    def infer(self, inputs: Single, attrs: AdaptiveAttributes) -> list[Spec | None]:
+        return [((*inputs.input.shape[:2], *attrs.output), "float32", "channels_last")]
+
+    def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
+        inputs = PoolBackwardInputs(with_layout(present(grads[0]), "channels_last"))
+        attrs = AdaptiveBackwardAttributes(node.inputs.input.shape)
+        return [emit(AdaptiveAvgPoolBackward, inputs, attrs).output]
+
+
+class AdaptiveAvgPoolBackward(_PoolBackward):
+    """[grad_output] -> [grad_input]; its own gradient is the pooling again."""
+
+    name = "adaptive_avg_pool_backward"
+    Attributes = AdaptiveBackwardAttributes
+
+    def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
+        inputs = Single(with_layout(present(grads[0]), "channels_last"))
+        attrs = AdaptiveAttributes(node.inputs.grad.shape[2:])
+        return [emit(AdaptiveAvgPool, inputs, attrs).output]
+
+
+class AdaptiveMaxPool(_Indexed):
+    name = "adaptive_max_pool"
+    Attributes = AdaptiveAttributes
+
+    def output(self, x: Tensor, attrs: AdaptiveAttributes) -> Shape:
+        return attrs.output
+
+    def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
+        inputs = MaxPoolBackwardInputs(with_layout(present(grads[0]), "channels_last"), self.positions(node))
+        attrs = AdaptiveBackwardAttributes(node.inputs.input.shape)
+        return [emit(AdaptiveMaxPoolBackward, inputs, attrs).output]
+
+
+class AdaptiveMaxPoolBackward(_PoolBackward):
+    """[grad_output, index] -> [grad_input]."""
+
+    name = "adaptive_max_pool_backward"
+    Inputs = MaxPoolBackwardInputs
+    Attributes = AdaptiveBackwardAttributes
