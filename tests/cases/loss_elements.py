@@ -15,7 +15,14 @@ from .case import LARGE, case, draw
 
 REDUCTIONS = ("mean", "sum", "none")
 SHAPES = ((3, 4), (2, 3, 2, 2), ())
-X, T = draw(3, 4), draw(3, 4, seed=1)
+
+
+def _targets(*shape: int) -> Any:
+    """Values of other levels than `draw(*shape)` has, so that no difference is 0 or at a loss's kink."""
+    return draw(*shape, low=-1.9, high=2.2, seed=1)
+
+
+X, T = draw(3, 4), _targets(3, 4)
 SIGNS = np.where(draw(3, 4, seed=2) > 0, 1.0, -1.0).astype(np.float32)
 WEIGHT = np.array([0.5, 1.0, 2.0, 3.0], np.float32)
 UNIT, OTHER = (draw(3, 4, low=0.05, high=0.95, seed=i) for i in range(2))
@@ -31,7 +38,7 @@ def _each(name: str, arrays: Any, losses: Any, **rest: Any) -> list[Any]:
 def _pairs(name: str, losses: Any, **rest: Any) -> list[Any]:
     """Cases for shapes of several ranks and a large one."""
     found = [
-        case(name, (draw(*s), draw(*s, seed=1)), lambda *a: reduced(losses(*a), "mean"), **rest)
+        case(name, (draw(*s), _targets(*s)), lambda *a: reduced(losses(*a), "mean"), **rest)
         for s in (*SHAPES, LARGE)
     ]
     return found + _each(name, (X, T), losses, **rest)
@@ -61,6 +68,12 @@ CASES = [
     *_pairs("mse_loss", lambda x, t: (x - t) ** 2),
     *_weighted("mse_loss", lambda x, t: (x - t) ** 2, True),
     *_pairs("l1_loss", lambda x, t: np.abs(x - t)),
+    case(
+        "l1_loss",
+        (X, T),
+        lambda x, t: np.mean(np.abs(x - t)),
+        kinks=((([1.0, 2.0], [1.0, 3.0]), ([0, -0.5], [0, 0.5])),),
+    ),
     *_weighted("l1_loss", lambda x, t: np.abs(x - t), True),
     *_pairs("smooth_l1_loss", lambda x, t: reference.huber(x, t, 1.0)),
     *[
