@@ -17,6 +17,7 @@
 #include "isa/peak.h"
 #include "isa/pool.h"
 #include "isa/reduce.h"
+#include "isa/row_norm.h"
 #include "isa/scatter.h"
 #include "isa/softmax.h"
 #include "isa/winograd.h"
@@ -37,6 +38,7 @@ struct KernelTable {
   ScatterKernels scatter;
   PoolKernels pool;
   NormKernels norm;
+  RowNormKernels row_norm;
   ActivationKernels activation;
   ElementwiseKernels elementwise;
   ReduceKernels reduce;

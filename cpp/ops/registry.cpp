@@ -11,6 +11,7 @@ void register_matmul(StepRegistry& registry);
 void register_pool(StepRegistry& registry);
 void register_norm(StepRegistry& registry);
 void register_group_norm(StepRegistry& registry);
+void register_row_norm(StepRegistry& registry);
 void register_elementwise(StepRegistry& registry);
 void register_elementwise_chain(StepRegistry& registry);
 void register_reduce(StepRegistry& registry);
@@ -42,6 +43,7 @@ const StepRegistry& step_registry() {
     register_pool(all);
     register_norm(all);
     register_group_norm(all);
+    register_row_norm(all);
     register_elementwise(all);
     register_elementwise_chain(all);
     register_reduce(all);

@@ -137,6 +137,7 @@ DIFFERENTIABLE_BY_OTHERS = {
     "group_norm_backward",
     "log_softmax_backward",
     "max_pool_backward",
+    "row_norm_backward",
     "softmax_backward",
 }
 """Gradients without a gradient of their own: second derivatives through them raise NotImplementedError."""

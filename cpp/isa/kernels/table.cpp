@@ -16,6 +16,7 @@ DepthwiseKernels depthwise_kernels();
 ScatterKernels scatter_kernels();
 PoolKernels pool_kernels();
 NormKernels norm_kernels();
+RowNormKernels row_norm_kernels();
 ActivationKernels activation_kernels();
 ElementwiseKernels elementwise_kernels();
 ReduceKernels reduce_kernels();
@@ -36,6 +37,7 @@ KernelTable kernel_table() {
           scatter_kernels(),
           pool_kernels(),
           norm_kernels(),
+          row_norm_kernels(),
           activation_kernels(),
           elementwise_kernels(),
           reduce_kernels(),

@@ -2,13 +2,16 @@
 """Layers with the names, arguments, defaults and state_dict keys of ``torch.nn``."""
 
 from . import activation as _activation
+from . import distance as _distance
 from . import functional, init
 from . import loss_elements as _loss_elements
 from . import norm as _norm
+from . import sample_norm as _sample_norm
 from .activation import *  # noqa: F403
 from .containers import ModuleDict, ModuleList, Sequential
 from .conv import Conv1d, Conv2d, Conv3d
 from .conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from .distance import *  # noqa: F403
 from .dropout import Dropout
 from .linear import Identity, Linear
 from .loss import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
@@ -30,11 +33,14 @@ from .pool import (
     MaxPool2d,
     MaxPool3d,
 )
+from .sample_norm import *  # noqa: F403
 from .shape import Flatten
 
 __all__ = [
     *_activation.__all__,
+    *_distance.__all__,
     *_norm.__all__,
+    *_sample_norm.__all__,
     *_loss_elements.__all__,
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",

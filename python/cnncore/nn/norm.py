@@ -15,10 +15,12 @@ from .arguments import finite, fraction, positive
 from .module import Module
 from .parameter import Buffer, Parameter
 
-__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "GroupNorm"]
+__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "GroupNorm", "SyncBatchNorm"]
 
 
-class _BatchNorm(Module):
+class ChannelNorm(Module):
+    """What normalises channels and may keep running statistics of them."""
+
     axes: tuple[str, ...]
     """Inputs that are taken."""
 
@@ -26,19 +28,21 @@ class _BatchNorm(Module):
         self,
         num_features: int,
         eps: float = 1e-5,
-        momentum: float = 0.1,
+        momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.num_features = positive("num_features", num_features)
         self.eps = finite("eps", eps, 0)
-        self.momentum = fraction("momentum", momentum)
+        self.momentum = None if momentum is None else fraction("momentum", momentum)
         self.affine = bool(affine)
         self.track_running_stats = bool(track_running_stats)
         shape = (self.num_features,)
         self.register_parameter("weight", Parameter(aligned_empty(shape)) if affine else None)
-        self.register_parameter("bias", Parameter(aligned_empty(shape)) if affine else None)
+        self.register_parameter("bias", Parameter(aligned_empty(shape)) if affine and bias else None)
         tracked = self.track_running_stats
         self.register_buffer("running_mean", Buffer(np.zeros(shape)) if tracked else None)
         self.register_buffer("running_var", Buffer(np.ones(shape)) if tracked else None)
@@ -56,33 +60,45 @@ class _BatchNorm(Module):
     def reset_parameters(self) -> None:
         """Set the running statistics, weight (1) and bias (0) to their initial values."""
         self.reset_running_stats()
-        if self.affine:
+        if self.weight is not None:
             init.ones_(self.weight)
+        if self.bias is not None:
             init.zeros_(self.bias)
 
-    def forward(self, input: Any) -> Any:
+    def _require_axes(self, input: Any) -> None:
         if input.ndim not in [axes.count(",") + 1 for axes in self.axes]:
             raise shape_error(
                 type(self).__name__, f"expected input {' or '.join(self.axes)}, got shape {input.shape}"
             )
-        tracked = self.track_running_stats
-        if self.training and tracked:
-            count_call(self.num_batches_tracked)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+        )
+
+
+class _BatchNorm(ChannelNorm):
+    def _share(self) -> Any:
+        """Count this batch and return its weight in the running statistics."""
+        if not (self.training and self.track_running_stats):
+            return 0.0  # there are none, or they stay
+        count_call(self.num_batches_tracked)
+        if self.momentum is not None:
+            return self.momentum
+        return 1.0 / (self.num_batches_tracked + 1)  # the buffer grows when the program has run
+
+    def forward(self, input: Any) -> Any:
+        self._require_axes(input)
         return ops.batch_norm(
             input,
             self.running_mean,
             self.running_var,
             self.weight,
             self.bias,
-            training=self.training or not tracked,
-            momentum=self.momentum,
+            training=self.training or not self.track_running_stats,
+            momentum=self._share(),
             eps=self.eps,
-        )
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
         )
 
 
@@ -92,10 +108,11 @@ class BatchNorm1d(_BatchNorm):
     Args:
         num_features: channels of the input (batch, num_features) or (batch, num_features, length).
         eps: added to the variance.
-        momentum: weight of a new batch in the running statistics.
+        momentum: weight of a new batch in the running statistics; None for the average of all batches.
         affine: whether to scale and shift by learnt `weight` and `bias`.
         track_running_stats: whether to keep `running_mean` and `running_var`, which inference uses
             in place of the batch's own statistics.
+        bias: False leaves the learnt `bias` out.
 
     >>> import numpy as np
     >>> norm = BatchNorm1d(2)
@@ -113,10 +130,11 @@ class BatchNorm2d(_BatchNorm):
     Args:
         num_features: channels of the input (batch, num_features, height, width).
         eps: added to the variance.
-        momentum: weight of a new batch in the running statistics.
+        momentum: weight of a new batch in the running statistics; None for the average of all batches.
         affine: whether to scale and shift by learnt `weight` and `bias`.
         track_running_stats: whether to keep `running_mean` and `running_var`, which inference uses
             in place of the batch's own statistics.
+        bias: False leaves the learnt `bias` out.
 
     >>> import numpy as np
     >>> norm = BatchNorm2d(2)
@@ -134,10 +152,11 @@ class BatchNorm3d(_BatchNorm):
     Args:
         num_features: channels of the input (batch, num_features, depth, height, width).
         eps: added to the variance.
-        momentum: weight of a new batch in the running statistics.
+        momentum: weight of a new batch in the running statistics; None for the average of all batches.
         affine: whether to scale and shift by learnt `weight` and `bias`.
         track_running_stats: whether to keep `running_mean` and `running_var`, which inference uses
             in place of the batch's own statistics.
+        bias: False leaves the learnt `bias` out.
 
     >>> import numpy as np
     >>> norm = BatchNorm3d(2)
@@ -147,6 +166,41 @@ class BatchNorm3d(_BatchNorm):
     """
 
     axes = ("(batch, channels, depth, height, width)",)
+
+
+class SyncBatchNorm(_BatchNorm):
+    """Batch normalisation under the name it has where several processes train: over this process's batch.
+
+    There is one process, so that it equals BatchNorm1d, 2d and 3d; its state_dict is theirs.
+
+    Args:
+        num_features, eps, momentum, affine, track_running_stats, bias: as for BatchNorm2d; the input is
+            (batch, num_features, ...).
+        process_group: None; there are no groups of processes.
+
+    >>> import numpy as np
+    >>> SyncBatchNorm(2)(np.ones((2, 2, 3))).shape
+    (2, 2, 3)
+    """
+
+    axes = (*BatchNorm1d.axes, *BatchNorm2d.axes, *BatchNorm3d.axes)
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        process_group: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        if process_group is not None:
+            raise ValueError(
+                f"expected process_group None, got {process_group!r}: statistics are those of one process"
+            )
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias=bias)
 
 
 class GroupNorm(Module):

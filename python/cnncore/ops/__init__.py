@@ -5,9 +5,11 @@ Names, argument names and defaults are those of ``torch.nn.functional`` and ``to
 """
 
 from . import activation as _activation
+from . import distance as _distance
 from . import loss_margin as _loss_margin
 from . import loss_regression as _loss_regression
 from . import norm as _norm
+from . import row_norm as _row_norm
 from .activation import *  # noqa: F403
 from .arithmetic import (
     abs,
@@ -50,6 +52,7 @@ from .arrange import (
 from .conv import conv1d, conv2d, conv3d
 from .conv_pool import ConvPool as _ConvPool  # noqa: F401
 from .conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from .distance import *  # noqa: F403
 from .dropout import dropout
 from .elementwise import Elementwise as _Elementwise  # noqa: F401  (the operation, not a function)
 from .formula import Formula as _Formula  # noqa: F401
@@ -78,6 +81,7 @@ from .pool import (
 )
 from .portions import SplitBatch as _SplitBatch  # noqa: F401
 from .reduce import argmax, mean, sum
+from .row_norm import *  # noqa: F403
 from .shape import flatten, permute, reshape, transpose
 from .softmax import log_softmax, softmax
 from .sort import (
@@ -99,7 +103,9 @@ from .update import OptimizerUpdate as _OptimizerUpdate  # noqa: F401
 
 __all__ = [
     *_activation.__all__,
+    *_distance.__all__,
     *_norm.__all__,
+    *_row_norm.__all__,
     *_loss_margin.__all__,
     *_loss_regression.__all__,
     "abs",

@@ -13,11 +13,11 @@ from ..graph.lowering import Builder
 from ..graph.tensor import Node, Op, Spec, Tensor, present
 from ..graph.trace import current_graph, emit, is_stored, shape_error
 from .activation import FUSABLE
-from .build import Single, with_layout
+from .build import Single, elementwise, reduce, with_layout
 from .check import channels_hint, float_tensor, integers, optional_float, real
 from .window import PLAIN, Epilogue
 
-__all__ = ["batch_norm", "group_norm"]
+__all__ = ["batch_norm", "group_norm", "instance_norm"]
 
 Grads = Sequence[Tensor | None]
 
@@ -320,7 +320,25 @@ def _of_channels(x: Tensor, op: str, **named: Any) -> list[Tensor | None]:
     return found
 
 
-@operator("input", "running_mean", "running_var", "weight", "bias")
+def _move(source: Any, running: Tensor | None, new: Tensor, momentum: Any) -> None:
+    """Move a running statistic towards a new one, by a share that is a number or a tensor."""
+    if running is None:
+        return
+    apart = elementwise("sub", new, running)
+    if isinstance(momentum, Tensor):
+        step = elementwise("mul", apart, momentum)
+    else:
+        step = elementwise("mul_scalar", apart, alpha=momentum)
+    _track(source, elementwise("add", running, step))
+
+
+def _variance(invstd: Tensor, eps: float, count: int) -> Tensor:
+    """Return the unbiased variance of `count` values from 1 / sqrt(biased variance + eps)."""
+    biased = elementwise("add_scalar", elementwise("square", elementwise("reciprocal", invstd)), alpha=-eps)
+    return elementwise("mul_scalar", biased, alpha=count / (count - 1))
+
+
+@operator("input", "running_mean", "running_var", "weight", "bias", "momentum")
 def batch_norm(
     input: Any,
     running_mean: Any,
@@ -328,7 +346,7 @@ def batch_norm(
     weight: Any = None,
     bias: Any = None,
     training: bool = False,
-    momentum: float = 0.1,
+    momentum: Any = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
     """Normalise each channel to mean 0 and variance 1, then scale by `weight` and shift by `bias`.
@@ -339,7 +357,7 @@ def batch_norm(
             here are moved towards the batch's statistics; plain arrays are not changed.
         weight, bias: (channels,) or None.
         training: normalise with the statistics of this batch.
-        momentum: weight of this batch in the running statistics.
+        momentum: weight of this batch in the running statistics; a number, or a tensor of one element.
         eps: added to the variance.
 
     Raises:
@@ -351,7 +369,8 @@ def batch_norm(
     [[-1.0], [1.0]]
     """
     op = "batch_norm"
-    eps, momentum = real(eps, "eps", op, 0), real(momentum, "momentum", op, 0, 1)
+    eps = real(eps, "eps", op, 0)
+    momentum = momentum if isinstance(momentum, Tensor) else real(momentum, "momentum", op, 0, 1)
     x = float_tensor(input, op)
     if x.ndim < 2:
         raise shape_error(op, f"expected input (batch, channels, ...), got shape {x.shape}")
@@ -365,10 +384,18 @@ def batch_norm(
                 f"expected more than one value per channel when training, got {x.shape}: one sample has no "
                 "variance; use a larger batch or eval()",
             )
-        inputs, attrs = FinalizeInputs(_statistics(x), mean, var), FinalizeAttributes(momentum, eps)
+        fixed = not isinstance(momentum, Tensor)
+        running = (mean, var) if fixed else (None, None)
+        attrs = FinalizeAttributes(momentum if fixed else 0.0, eps)
+        inputs = FinalizeInputs(_statistics(x), *running)
         center, invstd, *moved = emit(BatchNormFinalize, inputs, attrs).outputs
-        for source, new in zip((running_mean, running_var), moved, strict=True):
-            _track(source, new)
+        if fixed:
+            for source, new in zip((running_mean, running_var), moved, strict=True):
+                _track(source, new)
+        else:
+            _move(running_mean, mean, present(center), momentum)
+            variance = _variance(present(invstd), eps, x.size // x.shape[1])
+            _move(running_var, var, variance, momentum)
     else:
         if mean is None or var is None:
             raise shape_error(op, "expected running_mean and running_var when not training")
@@ -413,3 +440,57 @@ def group_norm(
     w, b = _of_channels(x, op, weight=weight, bias=bias)
     given = GroupNormInputs(with_layout(x, "channels_last"), w, b)
     return emit(GroupNorm, given, GroupNormAttributes(groups, eps)).output
+
+
+@operator("input", "running_mean", "running_var", "weight", "bias", "momentum")
+def instance_norm(
+    input: Any,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    use_input_stats: bool = True,
+    momentum: Any = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalise each channel of each sample to mean 0 and variance 1 (Ulyanov, Vedaldi and Lempitsky, 2016).
+
+    y = (x - mean) / sqrt(variance + eps) * weight + bias, with the mean and the (biased) variance of the
+    channel's values at all places of the sample.
+
+    Args:
+        input: (batch, channels, ...) with at least 3 axes.
+        running_mean, running_var: (channels,), used without `use_input_stats`; with it, buffers given here
+            are moved towards the mean over the batch of the samples' statistics.
+        weight, bias: (channels,) or None.
+        use_input_stats: False normalises with the running statistics.
+        momentum: weight of this batch in the running statistics; a number, or a tensor of one element.
+        eps: added to the variance.
+
+    Raises:
+        ValueError: channels with a single value have no variance.
+
+    >>> from cnncore import ops
+    >>> ops.instance_norm([[[1.0, 3.0], [10.0, 30.0]]], eps=0.0).tolist()
+    [[[-1.0, 1.0], [-1.0, 1.0]]]
+    """
+    op = "instance_norm"
+    x = float_tensor(input, op)
+    if x.ndim < 3:
+        raise shape_error(op, f"expected input (batch, channels, ...) of at least 3 axes, got {x.shape}")
+    if not use_input_stats:
+        y: Tensor = batch_norm(x, running_mean, running_var, weight, bias, False, 0.1, eps)
+        return y
+    count = prod(x.shape[2:])
+    if count == 1:
+        raise shape_error(op, f"expected more than one value per channel of a sample, got {x.shape}")
+    momentum = momentum if isinstance(momentum, Tensor) else real(momentum, "momentum", op, 0, 1)
+    mean, var = _of_channels(x, op, running_mean=_running(running_mean), running_var=_running(running_var))
+    y = group_norm(x, x.shape[1], weight, bias, eps)
+    final = y.node
+    assert final is not None
+    _move(running_mean, mean, reduce("mean", present(final.outputs[1]), (0,)), momentum)
+    if var is not None:
+        unbiased = _variance(present(final.outputs[2]), eps, count)
+        _move(running_var, var, reduce("mean", unbiased, (0,)), momentum)
+    return y

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
-from ..graph.tensor import Node, Op, Spec, Tensor, present, same_memory
+from ..graph.tensor import Node, Op, Spec, Tensor, dense_strides, present, same_memory
 from ..graph.trace import as_tensor, shape_error
 from .build import (
     ExpandAttributes,
@@ -71,7 +71,7 @@ class Relayout(Op):
 
 
 class Permute(Op):
-    """Axes in another order."""
+    """Axes in another order; in the layout that makes it a view, if there is one."""
 
     name = "permute"
     Inputs = Single
@@ -79,7 +79,13 @@ class Permute(Op):
 
     def infer(self, inputs: Single, attrs: PermuteAttributes) -> list[Spec | None]:
         x = inputs.input
-        return [(tuple(x.shape[i] for i in attrs.dims), x.dtype, x.layout)]
+        strides = x.strides()
+        shape = tuple(x.shape[i] for i in attrs.dims)
+        moved = tuple(strides[i] for i in attrs.dims)
+        views = [
+            form for form in ("c", "channels_last") if same_memory(shape, moved, dense_strides(shape, form))
+        ]
+        return [(shape, x.dtype, x.layout if x.layout in views or not views else views[0])]
 
     def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
         dims = node.attrs.dims
