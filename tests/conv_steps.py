@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 import reference as ref
 from cnncore import _core
+from cnncore.ops.algorithm import geometry
+from cnncore.ops.window import Window
 
 Array = NDArray[Any]
 GUARD = 37
@@ -42,14 +44,8 @@ class Case:
         rank = len(self.size)
         for name, fill in (("stride", 1), ("begin", 0), ("end", 0), ("dilation", 1)):
             object.__setattr__(self, name, tuple(getattr(self, name)) or (fill,) * rank)
-        attrs = {
-            "stride": list(self.stride),
-            "padding_begin": list(self.begin),
-            "padding_end": list(self.end),
-            "dilation": list(self.dilation),
-            "groups": self.groups,
-        }
-        object.__setattr__(self, "attrs", attrs)
+        window = Window(self.kernel, self.stride, self.begin, self.end, self.dilation)
+        object.__setattr__(self, "attrs", geometry(window, self.groups))
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 import reference as ref
 from cnncore import _core
+from cnncore.ops.algorithm import geometry
+from cnncore.ops.window import Window
 from steps import run_step
 
 Array = NDArray[Any]
@@ -50,9 +52,8 @@ class Case:
 
     def attrs(self, algorithm: str = "scatter") -> dict[str, Any]:
         """Attributes of the steps."""
-        found = {name: value if name == "groups" else list(value) for name, value in self.settings().items()}
-        found["padding_begin"], found["padding_end"] = found.pop("begin"), found.pop("end")
-        return {**found, "algorithm": algorithm}
+        window = Window.of(self.kernel, self.stride, self.begin, self.end, self.dilation)
+        return {**geometry(window, self.groups), "algorithm": algorithm}
 
     @property
     def input_shape(self) -> Ints:

@@ -7,6 +7,10 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+from ..ops.algorithm import geometry
+from ..ops.window import Window
 
 Extents = tuple[int, ...]
 
@@ -34,14 +38,14 @@ class ConvProblem:
     """How often the network has it."""
 
     @property
+    def window(self) -> Window:
+        """The convolution's window."""
+        return Window(self.kernel, self.stride, self.pad_begin, self.pad_end, self.dilation)
+
+    @property
     def output(self) -> Extents:
         """Spatial extents of the output."""
-        return tuple(
-            (size + begin + end - dilation * (kernel - 1) - 1) // stride + 1
-            for size, kernel, stride, begin, end, dilation in zip(
-                self.input, self.kernel, self.stride, self.pad_begin, self.pad_end, self.dilation, strict=True
-            )
-        )
+        return self.window.extents(self.input)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -76,15 +80,9 @@ class ConvProblem:
             )
         return result
 
-    def attrs(self) -> dict[str, int | list[int]]:
+    def attrs(self) -> dict[str, Any]:
         """Settings of the convolution steps."""
-        return {
-            "stride": list(self.stride),
-            "padding_begin": list(self.pad_begin),
-            "padding_end": list(self.pad_end),
-            "dilation": list(self.dilation),
-            "groups": self.groups,
-        }
+        return geometry(self.window, self.groups)
 
 
 def read_csv(path: str | Path) -> list[ConvProblem]:

@@ -39,7 +39,7 @@ def add_gradients(graph: Graph, loss: Tensor, wrt: Sequence[Tensor]) -> list[Ten
     needed = set(wanted)
     active = []
     for node in graph.nodes:
-        if node.op.differentiable and any(tensor in needed for tensor in node.inputs):
+        if node.op.differentiable and not needed.isdisjoint(node.inputs):
             needed.update(t for t in node.outputs if t is not None and _has_gradient(node, t))
             active.append(node)
     if loss not in needed:

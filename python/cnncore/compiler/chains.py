@@ -16,6 +16,8 @@ def chain_elementwise(graph: Graph) -> None:
 
     Comes last: rules and differentiation know the single functions. The values are the same bits.
     """
+    if sum(map(_chains, graph.nodes)) < 2:
+        return
     users = _users(graph)
     results = set(graph.results())
     place = {node: i for i, node in enumerate(graph.nodes)}

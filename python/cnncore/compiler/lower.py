@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..graph.dtype import ITEM_SIZE
+from ..graph import lowering
+from ..graph.dtype import ITEM_SIZE, dtype_name
 from ..graph.slots import Portions, Slot, Step
 from ..graph.tensor import Graph, Node, Shape, Tensor, layout_matters, present
 from .joins import joined_by_readers, joined_parts, parts_read_in_place
@@ -24,7 +25,7 @@ class _RandomSource:
 RANDOM = _RandomSource()
 
 
-class Builder:
+class Builder(lowering.Builder):
     """Collects the steps of a graph. Operations' `lower` methods call its methods.
 
     Steps that read only parameters, buffers and constants which the program itself does not write
@@ -60,7 +61,6 @@ class Builder:
     # -- for operations -------------------------------------------------------------------------
 
     def slot(self, tensor: Tensor) -> Slot:
-        """Return the memory of a tensor."""
         known = self._slots.get(tensor)
         if known is not None:
             return known
@@ -71,11 +71,9 @@ class Builder:
         return self._declare(tensor, "output" if tensor in self._outputs else "temp")
 
     def slots(self, tensors: Sequence[Tensor | None]) -> list[Slot | None]:
-        """Return the memory of several tensors, None for absent ones."""
         return [None if tensor is None else self.slot(tensor) for tensor in tensors]
 
     def joined_slots(self, tensor: Tensor) -> list[Slot]:
-        """Return the memory of a tensor, or of the two that it would be if its readers did not join them."""
         node = tensor.node
         parts = node.inputs if node is not None and tensor in self.read_apart else [tensor]
         return [self.slot(present(part)) for part in parts]
@@ -93,16 +91,13 @@ class Builder:
         inplace: Sequence[tuple[int, int]] = (),
         refused: Sequence[tuple[str, str]] = (),
     ) -> None:
-        """Add a step for the node being lowered."""
         self._append(op, inputs, outputs, attrs or {}, self._static_node, inplace, refused)
 
     def node_step(self, node: Node, inplace: Sequence[tuple[int, int]] = ()) -> None:
-        """Add the step that is named, and takes and gives the same, as its node."""
-        attrs = node.attrs._asdict() if isinstance(node.attrs, tuple) else dict(node.attrs)  # type: ignore[attr-defined]
-        self.step(node.op.name, self.slots(node.inputs), self.slots(node.outputs), attrs, inplace)
+        inputs, outputs = self.slots(node.inputs), self.slots(node.outputs)
+        self.step(node.op.name, inputs, outputs, node.attrs._asdict(), inplace)
 
     def pack(self, op: str, source: Tensor, floats: int, attrs: dict[str, Any]) -> Slot:
-        """Return `source` rearranged by step `op`; made once for all users, at setup where possible."""
         key = (op, source, *(tuple(v) if isinstance(v, (list, tuple)) else v for v in attrs.values()))
         packed = self._packed.get(key)
         if packed is None:
@@ -111,7 +106,6 @@ class Builder:
         return packed
 
     def alias(self, tensor: Tensor, base: Slot, offset: int = 0) -> None:
-        """Let `tensor` be the memory of `base`, from byte `offset` on; copies where it cannot be."""
         slot = self.slot(tensor)
         root = base.root()
         if slot.kind == "temp":
@@ -130,23 +124,19 @@ class Builder:
             self.step("copy", [view], [slot])
 
     def begin_portions(self, node: Node) -> None:
-        """Let the steps from here on run for portions of the batch: those of the inputs are the outputs."""
         self._portions = Portions(node.attrs.portions)
         for whole, portion in zip(node.inputs, node.outputs, strict=True):
             self._place_portion(present(portion), present(whole))
 
     def end_portions(self) -> None:
-        """Let the steps from here on run for the whole batch."""
         self._portions = None
 
     def is_static(self, tensor: Tensor) -> bool:
-        """Whether the tensor's contents are known at setup."""
         if tensor.source is not None:
             return id(tensor.source) not in self._written
         return tensor in self._static
 
     def alias_channels(self, part: Tensor, whole: Tensor, channel: int) -> None:
-        """Let `part` be the channels of `whole` from `channel` on."""
         slot, base = self.slot(part), self.slot(whole)
         slot.base = base
         slot.offset = channel * ITEM_SIZE[part.dtype]
@@ -186,7 +176,7 @@ class Builder:
     def _bind_source(self, source: Any, layout: str = "c") -> Slot:
         slot = self._bound.get(id(source))
         if slot is None:
-            slot = Slot(source.shape, source.dtype.name, layout, "bound", source)
+            slot = Slot(source.shape, dtype_name(source.dtype), layout, "bound", source)
             self._bound[id(source)] = slot
         return slot
 
@@ -202,7 +192,7 @@ class Builder:
             self._static.update(tensor for tensor in node.outputs if tensor is not None)
         elif node.outputs[0] in self._parts:
             self._place_part(node.output)
-        if any(tensor.size == 0 for tensor in inputs):
+        if any(0 in tensor.shape for tensor in inputs):
             self._lower_of_nothing(node)
         else:
             node.op.lower(node, self)

@@ -53,7 +53,7 @@ class Plan:
 
     @property
     def value_bytes(self) -> int:
-        """The arena's size if no step needed a workspace."""
+        """Where the last value in the arena ends; what lies beyond is workspaces alone."""
         return max((align(r.offset + r.nbytes) for r in self.regions if r.slot is not None), default=0)
 
 
@@ -103,7 +103,7 @@ def _uses(steps: Sequence[Step]) -> Iterator[tuple[Slot, int, int]]:
         last[step.portions] = i
     for i, step in enumerate(steps):
         for slot in step.slots():
-            whole = slot.advance_in_root() > 0
+            whole = step.portions is not None and slot.advance_in_root() > 0
             yield slot.root(), first[step.portions] if whole else i, last[step.portions] if whole else i
 
 
@@ -199,12 +199,12 @@ def _best_gap(begin: NDArray[np.int64], end: NDArray[np.int64], size: int) -> in
     """Return the start of the smallest gap between the blocks that `size` bytes fit in."""
     if not begin.size:
         return 0
-    order = np.argsort(begin, kind="stable")
+    order = begin.argsort(kind="stable")
     tops = np.maximum.accumulate(end[order])  # where the memory before the next block begins to be free
     room = begin[order]
     room[1:] -= tops[:-1]
     room[room < size] = _NO_ROOM
-    best = int(np.argmin(room))
+    best = int(room.argmin())
     if room[best] == _NO_ROOM:
         return int(tops[-1])
     return int(tops[best - 1]) if best else 0

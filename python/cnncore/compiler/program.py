@@ -97,9 +97,13 @@ class Executable:
         plan = self.plan
         returned = sum(slot.nbytes for slot in builder.outputs[: self._outputs])
         needed = max(plan.arena_bytes, plan.setup_bytes) + plan.persistent_bytes + returned
-        largest = max(self.steps, key=lambda step: _step_bytes(step) + workspace[step], default=None)
-        place = "" if largest is None else f"[{largest.label or largest.op}] "
-        require_memory(needed, f"{place}the program, of which this step is the largest,")
+
+        def message() -> str:
+            largest = max(self.steps, key=lambda step: _step_bytes(step) + workspace[step], default=None)
+            place = "" if largest is None else f"[{largest.label or largest.op}] "
+            return f"{place}the program, of which this step is the largest,"
+
+        require_memory(needed, message)
 
     def _place(self, values: _Values, bound: Sequence[Slot]) -> None:
         """Tell the machine where every value and workspace lies."""

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from .._core import Snapshot, take_snapshots
@@ -59,7 +58,7 @@ def describe(graph: Graph) -> dict[str, Any]:
             node.op.name,
             [number(t) for t in node.inputs],
             [number(t) for t in node.outputs],
-            {name: _plain(value) for name, value in _items(node.attrs)},
+            {name: _plain(value) for name, value in node.attrs._asdict().items()},
             node.path,
             node.recomputed,
         )
@@ -75,11 +74,6 @@ def describe(graph: Graph) -> dict[str, Any]:
         "inputs": inputs,
         "outputs": outputs,
     }
-
-
-def _items(attrs: Any) -> Iterable[tuple[str, Any]]:
-    fields = getattr(attrs, "_fields", None)
-    return attrs.items() if fields is None else zip(fields, attrs, strict=True)
 
 
 def _plain(value: Any) -> Any:

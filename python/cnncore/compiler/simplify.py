@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
 
 from ..graph.rewrite import remove_dead, substitute
 from ..graph.tensor import Graph, Node, Tensor
@@ -50,10 +49,10 @@ def _merge_identical(graph: Graph) -> None:
     replacement: dict[Tensor, Tensor] = {}
     kept: list[Node] = []
     for node in graph.nodes:
-        if any(tensor in replacement for tensor in node.inputs):
+        if not replacement.keys().isdisjoint(node.inputs):
             node = node.with_([None if t is None else replacement.get(t, t) for t in node.inputs])
         apart = node.op.varies or node.recomputed
-        known = None if apart else seen.setdefault((node.op, node.inputs, _key(node.attrs)), node)
+        known = None if apart else seen.setdefault((node.op, node.inputs, node.attrs), node)
         if known is None or known is node:
             kept.append(node)
             continue
@@ -62,7 +61,3 @@ def _merge_identical(graph: Graph) -> None:
                 replacement[ours] = theirs
     graph.nodes = kept
     substitute(graph, replacement)
-
-
-def _key(attrs: Any) -> Hashable:
-    return attrs if isinstance(attrs, tuple) else tuple(attrs.items())

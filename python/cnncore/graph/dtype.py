@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,6 +60,14 @@ def promote(dtypes: Iterable[str]) -> str:
     return max(known, key=_WIDTH.__getitem__)
 
 
+@cache
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """Return numpy's name of a type, which it would put together at each call."""
+    name: str = dtype.name
+    return name
+
+
+@cache
 def value_dtype(dtype: np.dtype[Any]) -> str:
     """Return the dtype a numpy array has inside a graph.
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 from pathlib import Path
 
@@ -14,26 +14,27 @@ LARGEST_SETTING = 2**31 - 1
 CGROUP = Path("/proc/self/cgroup")
 CGROUP_MOUNT = Path("/sys/fs/cgroup")
 
-_SMALL = 64 << 20
+SMALL = 64 << 20
 """Bytes that are had without asking how many there are."""
 
 _ADDRESSABLE = 2**62
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
-def require_memory(nbytes: int, what: str) -> None:
+def require_memory(nbytes: int, what: str | Callable[[], str]) -> None:
     """Raise a MemoryError when this process cannot get `nbytes` more.
 
     Args:
         nbytes: how much is needed.
-        what: begins the message, which goes on with "needs ...".
+        what: begins the message, which goes on with "needs ..."; a function is called where there is one.
     """
-    if nbytes <= _SMALL:
+    if nbytes <= SMALL:
         return
     there, reason = available_memory() if nbytes < _ADDRESSABLE else (_ADDRESSABLE, "64-bit addresses")
     if nbytes > there:
+        subject = what if isinstance(what, str) else what()
         raise MemoryError(
-            f"{what} needs {size_text(nbytes)}, but this process can get {size_text(there)} ({reason}): "
+            f"{subject} needs {size_text(nbytes)}, but this process can get {size_text(there)} ({reason}): "
             "make the batch, the extents or the number of channels smaller"
         )
 
@@ -44,7 +45,7 @@ def require_shape(shape: tuple[int, ...], item: int, place: str) -> None:
     That of a whole batch may exceed it: inference may take the batch in portions.
     """
     nbytes = prod(shape) * item
-    if nbytes > _SMALL:
+    if nbytes > SMALL:
         images = shape[0] if len(shape) > 1 and nbytes < _ADDRESSABLE else 1
         require_memory(nbytes // images, f"[{place}] a result of shape {shape}")
 

@@ -104,11 +104,12 @@ def activation_of(node: Node) -> str:
 
 def remove_dead(graph: Graph) -> None:
     """Drop every node that no result depends on."""
-    live = set(graph.results())
+    live: set[Tensor | None] = set(graph.results())
     kept: list[Node] = []
     for node in reversed(graph.nodes):
-        if any(tensor in live for tensor in node.outputs):
-            live.update(tensor for tensor in node.inputs if tensor is not None)
+        if not live.isdisjoint(node.outputs):
+            live.update(node.inputs)
+            live.discard(None)
             kept.append(node)
     graph.nodes = kept[::-1]
 
@@ -127,7 +128,7 @@ def substitute(graph: Graph, replacement: dict[Tensor, Tensor]) -> None:
         {
             node: node.with_([None if tensor is None else final(tensor) for tensor in node.inputs])
             for node in graph.nodes
-            if any(tensor in replacement for tensor in node.inputs)
+            if not replacement.keys().isdisjoint(node.inputs)
         }
     )
     graph.outputs = [final(tensor) for tensor in graph.outputs]

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from math import prod
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -152,17 +151,11 @@ class Node:
 
         It is to be put in this one's place: the outputs are its own from now on.
         """
-        if not attrs:
-            settled = self.attrs
-        elif isinstance(self.attrs, tuple):
-            settled = self.attrs._replace(**attrs)  # type: ignore[attr-defined]
-        else:
-            settled = {**self.attrs, **attrs}
         return Node(
             self.op,
             self.inputs if inputs is None else inputs,
             self.outputs if outputs is None else outputs,
-            settled,
+            self.attrs._replace(**attrs) if attrs else self.attrs,
             self.path if path is None else path,
             self.recomputed,
         )
@@ -204,7 +197,7 @@ class Graph:
     def has_empty(self) -> bool:
         """Whether any value has no elements, as with a batch of no rows."""
         made = (tensor for node in self.nodes for tensor in node.outputs)
-        return any(tensor is not None and tensor.size == 0 for tensor in (*self.inputs, *made))
+        return any(tensor is not None and 0 in tensor.shape for tensor in (*self.inputs, *made))
 
     def replace(self, changed: Mapping[Node, Node]) -> None:
         """Put nodes in the places of others."""
@@ -277,7 +270,7 @@ class Op:
     Inputs: ClassVar[type[Any]] = tuple
     """The record (a NamedTuple) of the inputs, defaults for those that may be absent; a tuple where they are
     many of a kind."""
-    Attributes: ClassVar[type[Any]] = dict
+    Attributes: ClassVar[type[Any]]
     """The record (a NamedTuple) of the attributes."""
 
     def __init_subclass__(cls) -> None:
@@ -292,9 +285,7 @@ class Op:
         return tuple(inputs) if self.Inputs is tuple else self.Inputs(*inputs)
 
     def settled(self, attrs: Any) -> Any:
-        """Return attributes in the form that does not change any more."""
-        if self.Attributes is dict:
-            return attrs if isinstance(attrs, MappingProxyType) else MappingProxyType(dict(attrs))
+        """Return the attributes' record, made of a dict of them if need be."""
         return attrs if isinstance(attrs, self.Attributes) else self.Attributes(**attrs)
 
     def label(self, node: Node) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .dtype import ITEM_SIZE, value_dtype
-from .limits import require_shape
+from .limits import SMALL, require_shape
 from .protocols import ModuleLike
 from .surroundings import RandomNumbers, Surroundings, of_library
 from .tensor import OPS, Graph, Node, Op, Tensor, constant_array
@@ -138,9 +138,7 @@ def as_tensor(value: Any, op: str = "tensor") -> Tensor:
     return Tensor(array.shape, array.dtype.name, "c", array)
 
 
-def emit(
-    op: type[Op] | Op, inputs: Sequence[Tensor | None], attrs: Any = (), path: str | None = None
-) -> Node:
+def emit(op: type[Op] | Op, inputs: Sequence[Tensor | None], attrs: Any, path: str | None = None) -> Node:
     """Add a node to the graph being built; its outputs are what `op.infer` says.
 
     Args:
@@ -154,7 +152,7 @@ def emit(
     inputs, attrs = op.named(inputs), op.settled(attrs)
     outputs = [spec and Tensor(*spec) for spec in op.infer(inputs, attrs)]
     for output in outputs:
-        if output is not None:
+        if output is not None and output.nbytes > SMALL:
             require_shape(output.shape, ITEM_SIZE[output.dtype], where(op.name))
     if path is None:
         path = _tracer.paths[-1] if _tracer.paths else ""

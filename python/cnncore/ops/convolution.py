@@ -47,7 +47,7 @@ def with_algorithm(node: Node, accuracy: str, name: str = "", declined: str = ""
     `declined` is "<the machine's choice>: <why it is not taken>"; "": measured to be slower.
     """
     assert isinstance(node.op, Convolution)
-    if any(tensor is not None and tensor.size == 0 for tensor in node.inputs):
+    if any(tensor is not None and 0 in tensor.shape for tensor in node.inputs):
         return node  # it has no step
     return node.with_(algorithm=node.op.choose(node, accuracy, name, declined))
 
