@@ -11,6 +11,7 @@
 #include "isa/elementwise.h"
 #include "isa/gemm_tile.h"
 #include "isa/linear.h"
+#include "isa/machine.h"
 #include "isa/norm.h"
 #include "isa/optimizer.h"
 #include "isa/outer_tile.h"
@@ -24,12 +25,13 @@
 
 namespace cnncore {
 
-/// Every kernel of one instruction set with its tile sizes: the whole tuning of a CPU is one of
-/// these tables. Kernels take raw pointers and sizes and handle their own edges; they allocate
-/// nothing, start no threads, throw nothing and keep no state.
+/// Every kernel of one instruction set with its tile sizes, and what the loops above count on: the whole
+/// tuning of a CPU is one of these tables. Kernels take raw pointers and sizes and handle their own edges;
+/// they allocate nothing, start no threads, throw nothing and keep no state.
 struct KernelTable {
   const char* name;
   int width;  // floats in a vector
+  Machine machine;
   GemmTileKernels gemm_tile;
   OuterTileKernels outer_tile;
   LinearKernels linear;
@@ -51,6 +53,7 @@ struct KernelTable {
 
 /// The table of the best instruction set that this CPU has and CNNCORE_ISA allows; picked once per process.
 const KernelTable& kernels();
+inline const Machine& machine() { return kernels().machine; }
 
 /// Names of the instruction sets this CPU can run, worst first.
 std::vector<std::string> available_isas();

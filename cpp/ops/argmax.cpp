@@ -6,6 +6,7 @@
 #include "isa/kernel_table.h"
 #include "ops/loop_nest.h"
 #include "ops/reduce.h"
+#include "ops/tasks.h"
 
 namespace cnncore {
 namespace {
@@ -27,12 +28,12 @@ class Argmax final : public Step {
     }
     reduced_.rank = axes.reduced;
     rows_ = reduced_.numel() / std::max<std::int64_t>(1, reduced_.inner_extent());
-    group_ = std::max<std::int64_t>(1, RowTasks::kTaskElements / std::max<std::int64_t>(1, reduced_.numel()));
+    group_ = items_in_task(reduced_.numel());
   }
 
   void run(const StepArgs& args) const override {
     const double work = static_cast<double>(outputs_ * reduced_.numel());
-    parallel_for((outputs_ + group_ - 1) / group_, work, [&](std::int64_t task, int) {
+    parallel_for(ceil_div(outputs_, group_), work, [&](std::int64_t task, int) {
       const std::int64_t last = std::min((task + 1) * group_, outputs_);
       for (std::int64_t i = task * group_; i < last; ++i) {
         const Offsets offsets = kept_.offsets_of(i, kept_.rank);

@@ -7,7 +7,6 @@
 namespace cnncore {
 namespace {
 
-constexpr std::int64_t kChunkFloats = 65536;
 // Running sums of one chunk are float32: this bounds how many terms they add.
 constexpr std::int64_t kMostChunkPixels = 1024;
 // A multiple of every vector width, so that chunks of wide pixels start at channel 0.
@@ -22,7 +21,8 @@ ChannelBlocks::ChannelBlocks(const TensorDesc& desc) {
           desc.shape_text());
   channels = desc.dim(1);
   pixels = channels == 0 ? 0 : desc.numel() / channels;
-  const std::int64_t fit = kChunkFloats / std::max<std::int64_t>(channels, 1) / kPixelStep * kPixelStep;
+  const std::int64_t fit =
+      machine().norm_chunk / std::max<std::int64_t>(channels, 1) / kPixelStep * kPixelStep;
   chunk_pixels = std::min(kMostChunkPixels, std::max(kPixelStep, fit));
   const std::int64_t width = kernels().width;
   while (repeat < kPixelStep && (repeat * channels % width != 0 || repeat * channels < 4 * width))

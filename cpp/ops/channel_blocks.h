@@ -8,6 +8,7 @@
 #include "core/tensor.h"
 #include "isa/norm.h"
 #include "ops/activation.h"
+#include "ops/tasks.h"
 
 namespace cnncore {
 
@@ -24,7 +25,7 @@ struct ChannelBlocks {
   /// Requires float32 and channels-last memory of rank 2 or more.
   explicit ChannelBlocks(const TensorDesc& desc);
 
-  std::int64_t chunks() const { return (pixels + chunk_pixels - 1) / chunk_pixels; }
+  std::int64_t chunks() const { return ceil_div(pixels, chunk_pixels); }
   std::int64_t floats() const { return pixels * channels; }
   std::int64_t wide_channels() const { return repeat * channels; }
   /// First float of a chunk.

@@ -15,9 +15,7 @@
 namespace cnncore {
 namespace {
 
-constexpr std::int64_t kTasks = 32;
-constexpr std::int64_t kStatisticsPixels = 96;  // are in the second cache when their statistics are taken
-constexpr std::int64_t kMaxRows = 256;          // vertical taps (depth x height) of a kernel
+constexpr std::int64_t kMaxRows = 256;  // vertical taps (depth x height) of a kernel
 
 std::string cannot(const ConvProblem& p) {
   if (p.groups != p.in_channels) {
@@ -143,7 +141,9 @@ class DepthwisePack : public Step {
   std::vector<ConvLoop> loops_;
 };
 
-std::int64_t rows_of_task(const Rows& rows) { return ceil_div(rows.total, std::min(rows.total, kTasks)); }
+std::int64_t rows_of_task(const Rows& rows) {
+  return ceil_div(rows.total, std::min(rows.total, machine().depthwise.tasks));
+}
 std::int64_t task_count(const Rows& rows) { return ceil_div(rows.total, rows_of_task(rows)); }
 
 class DepthwiseConv : public Step {
@@ -195,7 +195,8 @@ class DepthwiseConv : public Step {
         }
         row += done;
         if (epilogue_.statistics &&
-            ((row - begin) * first.loop.axis[2].count >= kStatisticsPixels || row == end)) {
+            ((row - begin) * first.loop.axis[2].count >= machine().depthwise.statistics_pixels ||
+             row == end)) {
           add_statistics(task, begin, row, args);
           begin = row;
         }

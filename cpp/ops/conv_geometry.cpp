@@ -50,13 +50,12 @@ ConvAxis backward_axis(const ConvProblem& p, std::size_t a, std::int64_t start) 
 /// Copies `channels` floats of each pixel. Pixels far apart defeat the hardware's prefetch.
 void copy_pixels(const float* source, std::int64_t source_step, std::int64_t pixels, std::int64_t channels,
                  float* target, std::int64_t target_step) {
-  constexpr std::int64_t kLine = 16;
   constexpr std::int64_t kAhead = 16;
   for (std::int64_t i = 0; i < pixels; ++i, source += source_step, target += target_step) {
     std::int64_t c = 0;
-    for (; c + kLine <= channels; c += kLine) {
+    for (; c + kLineFloats <= channels; c += kLineFloats) {
       __builtin_prefetch(source + kAhead * source_step + c);
-      std::memcpy(target + c, source + c, kLine * sizeof(float));
+      std::memcpy(target + c, source + c, kLineFloats * sizeof(float));
     }
     for (; c < channels; ++c) target[c] = source[c];
   }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ops/conv.h"
+#include "ops/tasks.h"
 
 namespace cnncore {
 
@@ -129,8 +130,5 @@ class InputView {
 /// Offset of every tap, with axes that continue the run of the axis inside them merged into it:
 /// `run` starts as the channels of a pixel and ends as the contiguous floats of each remaining tap.
 std::vector<std::int64_t> merge_taps(const ConvLoop& loop, const InputView& view, std::int64_t& run);
-
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
 }  // namespace cnncore

@@ -24,13 +24,9 @@ namespace {
 constexpr std::int64_t kMaxKernelRows = 16;
 constexpr std::int64_t kStripPixels = 64;  // enough rows for the tiles that one load of a weight panel serves
 constexpr std::int64_t kPanelPixels = 256;  // with one panel at a time
-constexpr std::int64_t kWantedTasks = 16;
-constexpr std::int64_t kFewTasks = 6;  // of panels: from here on three or four threads gain, too
-// Below this size the activations between the convolutions stay in the second caches.
-constexpr double kLeastBytes = 2 << 20;
+constexpr std::int64_t kFewTasks = 6;       // of panels: from here on three or four threads gain, too
 constexpr char kRowStrips[] = "row strips";
 constexpr char kChannelPanels[] = "channel panels";
-constexpr std::int64_t kLine = 16;  // floats of a cache line
 
 // Positions of the step's inputs.
 constexpr std::size_t kInput = 0, kExpandWeight = 1, kExpandBias = 2, kDepthwiseWeight = 3;
@@ -54,7 +50,7 @@ struct Panel {
 };
 
 /// Pixels an odd number of cache lines apart fall into all sets of the first cache.
-std::int64_t odd_lines(std::int64_t floats) { return (ceil_div(floats, kLine) | 1) * kLine; }
+std::int64_t odd_lines(std::int64_t floats) { return (ceil_div(floats, kLineFloats) | 1) * kLineFloats; }
 
 std::vector<std::int64_t> multiples(std::int64_t step, std::int64_t count) {
   std::vector<std::int64_t> result;
@@ -70,7 +66,7 @@ std::int64_t span(const ConvAxis& height) { return (height.taps - 1) * height.ta
 std::int64_t pieces_of_image(std::int64_t batch, const ConvAxis& height, bool expands) {
   const std::int64_t twice = expands ? std::max<std::int64_t>(0, span(height) - height.in_step) : 0;
   std::int64_t pieces = 1;
-  while (pieces * batch < kWantedTasks && 2 * pieces <= height.count &&
+  while (pieces * batch < machine().tasks && 2 * pieces <= height.count &&
          height.count / (2 * pieces) * height.in_step >= 7 * twice) {
     pieces *= 2;
   }
@@ -435,17 +431,17 @@ std::string inverted_residual_refuse(const ConvProblem& p, bool expands, const s
   const ConvAxis& height = loop.axis[1];
   if (height.taps > kMaxKernelRows)
     return "the kernel has more than " + std::to_string(kMaxKernelRows) + " rows";
-  const double bytes =
-      sizeof(float) * static_cast<double>(p.in_channels * (p.input_pixels() + p.output_pixels()));
+  const bool stays =
+      p.in_channels * (p.input_pixels() + p.output_pixels()) < machine().direct.least_expanded_map;
   const bool by_panels = algorithm == kChannelPanels;
   if (by_panels && !expands) return "there is no expansion";
-  if (by_panels && bytes >= kLeastBytes) return "the activations between the steps exceed the caches";
-  if (!by_panels && bytes < kLeastBytes) return "the activations between the steps stay in cache";
+  if (by_panels && !stays) return "the activations between the steps exceed the caches";
+  if (!by_panels && stays) return "the activations between the steps stay in cache";
   const std::int64_t parts =
       by_panels ? PanelCut(p.in_channels).count() : pieces_of_image(p.batch, height, expands);
   const std::int64_t tasks = p.batch * parts;
   const std::int64_t sharing = by_panels && tasks >= kFewTasks ? 2 : 4;  // threads that must find equal work
-  if (tasks < kWantedTasks && tasks % sharing != 0) {
+  if (tasks < machine().tasks && tasks % sharing != 0) {
     return std::to_string(tasks) + " tasks are shared unevenly among threads";
   }
   return {};

@@ -17,10 +17,6 @@ namespace {
 constexpr std::int64_t kForwardRows = 256;
 constexpr std::int64_t kGradientRows = 512;
 
-constexpr std::int64_t kTasks = 16;  // at least, where the layer is large enough
-// Forward: a block of the input's floats by rows of the weight. All rows of the batch stay in the second
-// cache for a block, and four rows of the weight in the first.
-constexpr std::int64_t kDepth = 1024;
 // A task reads its rows of the input once for all of its columns. Narrow layers part the rows, too, so that
 // neither becomes so few that the other is read over and over.
 constexpr std::int64_t kMinColumns = 32;
@@ -31,8 +27,6 @@ constexpr std::int64_t kMinGroup = 24;
 constexpr std::int64_t kMinRows = 16;
 constexpr std::int64_t kMaxRows = 128;
 constexpr std::int64_t kRowsOfOne = 3;  // for each row of the batch
-// Sums of a task.
-constexpr std::int64_t kSumFloats = 32 * 1024;
 
 struct Rows {
   std::int64_t begin, end;
@@ -75,10 +69,11 @@ class LinearStep : public Step {
 class LinearForward final : public LinearStep {
  public:
   LinearForward(const ConvProblem& p, const ConvEpilogue& epilogue) : LinearStep(p, epilogue) {
-    columns_ = round_up(std::clamp(p.out_channels / kTasks, kMinColumns, kMaxColumns), kLinearColumns);
+    columns_ =
+        round_up(std::clamp(p.out_channels / machine().tasks, kMinColumns, kMaxColumns), kLinearColumns);
     pieces_ = ceil_div(p.out_channels, columns_);
     const std::int64_t most = std::max<std::int64_t>(1, p.batch / kMinGroup);
-    group_ = ceil_div(p.batch, std::clamp<std::int64_t>(kTasks / pieces_, 1, most));
+    group_ = ceil_div(p.batch, std::clamp<std::int64_t>(machine().tasks / pieces_, 1, most));
     groups_ = ceil_div(p.batch, group_);
   }
 
@@ -112,17 +107,19 @@ class LinearForward final : public LinearStep {
   void pack(const float* input, float* packed) const {
     const std::int64_t depth = problem_.in_channels;
     const double stores = static_cast<double>(problem_.batch * depth) / kernels().width;
-    parallel_for(ceil_div(depth, kDepth) * groups_, 2.0 * stores, [&](std::int64_t task, int) {
-      const Rows rows = group(task % groups_);
-      const std::int64_t k = task / groups_ * kDepth;
-      const std::int64_t floats = std::min(kDepth, depth - k);
-      kernels().linear.pack_input(input + rows.begin * depth + k, depth, rows.count(), floats,
-                                  packed + packed_offset(rows.begin, k));
-    });
+    parallel_for(ceil_div(depth, machine().linear.depth) * groups_, 2.0 * stores,
+                 [&](std::int64_t task, int) {
+                   const Rows rows = group(task % groups_);
+                   const std::int64_t k = task / groups_ * machine().linear.depth;
+                   const std::int64_t floats = std::min(machine().linear.depth, depth - k);
+                   kernels().linear.pack_input(input + rows.begin * depth + k, depth, rows.count(), floats,
+                                               packed + packed_offset(rows.begin, k));
+                 });
   }
 
   std::int64_t packed_offset(std::int64_t row, std::int64_t k) const {
-    const std::int64_t block = std::min(kDepth, round_up(problem_.in_channels - k, kernels().width));
+    const std::int64_t block =
+        std::min(machine().linear.depth, round_up(problem_.in_channels - k, kernels().width));
     return problem_.batch * k + row * block;
   }
 
@@ -132,9 +129,9 @@ class LinearForward final : public LinearStep {
     call.rows = rows.count();
     call.weight_stride = problem_.in_channels;
     call.sums_stride = columns_;
-    for (std::int64_t k = 0; k < problem_.in_channels; k += kDepth) {
+    for (std::int64_t k = 0; k < problem_.in_channels; k += machine().linear.depth) {
       call.input = packed + packed_offset(rows.begin, k);
-      call.depth = std::min(kDepth, problem_.in_channels - k);
+      call.depth = std::min(machine().linear.depth, problem_.in_channels - k);
       call.accumulate = k > 0;
       for (std::int64_t column = begin; column < end; column += kLinearColumns) {
         call.weight = weight + column * problem_.in_channels + k;
@@ -152,7 +149,8 @@ class LinearForward final : public LinearStep {
                     std::int64_t end) const {
     const std::int64_t depth = problem_.in_channels;
     if (column + 2 * kLinearColumns <= end) return weight + (column + kLinearColumns) * depth + k;
-    if (k + 2 * kDepth <= depth && begin + kLinearColumns <= end) return weight + begin * depth + k + kDepth;
+    if (k + 2 * machine().linear.depth <= depth && begin + kLinearColumns <= end)
+      return weight + begin * depth + k + machine().linear.depth;
     return nullptr;
   }
 
@@ -166,9 +164,10 @@ class LinearBackwardData final : public LinearStep {
  public:
   LinearBackwardData(const ConvProblem& p, const ConvEpilogue& epilogue)
       : LinearStep(p, epilogue),
-        columns_(round_up(std::clamp<std::int64_t>(p.in_channels / kTasks, 1,
-                                                   std::max<std::int64_t>(1, kSumFloats / p.batch)),
-                          kernels().linear.panel)),
+        columns_(
+            round_up(std::clamp<std::int64_t>(p.in_channels / machine().tasks, 1,
+                                              std::max<std::int64_t>(1, machine().linear.sums / p.batch)),
+                     kernels().linear.panel)),
         rows_(std::clamp(round_up(kRowsOfOne * p.batch, kMinRows), kMinRows, kMaxRows)) {}
 
   std::size_t scratch_bytes() const override {
@@ -226,7 +225,7 @@ std::unique_ptr<Step> make(const ConvProblem& problem, const ConvEpilogue& epilo
 }
 
 std::string forward_declines(const ConvProblem& p) {
-  if (p.in_channels * p.out_channels < kLinearWeightFloats)
+  if (p.in_channels * p.out_channels < machine().linear.far_weight)
     return "the weight is small: packed, it stays in cache";
   if (p.batch > kForwardRows) return "so many rows are worth packing the weight";
   return {};

@@ -8,10 +8,6 @@
 
 namespace cnncore {
 
-/// Weights from here on do not stay in cache from step to step: they are read as they lie and written past
-/// the cache.
-inline constexpr std::int64_t kLinearWeightFloats = 1024 * 1024;
-
 /// ConvAlgorithm::cannot of linear layers and their gradients.
 std::string linear_cannot(const ConvProblem& problem);
 /// ConvAlgorithm::declines of the gradients.

@@ -15,17 +15,17 @@ namespace {
 
 // A task's part of the weight. Its columns of the input stay in the second cache for all of its rows.
 constexpr std::int64_t kMaxRows = 192;
-constexpr std::int64_t kInputFloats = 32 * 1024;
-constexpr std::int64_t kTasks = 16;  // at least, where the layer is large enough
 
 class LinearWeightGradient final : public Step {
  public:
   LinearWeightGradient(const ConvProblem& p, const ConvEpilogue& epilogue)
       : problem_(p), has_bias_(epilogue.bias) {
     const auto& linear = kernels().linear;
-    columns_ = round_up(std::clamp<std::int64_t>(kInputFloats / p.batch, 1, p.in_channels), linear.panel);
+    columns_ =
+        round_up(std::clamp<std::int64_t>(machine().linear.input / p.batch, 1, p.in_channels), linear.panel);
     pieces_ = ceil_div(p.in_channels, columns_);
-    rows_ = round_up(std::clamp<std::int64_t>(p.out_channels * pieces_ / kTasks, 1, kMaxRows), linear.tile);
+    rows_ = round_up(std::clamp<std::int64_t>(p.out_channels * pieces_ / machine().tasks, 1, kMaxRows),
+                     linear.tile);
   }
 
   void run(const StepArgs& args) const override {
@@ -70,7 +70,7 @@ class LinearWeightGradient final : public Step {
     call.columns = std::min(columns_, problem_.in_channels - column);
     call.depth = problem_.batch;
     call.sums_stride = problem_.in_channels;
-    call.stream = problem_.in_channels * problem_.out_channels >= kLinearWeightFloats;
+    call.stream = problem_.in_channels * problem_.out_channels >= machine().linear.far_weight;
     for (std::int64_t row = first_row; row < end; row += tile) {
       call.input = turned + row * problem_.batch;
       call.rows = std::min(tile, end - row);

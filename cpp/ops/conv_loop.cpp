@@ -9,18 +9,8 @@
 namespace cnncore {
 namespace {
 
-// A chunk's input stays in the second cache (256 KiB on the smallest CPUs served, 1 MiB on most) next to
-// the block of the weight panel that passes over it.
-constexpr std::int64_t kChunkFloats = 48 * 1024;
-constexpr std::int64_t kBlockFloats = 64 * 1024;
 constexpr std::int64_t kMaxPixels = 2048;
 constexpr std::int64_t kMinPixels = 96;
-constexpr double kTaskWork = 20000.0;  // of a task of some microseconds, which is the least
-constexpr std::int64_t kLineFloats = 16;
-constexpr std::uintptr_t kLineBytes = 64;
-// Hardly anything of a larger output is in cache when the next step reads it. What the system tells of the
-// last cache is no help: virtual machines report those of all chiplets as one.
-constexpr std::int64_t kLargeOutputFloats = (32 << 20) / sizeof(float);
 
 /// Vector operations of a whole run.
 double loop_work(const ConvLoop& loop) {
@@ -28,18 +18,14 @@ double loop_work(const ConvLoop& loop) {
          static_cast<double>(loop.taps() * loop.in_channels + 4) / kernels().width;
 }
 
-std::int64_t wanted_tasks(const ConvLoop& loop, std::int64_t most) {
-  return std::clamp<std::int64_t>(static_cast<std::int64_t>(loop_work(loop) / kTaskWork), 1, most);
-}
-
 bool output_exceeds_caches(const ConvLoop& loop) {
   std::int64_t floats = loop.batch * loop.groups * loop.out_channels;
   for (const auto& axis : loop.axis) floats *= axis.out_size;
-  return floats > kLargeOutputFloats;
+  return floats > machine().last_cache;
 }
 
 std::int64_t reduction_pieces(std::int64_t depth) {
-  return std::max<std::int64_t>(1, ceil_div(depth * kernels().gemm_tile.nr, kBlockFloats));
+  return std::max<std::int64_t>(1, ceil_div(depth * kernels().gemm_tile.nr, machine().direct.weight));
 }
 
 /// Turns the tile's shift, sum and sum of squares into count, mean and squared deviations from the mean.
@@ -67,7 +53,7 @@ ConvLoopPlan::ConvLoopPlan(const ConvLoop& loop, std::int64_t out_pitch, std::in
       panels_(loop_.out_channels),
       grid_(chunk_grid(loop_, most_tasks)) {
   const std::int64_t chunks = grid_.chunks() * loop_.groups;
-  const std::int64_t tasks = wanted_tasks(loop_, most_tasks);
+  const std::int64_t tasks = tasks_worth(loop_work(loop_), most_tasks);
   panels_per_task_ = ceil_div(panels_.count(), std::clamp<std::int64_t>(tasks / chunks, 1, panels_.count()));
   plan_blocks();
   plan_tables();
@@ -77,7 +63,7 @@ ConvLoopPlan::ConvLoopPlan(const ConvLoop& loop, std::int64_t out_pitch, std::in
 /// Results over a residual find their lines in cache.
 bool ConvLoopPlan::streams(const ConvLoopMemory& memory, const ConvEpilogue& epilogue) const {
   const bool whole_lines = loop_.out_channels % kLineFloats == 0 && out_pitch_ % kLineFloats == 0 &&
-                           reinterpret_cast<std::uintptr_t>(memory.output) % kLineBytes == 0;
+                           reinterpret_cast<std::uintptr_t>(memory.output) % std::uintptr_t{kLineBytes} == 0;
   return large_ && whole_lines && blocks_.size() == 1 && memory.residual != memory.output &&
          is_clamp(epilogue.activation);
 }
@@ -88,10 +74,12 @@ ChunkGrid ConvLoopPlan::chunk_grid(const ConvLoop& loop, std::int64_t most_tasks
   if (loop.taps() == 1) pixel_floats = ceil_div(pixel_floats, reduction_pieces(pixel_floats));
   for (const auto& axis : loop.axis) {
     if (axis.taps > 1)
-      pixel_floats = std::min(kChunkFloats, pixel_floats) * std::min(axis.in_step, kChunkFloats);
+      pixel_floats =
+          std::min(machine().direct.input, pixel_floats) * std::min(axis.in_step, machine().direct.input);
   }
-  const std::int64_t fit = std::clamp<std::int64_t>(kChunkFloats / pixel_floats, kMinPixels, kMaxPixels);
-  const std::int64_t tasks = wanted_tasks(loop, most_tasks);
+  const std::int64_t fit =
+      std::clamp<std::int64_t>(machine().direct.input / pixel_floats, kMinPixels, kMaxPixels);
+  const std::int64_t tasks = tasks_worth(loop_work(loop), most_tasks);
   const std::int64_t share = std::max(kMinPixels, ceil_div(loop.pixels() * loop.groups, tasks));
   return ChunkGrid(loop, std::min(fit, share));
 }

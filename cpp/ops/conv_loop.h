@@ -30,7 +30,7 @@ class ConvLoopPlan {
   /// The result has `out_pitch` floats from pixel to pixel; 0: as many as its channels. The loop is cut into
   /// about `most_tasks` tasks at most, and as the caches ask.
   explicit ConvLoopPlan(const ConvLoop& loop, std::int64_t out_pitch = 0,
-                        std::int64_t most_tasks = kMaxTasks);
+                        std::int64_t most_tasks = machine().tasks);
 
   std::int64_t packed_floats() const { return loop_.groups * group_floats_; }
   /// Chunks of a loop, which are the rows of its statistics.
@@ -46,9 +46,6 @@ class ConvLoopPlan {
                 float* scratch) const;
 
  private:
-  // Enough tasks that a few threads end at nearly the same time.
-  static constexpr std::int64_t kMaxTasks = 16;
-
   /// The part of the reduction of one class of pixels that falls into one block.
   struct Call {
     std::int64_t pixel, pixels;
@@ -69,7 +66,7 @@ class ConvLoopPlan {
     std::vector<std::int32_t> kind;   // of each piece
     std::vector<std::int64_t> first;  // piece of each kind
   };
-  static ChunkGrid chunk_grid(const ConvLoop& loop, std::int64_t most_tasks = kMaxTasks);
+  static ChunkGrid chunk_grid(const ConvLoop& loop, std::int64_t most_tasks = machine().tasks);
   void plan_blocks();
   void plan_tables();
   Pieces sort_pieces(std::size_t axis) const;

@@ -14,16 +14,9 @@
 namespace cnncore {
 namespace {
 
-// Beside the band lie its input and the weight.
-constexpr std::int64_t kBandFloats = 96 * 1024;
-// A smaller map stays in cache between two steps; then only the start of the second is saved, which counts
-// beside a single task.
-constexpr std::int64_t kLeastBytes = 4 << 20;
 constexpr std::int64_t kBandPixels = 2048;  // of several images
-constexpr std::int64_t kMostTasks = 16;     // of few images
 constexpr std::int64_t kFewTasks = 8;       // are enough if
 constexpr std::int64_t kEvenTasks = 4;      // threads share them evenly
-constexpr double kTaskWork = 20000.0;       // the least of a task: some microseconds
 constexpr std::int64_t kLeastRows = 16;     // of the map in a piece, for each that two pieces compute
 constexpr std::int64_t kLeastLines = 4;     // of windows in a band
 
@@ -46,7 +39,7 @@ std::int64_t reach_of(const ConvProblem& p) { return (p.pool_kernel[1] - 1) * p.
 
 /// Rows of windows whose rows of the map fit a band.
 std::int64_t lines_of_band(const ConvProblem& p) {
-  const std::int64_t fit = kBandFloats / (p.output[2] * p.out_channels);
+  const std::int64_t fit = machine().direct.pooled_map / (p.output[2] * p.out_channels);
   return fit < reach_of(p) ? 0 : (fit - reach_of(p)) / p.pool_stride[1] + 1;
 }
 
@@ -59,9 +52,7 @@ double work_of(const ConvProblem& p) {
          PoolTasks::kCyclesPerOperation * windows * pool_vectors(p.out_channels) * (1.0 + taps);
 }
 
-std::int64_t tasks_of(const ConvProblem& p) {
-  return std::clamp<std::int64_t>(static_cast<std::int64_t>(work_of(p) / kTaskWork), 1, kMostTasks);
-}
+std::int64_t tasks_of(const ConvProblem& p) { return tasks_worth(work_of(p)); }
 
 /// Rows of the map at a cut that the pieces on both sides compute.
 std::int64_t rows_computed_twice(const ConvProblem& p) {
@@ -150,7 +141,7 @@ void DirectPool::plan_pieces(const ConvProblem& p) {
   const std::int64_t step = std::max<std::int64_t>(1, lines_of_band(p));
   if (step >= lines) {
     const std::int64_t pixels = p.output[1] * p.output[2];
-    const std::int64_t fit = std::min(kBandPixels, kBandFloats / p.out_channels) / pixels;
+    const std::int64_t fit = std::min(kBandPixels, machine().direct.pooled_map / p.out_channels) / pixels;
     images_ = std::clamp<std::int64_t>(std::min(fit, p.batch / tasks_of(p)), 1, p.batch);
   }
   const std::int64_t size = ceil_div(lines, pieces_of(p));
@@ -174,7 +165,7 @@ DirectPool::Piece DirectPool::plan_piece(std::int64_t line, std::int64_t end, st
   const auto end_of = [&height](const PoolWindow& window) {
     return window.start + (window.taps - 1) * height.dilation + 1;
   };
-  step = ceil_div(end - line, ceil_div(end - line, step));
+  step = even_part(end - line, step);
   Piece piece;
   std::int64_t done = 0;  // rows of the map above this one are computed, or not needed
   for (; line < end; line += step) {
@@ -277,8 +268,9 @@ std::string direct_pool_refuse(const ConvProblem& p) {
   if (lines < std::min<std::int64_t>(kLeastLines, p.pooled()[1])) {
     return "too few rows of its map fit the second cache";
   }
-  const auto bytes = static_cast<std::int64_t>(sizeof(float)) * p.output_pixels() * p.out_channels;
-  if (bytes < kLeastBytes && tasks_of(p) > 1) return "its map stays in cache";
+  // Then only the start of a step is saved, which counts beside a single task.
+  const bool stays = p.output_pixels() * p.out_channels < machine().direct.least_pooled_map;
+  if (stays && tasks_of(p) > 1) return "its map stays in cache";
   return {};
 }
 

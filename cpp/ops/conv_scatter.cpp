@@ -15,11 +15,6 @@
 namespace cnncore {
 namespace {
 
-constexpr std::int64_t kProductFloats = 16 * 1024;  // products of a chunk: written once, read once
-constexpr std::int64_t kRowProductFloats = 64 * 1024;
-constexpr std::int64_t kBandFloats = 32 * 1024;  // the part of grad_input that a task adds up
-constexpr std::int64_t kDepth = 512;             // output channels whose panel stays in the second cache
-constexpr std::int64_t kTasks = 16;
 // Vector operations of storing a vector of products and adding it, which count like as many multiplications.
 constexpr double kAddCost = 8.0;
 constexpr double kPieceCost = 20.0;  // of storing a pixel of a group by itself
@@ -83,9 +78,9 @@ struct Band {
 
 std::vector<Band> make_bands(const ConvProblem& p, const Plane& plane) {
   const std::int64_t row_floats = plane.width * p.group_in();
-  const std::int64_t fit = std::max<std::int64_t>(1, kBandFloats / row_floats);
+  const std::int64_t fit = std::max<std::int64_t>(1, machine().scatter.band / row_floats);
   // More bands than fit the cache only to have enough tasks, and not so low that most rows are made twice.
-  const std::int64_t wanted = ceil_div(kTasks, plane.images * p.groups);
+  const std::int64_t wanted = ceil_div(machine().tasks, plane.images * p.groups);
   const std::int64_t parallel = std::min(wanted, plane.height / (2 * plane.reach()));
   const std::int64_t count = std::max({std::int64_t{1}, parallel, ceil_div(plane.height, fit)});
   const std::int64_t size = ceil_div(plane.height, std::min(count, plane.height));
@@ -213,7 +208,8 @@ void ScatterBackwardData::plan() {
   if (product_pitch_ % 256 == 0)
     product_pitch_ += 16;  // rows 1 KiB apart meet in few sets of the first cache
   const std::int64_t row_products = plane_.out_width * product_pitch_;
-  const std::int64_t rows = std::clamp<std::int64_t>(kProductFloats / row_products, 1, plane_.out_height);
+  const std::int64_t rows =
+      std::clamp<std::int64_t>(machine().scatter.products / row_products, 1, plane_.out_height);
   product_floats_ = round_up(rows * row_products, 16);
   for (std::int64_t pixel = 0; pixel < rows * plane_.out_width; ++pixel) {
     pixel_offset_.push_back(pixel * problem_.out_channels);
@@ -297,9 +293,9 @@ void ScatterBackwardData::make_products(const float* grad_output, const float* p
   call.output_offset = product_offset_.data();
   call.rows = pixels;
   call.tap_offset = call.tap_row = &no_offset;
-  for (std::int64_t k = 0; k < depth; k += kDepth) {
+  for (std::int64_t k = 0; k < depth; k += machine().scatter.depth) {
     call.input = grad_output + k;
-    call.depth = std::min(kDepth, depth - k);
+    call.depth = std::min(machine().scatter.depth, depth - k);
     call.accumulate = k > 0;
     for (std::int64_t column = 0; column < columns; column += tile.nr) {
       call.columns = std::min<std::int64_t>(tile.nr, columns - column);
@@ -400,7 +396,7 @@ std::string cannot(const ConvProblem& p) {
 
 std::string declines(const ConvProblem& p) {
   const Plane plane(p);
-  if (plane.out_width * packed_columns(Runs(p, plane).columns(plane)) > kRowProductFloats)
+  if (plane.out_width * packed_columns(Runs(p, plane).columns(plane)) > machine().scatter.row_products)
     return "the products of a row do not fit the second cache";
   if (scatter_cost(p) > kClearlyFewer * direct_cost(p))
     return "not clearly fewer vector operations than direct";

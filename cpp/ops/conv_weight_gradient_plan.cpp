@@ -8,22 +8,12 @@
 namespace cnncore {
 namespace {
 
-// A task's rows and columns: each operand is read from far away once for every block of the other.
-struct Blocks {
-  std::int64_t rows, columns, pixels;
-};
-// 256 + 64 channels of 320 pixels, and of those that are fetched for the next chunk, are 800 KiB.
-constexpr Blocks kInPlace = {256, 64, 320};
-constexpr Blocks kCopied = {128, 128, 384};
-constexpr Blocks kCopiedPointwise = {256, 512, 384};  // with a single tap, copies need more columns to pay
 constexpr std::int64_t kManyPixels = 512;
 // Narrower tiles pass over a pixel so often that operands have to lie close together.
 constexpr std::int64_t kWideTile = 32;
 constexpr std::int64_t kFarPixels = 512;  // floats between pixels that share few sets of the first cache
 constexpr std::int64_t kLeftPanel = 60;   // channels of the left operand that are copied together, at most
 constexpr std::int64_t kPointwiseLeftPanel = 100;
-constexpr std::int64_t kTasks = 16;
-constexpr std::int64_t kLine = 16;  // floats
 
 /// The loop whose "input" is grad_output itself: one tap, pixel to pixel.
 ConvLoop grad_output_loop(const ConvProblem& p) {
@@ -79,7 +69,8 @@ WeightGradientPlan::WeightGradientPlan(const ConvProblem& p) : groups(p.groups) 
 
   in_place = wide && input_right && columns >= kernels().width;
   fetches = wide && columns > kernels().width / 2;
-  grid = ChunkGrid(output, in_place ? kInPlace.pixels : kCopied.pixels);
+  const Machine::WeightGradient& tuning = machine().weight_gradient;
+  grid = ChunkGrid(output, in_place ? tuning.in_place.pixels : tuning.copied.pixels);
   plan_operands(p, input, output);
   plan_blocks(p.taps());
   plan_targets(p);
@@ -103,7 +94,7 @@ void WeightGradientPlan::plan_operands(const ConvProblem& p, const ConvLoop& inp
   const std::int64_t left_pitch = left.channels * p.groups;
   packs_left = (input_right || p.taps() == 1) && tile.nr < kWideTile && left_pitch >= kFarPixels;
   const std::int64_t most = p.taps() == 1 ? kPointwiseLeftPanel : kLeftPanel;
-  left.panel = packs_left ? ceil_div(rows, ceil_div(rows, most)) : left.channels;
+  left.panel = packs_left ? even_part(rows, most) : left.channels;
 
   const bool copy_input = !in_place && (padded || (input_right ? pack_right : packs_left || p.groups > 1));
   const bool copy_output = input_right ? packs_left : pack_right;
@@ -152,7 +143,10 @@ void WeightGradientPlan::plan_taps(const ConvLoop& input) {
 
 void WeightGradientPlan::plan_blocks(std::int64_t kernel_taps) {
   const auto& tile = kernels().outer_tile;
-  const Blocks& most = in_place ? kInPlace : kernel_taps == 1 ? kCopiedPointwise : kCopied;
+  const Machine::WeightGradient& tuning = machine().weight_gradient;
+  const Machine::Blocks& most = in_place           ? tuning.in_place
+                                : kernel_taps == 1 ? tuning.copied_pointwise
+                                                   : tuning.copied;
   column_blocks = ceil_div(columns, most.columns);
   column_block = round_up(ceil_div(columns, column_blocks), tile.nr);
   column_blocks = ceil_div(columns, column_block);
@@ -161,7 +155,7 @@ void WeightGradientPlan::plan_blocks(std::int64_t kernel_taps) {
   row_blocks = ceil_div(rows, row_block);
   left.panel = std::min(left.panel, row_block);
   sum_floats = round_up(static_cast<std::int64_t>(taps.size()) * row_block * column_block, 16);
-  splits = std::clamp<std::int64_t>(kTasks / blocks(), 1, grid.chunks());
+  splits = std::clamp<std::int64_t>(machine().tasks / blocks(), 1, grid.chunks());
 }
 
 /// Finds where each row and column of the sums belongs in the weight.
@@ -210,7 +204,7 @@ std::int64_t WeightGradientPlan::list_lines(const WeightBlock& block, const Conv
     const float* first = operand.source.prepare(operand.loop, chunk, tensor,
                                                 block.group * operand.channels + begin, end - begin, nullptr);
     for (const auto offset : operand.passed) {
-      for (std::int64_t channel = 0; channel < end - begin && lines < kMaxLines; channel += kLine)
+      for (std::int64_t channel = 0; channel < end - begin && lines < kMaxLines; channel += kLineFloats)
         list[lines++] = {first + offset + channel, source};
     }
   };

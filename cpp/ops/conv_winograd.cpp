@@ -15,15 +15,7 @@
 namespace cnncore {
 namespace {
 
-// Transformed input and products of a block of tiles: with them, the weights of a point pass through a second
-// cache of 1 MiB.
-constexpr std::int64_t kBlockFloats = 128 * 1024;
-// Transformed weights beyond this come from the third cache or from memory once for each block of tiles,
-// which is then made at least so large that the products take longer.
-constexpr std::int64_t kNearWeightFloats = 128 * 1024;
-constexpr std::int64_t kFarWeightFloats = 4 * 1024 * 1024;
 constexpr std::int64_t kMaxUnits = 4;
-constexpr std::int64_t kTasks = 16;
 constexpr std::int64_t kEvenBlocks = 4;
 // Tasks that would transform the same tiles; fewer gain more from values in their own second cache.
 constexpr std::int64_t kSharedTasks = 4;
@@ -43,7 +35,7 @@ class WinogradPlan {
     plan_tiles();
     point_step = winograd_point_step(in_blocks, block_tiles);
     product_step = in_place ? point_step : winograd_point_step(out_blocks, block_tiles);
-    panel_groups = std::clamp<std::int64_t>(kTasks / (tile_blocks * geometry.groups), 1, panels);
+    panel_groups = std::clamp<std::int64_t>(machine().tasks / (tile_blocks * geometry.groups), 1, panels);
     panels_per_task = ceil_div(panels, panel_groups);
     panel_groups = ceil_div(panels, panels_per_task);
     shared = panel_groups >= kSharedTasks;
@@ -85,10 +77,10 @@ class WinogradPlan {
     const std::int64_t unit = kernels().winograd.mr;
     const std::int64_t blocks = in_blocks + (in_place ? 0 : out_blocks);
     const std::int64_t weight_floats = transforms.points * geometry.in_channels * geometry.out_channels;
-    std::int64_t units = kBlockFloats / (transforms.points * blocks * kWinogradBlock * unit);
-    if (weight_floats > kNearWeightFloats) units = std::max<std::int64_t>(units, 2);
-    if (weight_floats > kFarWeightFloats) units = kMaxUnits;
-    const std::int64_t share = ceil_div(geometry.tiles * geometry.groups * panels, kTasks * unit);
+    std::int64_t units = machine().winograd.block / (transforms.points * blocks * kWinogradBlock * unit);
+    if (weight_floats > machine().winograd.near_weight) units = std::max<std::int64_t>(units, 2);
+    if (weight_floats > machine().winograd.far_weight) units = kMaxUnits;
+    const std::int64_t share = ceil_div(geometry.tiles * geometry.groups * panels, machine().tasks * unit);
     units = std::clamp<std::int64_t>(std::min(units, share), 1, kMaxUnits);
     tile_blocks = ceil_div(geometry.tiles, units * unit);
     block_tiles = ceil_div(geometry.tiles, tile_blocks);

@@ -17,14 +17,11 @@ namespace {
 constexpr std::int64_t kBlock = 128;  // channels of either side of a task: fewer where it makes too few tasks
 constexpr std::int64_t kLeastBlock = 32;
 constexpr std::int64_t kLeastTasks = 8;
-constexpr std::int64_t kPart = 64;                  // of them, whose sums are half of a second cache of 1 MiB
-constexpr std::int64_t kSumTiles = 64;              // of a sum before it is added to that of the tiles before
-constexpr std::int64_t kValueFloats = 1280 * 1024;  // transformed tiles of a task of several parts
-constexpr std::int64_t kTasks = 8;
+constexpr std::int64_t kPart = 64;             // of them, whose sums are half of a second cache of 1 MiB
+constexpr std::int64_t kSumTiles = 64;         // of a sum before it is added to that of the tiles before
 constexpr std::int64_t kLeastSplitTiles = 64;  // the transform back is a small part of a split of these
 constexpr std::int64_t kShortSumTiles = 128;
 constexpr std::int64_t kMostSplits = 64;
-constexpr std::int64_t kPartialFloats = 512 * 1024;
 constexpr std::int64_t kGroup = 8;  // splits that are added before the groups are
 constexpr std::int64_t kAddFloats = 4096;
 
@@ -39,7 +36,7 @@ struct Side {
   std::int64_t point_step;  // floats from point to point
 
   static std::int64_t cut(std::int64_t channels, std::int64_t most) {
-    return round_up(ceil_div(channels, ceil_div(channels, most)), kWinogradBlock);
+    return round_up(even_part(channels, most), kWinogradBlock);
   }
   /// Cuts the channels into equal blocks of at most `size`, and these into parts.
   void cut(std::int64_t size) {
@@ -65,7 +62,7 @@ class WinogradWeightGradientStep : public Step {
     do {
       rows_.cut(block);
       columns_.cut(block);
-      splits_ = std::clamp<std::int64_t>(ceil_div(kTasks, blocks()), 1, most);
+      splits_ = std::clamp<std::int64_t>(ceil_div(machine().winograd.gradient_tasks, blocks()), 1, most);
       splits_ = std::max(splits_, accurate_splits());
       block /= 2;
     } while (blocks() * splits_ < kLeastTasks && block >= kLeastBlock);
@@ -109,9 +106,10 @@ class WinogradWeightGradientStep : public Step {
   void plan_tiles() {
     const std::int64_t split_tiles = ceil_div(geometry_.tiles, splits_);
     const std::int64_t tile_floats = transforms_.points * (rows_.block + columns_.block);
-    const std::int64_t most = has_parts() ? std::max(kSumTiles, kValueFloats / tile_floats) : kSumTiles;
-    value_tiles_ = ceil_div(split_tiles, ceil_div(split_tiles, most));
-    sum_tiles_ = ceil_div(value_tiles_, ceil_div(value_tiles_, kSumTiles));
+    const std::int64_t most =
+        has_parts() ? std::max(kSumTiles, machine().winograd.gradient_values / tile_floats) : kSumTiles;
+    value_tiles_ = even_part(split_tiles, most);
+    sum_tiles_ = even_part(value_tiles_, kSumTiles);
     rows_.point_step = winograd_point_step(rows_.block / kWinogradBlock, value_tiles_);
     columns_.point_step = winograd_point_step(columns_.block / kWinogradBlock, value_tiles_);
   }
@@ -129,7 +127,8 @@ class WinogradWeightGradientStep : public Step {
   }
   /// Splits that shorten the sums where their gradients are small.
   std::int64_t accurate_splits() const {
-    return std::min({kMostSplits, kPartialFloats / weight_floats(), geometry_.tiles / kShortSumTiles});
+    return std::min({kMostSplits, machine().winograd.gradient_partials / weight_floats(),
+                     geometry_.tiles / kShortSumTiles});
   }
   /// Adds columns of all splits but the first, which is in `sum`, in groups.
   void add_splits(float* partial, std::int64_t columns, float* sum) const {

@@ -14,44 +14,36 @@ constexpr std::int64_t kLeastChannels = 8;
 constexpr std::int64_t kLeastInputs = 4;
 constexpr Spatial kSquare{1, 2, 2}, kOnes{1, 1, 1}, kNone{0, 0, 0};
 
-// The rule of when Winograd pays: cycles of one core with 16 lanes and one FMA a cycle. The transforms'
-// cycles are measured; they are what small channel counts cannot hide. A sum of few tiles has little error of
-// its own beside that of the transforms, which would be more than 2.5 times direct's; so it would where
-// direct has registers for shorter chains, with few output channels.
-struct Costs {
-  double gather;             // a tile and block of 16 channels, to the points
-  double scatter;            // from the points
-  double weight;             // a filter, to or from the points
-  std::int64_t least_tiles;  // of a gradient of the weight
-  std::int64_t least_outputs;
+// A sum of few tiles has little error of its own beside that of the transforms, which would be more than 2.5
+// times direct's; so it would where direct has registers for shorter chains, with few output channels.
+struct GradientLimits {
+  std::int64_t tiles, outputs;
 };
-constexpr Costs kF4 = {205.0, 125.0, 24.0, 16, 1};
-constexpr Costs kF2 = {80.0, 45.0, 12.0, 1, 1};
-constexpr Costs kF2x5 = {205.0, 90.0, 60.0, 64, kWinogradBlock + 1};
-constexpr double kDirectWeight = 24.0 / 9.0;  // direct gradients: a tap's sums to their places
-constexpr double kStart = 3000.0;             // of a step with its stages and tasks
-// Weights beyond a second cache come from the third, and larger ones from memory, once for a problem of few
-// tiles.
-constexpr double kNearBytes = 512.0 * 1024.0;
-constexpr double kFarBytes = 8.0 * 1024.0 * 1024.0;
-constexpr double kBytesPerCycle = 10.0;
-constexpr double kFarBytesPerCycle = 7.0;
 
+constexpr GradientLimits limits_of(WinogradForm form) {
+  if (form == WinogradForm::f4) return {16, 1};
+  return form == WinogradForm::f2 ? GradientLimits{1, 1} : GradientLimits{64, kWinogradBlock + 1};
+}
+
+// The rule of when Winograd pays: cycles as Machine::Winograd counts them. Those of the transforms are
+// measured; they are what small channel counts cannot hide.
 double transfer(double floats) {
-  const double bytes = 4.0 * floats;
-  return std::max(0.0, std::min(bytes, kFarBytes) - kNearBytes) / kBytesPerCycle +
-         std::max(0.0, bytes - kFarBytes) / kFarBytesPerCycle;
+  const Machine::Winograd& costs = machine().winograd;
+  const double bytes = sizeof(float) * floats;
+  return std::max(0.0, std::min(bytes, costs.far_bytes) - costs.near_bytes) / costs.bytes_per_cycle +
+         std::max(0.0, bytes - costs.far_bytes) / costs.far_bytes_per_cycle;
 }
 double vectors(std::int64_t channels) { return static_cast<double>(ceil_div(channels, kWinogradBlock)); }
 
-const Costs& costs_of(WinogradForm form) {
-  if (form == WinogradForm::f4) return kF4;
-  return form == WinogradForm::f2 ? kF2 : kF2x5;
+const Machine::WinogradForm& costs_of(WinogradForm form) {
+  const Machine::Winograd& costs = machine().winograd;
+  if (form == WinogradForm::f4) return costs.f4;
+  return form == WinogradForm::f2 ? costs.f2 : costs.f2x5;
 }
 
 double winograd_cost(const ConvProblem& p, ConvDirection direction, WinogradForm form) {
   const WinogradGeometry g(p, direction, form);
-  const Costs& costs = costs_of(form);
+  const Machine::WinogradForm& costs = costs_of(form);
   const auto points = static_cast<double>(winograd_transforms(form).points);
   const auto filters = static_cast<double>(g.in_channels * g.out_channels);
   const double in_blocks = vectors(g.in_channels);
@@ -63,7 +55,8 @@ double winograd_cost(const ConvProblem& p, ConvDirection direction, WinogradForm
   // Training transforms weights in every step; only the forward direction also serves inference.
   const double weight = direction == ConvDirection::forward ? 0.0 : costs.weight * filters;
   const double passes = weights ? 2.0 : 1.0;  // sums are written and read
-  return kStart + static_cast<double>(g.groups) * (tiles + weight + passes * transfer(points * filters));
+  return machine().winograd.start +
+         static_cast<double>(g.groups) * (tiles + weight + passes * transfer(points * filters));
 }
 
 /// Pairs of an output coordinate and a tap that meet the input: direct convolution does no others.
@@ -83,7 +76,8 @@ double direct_cost(const ConvProblem& p, ConvDirection direction) {
   // Half a vector costs half.
   const double columns = g.out_channels <= kWinogradBlock / 2 ? 0.5 : vectors(g.out_channels);
   const auto taps = static_cast<double>(p.batch * p.input[0] * inner_taps(p, 1) * inner_taps(p, 2));
-  const double places = direction == ConvDirection::backward_weight ? kDirectWeight * weights : 0.0;
+  const double places =
+      direction == ConvDirection::backward_weight ? machine().winograd.direct_weight * weights : 0.0;
   return static_cast<double>(g.groups) *
          (taps * static_cast<double>(g.in_channels) * columns + places + transfer(weights));
 }
@@ -162,9 +156,9 @@ std::string winograd_cannot(const ConvProblem& p, WinogradForm form) {
 std::string winograd_declines(const ConvProblem& p, ConvDirection direction, WinogradForm form) {
   const std::int64_t tiles = WinogradGeometry(p, direction, form).tiles;
   if (direction == ConvDirection::backward_weight) {
-    const Costs& costs = costs_of(form);
-    if (tiles < costs.least_tiles) return "the gradient of few tiles has too much rounding error";
-    if (p.group_out() < costs.least_outputs) {
+    const GradientLimits least = limits_of(form);
+    if (tiles < least.tiles) return "the gradient of few tiles has too much rounding error";
+    if (p.group_out() < least.outputs) {
       return "the gradient of few output channels has too much rounding error";
     }
   }

@@ -17,6 +17,7 @@
 #include "ops/loop_nest.h"
 #include "ops/registry.h"
 #include "ops/strided_copy.h"
+#include "ops/tasks.h"
 
 namespace cnncore {
 namespace {
@@ -87,9 +88,9 @@ class Fill final : public Step {
   }
 
   void run(const StepArgs& args) const override {
-    constexpr std::int64_t chunk = RowTasks::kTaskElements;
+    const std::int64_t chunk = machine().task_elements;
     std::byte* y = args.output<std::byte>(0);
-    parallel_for((numel_ + chunk - 1) / chunk, static_cast<double>(numel_) / kernels().width,
+    parallel_for(ceil_div(numel_, chunk), static_cast<double>(numel_) / kernels().width,
                  [&](std::int64_t task, int) {
                    const std::int64_t begin = task * chunk;
                    kernels().copy.fill(std::min(chunk, numel_ - begin), size_, value_.data(),

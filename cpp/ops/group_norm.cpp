@@ -9,11 +9,10 @@
 #include "isa/kernel_table.h"
 #include "ops/norm.h"
 #include "ops/registry.h"
+#include "ops/tasks.h"
 
 namespace cnncore {
 namespace {
-
-constexpr std::int64_t kRoundFloats = 524288;  // of x: its 2 MB stay in the caches between two passes
 
 TensorDesc image_of(TensorDesc desc) {
   require(desc.rank >= 2, "group_norm: expected rank 2 or more, got ", desc.shape_text());
@@ -36,7 +35,7 @@ struct GroupProblem {
         gate(activation_from_attrs(spec.attrs)),
         images(x.dim(0)),
         groups(spec.attrs.integer("groups")),
-        round(std::max<std::int64_t>(1, kRoundFloats / std::max<std::int64_t>(1, image.floats()))) {
+        round(items_in_task(image.floats(), machine().resident)) {
     require(x.is_channels_last(), spec.op, ": expected channels-last x, got ", x.shape_text());
     require(groups > 0 && image.channels % groups == 0, spec.op, ": expected channels in ", groups,
             " equal groups, got ", x.shape_text());

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "core/error.h"
+#include "ops/tasks.h"
 
 namespace cnncore {
 namespace {
@@ -110,9 +111,9 @@ RowTasks::RowTasks(const LoopNest& nest, std::int64_t task_elements) {
   if (elements == 0) return;
   total_rows = elements / inner;
   rows = std::min(total_rows, std::max<std::int64_t>(1, task_elements / inner));
-  parts = rows > 1 ? 1 : (inner + task_elements - 1) / task_elements;
+  parts = rows > 1 ? 1 : ceil_div(inner, task_elements);
   length = parts == 1 ? inner : task_elements;
-  count = (total_rows + rows - 1) / rows * parts;
+  count = ceil_div(total_rows, rows) * parts;
 }
 
 }  // namespace cnncore

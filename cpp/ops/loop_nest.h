@@ -7,6 +7,7 @@
 #include <initializer_list>
 
 #include "core/tensor.h"
+#include "isa/kernel_table.h"
 
 namespace cnncore {
 
@@ -66,13 +67,11 @@ void for_each_stretch(const LoopNest& nest, std::int64_t begin, std::int64_t end
   }
 }
 
-/// A nest cut into tasks of about kTaskElements elements, by its extents only: either `rows` whole
+/// A nest cut into tasks of about `task_elements` elements, by its extents only: either `rows` whole
 /// inner rows, or `length` elements of one row.
 struct RowTasks {
-  static constexpr std::int64_t kTaskElements = 16384;
-
   RowTasks() = default;
-  explicit RowTasks(const LoopNest& nest, std::int64_t task_elements = kTaskElements);
+  explicit RowTasks(const LoopNest& nest, std::int64_t task_elements = machine().task_elements);
 
   std::int64_t count = 0;
   std::int64_t total_rows = 0;

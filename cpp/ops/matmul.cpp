@@ -8,16 +8,13 @@
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
 #include "ops/registry.h"
+#include "ops/tasks.h"
 #include "ops/transpose.h"
 
 namespace cnncore {
 namespace {
 
 constexpr std::int64_t kRowsOfTask = 112;
-constexpr std::int64_t kDepth = 1024;  // of one pass: rows and panel stay in the second cache
-constexpr std::int64_t kTasks = 16;
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 /// A matrix somewhere in memory: element (i, j) at i * row + j * column.
 struct Matrix {
@@ -59,11 +56,11 @@ class Matmul : public Step {
     panels_ = ceil_div(c_.columns, tile.nr);
     row_blocks_ = ceil_div(c_.rows, kRowsOfTask);
     const std::int64_t blocks = static_cast<std::int64_t>(entries_.size()) * row_blocks_;
-    panels_per_task_ = ceil_div(panels_, std::clamp<std::int64_t>(kTasks / blocks, 1, panels_));
+    panels_per_task_ = ceil_div(panels_, std::clamp<std::int64_t>(machine().tasks / blocks, 1, panels_));
     copies_rows_ = a_.column != 1 && a_.columns > 1;
     const std::int64_t height = std::min(c_.rows, kRowsOfTask);
     for (std::int64_t i = 0; i < height; ++i) {
-      row_offset_.push_back(i * (copies_rows_ ? std::min(kDepth, a_.columns) : a_.row));
+      row_offset_.push_back(i * (copies_rows_ ? std::min(machine().matmul.depth, a_.columns) : a_.row));
       output_offset_.push_back(i * (c_.column == 1 ? c_.row : tile.nr));
     }
   }
@@ -75,9 +72,9 @@ class Matmul : public Step {
   }
   std::size_t scratch_bytes() const override {
     const auto height = static_cast<std::int64_t>(row_offset_.size());
-    const std::int64_t rows = copies_rows_ ? height * std::min(kDepth, a_.columns) : 0;
+    const std::int64_t rows = copies_rows_ ? height * std::min(machine().matmul.depth, a_.columns) : 0;
     const std::int64_t results = c_.column == 1 ? 0 : height * kernels().gemm_tile.nr;
-    return sizeof(float) * static_cast<std::size_t>(ceil_div(rows, 16) * 16 + results);
+    return sizeof(float) * static_cast<std::size_t>(round_up(rows, kLineFloats) + results);
   }
   double flops() const override {
     return 2.0 * static_cast<double>(c_.rows * c_.columns * a_.columns) *
@@ -161,7 +158,9 @@ void Matmul::run_task(std::int64_t task, const float* a, const float* packed, fl
   const std::int64_t depth_total = a_.columns;
   const std::int64_t zero = 0;
   const auto height = static_cast<std::int64_t>(row_offset_.size());
-  float* results = scratch + (copies_rows_ ? ceil_div(height * std::min(kDepth, depth_total), 16) * 16 : 0);
+  float* results =
+      scratch +
+      (copies_rows_ ? round_up(height * std::min(machine().matmul.depth, depth_total), kLineFloats) : 0);
 
   GemmTileArgs call;
   call.row_offset = row_offset_.data();
@@ -169,8 +168,8 @@ void Matmul::run_task(std::int64_t task, const float* a, const float* packed, fl
   call.rows = rows;
   call.tap_offset = &zero;
   call.tap_row = &zero;
-  for (std::int64_t k = 0; k < depth_total; k += kDepth) {
-    call.depth = std::min(kDepth, depth_total - k);
+  for (std::int64_t k = 0; k < depth_total; k += machine().matmul.depth) {
+    call.depth = std::min(machine().matmul.depth, depth_total - k);
     call.accumulate = k != 0;
     const float* source = a + entry.a + row * a_.row + k * a_.column;
     call.input = source;

@@ -65,8 +65,6 @@ class Group {
   }
 
  private:
-  static constexpr std::int64_t kTaskElements = 16384;
-
   void check_tensor(const StepSpec& spec, std::size_t tensor) const {
     const std::string& op = spec.op;
     require(spec.has_input(input_index(tensor, 0)) && spec.has_input(input_index(tensor, 1)), op, ": tensor ",
@@ -90,9 +88,9 @@ class Group {
 
   void add_chunks(std::size_t tensor, std::int64_t n) {
     numel_ += n;
-    for (std::int64_t begin = 0; begin < n; begin += kTaskElements) {
-      const std::int64_t length = std::min(kTaskElements, n - begin);
-      if (first_chunk_.empty() || in_task_ + length > kTaskElements) {
+    for (std::int64_t begin = 0; begin < n; begin += machine().task_elements) {
+      const std::int64_t length = std::min(machine().task_elements, n - begin);
+      if (first_chunk_.empty() || in_task_ + length > machine().task_elements) {
         first_chunk_.push_back(chunks_.size());
         in_task_ = 0;
       }

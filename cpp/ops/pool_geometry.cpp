@@ -57,14 +57,14 @@ std::int64_t attr_at(const Attrs& attrs, const std::string& name, std::size_t ax
 PoolWindow PoolAxis::compute(std::int64_t o) const {
   if (adaptive) {
     const std::int64_t start = o * input / output;
-    const std::int64_t taps = ((o + 1) * input + output - 1) / output - start;
+    const std::int64_t taps = ceil_div((o + 1) * input, output) - start;
     return {narrow(start), narrow(taps), narrow(start), narrow(taps)};
   }
   // Windows go from -padding_begin in steps of the stride; those that reach past the padded input are cut
   // there.
   const std::int64_t start = o * stride - padding_begin;
-  const std::int64_t first = start < 0 ? (-start + dilation - 1) / dilation : 0;
-  const std::int64_t room = input > start ? (input - start + dilation - 1) / dilation : 0;
+  const std::int64_t first = start < 0 ? ceil_div(-start, dilation) : 0;
+  const std::int64_t room = input > start ? ceil_div(input - start, dilation) : 0;
   const std::int64_t taps = std::min(kernel, room) - first;
   const std::int64_t padded = std::min(kernel, input + padding_end - start);
   const std::int64_t divides = divisor != 0 ? divisor : count_padding ? padded : taps;
@@ -78,7 +78,7 @@ void PoolAxis::require_inside(std::int64_t o) const {
 
 void PoolAxis::finish() {
   if (!adaptive) {  // windows that reach over neither end are inside
-    const std::int64_t inner = std::min(output, (padding_begin + stride - 1) / stride);
+    const std::int64_t inner = std::min(output, ceil_div(padding_begin, stride));
     const std::int64_t reach = kernel_reach(kernel, dilation);
     const std::int64_t last = input - reach + padding_begin;  // where windows may begin, from the first's
     for (std::int64_t o = 0; o < inner; ++o) require_inside(o);
@@ -107,7 +107,7 @@ std::array<std::int64_t, 2> PoolAxis::covering(std::int64_t first, std::int64_t 
             std::min(output, (last + 1) * output / input + 1)};
   }
   const std::int64_t before = first + padding_begin - (kernel - 1) * dilation;
-  return {before <= 0 ? 0 : std::min(output, (before + stride - 1) / stride),
+  return {before <= 0 ? 0 : std::min(output, ceil_div(before, stride)),
           std::min(output, (last + padding_begin) / stride + 1)};
 }
 
@@ -193,14 +193,14 @@ PoolTasks::PoolTasks(std::int64_t batch, std::int64_t planes, std::int64_t lines
       channels_per_block_(channels),
       work_(row_work * static_cast<double>(rows_)) {
   // A task of a few microseconds pays for its dispatch and still leaves many to share out.
-  constexpr double kTaskWork = 4096.0;
+  const double least = machine().least_pool_task;
   constexpr std::int64_t kFewRows = 16;
   constexpr std::int64_t kBlockChannels = 64;
-  rows_per_task_ = std::max<std::int64_t>(1, static_cast<std::int64_t>(kTaskWork / std::max(row_work, 1.0)));
-  if (rows_ > 0 && rows_ < kFewRows && row_work > kTaskWork && channels >= 2 * kBlockChannels) {
-    const std::int64_t blocks = std::min((kFewRows + rows_ - 1) / rows_, channels / kBlockChannels);
+  rows_per_task_ = std::max<std::int64_t>(1, static_cast<std::int64_t>(least / std::max(row_work, 1.0)));
+  if (rows_ > 0 && rows_ < kFewRows && row_work > least && channels >= 2 * kBlockChannels) {
+    const std::int64_t blocks = std::min(ceil_div(kFewRows, rows_), channels / kBlockChannels);
     channels_per_block_ = (channels / blocks + kBlockChannels - 1) / kBlockChannels * kBlockChannels;
-    channel_blocks_ = (channels + channels_per_block_ - 1) / channels_per_block_;
+    channel_blocks_ = ceil_div(channels, channels_per_block_);
   }
 }
 

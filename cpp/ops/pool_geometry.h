@@ -10,6 +10,7 @@
 
 #include "core/parallel.h"
 #include "isa/pool.h"
+#include "ops/tasks.h"
 #include "program/step.h"
 
 namespace cnncore {
@@ -119,7 +120,7 @@ class PoolTasks {
   /// Calls body(row, thread) for all rows of all tasks, in parallel.
   template <class Body>
   void for_rows(const Body& body) const {
-    const std::int64_t tasks = (rows_ + rows_per_task_ - 1) / rows_per_task_ * channel_blocks_;
+    const std::int64_t tasks = ceil_div(rows_, rows_per_task_) * channel_blocks_;
     parallel_for(tasks, kCyclesPerOperation * work_, [&](std::int64_t task, int thread) {
       const std::int64_t first = task / channel_blocks_ * rows_per_task_;
       const std::int64_t channel = task % channel_blocks_ * channels_per_block_;

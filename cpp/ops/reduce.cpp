@@ -14,13 +14,13 @@
 #include "isa/kernel_table.h"
 #include "ops/loop_nest.h"
 #include "ops/registry.h"
+#include "ops/tasks.h"
 
 namespace cnncore {
 namespace {
 
 using Offsets = LoopNest::Offsets;
 
-constexpr std::int64_t kTaskElements = RowTasks::kTaskElements;
 constexpr std::int64_t kRowBlock = 256;
 constexpr std::int64_t kColumnTile = 512;
 
@@ -53,7 +53,7 @@ class ReduceRows final : public ReduceStep {
       : ReduceStep(axes, reduction, mean), cut_(reduced_), chunks_(std::max<std::int64_t>(1, cut_.count)) {
     outputs_ = kept_.numel();
     const std::int64_t length = std::max<std::int64_t>(1, reduced_.numel());
-    group_ = std::max<std::int64_t>(1, kTaskElements / length);
+    group_ = items_in_task(length);
     rows_ = kept_;
     const auto last = static_cast<std::size_t>(rows_.rank++);
     rows_.extent[last] = reduced_.inner_extent();
@@ -67,7 +67,7 @@ class ReduceRows final : public ReduceStep {
 
   void run(const StepArgs& args) const override {
     if (chunks_ > 1) return run_chunks(args);
-    parallel_for((outputs_ + group_ - 1) / group_, work(), [&](std::int64_t task, int) {
+    parallel_for(ceil_div(outputs_, group_), work(), [&](std::int64_t task, int) {
       const std::int64_t first = task * group_;
       const std::int64_t last = std::min(first + group_, outputs_);
       if (reduced_.rank == 1) {
@@ -143,13 +143,13 @@ class ReduceColumns final : public ReduceStep {
     rows_.extent[last] = 1;
     columns_ = kept_.inner_extent();
     tile_ = std::min(columns_, kColumnTile);
-    tiles_ = kept_.numel() == 0 ? 0 : (columns_ + tile_ - 1) / tile_;
+    tiles_ = kept_.numel() == 0 ? 0 : ceil_div(columns_, tile_);
     row_count_ = reduced_.numel();
-    chunk_rows_ = std::max<std::int64_t>(1, kTaskElements / std::max<std::int64_t>(1, tile_));
-    chunks_ = std::max<std::int64_t>(1, (row_count_ + chunk_rows_ - 1) / chunk_rows_);
+    chunk_rows_ = items_in_task(tile_);
+    chunks_ = std::max<std::int64_t>(1, ceil_div(row_count_, chunk_rows_));
     items_ = tiles_ == 0 ? 0 : outer_.numel() * tiles_;
     const std::int64_t item_elements = std::max<std::int64_t>(1, tile_ * row_count_);
-    group_ = chunks_ > 1 ? 1 : std::max<std::int64_t>(1, kTaskElements / item_elements);
+    group_ = chunks_ > 1 ? 1 : items_in_task(item_elements);
   }
 
   std::size_t workspace_bytes() const override {
@@ -159,7 +159,7 @@ class ReduceColumns final : public ReduceStep {
 
   void run(const StepArgs& args) const override {
     if (chunks_ > 1) return run_chunks(args);
-    parallel_for((items_ + group_ - 1) / group_, work(), [&](std::int64_t task, int) {
+    parallel_for(ceil_div(items_, group_), work(), [&](std::int64_t task, int) {
       const std::int64_t last = std::min((task + 1) * group_, items_);
       double total[kColumnTile];
       for (std::int64_t item = task * group_; item < last; ++item) {

@@ -6,6 +6,7 @@
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
 #include "ops/registry.h"
+#include "ops/tasks.h"
 
 namespace cnncore {
 namespace {
@@ -45,15 +46,13 @@ SoftmaxProblem softmax_problem(const StepSpec& spec, bool logarithm) {
 class SoftmaxStep : public Step {
  public:
   explicit SoftmaxStep(const SoftmaxProblem& problem) : problem_(problem) {
-    constexpr std::int64_t kTaskFloats = 16384;
-    const std::int64_t fit =
-        std::max<std::int64_t>(1, kTaskFloats / std::max<std::int64_t>(1, problem.classes));
+    const std::int64_t fit = items_in_task(problem.classes);
     if (problem.inner == 1) {
       rows_per_task_ = fit;
-      tasks_ = (problem.outer + fit - 1) / fit;
+      tasks_ = ceil_div(problem.outer, fit);
     } else {
       columns_per_task_ = std::min(problem.inner, (fit + kColumnStep - 1) / kColumnStep * kColumnStep);
-      blocks_ = (problem.inner + columns_per_task_ - 1) / columns_per_task_;
+      blocks_ = ceil_div(problem.inner, columns_per_task_);
       tasks_ = problem.outer * blocks_;
     }
   }

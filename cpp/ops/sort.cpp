@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "ops/registry.h"
+#include "ops/tasks.h"
 
 namespace cnncore {
 namespace {
@@ -95,8 +96,8 @@ class RowsStep : public Step {
   explicit RowsStep(const AxisRows& rows, std::int64_t most = 64)
       : rows_(rows),
         width_(std::min(rows.inner, most)),
-        blocks_((rows.inner + width_ - 1) / width_),
-        group_(std::max<std::int64_t>(1, kTaskElements / (width_ * rows.extent))) {}
+        blocks_(ceil_div(rows.inner, width_)),
+        group_(items_in_task(width_ * rows.extent)) {}
 
  protected:
   /// Calls body(outer index, first column, columns, thread) for each block of neighbouring rows.
@@ -104,7 +105,7 @@ class RowsStep : public Step {
   void for_each_block(double cost, const Body& body) const {
     const std::int64_t all = rows_.outer * blocks_;
     const double work = cost * static_cast<double>(rows_.rows() * rows_.extent);
-    parallel_for((all + group_ - 1) / group_, work, [&](std::int64_t task, int thread) {
+    parallel_for(ceil_div(all, group_), work, [&](std::int64_t task, int thread) {
       for (std::int64_t i = task * group_; i < std::min(all, (task + 1) * group_); ++i) {
         const std::int64_t column = i % blocks_ * width_;
         body(i / blocks_, column, std::min(width_, rows_.inner - column), thread);
@@ -112,7 +113,6 @@ class RowsStep : public Step {
     });
   }
 
-  static constexpr std::int64_t kTaskElements = 8192;
   AxisRows rows_;
   std::int64_t width_;
 

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
+#include "ops/tasks.h"
 
 namespace cnncore {
 namespace {
@@ -79,11 +80,11 @@ void StridedCopy::plan_blocks() {
   constexpr std::int64_t elements = kBlockRows * kBlockColumns;
   block_columns_ = std::min(columns_, std::max(kBlockColumns, elements / rows_));
   block_rows_ = std::min(rows_, std::max(kBlockRows, elements / block_columns_));
-  column_blocks_ = (columns_ + block_columns_ - 1) / block_columns_;
-  blocks_ = (rows_ + block_rows_ - 1) / block_rows_ * column_blocks_;
+  column_blocks_ = ceil_div(columns_, block_columns_);
+  blocks_ = ceil_div(rows_, block_rows_) * column_blocks_;
   outer_count_ = outer_.numel();
   outer_in_task_ = blocks_ > 1 ? 1 : at_least_one(elements / (rows_ * columns_));
-  transposition_tasks_ = (outer_count_ + outer_in_task_ - 1) / outer_in_task_ * blocks_;
+  transposition_tasks_ = ceil_div(outer_count_, outer_in_task_) * blocks_;
 }
 
 void StridedCopy::transpose_task(std::int64_t task, const std::byte* src, std::byte* dst) const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "isa/kernels/lanes.h"
+#include "isa/machine.h"
 #include "isa/vec.h"
 
 namespace cnncore {
@@ -25,7 +26,7 @@ CNNCORE_INLINE void store_some(float* p, Vec v, int64_t lanes) {
 /// does not foresee it.
 template <class T>
 CNNCORE_INLINE void prefetch_write(const T* p, int64_t count) {
-  constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
+  constexpr int64_t kLine = kLineBytes / static_cast<int64_t>(sizeof(T));
   for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(p + i, 1);
 }
 

@@ -2,13 +2,12 @@
 #include "isa/depthwise.h"
 
 #include "isa/kernels/activations.h"
+#include "isa/kernels/tiles.h"
 #include "isa/vec.h"
 
 namespace cnncore {
 namespace CNNCORE_ISA {
 namespace {
-
-constexpr int kPixels = 7;  // output pixels that share a load of the weight; image widths are often multiples
 
 struct Range {
   int64_t begin, end;
@@ -129,11 +128,11 @@ template <int kTaps, int kStep, bool kFull>
 CNNCORE_INLINE void forward_channels(const DepthwiseRow& row, const DepthwiseOutput& out, const Range& inside,
                                      int64_t channel, int64_t left, int64_t i = 0) {
   const Epilogue last = epilogue(out, channel, left);
-  for (; i + kPixels <= row.count; i += kPixels) {
-    if (kFull && i >= inside.begin && i + kPixels <= inside.end) {
-      forward_pixels<kPixels, kTaps, kStep, false>(row, out, last, i, channel, left);
+  for (; i + kDepthwisePixels <= row.count; i += kDepthwisePixels) {
+    if (kFull && i >= inside.begin && i + kDepthwisePixels <= inside.end) {
+      forward_pixels<kDepthwisePixels, kTaps, kStep, false>(row, out, last, i, channel, left);
     } else {
-      forward_pixels<kPixels, kTaps, kStep, true>(row, out, last, i, channel, left);
+      forward_pixels<kDepthwisePixels, kTaps, kStep, true>(row, out, last, i, channel, left);
     }
   }
   for (; i + 3 <= row.count; i += 3) forward_pixels<3, kTaps, kStep, true>(row, out, last, i, channel, left);
@@ -180,23 +179,23 @@ void forward(const DepthwiseRow& row, const DepthwiseOutput& out) {
 }
 
 #if defined(__AVX512F__)
-/// kPixels pixels of both rows; the first kLeft columns of the input under them and the last kRight are
-/// outside.
+/// kDepthwisePixels pixels of both rows; the first kLeft columns of the input under them and the last kRight
+/// are outside.
 template <int kStep, int kLeft, int kRight>
 CNNCORE_INLINE void pair_pixels(const DepthwiseRow& row, const Vec (&weight)[3][3],
                                 const DepthwiseOutput& out, int64_t next_row, const Epilogue& last,
                                 int64_t pixel, int64_t channel) {
-  Vec sum[2][kPixels];
+  Vec sum[2][kDepthwisePixels];
 #pragma GCC unroll 8
-  for (int i = 0; i < kPixels; ++i) sum[0][i] = sum[1][i] = last.bias;
+  for (int i = 0; i < kDepthwisePixels; ++i) sum[0][i] = sum[1][i] = last.bias;
   const int64_t x = row.in_start + pixel * kStep;
-  fetch_next<kPixels, kStep>(row, x, channel);
+  fetch_next<kDepthwisePixels, kStep>(row, x, channel);
 #pragma GCC unroll 5
   for (int r = 0; r < 3 + kStep; ++r) {
     if (row.row[r] == nullptr) continue;
     const float* input = row.row[r] + x * row.pitch + channel;
 #pragma GCC unroll 16
-    for (int column = kLeft; column < (kPixels - 1) * kStep + 3 - kRight; ++column) {
+    for (int column = kLeft; column < (kDepthwisePixels - 1) * kStep + 3 - kRight; ++column) {
       const Vec value = in_register(load(input + column * row.pitch));
 #pragma GCC unroll 2
       for (int o = 0; o < 2; ++o) {
@@ -205,7 +204,7 @@ CNNCORE_INLINE void pair_pixels(const DepthwiseRow& row, const Vec (&weight)[3][
 #pragma GCC unroll 3
         for (int t = 0; t < 3; ++t) {
           const int distance = column - t;
-          if (distance < 0 || distance % kStep != 0 || distance / kStep >= kPixels) continue;
+          if (distance < 0 || distance % kStep != 0 || distance / kStep >= kDepthwisePixels) continue;
           sum[o][distance / kStep] = fmadd(value, weight[tap_row][t], sum[o][distance / kStep]);
         }
       }
@@ -250,9 +249,9 @@ CNNCORE_INLINE int64_t pair_channels(const DepthwiseRow& row, const DepthwiseOut
     for (int t = 0; t < 3; ++t) weight[r][t] = load(row.weight[r] + t * row.weight_step + channel);
   }
   int64_t i = 0;
-  for (; i + kPixels <= row.count; i += kPixels) {
+  for (; i + kDepthwisePixels <= row.count; i += kDepthwisePixels) {
     const int64_t before = -(row.in_start + i * kStep);
-    const int64_t behind = (kPixels - 1) * kStep + 3 - before - row.in_size;
+    const int64_t behind = (kDepthwisePixels - 1) * kStep + 3 - before - row.in_size;
     if (before > 1 || behind > 1) break;
     if (before == 1 && behind == 1) {
       pair_pixels<kStep, 1, 1>(row, weight, out, next_row, last, i, channel);

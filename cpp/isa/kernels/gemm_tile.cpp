@@ -3,24 +3,11 @@
 
 #include "isa/kernels/activations.h"
 #include "isa/kernels/lanes.h"
+#include "isa/kernels/tiles.h"
 
 namespace cnncore {
 namespace CNNCORE_ISA {
 namespace {
-
-// Rows of a tile of each width, as many as registers allow next to the panel's vectors and one broadcast.
-// Wide tiles load least for each FMA; tall ones keep narrow panels busy. 14 x 2 measured 3 % below 12 x 2:
-// more row pointers than general registers.
-#if defined(__AVX512F__)
-constexpr int kVectors = 4;
-constexpr int kRows[kVectors + 1] = {0, 8, 12, 8, 6};
-// Half vectors issue twice a cycle, so loads decide: with 10 rows no row pointer has to be reloaded.
-constexpr int kHalfRows = 10;
-#else
-constexpr int kVectors = 2;
-constexpr int kRows[kVectors + 1] = {0, 6, 6};
-#endif
-constexpr int64_t kLine = 16;  // floats of a cache line
 
 /// The rows of one tile, and those of the next one when its lines are to be fetched meanwhile.
 struct TileRows {
@@ -46,7 +33,7 @@ struct Tile {
 
   // Wide tiles fetch the lines of the next one's results, a few for each line of the reduction: all at once
   // would take every miss buffer of the core. Narrow ones have fewer lines, and no registers to spare.
-  static constexpr bool kFetchesNext = 2 * NV > kVectors;
+  static constexpr bool kFetchesNext = 2 * NV > kGemmVectors;
 
   /// Brings what the epilogue of a row reads or writes into the first cache.
   static CNNCORE_MEMBER void fetch_results(const GemmTileArgs& args, int64_t offset) {
@@ -99,7 +86,7 @@ struct Tile {
         }
         for (int64_t i = 0; kFetchesNext && i < rows.fetches && fetch < fetch_end; ++i)
           fetch_results(args, *fetch++);
-        const int64_t line_end = min_of(k + kLine, end);
+        const int64_t line_end = min_of(k + kLineFloats, end);
         for (; k + kSplit <= line_end; k += kSplit) {
 #pragma GCC unroll 4
           for (int s = 0; s < kSplit; ++s) step(row, k + s, panel + s * kPanelWidth, part[s]);
@@ -224,7 +211,7 @@ struct Tile {
 
   /// Adds the tile's values to the column statistics.
   static CNNCORE_MEMBER void add_statistics(float* statistics, bool begin, const V (&sum)[MR][NV]) {
-    constexpr int64_t nr = kVectors * kWidth;
+    constexpr int64_t nr = kGemmVectors * kWidth;
 #pragma GCC unroll 4
     for (int j = 0; j < NV; ++j) {
       float* at = statistics + j * kLanes;
@@ -276,7 +263,7 @@ struct TileTable {
 template <class L, int NV, int MR, bool kNarrow = false>
 void run_tiles(const GemmTileArgs& args) {
   const int64_t tiles = (args.rows + MR - 1) / MR;
-  const int64_t lines = max_of(1, args.taps * ((args.depth + kLine - 1) / kLine));
+  const int64_t lines = max_of(1, args.taps * ((args.depth + kLineFloats - 1) / kLineFloats));
   TileRows rows;
   rows.fetches = (MR + lines - 1) / lines;
   const int64_t least_height = args.rows / max_of(1, tiles);
@@ -301,10 +288,10 @@ void run_tiles(const GemmTileArgs& args) {
 /// The narrowest tile that holds all columns, from NV vectors on.
 template <int NV>
 void run_width(const GemmTileArgs& args) {
-  if constexpr (NV < kVectors) {
+  if constexpr (NV < kGemmVectors) {
     if (args.columns > NV * kWidth) return run_width<NV + 1>(args);
   }
-  run_tiles<FullLanes, NV, kRows[NV]>(args);
+  run_tiles<FullLanes, NV, kGemmRows[NV]>(args);
 }
 
 int64_t panel_width(int64_t columns) {
@@ -317,15 +304,17 @@ int64_t panel_width(int64_t columns) {
 
 void gemm_tile(const GemmTileArgs& args) {
 #if defined(__AVX512F__)
-  if (args.columns <= 8) return run_tiles<HalfLanes, 1, kHalfRows>(args);
-  if (args.columns > 16 && args.columns <= 24) return run_tiles<FullLanes, 2, kRows[2], true>(args);
+  if (args.columns <= 8) return run_tiles<HalfLanes, 1, kGemmHalfRows>(args);
+  if (args.columns > 16 && args.columns <= 24) return run_tiles<FullLanes, 2, kGemmRows[2], true>(args);
 #endif
   run_width<1>(args);
 }
 
 }  // namespace
 
-GemmTileKernels gemm_tile_kernels() { return {kVectors * kWidth, kRows[kVectors], panel_width, gemm_tile}; }
+GemmTileKernels gemm_tile_kernels() {
+  return {kGemmVectors * kWidth, kGemmRows[kGemmVectors], panel_width, gemm_tile};
+}
 
 }  // namespace CNNCORE_ISA
 }  // namespace cnncore

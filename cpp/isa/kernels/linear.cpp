@@ -2,23 +2,13 @@
 #include "isa/linear.h"
 
 #include "isa/kernels/activations.h"
+#include "isa/kernels/tiles.h"
 #include "isa/vec.h"
 
 namespace cnncore {
 namespace CNNCORE_ISA {
 namespace {
 
-// Rows by columns (dot), and rows by vectors (product), of the largest tiles whose sums, operands and
-// pointers stay in registers.
-#if defined(__AVX512F__)
-constexpr int kDotRows = 6;
-constexpr int kVectors = 4;
-#else
-constexpr int kDotRows = 3;
-constexpr int kVectors = 2;
-#endif
-constexpr int kProductRows = 6;
-constexpr int64_t kLine = 16;  // floats of a cache line
 // With fewer tiles `dot` waits for memory, and the CPU's own prefetching along rows does better.
 constexpr int64_t kFetchTiles = 4;
 
@@ -77,11 +67,12 @@ void dot_tile(const LinearDotArgs& args, const float* input, float* sums,
     input += R * kWidth;
   };
   int64_t k = 0;
-  while (k + kLine <= args.depth) {
+  while (k + kLineFloats <= args.depth) {
 #pragma GCC unroll 4
     for (int c = 0; c < kLinearColumns; ++c) __builtin_prefetch(fetch[c] + k);
 #pragma GCC unroll 4
-    for (int i = 0; i < kLine / kWidth; ++i, k += kWidth) step(k, [](const float* p) { return load(p); });
+    for (int i = 0; i < kLineFloats / kWidth; ++i, k += kWidth)
+      step(k, [](const float* p) { return load(p); });
   }
   for (; k + kWidth <= args.depth; k += kWidth) step(k, [](const float* p) { return load(p); });
   if (k < args.depth) {
@@ -168,7 +159,8 @@ void product_tile(const LinearProductArgs& args, int64_t row, int64_t column, in
   for (int64_t i = 0; i < fetches; ++i) {
     const float* line = args.next + (fetch_begin + i) * args.weight_stride;
 #pragma GCC unroll 4
-    for (int j = 0; j < kVectors * kWidth / kLine; ++j) __builtin_prefetch(line + j * kLine);
+    for (int j = 0; j < kProductVectors * kWidth / kLineFloats; ++j)
+      __builtin_prefetch(line + j * kLineFloats);
     run_to(args.depth * (i + 1) / fetches);
   }
   run_to(args.depth);
@@ -201,14 +193,14 @@ constexpr ProductFunction kProduct[] = {nullptr,
                                         product_tile<6, NV, kTail>};
 
 void product(const LinearProductArgs& args) {
-  constexpr int64_t kPanel = kVectors * kWidth;
+  constexpr int64_t kPanel = kProductVectors * kWidth;
   const Tiles tiles = {args.rows, (args.rows + kProductRows - 1) / kProductRows};
   int64_t column = 0;
   while (column < args.columns) {
     const int64_t left = args.columns - column;
     const ProductFunction* function = kProduct<1, true>;
     if (left >= kWidth) function = kProduct<1, false>;
-    if (left >= kPanel) function = kProduct<kVectors, false>;
+    if (left >= kPanel) function = kProduct<kProductVectors, false>;
     const bool fetch = args.next != nullptr && column == 0;
     int64_t row = 0;
     for (int64_t tile = 0; tile < tiles.count; ++tile) {
@@ -246,7 +238,9 @@ void finish(const LinearFinishArgs& args) {
 
 }  // namespace
 
-LinearKernels linear_kernels() { return {kVectors * kWidth, kProductRows, pack_input, dot, product, finish}; }
+LinearKernels linear_kernels() {
+  return {kProductVectors * kWidth, kProductRows, pack_input, dot, product, finish};
+}
 
 }  // namespace CNNCORE_ISA
 }  // namespace cnncore

@@ -2,19 +2,12 @@
 #include "isa/outer_tile.h"
 
 #include "isa/kernels/lanes.h"
+#include "isa/kernels/tiles.h"
 
 namespace cnncore {
 namespace CNNCORE_ISA {
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int kRows = 14;
-#elif defined(__AVX2__)
-constexpr int kRows = 6;
-#else
-constexpr int kRows = 6;
-#endif
-constexpr int kVectors = 2;
 // Pixels between the prefetch of a left operand and its use: its lines lie a pixel apart, too far for
 // hardware.
 constexpr int64_t kAhead = 12;
@@ -136,9 +129,9 @@ void fill_table(TileFunction* table) {
 
 template <class L, int NV>
 void run_tiles(const OuterTileArgs& args) {
-  TileFunction table[kRows + 1];
-  fill_table<L, NV, kRows>(table);
-  const int64_t tiles = (args.rows + kRows - 1) / kRows;
+  TileFunction table[kOuterRows + 1];
+  fill_table<L, NV, kOuterRows>(table);
+  const int64_t tiles = (args.rows + kOuterRows - 1) / kOuterRows;
   int64_t row = 0;
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int64_t height = args.rows / tiles + (tile < args.rows % tiles ? 1 : 0);
@@ -172,7 +165,9 @@ void column_sums(const float* values, int64_t rows, int64_t columns, int64_t str
 
 }  // namespace
 
-OuterTileKernels outer_tile_kernels() { return {kVectors * kWidth, kRows, outer_tile, column_sums}; }
+OuterTileKernels outer_tile_kernels() {
+  return {kOuterVectors * kWidth, kOuterRows, outer_tile, column_sums};
+}
 
 }  // namespace CNNCORE_ISA
 }  // namespace cnncore

@@ -1,33 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "isa/peak.h"
 
+#include "isa/kernels/tiles.h"
 #include "isa/vec.h"
 
 namespace cnncore {
 namespace CNNCORE_ISA {
 namespace {
 
-// 12 chains cover two pipes of latency 4 with slack and fit the 16 registers of SSE and AVX2.
-constexpr int kChains = 12;
-
 double fma_peak(int64_t rounds, float* sink) {
-  Vec chain[kChains];
+  Vec chain[kPeakChains];
   const Vec factor = set1(sink[0]);
   const Vec addend = set1(sink[1]);
   // All loops over the chains are unrolled: one that indexes the array would keep it in memory.
 #pragma GCC unroll 12
-  for (int i = 0; i < kChains; ++i) chain[i] = set1(static_cast<float>(i) * 1e-3f);
+  for (int i = 0; i < kPeakChains; ++i) chain[i] = set1(static_cast<float>(i) * 1e-3f);
   for (int64_t round = 0; round < rounds; ++round) {
 #pragma GCC unroll 12
-    for (int i = 0; i < kChains; ++i) chain[i] = fmadd(chain[i], factor, addend);
+    for (int i = 0; i < kPeakChains; ++i) chain[i] = fmadd(chain[i], factor, addend);
 #pragma GCC unroll 12
-    for (int i = 0; i < kChains; ++i) asm volatile("" : "+v"(chain[i]));
+    for (int i = 0; i < kPeakChains; ++i) asm volatile("" : "+v"(chain[i]));
   }
   Vec sum = zero();
 #pragma GCC unroll 12
-  for (int i = 0; i < kChains; ++i) sum = sum + chain[i];
+  for (int i = 0; i < kPeakChains; ++i) sum = sum + chain[i];
   sink[2] = reduce_add(sum);
-  return 2.0 * kChains * kWidth * static_cast<double>(rounds);
+  return 2.0 * kPeakChains * kWidth * static_cast<double>(rounds);
 }
 
 void read_all(const float* data, size_t floats, float* sink) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "isa/kernel_table.h"
+#include "isa/kernels/tiles.h"
 #include "isa/vec.h"
 
 #define CNNCORE_TEXT_OF(name) #name
@@ -27,25 +28,28 @@ CopyKernels copy_kernels();
 PeakKernels peak_kernels();
 
 KernelTable kernel_table() {
-  return {CNNCORE_TEXT(CNNCORE_ISA),
-          kWidth,
-          gemm_tile_kernels(),
-          outer_tile_kernels(),
-          linear_kernels(),
-          winograd_kernels(),
-          depthwise_kernels(),
-          scatter_kernels(),
-          pool_kernels(),
-          norm_kernels(),
-          row_norm_kernels(),
-          activation_kernels(),
-          elementwise_kernels(),
-          reduce_kernels(),
-          softmax_kernels(),
-          dropout_kernels(),
-          optimizer_kernels(),
-          copy_kernels(),
-          peak_kernels()};
+  return {
+      CNNCORE_TEXT(CNNCORE_ISA),
+      kWidth,
+      kMachine,
+      gemm_tile_kernels(),
+      outer_tile_kernels(),
+      linear_kernels(),
+      winograd_kernels(),
+      depthwise_kernels(),
+      scatter_kernels(),
+      pool_kernels(),
+      norm_kernels(),
+      row_norm_kernels(),
+      activation_kernels(),
+      elementwise_kernels(),
+      reduce_kernels(),
+      softmax_kernels(),
+      dropout_kernels(),
+      optimizer_kernels(),
+      copy_kernels(),
+      peak_kernels(),
+  };
 }
 
 }  // namespace CNNCORE_ISA

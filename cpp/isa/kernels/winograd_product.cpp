@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Matrix products at Winograd's points. A tile's 16 channels and the next tile lie at constant offsets, so a
 // register block needs one pointer instead of one a row.
+#include "isa/kernels/tiles.h"
 #include "isa/kernels/winograd_points.h"
 #include "isa/winograd.h"
 
@@ -19,22 +20,8 @@ constexpr int kBlock = kWinogradBlock;
 constexpr int64_t kDepth = 64;
 constexpr int64_t kShortDepth = 32;
 constexpr int64_t kChain = 8;  // tiles of the outer product
-// Tiles of a register block of each width in vectors, for one chain and for two; rows of one of the outer
-// product.
-#if defined(__AVX512F__)
-constexpr int kVectors = 2;
-constexpr int kTiles[3][kVectors + 1] = {{}, {0, 14, 14}, {0, 14, 7}};
-constexpr int kTileUnit = 14;
-constexpr int kOuterVectors = 2;
-constexpr int kOuterRows[kOuterVectors + 1] = {0, 16, 8};
-#else
-constexpr int kVectors = 2;
-constexpr int kTiles[3][kVectors + 1] = {{}, {0, 12, 6}, {0, 6, 3}};
-constexpr int kTileUnit = 12;
-constexpr int kOuterVectors = 2;
-constexpr int kOuterRows[kOuterVectors + 1] = {0, 8, 4};
-#endif
-static_assert(kDepth >= kVectors * kWidth, "products in place overwrite only what the first block has read");
+static_assert(kDepth >= kWinogradVectors * kWidth,
+              "products in place overwrite only what the first block has read");
 
 /// A block of the reduction for all tiles of a point.
 struct Product {
@@ -109,7 +96,7 @@ CNNCORE_MEMBER void multiply_tiles(const Product& args, int64_t tiles, const flo
 
 template <int NV>
 void multiply_width(const WinogradProduct& args) {
-  if constexpr (NV < kVectors) {
+  if constexpr (NV < kWinogradVectors) {
     if (args.columns > NV * kWidth) return multiply_width<NV + 1>(args);
   }
   Product block = {0, args.left_block_step, args.result_block_step, false};
@@ -121,9 +108,11 @@ void multiply_width(const WinogradProduct& args) {
       block.depth = min_of(kDepth, args.depth - k);
       block.accumulate = k > 0;
       if (block.depth <= kShortDepth) {
-        multiply_tiles<kTiles[2][NV], NV, 2>(block, args.tiles, left, panel + k * NV * kWidth, result);
+        multiply_tiles<kWinogradTiles[2][NV], NV, 2>(block, args.tiles, left, panel + k * NV * kWidth,
+                                                     result);
       } else {
-        multiply_tiles<kTiles[1][NV], NV, 1>(block, args.tiles, left, panel + k * NV * kWidth, result);
+        multiply_tiles<kWinogradTiles[1][NV], NV, 1>(block, args.tiles, left, panel + k * NV * kWidth,
+                                                     result);
       }
     }
   }
@@ -218,7 +207,7 @@ struct Fetch {
 
 template <int NV>
 CNNCORE_MEMBER void outer_rows(const WinogradOuter& args, const float* right, Fetch& fetch, float* sum) {
-  constexpr int kRows = kOuterRows[NV];
+  constexpr int kRows = kWinogradOuterRows[NV];
   for (int64_t row = 0; row < args.rows; row += kRows) {
     outer_block<kRows, NV>(args, args.left + row / kBlock * args.left_block_step + row % kBlock, right,
                            fetch.take(), sum + row * args.sum_row_step);
@@ -242,7 +231,8 @@ void outer(const WinogradOuter& args) {
 }  // namespace
 
 WinogradKernels winograd_kernels() {
-  return {winograd_f4(), winograd_f2(), winograd_f2x5(), kVectors * kWidth, kTileUnit, multiply, outer};
+  return {winograd_f4(), winograd_f2(), winograd_f2x5(), kWinogradVectors * kWidth, kWinogradTileUnit,
+          multiply,      outer};
 }
 
 }  // namespace CNNCORE_ISA

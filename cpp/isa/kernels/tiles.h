@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is chosen for an instruction set: the register tiles of its kernels, and what loops above them count
+// on. Tiles are as large as registers allow.
+#pragma once
+
+#include "isa/machine.h"
+#include "isa/vec.h"
+
+namespace cnncore {
+namespace CNNCORE_ISA {
+
+#if defined(__AVX512F__)
+
+// Rows of a GEMM tile of each width in vectors, next to the panel's vectors and one broadcast. Wide tiles
+// load least for each FMA; tall ones keep narrow panels busy. 14 x 2 measured 3 % below 12 x 2: more row
+// pointers than general registers.
+inline constexpr int kGemmVectors = 4;
+inline constexpr int kGemmRows[kGemmVectors + 1] = {0, 8, 12, 8, 6};
+// Half vectors issue twice a cycle, so loads decide: with 10 rows no row pointer has to be reloaded.
+inline constexpr int kGemmHalfRows = 10;
+// Outer product.
+inline constexpr int kOuterVectors = 2;
+inline constexpr int kOuterRows = 14;
+// Linear layers: rows by columns (dot), rows by vectors (product), with operands and pointers in registers.
+inline constexpr int kDotRows = 6;
+inline constexpr int kProductRows = 6;
+inline constexpr int kProductVectors = 4;
+// Winograd: tiles of a register block of each width in vectors, for one chain and for two; rows of one of the
+// outer product.
+inline constexpr int kWinogradVectors = 2;
+inline constexpr int kWinogradTiles[3][kWinogradVectors + 1] = {{}, {0, 14, 14}, {0, 14, 7}};
+inline constexpr int kWinogradTileUnit = 14;
+inline constexpr int kWinogradOuterRows[kWinogradVectors + 1] = {0, 16, 8};
+
+#else  // 16 registers
+
+inline constexpr int kGemmVectors = 2;
+inline constexpr int kGemmRows[kGemmVectors + 1] = {0, 6, 6};
+inline constexpr int kOuterVectors = 2;
+inline constexpr int kOuterRows = 6;
+inline constexpr int kDotRows = 3;
+inline constexpr int kProductRows = 6;
+inline constexpr int kProductVectors = 2;
+inline constexpr int kWinogradVectors = 2;
+inline constexpr int kWinogradTiles[3][kWinogradVectors + 1] = {{}, {0, 12, 6}, {0, 6, 3}};
+inline constexpr int kWinogradTileUnit = 12;
+inline constexpr int kWinogradOuterRows[kWinogradVectors + 1] = {0, 8, 4};
+
+#endif
+
+// Depthwise convolution: output pixels that share a load of the weight; image widths are often multiples.
+inline constexpr int kDepthwisePixels = 7;
+// Chains of multiply-adds that cover two pipes of latency 4 with slack.
+inline constexpr int kPeakChains = 12;
+
+inline constexpr Machine kMachine = {};
+
+}  // namespace CNNCORE_ISA
+}  // namespace cnncore
