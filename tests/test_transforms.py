@@ -9,6 +9,7 @@ import pytest
 import cnncore as cc
 from cnncore import nn, ops, optim
 from oracle import assert_close
+from reference import numerical_gradient
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(8, 1, 6, 6)).astype(np.float32)
@@ -201,3 +202,41 @@ def test_mistakes_are_named():
         step(X.astype(np.complex64), Y)
     with pytest.raises(ValueError, match=r"expected labels of shape \(8,\) for input \(8, 3\), got \(7,\)"):
         step(X, Y[:7])
+
+
+def test_a_gradient_in_a_traced_function_is_part_of_it():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 3)).astype(np.float32)
+    slope = cc.grad(lambda x: (x**3).sum())
+    np.testing.assert_allclose(cc.grad(lambda x: (slope(x) ** 2).sum())(x), 36 * x**3, rtol=1e-6)
+    # Only what it is called with counts, not other uses of the same tensor.
+    product = cc.grad(lambda x: (cc.grad(lambda a, b: (a * b * x).sum(), 0)(x, x) ** 1).sum())
+    np.testing.assert_allclose(product(x), 2 * x, rtol=1e-6)
+    twice = cc.grad(cc.grad(cc.grad(lambda x: (x**4).sum())))(np.float32(2.0))
+    assert twice == 24 * 2.0
+    nothing = cc.grad(lambda x: (x * cc.grad(lambda a, b: (b * b).sum(), 0)(x, x)).sum())
+    np.testing.assert_array_equal(nothing(x), 0)
+
+
+def test_a_penalty_of_gradients():
+    """The critic's of Gulrajani et al. (2017), against differences of a float64 formula."""
+    cc.manual_seed(0)
+    critic = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 1))
+    x = np.random.default_rng(1).standard_normal((3, 6)).astype(np.float32)
+
+    def penalty(x):
+        slope = cc.grad(lambda x: critic(x).sum())(x)
+        return (((slope**2).sum(1) ** 0.5 - 1) ** 2).mean()
+
+    def reference(values):
+        first, bias, last, _ = values
+        slope = last * (1 - np.tanh(x @ first.T + bias) ** 2) @ first
+        return np.mean((np.sqrt((slope**2).sum(1)) - 1) ** 2)
+
+    params = list(critic.parameters())
+    wide = [np.asarray(p).astype(np.float64) for p in params]
+    value, grads = cc.value_and_grad(penalty, params)(x)
+    assert value == pytest.approx(reference(wide), rel=1e-5)
+    for i, grad in enumerate(grads):
+        expected = numerical_gradient(lambda v, i=i: reference([*wide[:i], v, *wide[i + 1 :]]), wide[i], 1e-5)
+        np.testing.assert_allclose(grad, expected, rtol=1e-5, atol=1e-6)

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from .compiler.autodiff import add_gradients
 from .compiler.call import Validity
 from .compiler.pipeline import Compiled, compile_training, set_outputs
 from .graph.arrays import to_input
 from .graph.cache import LRU
 from .graph.mode import get_mode
 from .graph.tensor import Graph, Tensor
-from .graph.trace import as_tensor, building, is_stored, trace
+from .graph.trace import as_tensor, building, current_graph, is_stored, is_tracing, trace
+from .ops.build import alias, cast
 
 CAPACITY = 16
 """Programs kept for a function: one for each combination of input shapes."""
@@ -49,15 +51,20 @@ class Function:
     def _trace(self, arrays: list[Any]) -> tuple[Graph, Tensor, Any]:
         """Trace the function; return its graph, the loss and all that it returned."""
         graph, result = trace(self._fn, arrays)
-        loss = result[0] if isinstance(result, (tuple, list)) and result else result
-        if is_stored(loss):
-            with building(graph):
-                loss = as_tensor(loss)
-        if not isinstance(loss, Tensor):
-            raise TypeError(
-                f"expected the function to return a scalar loss, or (loss, ...), got {type(loss).__name__}"
-            )
-        return graph, loss, result
+        return graph, _loss_of(graph, result), result
+
+
+def _loss_of(graph: Graph, result: Any) -> Tensor:
+    """Return the loss among what a traced function returned."""
+    loss = result[0] if isinstance(result, (tuple, list)) and result else result
+    if is_stored(loss):
+        with building(graph):
+            loss = as_tensor(loss)
+    if not isinstance(loss, Tensor):
+        raise TypeError(
+            f"expected the function to return a scalar loss, or (loss, ...), got {type(loss).__name__}"
+        )
+    return loss
 
 
 def _zeros_like(tensor: Tensor) -> Tensor:
@@ -73,16 +80,34 @@ class _ValueAndGrad(Function):
         self._argnums = argnums
 
     def __call__(self, *inputs: Any) -> tuple[Any, list[Any]]:
+        if any(not -len(inputs) <= i < len(inputs) for i in self._argnums):
+            raise ValueError(f"expected argnums below the {len(inputs)} inputs, got {self._argnums}")
+        if is_tracing():
+            return self._within(current_graph(), list(inputs))
         arrays, key = input_arrays(inputs)
-        if any(not -len(arrays) <= i < len(arrays) for i in self._argnums):
-            raise ValueError(f"expected argnums below the {len(arrays)} inputs, got {self._argnums}")
         program = self._program(key, arrays)
         value, grads = program(arrays)
         return value, grads
 
-    def _wrt(self, graph: Graph) -> list[Tensor | None]:
+    def _within(self, graph: Graph, inputs: list[Any]) -> tuple[Any, list[Any]]:
+        """Add the function and its gradients to a graph being traced, as part of a larger function."""
         if self._params is None:
-            return [graph.inputs[i] for i in self._argnums]
+            for i in self._positions(len(inputs)):
+                inputs[i] = alias(cast(as_tensor(inputs[i]), "float32"))
+        result = self._fn(*inputs)
+        wrt = self._wrt(graph, inputs)
+        known = [tensor for tensor in wrt if tensor is not None]
+        found = dict(zip(known, add_gradients(graph, _loss_of(graph, result), known), strict=True))
+        grads = []
+        for i, tensor in enumerate(wrt):
+            gradient = None if tensor is None else found[tensor]
+            shape = self._params[i].shape if tensor is None else tensor.shape
+            grads.append(_zeros_like(Tensor(shape)) if gradient is None else gradient)
+        return result, grads
+
+    def _wrt(self, graph: Graph, inputs: Sequence[Tensor]) -> list[Tensor | None]:
+        if self._params is None:
+            return [inputs[i] for i in self._argnums]
         return [graph.stored.get(id(parameter)) for parameter in self._params]
 
     def _compile(self, arrays: list[Any]) -> Compiled:
@@ -93,7 +118,7 @@ class _ValueAndGrad(Function):
         graph, _, result = self._trace(arrays)
         validity = Validity(graph)
         rebuild = set_outputs(graph, result)
-        wrt = self._wrt(graph)
+        wrt = self._wrt(graph, graph.inputs)
         count = len(graph.outputs)
 
         def use(found: list[Tensor | None]) -> None:
@@ -176,6 +201,13 @@ def grad(fn: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[.
     >>> import cnncore as cc
     >>> cc.grad(lambda x: (x * x).sum())(np.array([1.0, 2.0])).tolist()
     [2.0, 4.0]
+
+    In a function that is itself differentiated, or in that of a training step, its gradients count: a
+    penalty of gradients, for example.
+
+    >>> slope = cc.grad(lambda x: (x ** 3).sum())
+    >>> cc.grad(lambda x: (slope(x) ** 2).sum())(np.array([1.0, 2.0])).tolist()
+    [36.0, 288.0]
     """
     several = isinstance(argnums, (tuple, list))
     positions = tuple(argnums) if isinstance(argnums, (tuple, list)) else (argnums,)

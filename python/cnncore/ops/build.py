@@ -127,6 +127,11 @@ def reshape_to(x: Tensor, shape: Shape, layout: str | None = None) -> Tensor:
     return _emit(ReshapeAttributes(shape, "c") if in_order else ReshapeAttributes(shape), x)
 
 
+def alias(x: Tensor) -> Tensor:
+    """Return `x` as a tensor of its own, so that something can be differentiated by this use of it."""
+    return _emit(ReshapeAttributes(x.shape, x.layout), x)
+
+
 def permute_to(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     """Return `x` with its axes in the order `dims`."""
     return x if dims == tuple(range(x.ndim)) else _emit(PermuteAttributes(dims), x)
