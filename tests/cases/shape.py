@@ -40,6 +40,15 @@ CASES = [
         _exact("flatten", whole(2, 3, 4), lambda x, s=s: x.reshape(s), start_dim=d)
         for s, d in (((24,), 0), ((2, 12), 1))
     ],
+    *[
+        _exact("unflatten", whole(2, 12, 5), lambda x, s=s: x.reshape(s), dim=d, sizes=n)
+        for d, n, s in (
+            (1, (3, 4), (2, 3, 4, 5)),
+            (-2, (2, -1, 2), (2, 2, 3, 2, 5)),
+            (0, (1, 2), (1, 2, 12, 5)),
+            (2, (-1,), (2, 12, 5)),
+        )
+    ],
     _exact("flatten", whole(2, 3, 4, 5), lambda x: x.reshape(2, 12, 5), start_dim=1, end_dim=2),
     *[
         _exact("permute", whole(2, 3, 4), lambda x, d=d: x.transpose(d), dims=d)

@@ -25,7 +25,7 @@ class Validity:
     """What a traced program depends on besides the shapes of its inputs."""
 
     def __init__(self, graph: Graph) -> None:
-        self._modules = list(graph.modules.values())
+        self._modules = _with_parts([*graph.modules.values(), *graph.surroundings.layers])
         self._parameters = [t.source for t in graph.stored.values() if is_stored(t.source)]
         self._state = self._read()
         self._seen = changes.structure
@@ -50,6 +50,15 @@ class Validity:
             return False
         self._seen = seen
         return True
+
+
+def _with_parts(modules: Sequence[ModuleLike]) -> list[ModuleLike]:
+    """Return modules and all below them: what holds parameters or layers is not always called itself."""
+    found: dict[int, ModuleLike] = {}
+    for module in modules:
+        if id(module) not in found:
+            found.update((id(part), part) for _, part in module.named_modules())
+    return list(found.values())
 
 
 def call_module(module: ModuleLike, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:

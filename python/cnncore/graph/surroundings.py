@@ -46,6 +46,7 @@ class Surroundings:
         self._arrays: list[tuple[NDArray[Any], bytes]] = []
         self._seen: set[int] = set()
         self._kept: list[Any] = []  # so that no other object takes the id of one in `_seen`
+        self.layers: list[Any] = []  # that the code names
         self.generators: list[Any] = []  # of random numbers, that the code names
         self.draws = False  # whether the code names Python's or numpy's global random numbers
         self._callable(fn)
@@ -173,11 +174,13 @@ class Surroundings:
 
     def _object(self, value: Any, names: frozenset[str], depth: int) -> None:
         """Look at the attributes of an object, class or module of Python that the code names."""
+        layer = hasattr(value, "structure_version") and not isinstance(value, type)
+        if layer:
+            self.layers.append(value)
         if isinstance(value, Tensor) or of_library(value if isinstance(value, type) else type(value)):
             return
         if isinstance(value, ModuleType) and value.__name__.split(".", 1)[0] in (_PACKAGE, "numpy"):
             return
-        layer = hasattr(value, "structure_version")
         found: Mapping[str, Any] = getattr(value, "__dict__", {})
         for name in sorted(names & found.keys()):
             attribute = found[name]

@@ -19,6 +19,7 @@ from .loss_elements import *  # noqa: F403
 from .module import Module
 from .norm import *  # noqa: F403
 from .parameter import Buffer, Parameter
+from .parameter_containers import ParameterDict, ParameterList
 from .pool import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -34,7 +35,7 @@ from .pool import (
     MaxPool3d,
 )
 from .sample_norm import *  # noqa: F403
-from .shape import Flatten
+from .shape import Flatten, Unflatten
 
 __all__ = [
     *_activation.__all__,
@@ -72,7 +73,10 @@ __all__ = [
     "ModuleDict",
     "ModuleList",
     "Parameter",
+    "ParameterDict",
+    "ParameterList",
     "Sequential",
+    "Unflatten",
     "functional",
     "init",
 ]

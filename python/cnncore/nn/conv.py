@@ -12,6 +12,7 @@ from . import init
 from .arguments import ntuple, positive
 from .module import Module
 from .parameter import Parameter
+from .placement import check_placement
 
 
 class Convolution(Module):
@@ -85,7 +86,10 @@ class _Conv(Convolution):
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
+        check_placement(device, dtype)
         super().__init__(in_channels, out_channels, kernel_size, stride, dilation, groups, padding_mode)
         self.padding = self._padding(padding)
         self.make_parameters((self.out_channels, self.in_channels // self.groups), bias)
@@ -121,6 +125,7 @@ class Conv1d(_Conv):
         groups: channel groups convolved apart; must divide in_channels and out_channels.
         bias: whether to add a learnt bias.
         padding_mode: "zeros", the only one there is.
+        device, dtype: None, a CPU and float32; others are refused.
 
     `weight` is (out_channels, in_channels / groups, length), `bias` (out_channels,); both
     start as torch's do.
@@ -146,6 +151,7 @@ class Conv2d(_Conv):
         groups: channel groups convolved apart; must divide in_channels and out_channels.
         bias: whether to add a learnt bias.
         padding_mode: "zeros", the only one there is.
+        device, dtype: None, a CPU and float32; others are refused.
 
     `weight` is (out_channels, in_channels / groups, height, width), `bias` (out_channels,); both
     start as torch's do.
@@ -171,6 +177,7 @@ class Conv3d(_Conv):
         groups: channel groups convolved apart; must divide in_channels and out_channels.
         bias: whether to add a learnt bias.
         padding_mode: "zeros", the only one there is.
+        device, dtype: None, a CPU and float32; others are refused.
 
     `weight` is (out_channels, in_channels / groups, depth, height, width), `bias` (out_channels,); both
     start as torch's do.

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from .. import ops
 from ..ops.conv_transpose import transposed_extents
 from .conv import Convolution
+from .placement import check_placement
 
 
 class _ConvTranspose(Convolution):
@@ -27,7 +28,10 @@ class _ConvTranspose(Convolution):
         bias: bool = True,
         dilation: int | tuple[int, ...] = 1,
         padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
+        check_placement(device, dtype)
         super().__init__(in_channels, out_channels, kernel_size, stride, dilation, groups, padding_mode)
         self.padding = self.tuple_of("padding", padding, 0)
         self.output_padding = self.tuple_of("output_padding", output_padding, 0)
@@ -74,6 +78,7 @@ class ConvTranspose1d(_ConvTranspose):
         bias: whether to add a learnt bias.
         dilation: int: distance between taps.
         padding_mode: "zeros", the only one there is.
+        device, dtype: None, a CPU and float32; others are refused.
 
     `weight` is (in_channels, out_channels / groups, length), `bias` (out_channels,); both
     start as torch's do.
@@ -101,6 +106,7 @@ class ConvTranspose2d(_ConvTranspose):
         bias: whether to add a learnt bias.
         dilation: int or pair: distance between taps.
         padding_mode: "zeros", the only one there is.
+        device, dtype: None, a CPU and float32; others are refused.
 
     `weight` is (in_channels, out_channels / groups, height, width), `bias` (out_channels,); both
     start as torch's do.
@@ -128,6 +134,7 @@ class ConvTranspose3d(_ConvTranspose):
         bias: whether to add a learnt bias.
         dilation: int or triple: distance between taps.
         padding_mode: "zeros", the only one there is.
+        device, dtype: None, a CPU and float32; others are refused.
 
     `weight` is (in_channels, out_channels / groups, depth, height, width), `bias` (out_channels,); both
     start as torch's do.

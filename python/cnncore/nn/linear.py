@@ -11,6 +11,7 @@ from . import init
 from .arguments import positive
 from .module import Module
 from .parameter import Parameter
+from .placement import check_placement
 
 
 class Linear(Module):
@@ -19,6 +20,7 @@ class Linear(Module):
     Args:
         in_features, out_features: sizes of the last axis of input (..., in_features) and output.
         bias: whether to add a learnt bias.
+        device, dtype: None, a CPU and float32; others are refused.
 
     `weight` is (out_features, in_features), `bias` (out_features,); both start as torch's do.
 
@@ -27,7 +29,10 @@ class Linear(Module):
     (128, 30)
     """
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
+        check_placement(device, dtype)
         super().__init__()
         self.in_features = positive("in_features", in_features)
         self.out_features = positive("out_features", out_features)

@@ -3,24 +3,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..compiler.call import call_module
 from ..graph.changes import changes
 from ..graph.mode import in_inference
 from .parameter import Buffer, Parameter, StoredArray
+from .placement import check_move
 from .predict import predict
-from .state import IncompatibleKeys, load_state, read_state
+from .state import IncompatibleKeys, load_state, read_state, stored_arrays
+from .tree import Tree
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Module:
+class Module(Tree):
     """A layer or a network. Subclasses make their parts in `__init__` and use them in `forward`.
 
     Parameters, buffers and modules assigned as attributes are registered under the attribute's
@@ -122,92 +124,39 @@ class Module:
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
 
-    def register_parameter(self, name: str, parameter: Parameter | None) -> None:
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Add a parameter under `name`; None reserves the name (a layer without bias)."""
-        if parameter is not None and not isinstance(parameter, Parameter):
-            raise TypeError(f"expected a Parameter or None for {name!r}, got {type(parameter).__name__}")
-        self._register(self._parameters, name, parameter)
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(f"expected a Parameter or None for {name!r}, got {type(param).__name__}")
+        self._register_new(self._parameters, name, param)
 
-    def register_buffer(self, name: str, value: ArrayLike | Buffer | None, persistent: bool = True) -> None:
-        """Add an array that is saved with the module but not trained; None reserves the name."""
-        if value is not None and not isinstance(value, Buffer):
-            value = Buffer(value, persistent)
-        self._register(self._buffers, name, value)
+    def register_buffer(self, name: str, tensor: ArrayLike | Buffer | None, persistent: bool = True) -> None:
+        """Add an array that is saved with the module but not trained; None reserves the name.
+
+        Args:
+            name: attribute under which it is found.
+            tensor: the array; floats become float32, integers int64.
+            persistent: whether it is part of `state_dict()`.
+        """
+        if tensor is not None and not isinstance(tensor, Buffer):
+            tensor = Buffer(tensor, persistent)
+        self._register_new(self._buffers, name, tensor)
 
     def add_module(self, name: str, module: Module | None) -> None:
-        """Add a module under `name`."""
+        """Add a module under `name`; None reserves the name."""
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"expected a Module or None for {name!r}, got {type(module).__name__}")
-        self._register(self._modules, name, module)
+        self._register_new(self._modules, name, module)
 
-    # -- the tree -------------------------------------------------------------------------------
+    register_module = add_module
 
-    def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
-        """Yield (path, module) for this module (path `prefix`) and all below it."""
-        seen: set[int] = set()
-        stack: list[tuple[str, Module]] = [(prefix, self)]
-        while stack:
-            path, module = stack.pop()
-            if remove_duplicate and id(module) in seen:
-                continue
-            seen.add(id(module))
-            yield path, module
-            below = [(f"{path}.{name}" if path else name, m) for name, m in module.named_children()]
-            stack.extend(reversed(below))
-
-    def modules(self) -> Iterator[Module]:
-        """Yield this module and all below it, each once."""
-        return (module for _, module in self.named_modules())
-
-    def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Yield (name, module) for the modules directly below this one."""
-        return ((name, module) for name, module in self._modules.items() if module is not None)
-
-    def children(self) -> Iterator[Module]:
-        """Yield the modules directly below this one."""
-        return (module for _, module in self.named_children())
-
-    def _named_arrays(
-        self, table: str, prefix: str, recurse: bool, remove_duplicate: bool
-    ) -> Iterator[tuple[str, Any]]:
-        seen: set[int] = set()
-        owners = self.named_modules(prefix, remove_duplicate) if recurse else [(prefix, self)]
-        for path, module in owners:
-            for name, array in module.__dict__[table].items():
-                if array is None or (remove_duplicate and id(array) in seen):
-                    continue
-                seen.add(id(array))
-                yield (f"{path}.{name}" if path else name), array
-
-    def named_parameters(
-        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, Parameter]]:
-        """Yield (path, parameter); a shared parameter comes once, under its first path."""
-        return self._named_arrays("_parameters", prefix, recurse, remove_duplicate)
-
-    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """Yield every parameter once."""
-        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
-
-    def named_buffers(
-        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, Buffer]]:
-        """Yield (path, buffer)."""
-        return self._named_arrays("_buffers", prefix, recurse, remove_duplicate)
-
-    def buffers(self, recurse: bool = True) -> Iterator[Buffer]:
-        """Yield every buffer once."""
-        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
-
-    def get_submodule(self, path: str) -> Module:
-        """Return the module at a dotted path such as ``"layer1.0.conv2"``."""
-        module = self
-        for name in path.split(".") if path else ():
-            if module._modules.get(name) is None:
-                known = ", ".join(name for name, _ in module.named_children()) or "none"
-                raise AttributeError(f"no module {name!r} in {type(module).__name__}; it has: {known}")
-            module = module._modules[name]
-        return module
+    def _register_new(self, table: dict[str, Any], name: str, value: Any) -> None:
+        """Register under a name that no other kind of attribute has."""
+        if not isinstance(name, str):
+            raise TypeError(f"expected a name, got {name!r}")
+        if name not in table and hasattr(self, name):
+            raise ValueError(f"{type(self).__name__} has an attribute {name!r} already: choose another name")
+        self._register(table, name, value)
 
     # -- modes and state ------------------------------------------------------------------------
 
@@ -236,40 +185,61 @@ class Module:
         """Switch to inference mode."""
         return self.train(False)
 
-    def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Freeze (False) or free (True) all parameters."""
-        for parameter in self.parameters():
-            parameter.requires_grad = requires_grad
-        return self
-
-    def apply(self, fn: Callable[[Module], Any]) -> Self:
-        """Call `fn` on every module below, then on this one; for initialisation."""
-        for child in self.children():
-            child.apply(fn)
-        fn(self)
-        return self
-
-    def state_dict(self) -> dict[str, NDArray[Any]]:
+    def state_dict(
+        self, *, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, Any]:
         """Return copies of all parameters and persistent buffers by path.
 
         Unlike torch's, the arrays are a snapshot: later training does not change them.
-        """
-        return read_state(self)
 
-    def load_state_dict(self, state: dict[str, Any], strict: bool = True) -> IncompatibleKeys:
+        Args:
+            destination: a dict that they are added to, and that is returned.
+            prefix: what every path begins with, such as "encoder.".
+            keep_vars: return the Parameters and Buffers themselves instead of copies.
+
+        >>> from cnncore import nn
+        >>> {name: array.shape for name, array in nn.Linear(3, 2).state_dict(prefix="head.").items()}
+        {'head.weight': (2, 3), 'head.bias': (2,)}
+        """
+        state: Mapping[str, Any] = stored_arrays(self) if keep_vars else read_state(self)
+        found = {} if destination is None else destination
+        found.update((prefix + path, array) for path, array in state.items())
+        return found
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> IncompatibleKeys:
         """Copy arrays by path into parameters and buffers: all of them, or none on an error.
 
         Args:
-            state: arrays by path, as from `state_dict()`, `cc.load` or torch.
+            state_dict: arrays by path, as from `state_dict()`, `cc.load` or torch.
             strict: raise when a path is missing or unexpected; otherwise only report it.
+            assign: accepted; values are copied either way, and parameters stay the objects they are.
 
         Returns:
-            (missing_keys, unexpected_keys).
+            A named pair (missing_keys, unexpected_keys).
 
         Raises:
             ValueError: naming every missing or unexpected path (strict) and every wrong shape.
         """
-        return load_state(self, state, strict)
+        return load_state(self, state_dict, strict)
+
+    def to(self, *args: Any, **options: Any) -> Self:
+        """Return the module itself, where torch's `to("cpu")`, `to(float32)` or `to(device, dtype)` would.
+
+        Raises:
+            ValueError: another device or dtype: networks are computed on CPUs in float32.
+        """
+        check_move(args, options)
+        return self
+
+    def cpu(self) -> Self:
+        """Return the module itself: it is on the CPU."""
+        return self
+
+    def float(self) -> Self:
+        """Return the module itself: it is float32."""
+        return self
 
     # -- running --------------------------------------------------------------------------------
 
@@ -296,7 +266,11 @@ class Module:
 
     def __repr__(self) -> str:
         extra = self.extra_repr()
-        lines = [f"({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.named_children()]
+        lines = [
+            f"({name}): " + repr(child).replace("\n", "\n  ")
+            for name, child in self._modules.items()
+            if child is not None
+        ]
         if not lines:
             return f"{type(self).__name__}({extra})"
         if extra:

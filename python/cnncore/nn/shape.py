@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from .. import ops
+from .arguments import at_least
 from .module import Module
 
 
@@ -27,3 +29,29 @@ class Flatten(Module):
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Split axis `dim` into axes of extents `unflattened_size`, of which one may be -1.
+
+    >>> import numpy as np
+    >>> Unflatten(1, (3, 4, -1))(np.zeros((2, 60))).shape
+    (2, 3, 4, 5)
+    """
+
+    def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
+        super().__init__()
+        if isinstance(dim, bool) or not hasattr(dim, "__index__"):
+            raise TypeError(f"expected an axis number as dim, got {dim!r}; axes have no names")
+        if not isinstance(unflattened_size, (tuple, list)) or not unflattened_size:
+            raise TypeError(f"expected unflattened_size as a tuple of extents, got {unflattened_size!r}")
+        for extent in unflattened_size:
+            at_least("extent in unflattened_size", extent, -1)
+        self.dim = dim
+        self.unflattened_size = tuple(unflattened_size)
+
+    def forward(self, input: Any) -> Any:
+        return ops.unflatten(input, self.dim, self.unflattened_size)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,11 @@ class IncompatibleKeys(NamedTuple):
 
     missing_keys: list[str]
     unexpected_keys: list[str]
+
+    def __repr__(self) -> str:
+        if not self.missing_keys and not self.unexpected_keys:
+            return "<All keys matched successfully>"
+        return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
 
 def stored_arrays(module: Module) -> dict[str, StoredArray]:
@@ -42,7 +48,7 @@ def read_state(module: Module) -> dict[str, NDArray[Any]]:
     return dict(zip(arrays, read_storages([array.storage for array in arrays.values()]), strict=True))
 
 
-def load_state(module: Module, state: dict[str, Any], strict: bool) -> IncompatibleKeys:
+def load_state(module: Module, state: Mapping[str, Any], strict: bool) -> IncompatibleKeys:
     """Check all of `state` against the module, then assign it at one moment."""
     storages, arrays, keys = loadable_state(module, state, strict)
     write_storages(storages, arrays)
@@ -50,7 +56,7 @@ def load_state(module: Module, state: dict[str, Any], strict: bool) -> Incompati
 
 
 def loadable_state(
-    module: Module, state: dict[str, Any], strict: bool = True
+    module: Module, state: Mapping[str, Any], strict: bool = True
 ) -> tuple[list[Storage], list[NDArray[Any]], IncompatibleKeys]:
     """Check all of `state` against the module; return what `write_storages` takes to assign it."""
     targets, keys = fit_state(module, state, strict)
@@ -64,7 +70,7 @@ def as_contents(target: StoredArray, value: Any) -> NDArray[Any]:
 
 
 def fit_state(
-    module: Module, state: dict[str, Any], strict: bool
+    module: Module, state: Mapping[str, Any], strict: bool
 ) -> tuple[dict[str, StoredArray], IncompatibleKeys]:
     """Check all of `state` against the module; return what it is to be assigned to, by path.
 

@@ -82,7 +82,7 @@ from .pool import (
 from .portions import SplitBatch as _SplitBatch  # noqa: F401
 from .reduce import argmax, mean, sum
 from .row_norm import *  # noqa: F403
-from .shape import flatten, permute, reshape, transpose
+from .shape import flatten, permute, reshape, transpose, unflatten
 from .softmax import log_softmax, softmax
 from .sort import (
     amax,
@@ -187,6 +187,7 @@ __all__ = [
     "topk",
     "transpose",
     "unbind",
+    "unflatten",
     "unsqueeze",
     "where",
 ]

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
-from ..graph.tensor import Node, Op, Spec, Tensor, present
+from ..graph.tensor import Node, Op, Shape, Spec, Tensor, present
 from ..graph.trace import emit, shape_error
 from .build import reshape_to, sum_to, with_layout
 from .check import broadcast_shape, float_tensor, optional_float
@@ -94,6 +95,16 @@ def matmul(input: Any, other: Any) -> Tensor:
     return reshape_to(y, tuple(shape))
 
 
+def _features_hint(shape: Shape, weight: Shape) -> str:
+    """Return what to write for a linear layer that an input does not fit."""
+    flat = prod(shape[1:])
+    if len(shape) > 2 and flat == weight[1]:
+        return " Is a Flatten missing before this layer?"
+    if len(shape) > 3:
+        return f" Is a Flatten missing before this layer? Behind one it is nn.Linear({flat}, {weight[0]})."
+    return f" For this input the layer is nn.Linear({shape[-1]}, {weight[0]})." if shape else ""
+
+
 @operator("input", "weight", "bias")
 def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
     """Return input @ weight.T + bias.
@@ -114,12 +125,10 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
     if w.ndim != 2:
         raise shape_error("linear", f"expected weight (out features, in features), got shape {w.shape}")
     if x.ndim == 0 or x.shape[-1] != w.shape[1]:
-        flat = 1
-        for extent in x.shape[1:]:
-            flat *= extent
-        hint = " Is a Flatten missing before this layer?" if x.ndim > 2 and flat == w.shape[1] else ""
         raise shape_error(
-            "linear", f"expected input with {w.shape[1]} features (weight is {w.shape}), got {x.shape}.{hint}"
+            "linear",
+            f"expected input with {w.shape[1]} features (weight is {w.shape}), got {x.shape}."
+            f"{_features_hint(x.shape, w.shape)}",
         )
     if b is not None and b.shape != w.shape[:1]:
         raise shape_error(

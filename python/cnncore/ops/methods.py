@@ -135,6 +135,9 @@ class Methods:
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Any:
         return shape.flatten(self, start_dim, end_dim)
 
+    def unflatten(self, dim: int, sizes: Any) -> Any:
+        return shape.unflatten(self, dim, sizes)
+
     def permute(self, *dims: Any) -> Any:
         return shape.permute(self, dims[0] if len(dims) == 1 and not isinstance(dims[0], int) else dims)
 

@@ -10,7 +10,7 @@ from typing import Any
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
 from ..graph.tensor import Node, Op, Spec, Tensor, dense_strides, present, same_memory
-from ..graph.trace import as_tensor, shape_error
+from ..graph.trace import as_tensor, dtype_error, shape_error
 from .build import (
     ExpandAttributes,
     PermuteAttributes,
@@ -169,6 +169,32 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     if start > end:
         raise shape_error("flatten", f"expected start_dim before end_dim, got {start_dim} and {end_dim}")
     return reshape_to(x, (*x.shape[:start], prod(x.shape[start : end + 1]), *x.shape[end + 1 :]))
+
+
+@operator("input")
+def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Tensor:
+    """Split axis `dim` into axes of extents `sizes`, of which one may be -1: `flatten` backwards.
+
+    >>> import numpy as np
+    >>> from cnncore import ops
+    >>> ops.unflatten(np.zeros((2, 12, 5)), 1, (3, -1)).shape
+    (2, 3, 4, 5)
+    """
+    x = as_tensor(input, "unflatten")
+    axis = one_dim(dim, x.ndim, "unflatten")
+    if not isinstance(sizes, (tuple, list)) or not sizes:
+        raise dtype_error("unflatten", f"expected sizes as a tuple of extents, got {sizes!r}")
+    wanted = [integer(n, "each of sizes", "unflatten") for n in sizes]
+    known = prod(n for n in wanted if n != -1)
+    if wanted.count(-1) == 1 and known > 0 and x.shape[axis] % known == 0:
+        wanted[wanted.index(-1)] = x.shape[axis] // known
+    if prod(wanted) != x.shape[axis] or min(wanted) < 0:
+        raise shape_error(
+            "unflatten",
+            f"expected sizes whose product is {x.shape[axis]} (one may be -1), the extent of axis {dim} of "
+            f"input {x.shape}, got {tuple(sizes)}",
+        )
+    return reshape_to(x, (*x.shape[:axis], *wanted, *x.shape[axis + 1 :]))
 
 
 @operator("input")
