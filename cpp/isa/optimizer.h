@@ -50,7 +50,35 @@ struct AdamRun {
   float* new_square;
 };
 
+/// A piece of one tensor for a rule: in parameter, gradient, state...; out parameter, state... in the same
+/// order, which may be the memory of the inputs. Absent state is nullptr.
+struct RuleRun {
+  static constexpr int kMaxState = 3;
+
+  std::int64_t n;
+  float gradient_scale;
+  float trust;  // of this tensor: factor of its step
+  const float* in[2 + kMaxState];
+  float* out[1 + kMaxState];
+};
+
+/// A way to update a parameter, elementwise, from numbers that the caller works out for each step.
+struct OptimizerRule {
+  const char* name;
+  int state;    // arrays for each parameter
+  int needed;   // how many of these, the first ones, are never absent
+  int numbers;  // what `numbers` holds; in the order that the rule's comment gives
+  double cost;  // vector operations for a vector of parameters
+  void (*run)(const RuleRun& run, const float* numbers);
+  /// For rules whose step depends on its tensor's norms: writes the step's direction to out[0]; it may change
+  /// the state (out[1] on), whose new values `run` then reads.
+  void (*direction)(const RuleRun& run, const float* numbers);
+  bool direction_changes_state;
+};
+
 struct OptimizerKernels {
+  const OptimizerRule* rules;
+  int rule_count;
   void (*sgd)(const SgdRun& run, const SgdSettings& settings);
   void (*adam)(const AdamRun& run, const AdamSettings& settings);
 };

@@ -159,19 +159,20 @@ class TrainStep(Function):
         optimizer = self.optimizer
         inputs: list[Tensor | None] = [_bound(optimizer.hyper(number)), None]
         targets: list[Any] = []
+        parameters = 0
         for parameter, tensor, gradient in triples:
             if gradient is None:
                 continue
             slots = optimizer.state_slots(parameter)
-            missing = optimizer.slot_count - len(slots)
-            inputs += [tensor, gradient, *map(_bound, slots), *[None] * missing]
-            targets += [parameter, *slots, *[None] * missing]
+            inputs += [tensor, gradient, *map(_bound, slots)]
+            targets += [parameter, *slots]
+            parameters += 1
         if not targets:
             return
         if all(known is not optimizer.counter for known in graph.counted):
             graph.counted.append(optimizer.counter)
         settings = tuple(optimizer.update_attrs(number).items())
-        attrs = UpdateAttributes(optimizer.update_op, 1 + optimizer.slot_count, settings)
+        attrs = UpdateAttributes(optimizer.update_step(number), len(targets) // parameters, settings)
         with building(graph):
             node = emit(OptimizerUpdate, inputs, attrs, "optimizer")
         for target, new in zip(targets, node.outputs, strict=True):
@@ -179,8 +180,10 @@ class TrainStep(Function):
                 graph.updates.append((target, new))
 
 
-def _bound(storage: Storage) -> Tensor:
+def _bound(storage: Storage | None) -> Tensor | None:
     """Return a tensor that is an optimiser's memory."""
+    if storage is None:
+        return None
     return Tensor(storage.shape, storage.dtype.name, "c", storage)
 
 

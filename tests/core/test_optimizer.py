@@ -50,10 +50,11 @@ class Updater:
                 shape = group[ids.index(base)].shape
                 outputs.append(self.program.add_value(list(shape), "float32", "c"))
                 self.program.alias(outputs[-1], base)
-        self.program.add_step(op, inputs, outputs, attrs or {})
+        step = self.program.add_step(op, inputs, outputs, attrs or {})
+        self.program.place_workspace(step, 0)
         self.program.set_inputs([])
         self.program.set_outputs([])
-        self.program.finish(0)
+        self.program.finish(self.program.step_info(step)["workspace"])
 
     def bound(self, array: Array, dtype: str) -> int:
         value = self.program.add_value(list(array.shape), dtype, "c")
@@ -223,6 +224,61 @@ def test_hyperparameters_are_read_at_every_run() -> None:
     settings[0] = hyper(0.25)[0]
     updater.step()
     np.testing.assert_array_equal(p, 0.25)
+
+
+RULES: dict[str, tuple[int, int]] = {
+    "moments": (3, 10),
+    "adamax": (2, 6),
+    "rmsprop": (3, 6),
+    "adagrad": (1, 3),
+    "adadelta": (2, 5),
+    "asgd": (1, 4),
+    "rprop": (2, 4),
+    "lion": (1, 6),
+    "muon_momentum": (1, 4),
+    "descend": (0, 2),
+    "lamb": (2, 12),
+    "lars": (1, 8),
+}
+"""State arrays and numbers."""
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rules_give_the_same_bits_on_any_number_of_threads_and_in_pieces(rule: str) -> None:
+    """What a chunk does is compared with float64 in tests/optim."""
+    state, count = RULES[rule]
+    numbers = hyper(*np.linspace(0.3, 0.7, count))
+    before, results = _core.num_threads(), []
+    for threads in (1, 2, 3):
+        _core.set_num_threads(threads)
+        arrays = [[np.abs(v) for v in tensors(30 + i, [70_001, 5, 200_003])] for i in range(2 + state)]
+        groups: list[list[Array | None]] = [list(group) for group in zip(*arrays, strict=True)]
+        Updater("rule_update", numbers, groups, attrs={"rule": rule, "state": state}).step()
+        results.append(b"".join(x.tobytes() for i in (0, *range(2, 2 + state)) for x in arrays[i]))
+    _core.set_num_threads(before)
+    assert results[0] == results[1] == results[2]
+    if rule in ("lamb", "lars"):
+        return  # whose steps depend on the whole tensor
+    arrays = [[np.abs(v) for v in tensors(30 + i, [70_001, 5, 200_003])] for i in range(2 + state)]
+    pieces: list[list[Array | None]] = [
+        [v[lo : lo + 999] for v in group]
+        for group in zip(*arrays, strict=True)
+        for lo in range(0, group[0].size, 999)
+    ]
+    Updater("rule_update", numbers, pieces, attrs={"rule": rule, "state": state}).step()
+    assert results[0] == b"".join(x.tobytes() for i in (0, *range(2, 2 + state)) for x in arrays[i])
+
+
+def test_wrong_rules() -> None:
+    p = np.zeros(4, np.float32)
+    for attrs, groups, message in (
+        ({"rule": "sgd", "state": 0}, [[p, p]], "unknown rule 'sgd'"),
+        ({"rule": "lamb", "state": 1}, [[p, p, p]], "expected 2 to 2 state arrays for rule lamb, got 1"),
+        ({"rule": "lion", "state": 1}, [[p, p, None]], "lion needs 1 state arrays of each tensor"),
+        ({"rule": "lars", "state": 0}, [[p, p]], "expected 8 numbers for rule lars"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Updater("rule_update", hyper(*[0.1] * 7), groups, attrs=attrs)
 
 
 def test_errors() -> None:

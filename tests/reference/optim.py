@@ -52,3 +52,59 @@ def adam(
     second = state["second"] = betas[1] * state.get("second", 0.0) + (1 - betas[1]) * grad**2
     corrected = np.sqrt(second / (1 - betas[1] ** count)) + eps
     return parameter - lr / (1 - betas[0] ** count) * first / corrected
+
+
+def lion(
+    parameter: Any,
+    grad: Any,
+    state: dict[str, Any],
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.99),
+    weight_decay: float = 0.0,
+) -> Array:
+    """The parameter after a step of Lion (Chen et al., 2023, algorithm 2)."""
+    parameter, grad = float64(parameter), float64(grad)
+    momentum = state.get("first", np.zeros_like(parameter))
+    direction = np.sign(betas[0] * momentum + (1 - betas[0]) * grad)
+    state["first"] = betas[1] * momentum + (1 - betas[1]) * grad
+    return parameter - lr * (direction + weight_decay * parameter)
+
+
+def lars(
+    parameter: Any,
+    grad: Any,
+    state: dict[str, Any],
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    trust_coefficient: float = 0.001,
+    nesterov: bool = False,
+) -> Array:
+    """The parameter after a step of LARS (You et al., 2017), without dampening and eps."""
+    parameter, grad = float64(parameter), float64(grad)
+    size, slope = np.linalg.norm(parameter), np.linalg.norm(grad)
+    trust = (
+        trust_coefficient * size / (slope + weight_decay * size) if size and slope and weight_decay else 1.0
+    )
+    step = trust * (grad + weight_decay * parameter)
+    if momentum:
+        buffer = state["momentum"] = momentum * state.get("momentum", 0.0) + step
+        step = step + momentum * buffer if nesterov else buffer
+    return parameter - lr * step
+
+
+def lamb(
+    parameter: Any,
+    grad: Any,
+    state: dict[str, Any],
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-6,
+    weight_decay: float = 0.0,
+) -> Array:
+    """The parameter after a step of LAMB (You et al., 2020, algorithm 2)."""
+    parameter = float64(parameter)
+    before = adam(np.zeros_like(parameter), grad, state, 1.0, betas, eps)
+    step = weight_decay * parameter - before
+    size, length = np.linalg.norm(parameter), np.linalg.norm(step)
+    return parameter - lr * (size / length if size and length and weight_decay else 1.0) * step

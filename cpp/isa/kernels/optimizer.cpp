@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "isa/optimizer.h"
 
+#include "isa/kernels/optimizer_rules.h"
 #include "isa/vec.h"
 
 namespace cnncore {
@@ -59,7 +60,10 @@ void adam(const AdamRun& run, const AdamSettings& s) {
 
 }  // namespace
 
-OptimizerKernels optimizer_kernels() { return {sgd, adam}; }
+OptimizerKernels optimizer_kernels() {
+  const RuleTable table = optimizer_rules();
+  return {table.rules, table.count, sgd, adam};
+}
 
 }  // namespace CNNCORE_ISA
 }  // namespace cnncore

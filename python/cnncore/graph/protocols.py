@@ -72,14 +72,13 @@ class ModuleLike(Protocol):
 class OptimizerLike(Protocol):
     """How an optimiser's update becomes the last steps of a training program.
 
-    A group's update is one step named `update_op` ("sgd_update" or "adam_update") over all its
+    A group's update is one step, `update_step(group)` of those in cpp/ops/optimizer.h, over all its
     parameters that have a gradient, with inputs `[hyper, None, (p, g, *slots) of each parameter]` and
     outputs `[(p', *slots') of each parameter]` in place, and `update_attrs(group)` as its settings. The
-    number of slots of a parameter is `slot_count`; missing ones are passed as None.
+    slots are the same for all parameters of a group, with None for those its settings do without.
     """
 
     update_op: str
-    slot_count: int
 
     @property
     def param_groups(self) -> Sequence[Mapping[str, Any]]:
@@ -96,7 +95,10 @@ class OptimizerLike(Protocol):
         """Return the memory of the group's numbers (learning rate, ...), always the same: float64 bit
         patterns in the order of cpp/ops/optimizer.h."""
 
-    def state_slots(self, parameter: Any) -> list[Storage]:
+    def update_step(self, group: int) -> str:
+        """Return the machine's step that updates the group."""
+
+    def state_slots(self, parameter: Any) -> list[Storage | None]:
         """Return the memory of the parameter's state arrays (momentum; first and second moment), made on
         first use with the parameter's shape, always the same; [] when the update keeps none."""
 

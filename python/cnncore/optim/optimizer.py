@@ -23,8 +23,12 @@ SCHEDULED = "initial_lr"
 """A group's learning rate before a scheduler changed it: the one entry beside "params" that is no setting."""
 
 
+NO_EFFECT = ("foreach", "fused", "capturable")
+"""Settings of torch's that say how, not what, is computed: accepted in groups and constructors."""
+
+
 class Optimizer:
-    """What SGD, Adam and AdamW have in common.
+    """What all optimisers have in common.
 
     Args:
         params: Parameters, or dicts with "params" and settings of their own.
@@ -37,9 +41,8 @@ class Optimizer:
     update_op: str
     slot_names: tuple[str, ...]
     """Names of the state arrays, as in torch's state_dict."""
-    slot_count: int
-    """State arrays of a parameter that has any."""
     hyper_size: int
+    """Numbers that the update reads."""
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
@@ -49,7 +52,7 @@ class Optimizer:
         self.settings_version = 0
         self._hyper: list[Storage] = []
         self._checked: list[_Checked | None] = []
-        self._slots: dict[Parameter, list[Storage]] = {}
+        self._slots: dict[Parameter, dict[str, Storage]] = {}
         for group in _groups(params):
             self.add_param_group(group)
 
@@ -64,7 +67,8 @@ class Optimizer:
             if id(parameter) in known:
                 raise ValueError(f"parameter {_label(parameter)} is given twice")
             known.add(id(parameter))
-        settings = {**self.defaults, **group, "params": params}
+        given = {name: value for name, value in group.items() if name not in NO_EFFECT}
+        settings = {**self.defaults, **given, "params": params}
         self.check(settings)
         self.param_groups.append(settings)
         self._hyper.append(Storage(np.zeros(self.hyper_size, np.int64)))
@@ -106,9 +110,17 @@ class Optimizer:
         """Return the numbers of update number `step` (from 1), in the order of cpp/ops/optimizer.h."""
         raise NotImplementedError
 
-    def uses_slots(self, group: Mapping[str, Any]) -> bool:
-        """Return whether the group's update keeps state arrays."""
-        return True
+    def slots_of(self, group: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the names of the state arrays that the group's update takes, "" for each absent one."""
+        return self.slot_names
+
+    def initial(self, name: str, group: Mapping[str, Any]) -> float:
+        """Return what a state array holds before the first step."""
+        return 0.0
+
+    def update_step(self, group: int) -> str:
+        """Return the machine's step that updates the group."""
+        return self.update_op
 
     def update_attrs(self, group: int) -> dict[str, Any]:
         """Return settings that are fixed in the compiled step."""
@@ -120,12 +132,10 @@ class Optimizer:
         """Return the memory of the group's numbers as the step reads them: float64 bit patterns."""
         return self._hyper[group]
 
-    def state_slots(self, parameter: Parameter) -> list[Storage]:
-        """Return the memory of the parameter's state arrays, zero at first: always the same."""
+    def state_slots(self, parameter: Parameter) -> list[Storage | None]:
+        """Return the memory of the state arrays that the parameter's update takes: always the same."""
         group = next(g for g in self.param_groups if any(p is parameter for p in g["params"]))
-        if not self.uses_slots(group):
-            return []
-        return self._made(parameter)
+        return [self._made(parameter, name, group) if name else None for name in self.slots_of(group)]
 
     def check_settings(self) -> None:
         """Check the settings that may have changed; `settings_version` grows when some may have."""
@@ -157,7 +167,7 @@ class Optimizer:
             raise type(error)(f"param_groups[{index}]: {error}") from None
 
     def _refuse_unknown(self, group: Mapping[str, Any]) -> None:
-        unknown = sorted(map(str, set(group) - set(self.defaults) - {"params", SCHEDULED}))
+        unknown = sorted(map(str, set(group) - set(self.defaults) - {"params", SCHEDULED, *NO_EFFECT}))
         if unknown:
             raise ValueError(f"unknown settings {unknown}; {type(self).__name__} has {list(self.defaults)}")
 
@@ -175,10 +185,10 @@ class Optimizer:
     def _state(self) -> dict[str, Any]:
         ordered = [parameter for group in self.param_groups for parameter in group["params"]]
         known = {index: self._slots[p] for index, p in enumerate(ordered) if p in self._slots}
-        slots = [slot for slots in known.values() for slot in slots]
+        slots = [slot for slots in known.values() for slot in slots.values()]
         count, *arrays = read_storages([self.counter, *slots])
         step, values = int(count), iter(arrays)
-        state = {index: {"step": step, **{n: next(values) for n in self.slot_names}} for index in known}
+        state = {index: {"step": step, **{n: next(values) for n in slots}} for index, slots in known.items()}
         groups = []
         start = 0
         for group in self.param_groups:
@@ -205,38 +215,39 @@ class Optimizer:
         groups = self._checked_groups(state_dict)
         ordered = [parameter for group in self.param_groups for parameter in group["params"]]
         numbers = [number for group in groups for number in group["params"]]
-        loaded: dict[Parameter, list[NDArray[Any]]] = {}
+        loaded: dict[Parameter, dict[str, NDArray[Any]]] = {}
         steps = [0]
         for parameter, number in zip(ordered, numbers, strict=True):
-            entry = state_dict["state"].get(number)
-            if entry is None or any(entry.get(name) is None for name in self.slot_names):
-                continue
-            arrays = [to_array(entry[name]) for name in self.slot_names]
-            for name, array in zip(self.slot_names, arrays, strict=True):
+            entry = state_dict["state"].get(number, {})
+            loaded[parameter] = {
+                name: to_array(entry[name]) for name in self.slot_names if entry.get(name) is not None
+            }
+            for name, array in loaded[parameter].items():
                 if array.shape != parameter.shape:
                     raise ValueError(
                         f"{name} of parameter {number} {_label(parameter)}: expected shape "
                         f"{parameter.shape}, got {array.shape}"
                     )
-            loaded[parameter] = arrays
-            steps.append(int(entry.get("step", 1)))
+            if loaded[parameter]:
+                steps.append(int(entry.get("step", 1)))
         settings = [
             (group, {name: source[name] for name in (*self.defaults, SCHEDULED) if name in source})
             for group, source in zip(self.param_groups, groups, strict=True)
         ]
         targets, arrays = [self.counter], [np.array(state_dict.get("step", max(steps)), np.int64)]
-        for parameter in ordered:
-            if parameter in loaded or parameter in self._slots:
-                zeros = [np.zeros(parameter.shape, np.float32)] * len(self.slot_names)
-                targets += self._made(parameter)
-                arrays += [np.asarray(a, np.float32, order="C") for a in loaded.get(parameter, zeros)]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                for name in dict.fromkeys([*loaded[parameter], *self._slots.get(parameter, ())]):
+                    start = np.full(parameter.shape, self.initial(name, group), np.float32)
+                    targets.append(self._made(parameter, name, group))
+                    arrays.append(np.asarray(loaded[parameter].get(name, start), np.float32, order="C"))
         return targets, arrays, settings
 
-    def _made(self, parameter: Parameter) -> list[Storage]:
-        if parameter not in self._slots:
-            zeros = np.zeros(parameter.shape, np.float32)
-            self._slots[parameter] = [Storage(zeros) for _ in self.slot_names]
-        return self._slots[parameter]
+    def _made(self, parameter: Parameter, name: str, group: Mapping[str, Any]) -> Storage:
+        slots = self._slots.setdefault(parameter, {})
+        if name not in slots:
+            slots[name] = Storage(np.full(parameter.shape, self.initial(name, group), np.float32))
+        return slots[name]
 
     def _checked_groups(self, state_dict: Mapping[str, Any]) -> list[dict[str, Any]]:
         groups = [dict(group) for group in _outline(state_dict)]
@@ -245,10 +256,14 @@ class Optimizer:
         if expected != found:
             raise ValueError(f"expected groups of {expected} parameters, got groups of {found}")
         for group in groups:
-            for option in ("maximize", "amsgrad"):
-                if group.get(option):
-                    raise ValueError(f"the state was made with {option}=True, which is not supported")
-            group.update({name: tuple(v) for name, v in group.items() if name == "betas"})
+            for option in ("maximize", "amsgrad", "decoupled_weight_decay"):
+                if group.get(option) and option not in self.defaults:
+                    raise ValueError(
+                        f"the state was made with {option}=True, which {type(self).__name__} lacks"
+                    )
+            group.update(
+                {name: tuple(v) for name, v in group.items() if isinstance(v, list) and name != "params"}
+            )
             self.check({**self.defaults, **group})
         return groups
 

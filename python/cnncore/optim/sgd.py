@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .optimizer import Optimizer, non_negative, real
+from .settings import check_flags, refuse_differentiable
 
 
 class SGD(Optimizer):
@@ -19,6 +20,9 @@ class SGD(Optimizer):
         dampening: share of a gradient that does not enter the momentum (from the second step on).
         weight_decay: factor of the parameter added to its gradient.
         nesterov: look ahead along the momentum; needs momentum > 0 and dampening 0.
+        maximize: climb instead of descending.
+        foreach, fused: accepted, without effect.
+        differentiable: False; True is refused.
 
     >>> from cnncore import nn
     >>> optimizer = SGD(nn.Linear(2, 1).parameters(), lr=0.1, momentum=0.9)
@@ -29,7 +33,6 @@ class SGD(Optimizer):
 
     update_op = "sgd_update"
     slot_names = ("momentum_buffer",)
-    slot_count = 1
     hyper_size = 5
 
     def __init__(
@@ -40,7 +43,13 @@ class SGD(Optimizer):
         dampening: float = 0,
         weight_decay: float = 0,
         nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
+        refuse_differentiable(differentiable)
         super().__init__(
             params,
             {
@@ -49,6 +58,7 @@ class SGD(Optimizer):
                 "dampening": dampening,
                 "weight_decay": weight_decay,
                 "nesterov": nesterov,
+                "maximize": maximize,
             },
         )
 
@@ -57,19 +67,19 @@ class SGD(Optimizer):
             non_negative(name, group[name])
         if not abs(real("dampening", group["dampening"])) < float("inf"):
             raise ValueError(f"expected a finite dampening, got {group['dampening']}")
-        if group["nesterov"] not in (True, False):
-            raise TypeError(f"expected nesterov as True or False, got {group['nesterov']!r}")
+        check_flags(group, "nesterov", "maximize")
         if group["nesterov"] and not (group["momentum"] > 0 and group["dampening"] == 0):
             raise ValueError(
                 "nesterov needs momentum > 0 and dampening 0, "
                 f"got momentum {group['momentum']} and dampening {group['dampening']}"
             )
 
-    def uses_slots(self, group: Mapping[str, Any]) -> bool:
-        return bool(group["momentum"] > 0)
+    def slots_of(self, group: Mapping[str, Any]) -> tuple[str, ...]:
+        return self.slot_names if group["momentum"] > 0 else ("",)
 
     def hyper_values(self, group: Mapping[str, Any], step: int) -> tuple[float, ...]:
         return group["lr"], group["momentum"], group["dampening"], group["weight_decay"], step - 1
 
     def update_attrs(self, group: int) -> dict[str, Any]:
-        return {"nesterov": int(bool(self.param_groups[group]["nesterov"]))}
+        settings = self.param_groups[group]
+        return {"nesterov": int(settings["nesterov"]), "maximize": int(settings["maximize"])}
