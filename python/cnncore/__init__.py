@@ -21,6 +21,7 @@ from .graph import runner
 if TYPE_CHECKING:
     from . import bench, data, io, models, nn, ops, optim, train
     from .gradient_check import grad_check
+    from .intermediate import capture
     from .io import load, load_into, save
     from .model_summary import summary
     from .nonfinite import NonFinite, find_nonfinite
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _MODULES = ("bench", "data", "io", "models", "nn", "ops", "optim", "train")
 
 _NAMES = {
+    "capture": "intermediate",
     "find_nonfinite": "nonfinite",
     "grad_check": "gradient_check",
     "compile": "predictor",
@@ -80,6 +82,7 @@ __all__ = [
     "Trainer",
     "__version__",
     "bench",
+    "capture",
     "compile",
     "data",
     "find_nonfinite",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
 from typing import Any
 
@@ -202,12 +202,16 @@ def _shapes(input_shape: Any) -> list[tuple[int, ...]]:
     return shapes
 
 
-def compile(model: Callable[..., Any], input_shape: Any) -> Predictor:
+def compile(
+    model: Callable[..., Any], input_shape: Any, *, outputs: str | Iterable[str] | None = None
+) -> Predictor:
     """Compile a model, in inference mode, for one input shape.
 
     Args:
         model: a Module (its own mode stays as it is) or a function of tensors.
         input_shape: with the batch, such as (1, 3, 224, 224); a list of shapes for several inputs.
+        outputs: paths of layers inside a Module, such as ["layer3.1", ""]: the predictor returns a dict of
+            their outputs, as `capture` does, and leaves out what they do not need.
 
     Returns:
         A Predictor with a snapshot of the weights: training on does not change it.
@@ -219,6 +223,7 @@ def compile(model: Callable[..., Any], input_shape: Any) -> Predictor:
     >>> predictor(np.zeros((1, 1, 8, 8), np.float32)).shape
     (1, 2, 6, 6)
     """
+    from .intermediate import outputs_of
     from .nn.module import Module
     from .nn.predict import inference_mode
 
@@ -228,8 +233,11 @@ def compile(model: Callable[..., Any], input_shape: Any) -> Predictor:
         raise TypeError(f"expected a Module or a function, got {type(model).__name__}")
     examples = [np.broadcast_to(np.float32(0.0), shape) for shape in _shapes(input_shape)]
     if isinstance(model, Module):
+        layers = outputs_of(model, outputs)
         with inference_mode(model):
-            graph, result = trace(model, examples)
+            graph, result = trace(layers or model, examples)
+    elif outputs is not None:
+        raise TypeError(f"outputs are paths of layers in a Module, got {type(model).__name__}: return them")
     else:
         graph, result = trace(model, examples)
     rebuild = set_outputs(graph, result)

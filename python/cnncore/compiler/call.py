@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,30 +61,44 @@ def _with_parts(modules: Sequence[ModuleLike]) -> list[ModuleLike]:
     return list(found.values())
 
 
-def call_module(module: ModuleLike, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """Run a module: add its nodes when a function is being traced, compute otherwise."""
+Call = Callable[[ModuleLike, Sequence[Any], dict[str, Any]], Any]
+
+
+def call_module(
+    module: ModuleLike,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    call: Call = call_traced,
+    names: tuple[str, ...] = (),
+) -> Any:
+    """Run a module: add its nodes when a function is being traced, compute otherwise.
+
+    Args:
+        call: adds the nodes and returns the result.
+        names: tells results of other `call`s than the usual one apart.
+    """
     if is_tracing():
-        return call_traced(module, args, kwargs)
+        return call(module, args, kwargs)
     arrays: Sequence[Any] = args
     if kwargs or any(type(arg) is not np.ndarray for arg in args):
         args = map_tree(_to_input, tuple(args))
         kwargs = map_tree(_to_input, kwargs)
         arrays = leaf_arrays([*args, *kwargs.values()])
-    key = (module.training, get_mode(), _signature(args), _signature(kwargs) if kwargs else None)
+    key = (module.training, get_mode(), _signature(args), _signature(kwargs) if kwargs else None, names)
     programs: LRU[Compiled] | None = module.__dict__.get("_programs")
     if programs is None:
         programs = LRU(CAPACITY, Compiled.nbytes)
         module._programs = programs  # type: ignore[attr-defined]
     program = programs.get(key)
     if program is None or not program.validity.holds():
-        program = programs.put(key, _compile_module(module, args, kwargs))
+        program = programs.put(key, _compile_module(module, args, kwargs, call))
     return program(arrays)
 
 
-def _compile_module(module: ModuleLike, args: Sequence[Any], kwargs: dict[str, Any]) -> Compiled:
+def _compile_module(module: ModuleLike, args: Sequence[Any], kwargs: dict[str, Any], call: Call) -> Compiled:
     for array in leaf_arrays([*args, *kwargs.values()]):
         to_input(array)  # raises for arrays no program takes
-    graph, result = trace(lambda *a, **k: call_traced(module, a, k), args, kwargs)
+    graph, result = trace(lambda *a, **k: call(module, a, k), args, kwargs)
     if result is None:
         raise TypeError(f"{type(module).__name__}.forward returned None: is a return missing?")
     rebuild = set_outputs(graph, result)

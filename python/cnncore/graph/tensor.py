@@ -177,6 +177,7 @@ class Graph:
         self.counted: list[Any] = []  # int64 buffers that grow by 1 each run
         self.checks: list[tuple[Tensor, str]] = []  # int64 scalars that must be 0, with the message if not
         self.modules: dict[int, Any] = {}  # modules called while tracing
+        self.captures: dict[int, list[Any]] = {}  # id of a module -> its results, of those that are asked for
         self.dropouts = 0
         self.surroundings: Any = None  # what the traced function took from outside (graph/surroundings.py)
         self.random: Any = None  # states of random generators before it was traced

@@ -91,9 +91,13 @@ def call_traced(module: ModuleLike, args: Sequence[Any], kwargs: dict[str, Any])
         graph.random.look_at(module)
     _tracer.paths.append(names[id(module)] or type(module).__name__)
     try:
-        return module.forward(*args, **kwargs)
+        result = module.forward(*args, **kwargs)
     finally:
         _tracer.paths.pop()
+    kept = graph.captures.get(id(module))
+    if kept is not None:
+        kept.append(result)
+    return result
 
 
 def count_call(buffer: Any) -> None:
