@@ -10,6 +10,7 @@ import numpy as np
 
 from .compiler.autodiff import add_gradients
 from .compiler.call import Validity
+from .compiler.layout import decide_layouts
 from .compiler.pipeline import Compiled, compile_training, set_outputs
 from .graph.arrays import to_input
 from .graph.cache import LRU
@@ -97,6 +98,7 @@ class _ValueAndGrad(Function):
         result = self._fn(*inputs)
         wrt = self._wrt(graph, inputs)
         known = [tensor for tensor in wrt if tensor is not None]
+        decide_layouts(graph)
         found = dict(zip(known, add_gradients(graph, _loss_of(graph, result), known), strict=True))
         grads = []
         for i, tensor in enumerate(wrt):

@@ -14,6 +14,7 @@ from .autodiff import add_gradients
 from .chains import chain_elementwise
 from .choose import choose_algorithms
 from .fuse import fuse_inference, fuse_pooling, fuse_training
+from .layout import settle_layouts
 from .packed_weights import limit_packed_weights
 from .portions import split_batch
 from .program import Executable
@@ -93,10 +94,11 @@ def separate_outputs(graph: Graph) -> None:
 
 Pass = Callable[[Graph], None]
 
-FORWARD: tuple[Pass, ...] = (simplify, choose_algorithms, fuse_training)
+FORWARD: tuple[Pass, ...] = (settle_layouts, simplify, choose_algorithms, fuse_training)
 """What comes before differentiation: gradient rules see the fused nodes."""
 
 TRAINING: tuple[Pass, ...] = (
+    settle_layouts,
     simplify,
     choose_algorithms,
     fuse_training,
@@ -107,6 +109,7 @@ TRAINING: tuple[Pass, ...] = (
 """What comes after it."""
 
 FUNCTION: tuple[Pass, ...] = (
+    settle_layouts,
     simplify,
     choose_algorithms,
     fuse_inference,
@@ -120,6 +123,7 @@ FUNCTION: tuple[Pass, ...] = (
 """Calls of operations, functions and modules on arrays."""
 
 PREDICTOR: tuple[Pass, ...] = (
+    settle_layouts,
     simplify,
     choose_algorithms,
     fuse_inference,
@@ -133,7 +137,7 @@ PREDICTOR: tuple[Pass, ...] = (
 )
 """Networks compiled for inference, whose packed weights stay."""
 
-UNFUSED: tuple[Pass, ...] = (separate_outputs, choose_algorithms)
+UNFUSED: tuple[Pass, ...] = (settle_layouts, separate_outputs, choose_algorithms)
 """What no graph can do without."""
 
 FUSIONS: tuple[Pass, ...] = (fuse_training, fuse_inference, fuse_pooling, chain_elementwise)

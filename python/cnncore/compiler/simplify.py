@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Removing what need not be computed: dead nodes, repeated nodes, conversions of inputs."""
+"""Removing what need not be computed: dead nodes, repeated nodes, casts of inputs."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from collections.abc import Hashable
 from ..graph.rewrite import remove_dead, substitute
 from ..graph.tensor import Graph, Node, Tensor
 from ..ops.elementwise import is_cast
-from ..ops.shape import Relayout
 
 
 def simplify(graph: Graph) -> None:
-    """Merge identical nodes, let inputs enter in the form they are used in, drop unused nodes."""
-    _convert_on_entry(graph)
+    """Merge identical nodes, let inputs enter in the type they are used in, drop unused nodes."""
+    _cast_on_entry(graph)
     _merge_identical(graph)
     remove_dead(graph)
 
 
-def _convert_on_entry(graph: Graph) -> None:
-    """An input that is only used as float32, or only in C order, is converted while it enters."""
+def _cast_on_entry(graph: Graph) -> None:
+    """An input that is only used as another dtype is converted while it enters."""
     inputs = set(graph.inputs)
     uses: dict[Tensor, list[Node]] = {}
     for node in graph.nodes:
@@ -29,19 +28,13 @@ def _convert_on_entry(graph: Graph) -> None:
     results = set(graph.results())
     replacement: dict[Tensor, Tensor] = {}
     for tensor, nodes in uses.items():
-        first = nodes[0].output
-        if tensor in results or not all(_converts(node) for node in nodes):
-            continue
-        if all(node.output.dtype == first.dtype and node.output.layout == first.layout for node in nodes):
-            tensor.dtype, tensor.layout = first.dtype, first.layout
+        dtypes = {node.output.dtype for node in nodes}
+        if tensor not in results and all(map(is_cast, nodes)) and len(dtypes) == 1:
+            (tensor.dtype,) = dtypes
             replacement.update((node.output, tensor) for node in nodes)
     substitute(graph, replacement)
     if replacement:
         graph.nodes = [node for node in graph.nodes if node.output not in replacement]
-
-
-def _converts(node: Node) -> bool:
-    return isinstance(node.op, Relayout) or is_cast(node)
 
 
 def _merge_identical(graph: Graph) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
+from enum import Enum
 from math import prod
 from typing import Any, ClassVar
 
@@ -40,19 +41,30 @@ class Size(int):
         return Size, (self._shape,)
 
 
+class Layout(str, Enum):
+    """How a dense value lies in memory; the machine knows it by the text."""
+
+    CHANNELS_LAST = "channels_last"
+    """N, spatial..., C; the same as C order below rank 3."""
+    C = "c"
+    """C order, as parameters and their gradients have it."""
+    OPEN = "open"
+    """Not decided yet; compiler/layout.py does, by the value's readers."""
+
+    __hash__ = str.__hash__
+
+
 class Tensor:
     """A value of the graph: shape, dtype and memory layout, without contents.
 
-    `layout` is "channels_last" (dense N, spatial..., C; the same as C order below rank 3) or "c"
-    (dense C order: parameters, their gradients). `source` is set for values that exist before
-    the program runs: a parameter or buffer, or the numpy array of a constant. Operators and methods are those
-    of `ops.methods`.
+    `source` is set for values that exist before the program runs: a parameter or buffer, or the numpy array
+    of a constant. Operators and methods are those of `ops.methods`.
     """
 
     __slots__ = ("dtype", "layout", "node", "shape", "source")
 
     def __init__(
-        self, shape: Shape, dtype: str = "float32", layout: str = "channels_last", source: Any = None
+        self, shape: Shape, dtype: str = "float32", layout: str = Layout.CHANNELS_LAST, source: Any = None
     ) -> None:
         self.shape = shape
         self.dtype = dtype
@@ -334,6 +346,14 @@ class Op:
         alone; none when the output is not made image by image."""
         return ()
 
+    def wants(self, node: Node, layout: Layout) -> Layout:
+        """Return the layout that inputs had best have for the output to be in a layout."""
+        return layout
+
+    def to_rearrange(self, node: Node) -> Sequence[Tensor]:
+        """Return the inputs that are brought to the output's layout before the node runs."""
+        return ()
+
     def with_batch(self, attrs: Any, batch: int) -> Any:
         """Return a node's attributes for so many images."""
         return attrs
@@ -391,7 +411,9 @@ def dense_strides(shape: Shape, layout: str) -> Shape:
     """Return the strides, in elements, of a dense tensor."""
     rank = len(shape)
     order = list(range(rank))
-    if layout == "channels_last" and rank >= 3:
+    if layout == Layout.OPEN:
+        raise ValueError(f"the layout of a tensor of shape {shape} is not decided yet")
+    if layout == Layout.CHANNELS_LAST and rank >= 3:
         order = [0, *range(2, rank), 1]
     strides = [0] * rank
     step = 1
@@ -409,7 +431,7 @@ def same_memory(shape: Shape, strides_a: Shape, strides_b: Shape) -> bool:
 def layout_matters(shape: Shape) -> bool:
     """Whether channels-last and C order differ for this shape."""
     return len(shape) >= 3 and not same_memory(
-        shape, dense_strides(shape, "channels_last"), dense_strides(shape, "c")
+        shape, dense_strides(shape, Layout.CHANNELS_LAST), dense_strides(shape, Layout.C)
     )
 
 

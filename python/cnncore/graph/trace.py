@@ -15,7 +15,7 @@ from .dtype import ITEM_SIZE, value_dtype
 from .limits import SMALL, require_shape
 from .protocols import ModuleLike
 from .surroundings import RandomNumbers, Surroundings, of_library
-from .tensor import OPS, Graph, Node, Op, Tensor, constant_array
+from .tensor import OPS, Graph, Layout, Node, Op, Tensor, constant_array, layout_matters
 
 
 class _Tracer(threading.local):
@@ -183,7 +183,8 @@ def trace(
 
     def symbol(value: Any) -> Any:
         if isinstance(value, np.ndarray):
-            tensor = Tensor(value.shape, value_dtype(value.dtype))
+            layout = Layout.OPEN if layout_matters(value.shape) else Layout.CHANNELS_LAST
+            tensor = Tensor(value.shape, value_dtype(value.dtype), layout)
             graph.inputs.append(tensor)
             graph.arriving[tensor] = value.dtype.name
             return tensor

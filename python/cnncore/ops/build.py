@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..graph.tensor import Shape, Tensor, layout_matters, operation_of
+from ..graph.tensor import Layout, Shape, Tensor, layout_matters, operation_of
 from ..graph.trace import emit
 
 
@@ -71,16 +71,7 @@ def _emit(attrs: Any, *inputs: Tensor) -> Tensor:
 
 def elementwise(function: str, *inputs: Tensor, alpha: float = 0.0, beta: float = 0.0) -> Tensor:
     """Add an elementwise node; `function` is one of those in cpp/isa/kernels/elementwise.cpp."""
-    if len(inputs) > 1:
-        inputs = _same_layout(inputs)
     return _emit(ElementwiseAttributes(function, float(alpha), float(beta)), *inputs)
-
-
-def _same_layout(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Rearrange parameters and constants, once and for all, to the layout of the activations."""
-    if common_layout(inputs) == "c":
-        return inputs
-    return tuple(x if x.source is None else with_layout(x, "channels_last") for x in inputs)
 
 
 def cast(tensor: Tensor, dtype: str) -> Tensor:
@@ -99,10 +90,12 @@ def sum_to(grad: Tensor, shape: tuple[int, ...]) -> Tensor:
     return reshape_to(reduce("sum", grad, tuple(axes)) if axes else grad, shape)
 
 
-def common_layout(tensors: Sequence[Tensor]) -> str:
-    """Return the layout of what is computed from `tensors`: channels-last if it is that of any activation."""
+def common_layout(tensors: Sequence[Tensor]) -> Layout:
+    """Return the layout of what is computed from `tensors`: channels-last if it is that of any activation,
+    open if it may become that."""
     deciding = [tensor for tensor in tensors if layout_matters(tensor.shape)] or tensors
-    return "channels_last" if any(tensor.layout == "channels_last" for tensor in deciding) else "c"
+    found = {tensor.layout for tensor in deciding}
+    return next(layout for layout in (Layout.CHANNELS_LAST, Layout.OPEN, Layout.C) if layout in found)
 
 
 def reduce(function: str, x: Tensor, axes: tuple[int, ...]) -> Tensor:

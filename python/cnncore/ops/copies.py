@@ -8,7 +8,7 @@ from typing import Any
 
 from ..graph.lowering import Builder
 from ..graph.slots import Slot
-from ..graph.tensor import Shape, Tensor, dense_strides, same_memory
+from ..graph.tensor import Layout, Shape, Tensor, dense_strides, same_memory
 
 
 def copy_attrs(
@@ -59,8 +59,10 @@ def lower_reshape(builder: Builder, source: Slot, target: Tensor) -> None:
     in_strides, out_strides = source.strides(), target.strides()
     pieces = common_refinement(source.shape, target.shape)
     if pieces is None:
-        flat = builder.temp(source.shape, source.dtype)
-        builder.step("copy", [source], [flat])
+        flat = source
+        if not same_memory(source.shape, in_strides, dense_strides(source.shape, Layout.C)):
+            flat = builder.temp(source.shape, source.dtype)
+            builder.step("copy", [source], [flat])
         if same_memory(target.shape, out_strides, dense_strides(target.shape, "c")):
             builder.alias(target, flat)
             return

@@ -41,6 +41,10 @@ class Elementwise(Op):
             for rule, tensor, need in zip(rules, node.inputs, needs, strict=False)
         ]
 
+    def to_rearrange(self, node: Node) -> Sequence[Tensor]:
+        """Parameters and constants, once and for all."""
+        return [x for x in node.inputs if x.source is not None]
+
     def images(self, node: Node) -> Sequence[int]:
         return range(len(node.inputs))
 

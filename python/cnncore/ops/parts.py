@@ -20,7 +20,6 @@ from .build import (
     embed,
     reshape_to,
     window,
-    with_layout,
 )
 from .check import float_tensor, integer, one_dim
 from .copies import copy_attrs
@@ -112,6 +111,10 @@ class Concat(Op):
             begin += tensor.shape[dim]
         return parts
 
+    def to_rearrange(self, node: Node) -> Sequence[Tensor]:
+        parts: Sequence[Tensor] = node.inputs
+        return parts
+
     def images(self, node: Node) -> Sequence[int]:
         return range(len(node.inputs)) if node.attrs.dim else ()
 
@@ -165,9 +168,7 @@ def concat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     parts = [part for part in parts if part.shape[axis] > 0] or parts[:1]
     if len(parts) == 1:
         return parts[0]
-    layout = common_layout(parts)
-    parts = [with_layout(part, layout) for part in parts]
-    return emit(Concat, parts, ConcatAttributes(axis, layout)).output
+    return emit(Concat, parts, ConcatAttributes(axis, common_layout(parts))).output
 
 
 @operator("input")

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
-from ..graph.tensor import Node, Op, Spec, Tensor, dense_strides, present, same_memory
+from ..graph.tensor import Layout, Node, Op, Shape, Spec, Tensor, dense_strides, present, same_memory
 from ..graph.trace import as_tensor, dtype_error, shape_error
 from .build import (
     ExpandAttributes,
@@ -70,6 +70,16 @@ class Relayout(Op):
         builder.step("copy", builder.slots(node.inputs), builder.slots(node.outputs))
 
 
+DECIDED = (Layout.C, Layout.CHANNELS_LAST)
+
+
+def _views(shape: Shape, layout: str, dims: Shape) -> list[Layout]:
+    """Return the layouts in which a tensor with its axes in the order `dims` is the memory that it is in."""
+    strides, moved = dense_strides(shape, layout), tuple(shape[i] for i in dims)
+    order = tuple(strides[i] for i in dims)
+    return [form for form in DECIDED if same_memory(moved, order, dense_strides(moved, form))]
+
+
 class Permute(Op):
     """Axes in another order; in the layout that makes it a view, if there is one."""
 
@@ -79,13 +89,16 @@ class Permute(Op):
 
     def infer(self, inputs: Single, attrs: PermuteAttributes) -> list[Spec | None]:
         x = inputs.input
-        strides = x.strides()
         shape = tuple(x.shape[i] for i in attrs.dims)
-        moved = tuple(strides[i] for i in attrs.dims)
-        views = [
-            form for form in ("c", "channels_last") if same_memory(shape, moved, dense_strides(shape, form))
-        ]
-        return [(shape, x.dtype, x.layout if x.layout in views or not views else views[0])]
+        if x.layout == Layout.OPEN:
+            return [(shape, x.dtype, x.layout)]
+        views = _views(x.shape, x.layout, attrs.dims)
+        return [(shape, x.dtype, x.layout if x.layout in views else next(iter(views), x.layout))]
+
+    def wants(self, node: Node, layout: Layout) -> Layout:
+        shape, dims = node.inputs.input.shape, node.attrs.dims
+        forms = (layout, *DECIDED)
+        return next((form for form in forms if layout in _views(shape, form, dims)), layout)
 
     def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
         dims = node.attrs.dims
