@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <shared_mutex>
 
 #include "core/parallel.h"
 #include "ops/registry.h"
@@ -22,6 +23,9 @@ constexpr std::size_t kNoStaging = static_cast<std::size_t>(-1);
 
 constexpr std::size_t kIdleContexts = 4;
 constexpr std::size_t kIdleBytes = std::size_t{64} << 20;  // of arenas kept beside the first idle one
+
+/// While alive, no run is under way; those that want to begin wait, however many follow one another.
+using Alone = std::unique_lock<AccessLock>;
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -133,9 +137,9 @@ void Program::bind_memory(int id, void* memory) {
 }
 
 void Program::bind(int id, void* memory, bool writable) {
-  const auto alone = exclude_runs();
+  const Alone alone(running_);
   bind_memory(id, memory);
-  writes_bound_ = writes_bound_ || writable;
+  if (writable) writes_bound_ = true;  // memory that moves later is of snapshots: runs read this beside it
 }
 
 void Program::bind_storage(int id, std::shared_ptr<Storage> storage, bool writable) {
@@ -337,15 +341,8 @@ bool Program::run_call(const Call& call, std::size_t portion, RunContext& contex
 }
 
 void Program::after_fork_in_child() noexcept {
-  renew_if_held(turnstile_);
-  renew_if_held(running_);
   if (renew_if_held(idle_mutex_))
     new (&idle_) std::vector<std::unique_ptr<RunContext>>;  // it may be half changed
-}
-
-std::unique_lock<std::shared_mutex> Program::exclude_runs() {
-  const std::lock_guard<std::mutex> turn(turnstile_);  // runs that begin later queue here
-  return std::unique_lock<std::shared_mutex>(running_);
 }
 
 void Program::place_bases(RunContext& context, void* const* inputs, void* const* outputs) const {
@@ -362,13 +359,12 @@ void Program::place_bases(RunContext& context, void* const* inputs, void* const*
 void Program::run(RunContext& context, void* const* inputs, void* const* outputs) {
   const Access access(accesses_);
   refresh();
-  std::unique_lock<std::shared_mutex> alone;
-  std::shared_lock<std::shared_mutex> shared;
+  Alone alone;
+  std::shared_lock<AccessLock> shared;
   if (writes_bound_) {
-    alone = exclude_runs();
+    alone = Alone(running_);
   } else {
-    const std::lock_guard<std::mutex> turn(turnstile_);
-    shared = std::shared_lock<std::shared_mutex>(running_);
+    shared = std::shared_lock<AccessLock>(running_);
   }
   place_bases(context, inputs, outputs);
   if (random_) context.random = next_random_state();
@@ -388,7 +384,7 @@ void Program::measure(RunContext& context, void* const* inputs, void* const* out
     before.emplace_back(target.storage, Buffer(target.storage->desc().bytes()));
     std::memcpy(before.back().second.data(), target.storage->data(), before.back().second.size());
   }
-  const auto alone = exclude_runs();
+  const Alone alone(running_);
   place_bases(context, inputs, outputs);
   context.random = random_state();
   std::vector<double> once(steps_.size());
@@ -411,7 +407,7 @@ std::uint64_t Program::versions() const {
 
 void Program::refresh() {
   if (setup_calls_.empty() || packed_at_.load() == versions()) return;
-  const auto alone = exclude_runs();
+  const Alone alone(running_);
   if (packed_at_.load() == versions()) return;
   packed_at_.store(0);
   const auto context = new_context(setup_bytes_);

@@ -5,10 +5,10 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <shared_mutex>
 #include <string>
 #include <vector>
 
+#include "core/access_lock.h"
 #include "core/buffer.h"
 #include "core/fork.h"
 #include "program/random_state.h"
@@ -140,8 +140,6 @@ class Program : public Snapshot::Reader, private ForkListener {
   Address resolve(int id) const;
   StepTensor tensor(int id) const;
   std::unique_ptr<RunContext> new_context(std::size_t arena_bytes) const;
-  /// Waits for runs to end and keeps others out, however many callers follow one another.
-  std::unique_lock<std::shared_mutex> exclude_runs();
   void bind_memory(int value, void* memory);
   void place_bases(RunContext& context, void* const* inputs, void* const* outputs) const;
   /// What `setup` does; the caller may read all storages.
@@ -182,8 +180,7 @@ class Program : public Snapshot::Reader, private ForkListener {
   std::vector<Call> setup_calls_;
   std::vector<Call> calls_;
 
-  std::mutex turnstile_;  // passed by everyone on the way to `running_`, which prefers readers
-  std::shared_mutex running_;
+  AccessLock running_;  // runs hold it side by side
   std::mutex idle_mutex_;
   std::vector<std::unique_ptr<RunContext>> idle_;
   std::size_t staged_bytes_ = 0;
