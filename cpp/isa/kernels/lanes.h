@@ -40,11 +40,13 @@ struct HalfLanes {
   static CNNCORE_MEMBER __mmask8 mask(int64_t n) { return static_cast<__mmask8>((1u << n) - 1u); }
   static CNNCORE_MEMBER V load(const float* p) { return _mm256_loadu_ps(p); }
   static CNNCORE_MEMBER V load_partial(const float* p, int64_t n) {
-    return _mm256_maskz_loadu_ps(mask(n), p);
+    return _mm256_maskz_loadu_ps(mask(n), seen(p, n));
   }
   static CNNCORE_MEMBER void store(float* p, V v) { _mm256_storeu_ps(p, v); }
-  static CNNCORE_MEMBER void store_partial(float* p, V v, int64_t n) { _mm256_mask_storeu_ps(p, mask(n), v); }
-  static CNNCORE_MEMBER void store_past_cache(float* p, V v) { _mm256_stream_ps(p, v); }
+  static CNNCORE_MEMBER void store_partial(float* p, V v, int64_t n) {
+    _mm256_mask_storeu_ps(seen(p, n), mask(n), v);
+  }
+  static CNNCORE_MEMBER void store_past_cache(float* p, V v) { _mm256_stream_ps(seen(p, kLanes), v); }
   static CNNCORE_MEMBER V set1(float x) { return _mm256_set1_ps(x); }
   static CNNCORE_MEMBER V fmadd(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
   static CNNCORE_MEMBER V max(V a, V b) { return _mm256_max_ps(a, b); }

@@ -16,21 +16,21 @@ CNNCORE_INLINE IVec load_ints(const uint8_t* p) {
   return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
 CNNCORE_INLINE IVec load_ints_partial(const uint8_t* p, int64_t n) {
-  return _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(tail_mask(n), p));
+  return _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(tail_mask(n), seen(p, n)));
 }
 CNNCORE_INLINE IVec load_ints(const int32_t* p) { return _mm512_loadu_si512(p); }
 CNNCORE_INLINE IVec load_ints_partial(const int32_t* p, int64_t n) {
-  return _mm512_maskz_loadu_epi32(tail_mask(n), p);
+  return _mm512_maskz_loadu_epi32(tail_mask(n), seen(p, n));
 }
 CNNCORE_INLINE void store_ints(uint8_t* p, IVec v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v));
 }
 CNNCORE_INLINE void store_ints_partial(uint8_t* p, IVec v, int64_t n) {
-  _mm_mask_storeu_epi8(p, tail_mask(n), _mm512_cvtepi32_epi8(v));
+  _mm_mask_storeu_epi8(seen(p, n), tail_mask(n), _mm512_cvtepi32_epi8(v));
 }
 CNNCORE_INLINE void store_ints(int32_t* p, IVec v) { _mm512_storeu_si512(p, v); }
 CNNCORE_INLINE void store_ints_partial(int32_t* p, IVec v, int64_t n) {
-  _mm512_mask_storeu_epi32(p, tail_mask(n), v);
+  _mm512_mask_storeu_epi32(seen(p, n), tail_mask(n), v);
 }
 CNNCORE_INLINE Mask equal_ints(IVec a, IVec b) { return _mm512_cmpeq_epi32_mask(a, b); }
 

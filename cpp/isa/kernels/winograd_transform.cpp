@@ -16,11 +16,16 @@ struct Lanes {
 #if defined(__AVX512F__)
   __mmask16 mask;
   explicit Lanes(int64_t n = 0) : mask(static_cast<__mmask16>((1u << n) - 1u)) {}
-  CNNCORE_MEMBER Vec load(const float* p) const { return _mm512_maskz_loadu_ps(mask, p); }
+  CNNCORE_MEMBER Vec load(const float* p) const {
+    return _mm512_maskz_loadu_ps(mask, seen(p, __builtin_popcount(mask)));
+  }
 #elif defined(__AVX2__)
   __m256i mask;
   explicit Lanes(int64_t n = 0) : mask(tail_mask(n)) {}
-  CNNCORE_MEMBER Vec load(const float* p) const { return _mm256_maskload_ps(p, mask); }
+  CNNCORE_MEMBER Vec load(const float* p) const {
+    const int lanes = _mm256_movemask_ps(_mm256_castsi256_ps(mask));
+    return _mm256_maskload_ps(seen(p, __builtin_popcount(static_cast<unsigned>(lanes))), mask);
+  }
 #else
   int64_t count;
   explicit Lanes(int64_t n = 0) : count(n) {}
