@@ -17,7 +17,7 @@
 // rule_update [hyper, gradient_scale?, (parameter, gradient, state...)...] -> [(parameter', state'...)...]
 //   attributes rule, one of those in isa/kernels/optimizer_rules.cpp, whose numbers hyper holds; state,
 //   arrays for each tensor.
-// All take the attribute maximize (0/1).
+// rule_update takes `first`, too: where its numbers begin in hyper. All take the attribute maximize (0/1).
 //
 // Absent optional tensors keep their places. Outputs may be the memory of the inputs of the same name.
 #pragma once

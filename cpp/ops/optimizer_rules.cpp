@@ -26,7 +26,9 @@ class RuleUpdate : public Step {
   explicit RuleUpdate(const StepSpec& spec)
       : rule_(rule_named(spec.attrs.text("rule"))),
         state_(checked_state(spec, rule_)),
-        group_(spec, 2 + state_, 1 + state_, static_cast<std::size_t>(rule_.numbers)) {
+        first_(spec.attrs.integer("first", 0)),
+        group_(spec, 2 + state_, 1 + state_, static_cast<std::size_t>(first_ + rule_.numbers)) {
+    require(first_ >= 0 && first_ < 64, "rule_update: expected first of 0 or more, got ", first_);
     for (std::size_t tensor = 0; tensor < group_.tensors(); ++tensor) {
       for (std::size_t i = 0; i <= state_; ++i) {
         const std::size_t input = group_.input_index(tensor, i == 0 ? 0 : i + 1);
@@ -55,7 +57,8 @@ class RuleUpdate : public Step {
     Numbers numbers{};
     for (std::size_t i = 0; i < static_cast<std::size_t>(rule_.numbers); ++i) {
       double number;
-      std::memcpy(&number, args.input<std::int64_t>(0) + i, sizeof number);
+      std::memcpy(&number, args.input<std::int64_t>(0) + first_ + static_cast<std::int64_t>(i),
+                  sizeof number);
       numbers[i] = static_cast<float>(number);
     }
     return numbers;
@@ -77,6 +80,7 @@ class RuleUpdate : public Step {
 
   const OptimizerRule& rule_;
   std::size_t state_;
+  std::int64_t first_;
   OptimizerGroup group_;
 
  private:
@@ -94,8 +98,8 @@ class RuleUpdate : public Step {
 class TrustUpdate final : public RuleUpdate {
  public:
   explicit TrustUpdate(const StepSpec& spec) : RuleUpdate(spec) {
-    require(spec.input(0).numel() >= rule_.numbers + kMore, "rule_update: expected ", rule_.numbers + kMore,
-            " numbers for rule ", rule_.name);
+    require(spec.input(0).numel() >= first_ + rule_.numbers + kMore, "rule_update: expected ",
+            rule_.numbers + kMore, " numbers for rule ", rule_.name);
   }
 
   std::size_t workspace_bytes() const override {
@@ -152,7 +156,7 @@ class TrustUpdate final : public RuleUpdate {
 
   void find_trust(const StepArgs& args, const Squares* squares, float* trust) const {
     double more[kMore];
-    std::memcpy(more, args.input<std::int64_t>(0) + rule_.numbers, sizeof more);
+    std::memcpy(more, args.input<std::int64_t>(0) + first_ + rule_.numbers, sizeof more);
     const auto [coefficient, decay, eps] = more;
     std::size_t number = 0;
     for (std::size_t tensor = 0; tensor < group_.tensors(); ++tensor) {

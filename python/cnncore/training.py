@@ -6,14 +6,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from . import profiling
 from ._core import Storage
 from .compiler.call import Validity
 from .compiler.pipeline import Compiled, compile_training, set_outputs
 from .compiler.program import Executable, Memory
 from .graph.protocols import OptimizerLike
-from .graph.tensor import Graph, Tensor
-from .graph.trace import building, emit
+from .graph.tensor import Graph, Tensor, present
+from .graph.trace import at, building, emit
+from .ops.build import elementwise
+from .ops.gradient import clipped, norm_scale
 from .ops.update import OptimizerUpdate, UpdateAttributes
 from .profiling import Table
 from .transforms import Function, input_arrays
@@ -30,7 +34,11 @@ class _Validity(Validity):
 
     def _settings(self) -> list[Any]:
         groups = self._optimizer.param_groups
-        return [(len(group["params"]), self._optimizer.update_attrs(i)) for i, group in enumerate(groups)]
+        optimizer = self._optimizer
+        return [
+            (len(group["params"]), optimizer.update_step(i), optimizer.update_attrs(i), optimizer.fixed(i))
+            for i, group in enumerate(groups)
+        ]
 
     def holds(self) -> bool:
         if not super().holds():
@@ -46,11 +54,27 @@ class _Validity(Validity):
 class TrainStep(Function):
     """Returned by `train_step`: forward, backward and update of one batch in one call."""
 
-    def __init__(self, fn: Callable[..., Any], optimizer: OptimizerLike) -> None:
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        optimizer: OptimizerLike,
+        clip_grad_norm: float | None = None,
+        clip_grad_value: float | None = None,
+        accumulate: int = 1,
+    ) -> None:
         super().__init__(fn)
         if not hasattr(optimizer, "update_op"):
             raise TypeError(f"expected an optimizer, got {type(optimizer).__name__}")
         self.optimizer = optimizer
+        self._most_norm = _positive("clip_grad_norm", clip_grad_norm)
+        self._most_value = _positive("clip_grad_value", clip_grad_value)
+        if isinstance(accumulate, bool) or not hasattr(accumulate, "__index__"):
+            raise TypeError(f"expected accumulate as a number of batches, got {accumulate!r}")
+        if accumulate < 1:
+            raise ValueError(f"expected accumulate of at least 1, got {accumulate}")
+        self._accumulate = int(accumulate)
+        self._batches = Storage(np.zeros((), np.int64))
+        self._sums: dict[Any, Storage] = {}
 
     def __call__(self, *inputs: Any) -> Any:
         arrays, key = input_arrays(inputs)
@@ -58,6 +82,12 @@ class TrainStep(Function):
             program = self._program(key, arrays)
             self.optimizer.prepare()
             return program(arrays)
+
+    @property
+    def _place(self) -> tuple[bool, bool]:
+        """Whether the next batch is the first, and whether it is the last, of those that share an update."""
+        place = self._batches.item() % self._accumulate if self._accumulate > 1 else 0
+        return place == 0, place == self._accumulate - 1
 
     def explain(self, *inputs: Any) -> Table:
         """Return a row for each part of a step: layer, step, algorithm, and why others were not taken.
@@ -124,7 +154,7 @@ class TrainStep(Function):
 
     def _program(self, key: tuple[Any, ...], arrays: list[Any]) -> Compiled:
         self.optimizer.check_settings()
-        return super()._program(key, arrays)
+        return super()._program((self._place, *key), arrays)
 
     def _compile(self, arrays: list[Any]) -> Compiled:
         graph, _, result = self._trace(arrays)
@@ -140,9 +170,18 @@ class TrainStep(Function):
             raise ValueError("the loss depends on none of the optimizer's parameters (or all are frozen)")
 
         def use(grads: list[Tensor | None]) -> None:
-            for number in range(len(self.optimizer.param_groups)):
-                mine = [(p, t, g) for (n, p, t), g in zip(wanted, grads, strict=True) if n == number]
-                self._add_update(graph, number, mine)
+            with building(graph), at("optimizer"):
+                found = [(*entry, g) for entry, g in zip(wanted, grads, strict=True) if g is not None]
+                found = [(n, p, t, self._accumulated(graph, p, g)) for n, p, t, g in found]
+                if not self._place[1]:
+                    return
+                scale = None
+                if self._most_value is not None:
+                    found = [(n, p, t, clipped(g, self._most_value)) for n, p, t, g in found]
+                if self._most_norm is not None and found:
+                    scale = norm_scale([g for *_, g in found], self._most_norm)
+                for number in range(len(self.optimizer.param_groups)):
+                    self._add_update(graph, number, [entry for n, *entry in found if n == number], scale)
 
         executable = compile_training(graph, [tensor for _, _, tensor in wanted], use)
 
@@ -152,32 +191,67 @@ class TrainStep(Function):
 
         return Compiled(executable, unpack, validity)
 
-    def _add_update(
-        self, graph: Graph, number: int, triples: list[tuple[Any, Tensor, Tensor | None]]
-    ) -> None:
-        """Add the update of one parameter group, for the parameters that have a gradient."""
-        optimizer = self.optimizer
-        inputs: list[Tensor | None] = [_bound(optimizer.hyper(number)), None]
-        targets: list[Any] = []
-        parameters = 0
-        for parameter, tensor, gradient in triples:
-            if gradient is None:
-                continue
-            slots = optimizer.state_slots(parameter)
-            inputs += [tensor, gradient, *map(_bound, slots)]
-            targets += [parameter, *slots]
-            parameters += 1
-        if not targets:
+    def _accumulated(self, graph: Graph, parameter: Any, gradient: Tensor) -> Tensor:
+        """Return the mean gradient of the batches that share an update, or until the last keep their sum."""
+        if self._accumulate == 1:
+            return gradient
+        first, last = self._place
+        if all(known is not self._batches for known in graph.counted):
+            graph.counted.append(self._batches)
+        if parameter not in self._sums:
+            self._sums[parameter] = Storage(np.zeros(parameter.shape, np.float32))
+        kept = self._sums[parameter]
+        if not first:
+            gradient = elementwise("add", present(_bound(kept)), gradient)
+        if last:
+            return elementwise("mul_scalar", gradient, alpha=1.0 / self._accumulate)
+        graph.updates.append((kept, gradient))
+        return gradient
+
+    def _add_update(self, graph: Graph, number: int, found: list[Any], scale: Tensor | None) -> None:
+        """Add the update of one group's (parameter, tensor, gradient), with a factor of all gradients."""
+        if not found:
             return
+        optimizer = self.optimizer
         if all(known is not optimizer.counter for known in graph.counted):
             graph.counted.append(optimizer.counter)
-        settings = tuple(optimizer.update_attrs(number).items())
-        attrs = UpdateAttributes(optimizer.update_step(number), len(targets) // parameters, settings)
-        with building(graph):
-            node = emit(OptimizerUpdate, inputs, attrs, "optimizer")
-        for target, new in zip(targets, node.outputs, strict=True):
-            if target is not None and new is not None:
-                graph.updates.append((target, new))
+        slots = [optimizer.state_slots(parameter) for parameter, _, _ in found]
+        first = optimizer.direction_attrs(number)
+        if first is not None:
+            pieces = [[t, g, *map(_bound, kept)] for (_, t, g), kept in zip(found, slots, strict=True)]
+            changed = self._emit_update(number, "rule_update", first, scale, pieces)
+            for kept, (_, *new) in zip(slots, changed, strict=True):
+                graph.updates += list(zip(kept, new, strict=True))
+            directions = [optimizer.direction(number, rows[0]) for rows in changed]
+            found = [(p, t, d) for (p, t, _), d in zip(found, directions, strict=True)]
+            slots, scale = [[] for _ in found], None
+        pieces = [[t, g, *map(_bound, kept)] for (_, t, g), kept in zip(found, slots, strict=True)]
+        attrs = optimizer.update_attrs(number)
+        changed = self._emit_update(number, optimizer.update_step(number), attrs, scale, pieces)
+        for (parameter, _, _), kept, rows in zip(found, slots, changed, strict=True):
+            pairs = zip([parameter, *kept], rows, strict=True)
+            graph.updates += [pair for pair in pairs if pair[0] is not None and pair[1] is not None]
+
+    def _emit_update(
+        self, number: int, step: str, attrs: dict[str, Any], scale: Tensor | None, pieces: list[Any]
+    ) -> list[list[Tensor]]:
+        """Add a step of the machine over a group's tensors; return the new ones of each parameter."""
+        count = len(pieces[0]) - 1
+        inputs = [_bound(self.optimizer.hyper(number)), scale, *(t for piece in pieces for t in piece)]
+        record = UpdateAttributes(step, count, tuple(attrs.items()))
+        outputs: Any = emit(OptimizerUpdate, inputs, record, "optimizer").outputs
+        return [list(outputs[i : i + count]) for i in range(0, len(outputs), count)]
+
+
+def _positive(name: str, value: Any) -> float | None:
+    """Return an optional bound as a number above 0, or raise."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not hasattr(value, "__float__") or getattr(value, "shape", ()) != ():
+        raise TypeError(f"expected a number for {name}, got {value!r}")
+    if not 0 < float(value) < float("inf"):
+        raise ValueError(f"expected {name} above 0 and finite, got {value}")
+    return float(value)
 
 
 def _bound(storage: Storage | None) -> Tensor | None:
@@ -187,13 +261,27 @@ def _bound(storage: Storage | None) -> Tensor | None:
     return Tensor(storage.shape, storage.dtype.name, "c", storage)
 
 
-def train_step(fn: Callable[..., Any], optimizer: OptimizerLike) -> TrainStep:
+def train_step(
+    fn: Callable[..., Any],
+    optimizer: OptimizerLike,
+    *,
+    clip_grad_norm: float | None = None,
+    clip_grad_value: float | None = None,
+    accumulate: int = 1,
+) -> TrainStep:
     """Compile forward pass, backward pass and update into one call.
 
     Args:
         fn: function of tensors that returns a scalar loss, or (loss, aux...).
         optimizer: changes its parameters that the loss depends on and that are not frozen; its
             settings may change between calls.
+        clip_grad_norm: largest norm of all gradients together; larger ones are scaled down to it, as torch's
+            `clip_grad_norm_` does.
+        clip_grad_value: largest size of a gradient's element; larger ones become it, before the norm is
+        taken. accumulate: calls that share an update: each adds its gradients to a sum, and the last changes
+        the
+            parameters by their mean. Running statistics follow every call, the optimiser's steps and
+            schedules count updates.
 
     Returns:
         A function of fn's inputs (arrays) that runs one step, without Python's global lock, and
@@ -210,4 +298,4 @@ def train_step(fn: Callable[..., Any], optimizer: OptimizerLike) -> TrainStep:
     >>> losses[-1] < 1e-3 < losses[0]
     True
     """
-    return TrainStep(fn, optimizer)
+    return TrainStep(fn, optimizer, clip_grad_norm, clip_grad_value, accumulate)

@@ -111,5 +111,15 @@ class OptimizerLike(Protocol):
     def check_settings(self) -> None:
         """Raise if a setting is wrong; called before a program is looked for."""
 
+    def fixed(self, group: int) -> tuple[Any, ...]:
+        """Return further settings that are fixed in the compiled step."""
+
+    def direction_attrs(self, group: int) -> dict[str, Any] | None:
+        """Return settings of a `rule_update` that comes first and makes directions of gradients, with the
+        state; the group's update then has none. None where there is only one."""
+
+    def direction(self, group: int, tensor: Any) -> Any:
+        """Add nodes between the two, for what the first has made of one gradient."""
+
     def prepare(self) -> None:
         """Bring every `hyper` up to date for the next step; called before each run."""

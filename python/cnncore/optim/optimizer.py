@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .._core import Storage, read_storages, write_numbers, write_storages
 from ..graph.arrays import to_array
 from ..graph.locks import fork_safe
+from ..graph.tensor import Tensor
 from ..nn.module import Module
 from ..nn.parameter import Parameter
 
@@ -125,6 +126,18 @@ class Optimizer:
     def update_attrs(self, group: int) -> dict[str, Any]:
         """Return settings that are fixed in the compiled step."""
         raise NotImplementedError
+
+    def fixed(self, group: int) -> tuple[Any, ...]:
+        """Return further settings that nodes of `direction` are made with."""
+        return ()
+
+    def direction_attrs(self, group: int) -> dict[str, Any] | None:
+        """Return settings of a first update, which makes directions of gradients; None: there is only one."""
+        return None
+
+    def direction(self, group: int, tensor: Tensor) -> Tensor:
+        """Add nodes between the two updates, for what the first has made of one gradient."""
+        return tensor
 
     # -- what a compiled step uses --------------------------------------------------------------
 
