@@ -4,6 +4,7 @@
 from . import activation as _activation
 from . import distance as _distance
 from . import functional, init
+from . import lazy as _lazy
 from . import loss_elements as _loss_elements
 from . import norm as _norm
 from . import sample_norm as _sample_norm
@@ -13,6 +14,7 @@ from .conv import Conv1d, Conv2d, Conv3d
 from .conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from .distance import *  # noqa: F403
 from .dropout import Dropout
+from .lazy import *  # noqa: F403
 from .linear import Identity, Linear
 from .loss import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
 from .loss_elements import *  # noqa: F403
@@ -39,6 +41,7 @@ from .shape import Flatten, Unflatten
 
 __all__ = [
     *_activation.__all__,
+    *_lazy.__all__,
     *_distance.__all__,
     *_norm.__all__,
     *_sample_norm.__all__,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -57,6 +58,17 @@ def _draw(tensor: Target, draw: Draw) -> Target:
     else:
         _fill(tensor, draw(generator(), math.prod(tensor.shape)).reshape(tensor.shape))
     return tensor
+
+
+@contextmanager
+def undrawn() -> Iterator[None]:
+    """Leave the generator as it was before the ``with`` block."""
+    bits = generator().bit_generator
+    state = bits.state
+    try:
+        yield
+    finally:
+        bits.state = state
 
 
 def _blocks(count: int, draw: Draw, random: np.random.Generator) -> Iterator[NDArray[Any]]:

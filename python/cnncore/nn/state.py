@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from .._core import Storage, read_storages, write_storages
 from ..graph.arrays import to_array
-from .parameter import Buffer, StoredArray
+from .parameter import Buffer, Parameter, StoredArray
+from .uninitialized import Uninitialized
 
 if TYPE_CHECKING:
     from .module import Module
@@ -74,7 +75,8 @@ def fit_state(
 ) -> tuple[dict[str, StoredArray], IncompatibleKeys]:
     """Check all of `state` against the module; return what it is to be assigned to, by path.
 
-    Only shapes and dtypes are looked at. An array of one element fits a scalar.
+    Only shapes and dtypes are looked at. An array of one element fits a scalar. Parameters of lazy layers
+    take the shapes of the state.
     """
     if not hasattr(state, "items"):
         raise TypeError(f"expected a dict of arrays by path, got {type(state).__name__}")
@@ -93,6 +95,8 @@ def fit_state(
         except TypeError as error:
             problems.append(f"{path}: {error}")
             continue
+        if isinstance(target, Uninitialized):
+            continue
         if source.shape != target.shape and not (source.shape == (1,) and target.shape == ()):
             problems.append(f"{path}: expected shape {target.shape}, got {source.shape}")
         elif target.dtype.kind == "i" and source.dtype.kind == "f":
@@ -102,6 +106,10 @@ def fit_state(
         problems += [f"unexpected: {path}" for path in unexpected]
     if problems:
         raise ValueError(_message(module, problems, missing, unexpected))
+    for path, target in fitting.items():
+        if isinstance(target, Uninitialized):
+            kind = Parameter if isinstance(target, Parameter) else Buffer
+            target.become(kind(np.zeros(to_array(state[path]).shape)))
     return fitting, IncompatibleKeys(missing, unexpected)
 
 
