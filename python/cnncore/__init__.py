@@ -123,6 +123,12 @@ def _compile_function(*args: Any) -> runner.Program:
 runner.use(_compile_function)
 
 
+def _missing(name: str) -> AttributeError:
+    from .graph.hints import missing
+
+    return missing("package", f"module {__name__!r}", name)
+
+
 def __getattr__(name: str) -> Any:
     """Load a submodule, or the submodule that a name comes from, on first use."""
     if name in _MODULES:
@@ -130,7 +136,7 @@ def __getattr__(name: str) -> Any:
             return import_module(f"{__name__}.{name}")
     home = _NAMES.get(name)
     if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise _missing(name)
     with importing:
         value = getattr(import_module(f"{__name__}.{home}"), name)
     globals()[name] = value

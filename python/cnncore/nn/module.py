@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from ..compiler.call import call_module
 from ..graph.changes import changes
+from ..graph.hints import missing
 from ..graph.mode import in_inference
 from .parameter import Buffer, Parameter, StoredArray
 from .placement import check_move
@@ -111,7 +112,7 @@ class Module(Tree):
             entries = self.__dict__.get(table, {})
             if name in entries:
                 return entries[name]
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        raise missing("module", type(self).__name__, name)
 
     def __delattr__(self, name: str) -> None:
         with self._changing():

@@ -6,8 +6,9 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..graph.hints import missing
 from ..graph.tensor import Tensor
 from ..graph.trace import is_stored, is_tracing, map_tree
 from . import activation, arithmetic, arrange, parts, reduce, shape, sort
@@ -95,6 +96,12 @@ class Methods:
         if is_tracing():
             return apply_function(function, args, options)
         return function(*map_tree(_plain, args), **map_tree(_plain, options))
+
+    if not TYPE_CHECKING:  # type checkers shall tell names that do not exist
+
+        def __getattr__(self, name: str) -> Any:
+            kind = "tensor" if isinstance(self, Tensor) else "parameter"
+            raise missing(kind, type(self).__name__, name)
 
     def __neg__(self) -> Any:
         return arithmetic.neg(self) if _symbolic(self) else -self.numpy()

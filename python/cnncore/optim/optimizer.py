@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from operator import is_
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._core import Storage, read_storages, write_numbers, write_storages
 from ..graph.arrays import to_array
+from ..graph.hints import missing
 from ..graph.locks import fork_safe
 from ..graph.tensor import Tensor
 from ..nn.module import Module
@@ -83,6 +84,11 @@ class Optimizer:
     @step_count.setter
     def step_count(self, value: int) -> None:
         self.counter.write(np.array(value, np.int64))
+
+    if not TYPE_CHECKING:  # type checkers shall tell names that do not exist
+
+        def __getattr__(self, name: str) -> Any:
+            raise missing("optimizer", type(self).__name__, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name != "lr" and name in getattr(self, "defaults", ()):

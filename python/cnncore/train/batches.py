@@ -16,11 +16,25 @@ Batch = tuple[Any, Any]
 Result = TypeVar("Result")
 
 
+KERAS_NAMES = {
+    "validation_data": "pass validation=(x, y)",
+    "validation_split": "pass some of the rows as validation=(x, y)",
+    "class_weight": "a loss takes weights of classes: nn.CrossEntropyLoss(weight=...)",
+    "sample_weight": "weights of samples go into the loss",
+    "steps_per_epoch": "an epoch is once through the data",
+    "initial_epoch": "a Trainer goes on from the epoch it is at",
+    "use_multiprocessing": "data.DataLoader(..., workers=) reads in threads",
+}
+"""What to write for arguments of Keras's `fit`."""
+
+
 def takes_pair(method: Callable[..., Result]) -> Callable[..., Result]:
     """Let a method that takes data as its first argument take x and y as two arguments, too."""
 
     @wraps(method)
     def taking(self: Any, *args: Any, **options: Any) -> Result:
+        for name in options.keys() & KERAS_NAMES.keys():
+            raise TypeError(f"{method.__name__} has no argument {name!r}: {KERAS_NAMES[name]}")
         if args and "y" in options:
             return method(self, (args[0], options.pop("y")), *args[1:], **options)
         if "x" in options and "y" in options:
