@@ -9,6 +9,7 @@ import pytest
 import cnncore as cc
 from cnncore import nn, ops
 from cnncore.ops.activation import FUSABLE, ActivationBackward
+from cnncore.ops.window import Epilogue
 
 RNG = np.random.default_rng(0)
 NAMES = sorted(FUSABLE)
@@ -183,7 +184,8 @@ def test_max_pooling_stays_after_functions_that_do_not_grow():
 
 
 def test_second_derivatives_of_curved_functions_are_refused():
-    node = SimpleNamespace(attrs={"activation": "gelu"})
+    attrs = SimpleNamespace(epilogue=Epilogue("gelu"), with_bias=False)
+    node = SimpleNamespace(attrs=attrs, inputs=SimpleNamespace(grad=None, y=None))
     with pytest.raises(NotImplementedError, match="gelu has no second derivative"):
         ActivationBackward().gradient(node, [None, None], [True, False])
 
