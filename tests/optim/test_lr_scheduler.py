@@ -183,6 +183,26 @@ def test_plateau_counts_steps_without_improvement() -> None:
     assert rates == [0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25, 0.125]
 
 
+# Cycles have rates of their own, MultiplicativeLR goes on from the present rate, as torch's does.
+FOLLOWING = [case for case in CASES if not case.startswith(("OneCycleLR", "CyclicLR", "MultiplicativeLR"))]
+
+
+@pytest.mark.parametrize("case", FOLLOWING)
+def test_a_schedule_begins_at_its_milestone_as_alone(case: str) -> None:
+    optimizer = ours()
+    alone = course(CASES[case](lr_scheduler, optimizer), optimizer)
+    optimizer = ours()
+    schedules = [lr_scheduler.ConstantLR(optimizer, 0.5, 7), CASES[case](lr_scheduler, optimizer)]
+    scheduler = lr_scheduler.SequentialLR(optimizer, schedules, milestones=[5])
+    found = course(scheduler, optimizer)
+    np.testing.assert_array_equal(found[:5, :2], np.full((5, 2), [0.2, 0.05]))
+    np.testing.assert_allclose(found[5:], alone[:-5], rtol=4 * np.finfo(float).eps)
+    assert scheduler.last_epoch == STEPS - 1
+    scheduler.restart()
+    assert scheduler.last_epoch == 0
+    np.testing.assert_array_equal(course(scheduler, optimizer), found)
+
+
 def test_restarts_between_two_steps() -> None:
     optimizer = ours()
     scheduler = lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 2, T_mult=2)

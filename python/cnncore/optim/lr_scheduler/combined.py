@@ -134,8 +134,12 @@ class ChainedScheduler(_Combined):
         self._last_lr = self.lrs
 
     def restart(self) -> None:
+        rates = [1.0 for _ in self.base_lrs]
         for scheduler in self._schedulers:
             scheduler.restart()
+            first = zip(rates, self.lrs, self.base_lrs, strict=True)
+            rates = [rate * (lr / base if base else 1.0) for rate, lr, base in first]
+        self._set([rate * base for rate, base in zip(rates, self.base_lrs, strict=True)])
         self.begin()
 
 

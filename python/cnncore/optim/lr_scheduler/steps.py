@@ -70,6 +70,10 @@ class MultiStepLR(LRScheduler):
         factor = self.gamma ** self.milestones.get(self.last_epoch, 0)
         return [lr * factor for lr in self.lrs]
 
+    def first_lr(self) -> list[float]:
+        factor = self.gamma ** self.milestones.get(0, 0)
+        return [base * factor for base in self.base_lrs]
+
 
 class ConstantLR(LRScheduler):
     """Multiplies the rate by `factor` until step `total_iters`, and divides it again there.
