@@ -324,3 +324,9 @@ def test_statistics_of_a_linear_layer_on_flattened_images():
     # Sums of 288 products of error 288 eps, divided by a deviation that is not much less than theirs.
     bound = 288 * np.finfo(np.float32).eps * np.abs(flat).max() / flat.std(0).min() * 2
     assert np.abs(cc.compile(normalised, x.shape)(x) - wanted).max() < bound
+
+
+def test_a_view_that_an_activation_moved_before_keeps_its_layer():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.ReLU())
+    rows = cc.compile(model, (2, 3, 8, 8)).explain()
+    assert [(row["layer"], row["step"]) for row in rows] == [("0", "conv_forward"), ("1", "copy")]
