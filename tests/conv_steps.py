@@ -70,7 +70,7 @@ class Case:
             "groups": self.groups,
         }
 
-    def choose(self, direction: str, accuracy: str = "exact") -> dict[str, Any]:
+    def choose(self, direction: str, accuracy: str = "exact") -> _core.ConvChoice:
         return _core.conv_choose(direction, self.input_shape, self.weight_shape, self.attrs, accuracy)
 
 
@@ -132,14 +132,14 @@ def whole_numbers(rng: np.random.Generator, shape: Sequence[int]) -> Array:
 
 def packed(case: Case, direction: str, weight: Array) -> Tensor:
     choice = case.choose(direction)
-    if not choice["packed_floats"]:
+    if not choice.packed.count:
         return Tensor(weight.shape, "c", weight)
-    result = Tensor((choice["packed_floats"],), "c")
+    result = Tensor((choice.packed.count,), "c")
     attrs = {
         **case.attrs,
         "direction": direction,
         "input_shape": list(case.input_shape),
-        "algorithm": choice["algorithm"],
+        "algorithm": choice.algorithm,
     }
     run("conv_pack_weight", [Tensor(weight.shape, "c", weight)], [result], attrs)
     return result
@@ -158,11 +158,11 @@ def forward(
     """Output and statistics."""
     choice = case.choose("forward")
     output = Tensor(case.output_shape, "channels_last", offset=offset)
-    rows = Tensor((choice["statistics_rows"], 3, case.output_shape[1]), "c") if statistics else None
+    rows = Tensor((choice.statistics_rows, 3, case.output_shape[1]), "c") if statistics else None
     attrs = {
         **case.attrs,
         "weight_shape": list(case.weight_shape),
-        "algorithm": choice["algorithm"],
+        "algorithm": choice.algorithm,
         "activation": activation,
         "alpha": SLOPE,
     }
@@ -178,7 +178,7 @@ def forward(
 
 def backward_data(case: Case, grad: Array, weight: Array) -> Array:
     result = Tensor(case.input_shape, "channels_last")
-    algorithm = case.choose("backward_data")["algorithm"]
+    algorithm = case.choose("backward_data").algorithm
     attrs = {**case.attrs, "weight_shape": list(case.weight_shape), "algorithm": algorithm}
     inputs = [Tensor(grad.shape, "channels_last", grad), packed(case, "backward_data", weight)]
     run("conv_backward_data", inputs, [result], attrs)
@@ -189,6 +189,6 @@ def backward_weight(case: Case, x: Array, grad: Array, with_bias: bool = True) -
     result = Tensor(case.weight_shape, "c")
     bias = Tensor((case.weight_shape[0],), "c") if with_bias else None
     inputs = [Tensor(x.shape, "channels_last", x), Tensor(grad.shape, "channels_last", grad)]
-    attrs = {**case.attrs, "algorithm": case.choose("backward_weight")["algorithm"]}
+    attrs = {**case.attrs, "algorithm": case.choose("backward_weight").algorithm}
     run("conv_backward_weight", inputs, [result, bias], attrs)
     return result.array, None if bias is None else bias.array

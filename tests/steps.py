@@ -45,7 +45,7 @@ def run_step(
     return found
 
 
-def conv_choice(direction: str, problem: ConvProblem, accuracy: str = "exact") -> dict[str, Any]:
+def conv_choice(direction: str, problem: ConvProblem, accuracy: str = "exact") -> _core.ConvChoice:
     """What the core chooses for a convolution."""
     return _core.conv_choose(direction, problem.input_shape, problem.weight_shape, problem.attrs(), accuracy)
 
@@ -53,15 +53,15 @@ def conv_choice(direction: str, problem: ConvProblem, accuracy: str = "exact") -
 def packed_weight(direction: str, problem: ConvProblem, weight: Array, accuracy: str = "exact") -> Array:
     """The weight as the convolution steps take it."""
     choice = conv_choice(direction, problem, accuracy)
-    if not choice["packed_floats"]:
+    if not choice.packed.count:
         return weight
     attrs = {
         **problem.attrs(),
-        "algorithm": choice["algorithm"],
+        "algorithm": choice.algorithm,
         "direction": direction,
         "input_shape": list(problem.input_shape),
     }
-    output = ((choice["packed_floats"],), "float32", "c")
+    output = ((choice.packed.count,), "float32", "c")
     return run_step("conv_pack_weight", [(weight, "c")], [output], attrs)[0]
 
 
@@ -73,7 +73,7 @@ def run_conv(
     `first, second` are input, weight (forward); grad_output, weight (backward_data); input, grad_output
     (backward_weight).
     """
-    algorithm = conv_choice(direction, problem, accuracy)["algorithm"]
+    algorithm = conv_choice(direction, problem, accuracy).algorithm
     attrs = {**problem.attrs(), "algorithm": algorithm}
     if direction == "backward_weight":
         inputs = [(first, "channels_last"), (second, "channels_last")]

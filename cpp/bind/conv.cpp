@@ -16,24 +16,14 @@ ConvProblem problem_of(const std::vector<std::int64_t>& input_shape,
   return problem;
 }
 
-py::dict choose(const std::string& direction, const std::vector<std::int64_t>& input_shape,
-                const std::vector<std::int64_t>& weight_shape, std::map<std::string, AttrValue> attrs,
-                const std::string& accuracy) {
+ConvChoice choose(const std::string& direction, const std::vector<std::int64_t>& input_shape,
+                  const std::vector<std::int64_t>& weight_shape, std::map<std::string, AttrValue> attrs,
+                  const std::string& accuracy) {
   const Attrs values(std::move(attrs));
   const ConvProblem problem = conv_problem(input_shape, weight_shape, values);
   const std::string algorithm = values.text("algorithm", "");
   values.finish("convolution");
-  const ConvChoice choice = conv_choose(conv_direction_from_name(direction), problem, accuracy, algorithm);
-  py::dict result;
-  result["algorithm"] = choice.algorithm;
-  result["packed_floats"] = choice.packed_floats;
-  result["statistics_rows"] = choice.statistics_rows;
-  result["residual_in_place"] = choice.residual_in_place;
-  result["pitched_output"] = choice.pitched_output;
-  result["input_parts"] = choice.input_parts;
-  result["refused"] = choice.refused;
-  result["problem"] = problem.text();
-  return result;
+  return conv_choose(conv_direction_from_name(direction), problem, accuracy, algorithm);
 }
 
 std::vector<std::pair<std::string, std::string>> candidates(const std::string& direction,
@@ -62,6 +52,27 @@ std::string refuse_inverted_residual(const std::vector<std::int64_t>& input_shap
 }  // namespace
 
 void bind_conv(py::module_& module) {
+  py::class_<Packed>(module, "Packed", "The weight in the order that an algorithm reads it in.")
+      .def_readonly("count", &Packed::count, "Elements; 0: the step reads the weight itself.")
+      .def_property_readonly("dtype", [](const Packed& self) { return name_of(self.dtype); })
+      .def_property_readonly("nbytes", &Packed::bytes)
+      .def(
+          "__eq__", [](const Packed& self, const Packed& other) { return self == other; }, py::is_operator())
+      .def("__hash__", [](const Packed& self) { return self.count; })
+      .def(py::pickle([](const Packed& self) { return py::make_tuple(self.count, name_of(self.dtype)); },
+                      [](const py::tuple& state) {
+                        return Packed{state[0].cast<std::int64_t>(),
+                                      dtype_from_name(state[1].cast<std::string>())};
+                      }));
+  py::class_<ConvChoice>(module, "ConvChoice", "The algorithm of a convolution, and why not others.")
+      .def_readonly("algorithm", &ConvChoice::algorithm)
+      .def_readonly("problem", &ConvChoice::problem)
+      .def_readonly("packed", &ConvChoice::packed)
+      .def_readonly("statistics_rows", &ConvChoice::statistics_rows)
+      .def_readonly("residual_in_place", &ConvChoice::residual_in_place)
+      .def_readonly("pitched_output", &ConvChoice::pitched_output)
+      .def_readonly("input_parts", &ConvChoice::input_parts)
+      .def_readonly("refused", &ConvChoice::refused);
   module.def(
       "conv_choose", &choose, py::arg("direction"), py::arg("input_shape"), py::arg("weight_shape"),
       py::arg("attrs"), py::arg("accuracy") = "fast",

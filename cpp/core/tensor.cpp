@@ -76,9 +76,13 @@ bool TensorDesc::same_layout(const TensorDesc& other) const {
 }
 
 std::string TensorDesc::shape_text() const {
+  return cnncore::shape_text({shape.begin(), shape.begin() + rank});
+}
+
+std::string shape_text(const std::vector<std::int64_t>& shape) {
   std::string text = "(";
-  for (int i = 0; i < rank; ++i) text += (i != 0 ? ", " : "") + std::to_string(dim(i));
-  return text + (rank == 1 ? ",)" : ")");
+  for (std::size_t i = 0; i < shape.size(); ++i) text += (i != 0 ? ", " : "") + std::to_string(shape[i]);
+  return text + (shape.size() == 1 ? ",)" : ")");
 }
 
 TensorDesc dense_desc(DType dtype, const std::int64_t* shape, int rank, bool channels_last) {

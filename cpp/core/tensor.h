@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace cnncore {
 
@@ -61,6 +62,8 @@ struct TensorDesc {
   bool same_layout(const TensorDesc& other) const;
   std::string shape_text() const;
 };
+
+std::string shape_text(const std::vector<std::int64_t>& shape);
 
 /// A dense descriptor: channels-last for rank >= 3 when `channels_last`, C order otherwise.
 TensorDesc dense_desc(DType dtype, const std::int64_t* shape, int rank, bool channels_last);

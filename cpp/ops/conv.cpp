@@ -39,9 +39,9 @@ const std::vector<ConvAlgorithm>& algorithms() {
 
 /// What the algorithm cannot do about a problem, pooling included; empty when it can do it all.
 std::string cannot(const ConvAlgorithm& algorithm, const ConvProblem& problem) {
-  if (problem.pools()) {
+  if (problem.pool) {
     if (algorithm.refuse_pool == nullptr) return "it does not pool";
-    const bool flat = problem.output[0] == 1 && problem.pool_kernel[0] == 1 && problem.pooled()[0] == 1;
+    const bool flat = problem.output[0] == 1 && problem.pool->kernel[0] == 1 && problem.pooled()[0] == 1;
     if (!flat) return "it does not pool volumes";
   }
   return algorithm.cannot(problem);
@@ -81,9 +81,11 @@ std::vector<std::int64_t> shape_of(const TensorDesc& desc) {
 
 /// An algorithm without a packed weight reads the weight itself.
 void check_weight(const TensorDesc& desc, const ConvAlgorithm& algorithm, const ConvProblem& problem) {
-  const std::int64_t packed = algorithm.packed_floats(problem);
-  const std::int64_t own = problem.out_channels * problem.group_in() * problem.taps();
-  check_vector(desc, packed > 0 ? packed : own, packed > 0 ? "packed weight" : "weight");
+  if (algorithm.packed != nullptr) {
+    check_packed(desc, algorithm.packed(problem), "packed weight");
+  } else {
+    check_vector(desc, problem.out_channels * problem.group_in() * problem.taps(), "weight");
+  }
 }
 
 /// The shape, of as many axes as the input, of an output or of its pooling.
@@ -91,12 +93,6 @@ std::vector<std::int64_t> output_shape(const ConvProblem& p, const Spatial& exte
   std::vector<std::int64_t> shape = {p.batch, p.out_channels};
   shape.insert(shape.end(), extents.begin() + first_axis(rank - 2), extents.end());
   return shape;
-}
-
-void check_shape(const TensorDesc& desc, const std::vector<std::int64_t>& expected, const char* what) {
-  const TensorDesc wanted = dense_desc(DType::f32, expected.data(), static_cast<int>(expected.size()), true);
-  require(desc.same_shape(wanted), what, ": expected shape ", wanted.shape_text(), ", got ",
-          desc.shape_text());
 }
 
 ConvEpilogue epilogue_of(const StepSpec& spec, std::int64_t channels) {
@@ -169,7 +165,7 @@ std::unique_ptr<Step> make_pack(const StepSpec& spec) {
   const ConvProblem problem = conv_problem(spec.attrs.integers("input_shape"), shape_of(weight), spec.attrs);
   const ConvAlgorithm& algorithm = algorithm_of(direction, problem, spec.attrs);
   require(algorithm.make_pack != nullptr, "algorithm '", algorithm.name, "' has no packed weight");
-  check_vector(spec.output(0), algorithm.packed_floats(problem), "packed weight");
+  check_packed(spec.output(0), algorithm.packed(problem), "packed weight");
   return algorithm.make_pack(problem);
 }
 
@@ -193,7 +189,7 @@ std::unique_ptr<Step> make_pool(const StepSpec& spec) {
   check_activation(spec.input(0), "input");
   const ConvProblem problem =
       conv_problem(shape_of(spec.input(0)), spec.attrs.integers("weight_shape"), spec.attrs);
-  require(problem.pools(), "missing attribute 'pool_kernel'");
+  require(problem.pool.has_value(), "missing attribute 'pool_kernel'");
   check_shape(spec.output(0), output_shape(problem, problem.pooled(), spec.input(0).rank), "output");
   check_activation(spec.output(0), "output");
   const ConvAlgorithm& algorithm = algorithm_of(ConvDirection::forward, problem, spec.attrs);
@@ -234,19 +230,8 @@ std::unique_ptr<Step> make_backward_weight(const StepSpec& spec) {
 
 }  // namespace
 
-void check_float(const TensorDesc& desc, const char* what) {
-  require(desc.dtype == DType::f32, what, ": expected float32, got ", name_of(desc.dtype));
-}
-
-void check_activation(const TensorDesc& desc, const char* what) {
-  check_float(desc, what);
-  require(desc.is_channels_last(), what, ": expected channels-last memory, shape ", desc.shape_text());
-}
-
-void check_vector(const TensorDesc& desc, std::int64_t size, const char* what) {
-  check_float(desc, what);
-  require(desc.is_contiguous() && desc.numel() == size, what, ": expected ", size, " contiguous floats, got ",
-          desc.shape_text());
+void check_packed(const TensorDesc& desc, const Packed& packed, const std::string& what) {
+  check_vector(desc, packed.count, what, packed.dtype);
 }
 
 ConvChoice conv_choose(ConvDirection direction, const ConvProblem& problem, const std::string& accuracy,
@@ -262,7 +247,8 @@ ConvChoice conv_choose(ConvDirection direction, const ConvProblem& problem, cons
       continue;
     }
     choice.algorithm = algorithm.name;
-    choice.packed_floats = algorithm.packed_floats(problem);
+    choice.problem = problem.text();
+    if (algorithm.packed != nullptr) choice.packed = algorithm.packed(problem);
     choice.statistics_rows = algorithm.statistics_rows(problem);
     choice.residual_in_place = algorithm.residual_in_place;
     choice.pitched_output = algorithm.pitched_output;

@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
-#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "core/attrs.h"
 #include "core/tensor.h"
+#include "ops/window.h"
 
 namespace cnncore {
-
-using Spatial = std::array<std::int64_t, 3>;  // depth, height, width
-
-/// Position of the first of `rank` spatial axes inside a Spatial: the last one is the width.
-constexpr int first_axis(int rank) { return 3 - rank; }
 
 enum class ConvDirection { forward, backward_data, backward_weight };
 
@@ -24,59 +19,21 @@ ConvDirection conv_direction_from_name(const std::string& name);
 
 /// A convolution's sizes. One spatial axis fills the width, two fill height and width; the others are
 /// axes of extent 1. A linear layer has none, so all of them are 1.
-struct ConvProblem {
+struct ConvProblem : Window {
   std::int64_t batch = 1;
   std::int64_t in_channels = 1;
   std::int64_t out_channels = 1;
   std::int64_t groups = 1;
   Spatial input{1, 1, 1};
   Spatial output{1, 1, 1};
-  Spatial kernel{1, 1, 1};
-  Spatial stride{1, 1, 1};
-  Spatial padding_begin{0, 0, 0};
-  Spatial padding_end{0, 0, 0};
-  Spatial dilation{1, 1, 1};
-  // Max pooling of the output by the same step; a kernel of 0: none.
-  Spatial pool_kernel{0, 0, 0};
-  Spatial pool_stride{1, 1, 1};
-  Spatial pool_padding_begin{0, 0, 0};
-  Spatial pool_padding_end{0, 0, 0};
-  Spatial pool_dilation{1, 1, 1};
+  std::optional<Window> pool;  // max pooling of the output by the same step
 
-  /// The one list of fields that equality, hash and text (without pooling's where there is none) are made
-  /// from.
-  auto fields() const {
-    return std::tie(batch, in_channels, out_channels, groups, input, output, kernel, stride, padding_begin,
-                    padding_end, dilation, pool_kernel, pool_stride, pool_padding_begin, pool_padding_end,
-                    pool_dilation);
-  }
-  static constexpr std::array<const char*, 16> kFieldNames = {"batch",
-                                                              "in_channels",
-                                                              "out_channels",
-                                                              "groups",
-                                                              "input",
-                                                              "output",
-                                                              "kernel",
-                                                              "stride",
-                                                              "padding_begin",
-                                                              "padding_end",
-                                                              "dilation",
-                                                              "pool_kernel",
-                                                              "pool_stride",
-                                                              "pool_padding_begin",
-                                                              "pool_padding_end",
-                                                              "pool_dilation"};
-  static constexpr std::size_t kPoolFields = 5;
-
-  bool operator==(const ConvProblem& other) const { return fields() == other.fields(); }
-  std::size_t hash() const;
+  /// All of it, as the key of what is known about the problem.
   std::string text() const;
 
   std::int64_t group_in() const { return in_channels / groups; }
   std::int64_t group_out() const { return out_channels / groups; }
-  bool pools() const { return pool_kernel[2] > 0; }
-  Spatial pooled() const;  // extents of the pooled output
-  std::int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
+  Spatial pooled() const { return pool->extents(output); }
   std::int64_t input_pixels() const { return batch * input[0] * input[1] * input[2]; }
   std::int64_t output_pixels() const { return batch * output[0] * output[1] * output[2]; }
   double flops() const;
@@ -88,9 +45,19 @@ struct ConvProblem {
 ConvProblem conv_problem(const std::vector<std::int64_t>& input_shape,
                          const std::vector<std::int64_t>& weight_shape, const Attrs& attrs);
 
+/// The weight in the order that an algorithm reads it in.
+struct Packed {
+  std::int64_t count = 0;  // 0: the step reads the weight itself
+  DType dtype = DType::f32;
+
+  std::size_t bytes() const { return static_cast<std::size_t>(count) * item_size(dtype); }
+  bool operator==(const Packed& other) const { return count == other.count && dtype == other.dtype; }
+};
+
 struct ConvChoice {
   std::string algorithm;
-  std::int64_t packed_floats = 0;    // size of the packed weight; 0 where the step reads the weight itself
+  std::string problem;  // its text
+  Packed packed;
   std::int64_t statistics_rows = 0;  // rows of the statistics output; 0 when the direction has none
   bool residual_in_place = false;    // the residual may be the memory of the output
   bool pitched_output = false;       // the output may be part of the channels of a wider tensor

@@ -8,6 +8,7 @@
 
 #include "isa/gemm_tile.h"
 #include "ops/activation.h"
+#include "ops/checks.h"
 #include "ops/conv.h"
 #include "program/step.h"
 
@@ -37,8 +38,8 @@ struct ConvAlgorithm {
   /// Why a problem that it can do does not pay; empty when it does. Not asked of an algorithm that was asked
   /// for by name; null where everything pays.
   std::string (*declines)(const ConvProblem& problem);
-  /// 0 for an algorithm that reads the weight itself, in C order; it has no make_pack.
-  std::int64_t (*packed_floats)(const ConvProblem& problem);
+  /// Null for an algorithm that reads the weight itself, in C order; it has no make_pack.
+  Packed (*packed)(const ConvProblem& problem);
   std::int64_t (*statistics_rows)(const ConvProblem& problem);
   std::unique_ptr<Step> (*make_pack)(const ConvProblem& problem);
   std::unique_ptr<Step> (*make)(const ConvProblem& problem, const ConvEpilogue& epilogue);
@@ -56,10 +57,7 @@ void conv_bias_gradient(const ConvProblem& problem, const float* grad_output, fl
                         float* grad_bias);
 std::int64_t conv_bias_gradient_floats(const ConvProblem& problem);
 
-void check_float(const TensorDesc& desc, const char* what);
-/// Activations are channels-last, or C order without spatial axes (where both are the same).
-void check_activation(const TensorDesc& desc, const char* what);
-void check_vector(const TensorDesc& desc, std::int64_t size, const char* what);
+void check_packed(const TensorDesc& desc, const Packed& packed, const std::string& what);
 
 /// Direct convolution with max pooling.
 std::unique_ptr<Step> make_direct_pool(const ConvProblem& problem, const ConvEpilogue& epilogue);

@@ -319,10 +319,10 @@ class DepthwiseWeightGradient : public Step {
 
 /// At least 1: where stride and padding keep all taps off the input, backward-data has none.
 template <ConvDirection kDirection>
-std::int64_t packed_floats(const ConvProblem& p) {
+Packed packed(const ConvProblem& p) {
   std::int64_t floats = 0;
   for (const auto& loop : loops_of(p, kDirection)) floats += loop.taps() * loop.groups;
-  return std::max<std::int64_t>(1, floats);
+  return {std::max<std::int64_t>(1, floats)};
 }
 
 std::int64_t nothing(const ConvProblem&) { return 0; }
@@ -346,24 +346,18 @@ std::unique_ptr<Step> make_weight_gradient(const ConvProblem& p, const ConvEpilo
 
 ConvAlgorithm depthwise_forward() {
   constexpr auto kDirection = ConvDirection::forward;
-  return {"depthwise",
-          kDirection,
-          cannot,
-          nullptr,
-          packed_floats<kDirection>,
-          statistics_rows,
-          make_pack<kDirection>,
-          make_conv<kDirection>};
+  return {"depthwise",           kDirection,           cannot, nullptr, packed<kDirection>, statistics_rows,
+          make_pack<kDirection>, make_conv<kDirection>};
 }
 
 ConvAlgorithm depthwise_backward_data() {
   constexpr auto kDirection = ConvDirection::backward_data;
-  return {"depthwise",           kDirection,           cannot, nullptr, packed_floats<kDirection>, nothing,
+  return {"depthwise",           kDirection,           cannot, nullptr, packed<kDirection>, nothing,
           make_pack<kDirection>, make_conv<kDirection>};
 }
 
 ConvAlgorithm depthwise_backward_weight() {
-  return {"depthwise",         ConvDirection::backward_weight, cannot, nullptr, nothing, nothing, nullptr,
+  return {"depthwise",         ConvDirection::backward_weight, cannot, nullptr, nullptr, nothing, nullptr,
           make_weight_gradient};
 }
 

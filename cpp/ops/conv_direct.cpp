@@ -122,10 +122,10 @@ class DirectConv : public Step {
 
 /// At least 1: where stride and padding keep all taps off the input, backward-data has none.
 template <ConvDirection kDirection>
-std::int64_t packed_floats(const ConvProblem& p) {
+Packed packed_weight(const ConvProblem& p) {
   std::int64_t floats = 0;
   for (const auto& loop : loops_of(p, kDirection)) floats += loop.groups * packed_group_floats(loop);
-  return std::max<std::int64_t>(1, floats);
+  return {std::max<std::int64_t>(1, floats)};
 }
 
 template <ConvDirection kDirection>
@@ -135,7 +135,7 @@ std::unique_ptr<Step> make_pack(const ConvProblem& p) {
 
 template <ConvDirection kDirection>
 std::unique_ptr<Step> make_conv(const ConvProblem& p, const ConvEpilogue& epilogue) {
-  if (kDirection == ConvDirection::forward && p.pools()) return make_direct_pool(p, epilogue);
+  if (kDirection == ConvDirection::forward && p.pool.has_value()) return make_direct_pool(p, epilogue);
   return std::make_unique<DirectConv>(p, kDirection, epilogue);
 }
 
@@ -151,7 +151,7 @@ ConvAlgorithm direct_forward() {
           kDirection,
           can_all,
           nullptr,
-          packed_floats<kDirection>,
+          packed_weight<kDirection>,
           chunk_count,
           make_pack<kDirection>,
           make_conv<kDirection>,
@@ -167,7 +167,7 @@ ConvAlgorithm direct_backward_data() {
           kDirection,
           can_all,
           nullptr,
-          packed_floats<kDirection>,
+          packed_weight<kDirection>,
           no_statistics,
           make_pack<kDirection>,
           make_conv<kDirection>,

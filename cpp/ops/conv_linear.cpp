@@ -244,12 +244,12 @@ std::string linear_gradient_declines(const ConvProblem& p) {
 }
 
 ConvAlgorithm linear_forward() {
-  return {"linear", ConvDirection::forward, linear_cannot, forward_declines, nothing, nothing,
+  return {"linear", ConvDirection::forward, linear_cannot, forward_declines, nullptr, nothing,
           nullptr,  make<LinearForward>};
 }
 
 ConvAlgorithm linear_backward_data() {
-  return {"linear", ConvDirection::backward_data, linear_cannot, linear_gradient_declines, nothing, nothing,
+  return {"linear", ConvDirection::backward_data, linear_cannot, linear_gradient_declines, nullptr, nothing,
           nullptr,  make<LinearBackwardData>};
 }
 

@@ -97,7 +97,7 @@ std::unique_ptr<Step> make(const ConvProblem& problem, const ConvEpilogue& epilo
 ConvAlgorithm linear_backward_weight() {
   return {"linear",      ConvDirection::backward_weight,
           linear_cannot, linear_gradient_declines,
-          nothing,       nothing,
+          nullptr,       nothing,
           nullptr,       make};
 }
 

@@ -25,29 +25,23 @@ PoolGeometry geometry_of(const ConvProblem& p) {
     const std::array<std::int64_t, 4> shape{p.batch, p.out_channels, extents[1], extents[2]};
     return dense_desc(DType::f32, shape.data(), 4, true);
   };
-  const auto pair = [](const Spatial& of) { return AttrValue(std::vector<std::int64_t>{of[1], of[2]}); };
-  const Attrs attrs({{"kernel", pair(p.pool_kernel)},
-                     {"stride", pair(p.pool_stride)},
-                     {"padding_begin", pair(p.pool_padding_begin)},
-                     {"padding_end", pair(p.pool_padding_end)},
-                     {"dilation", pair(p.pool_dilation)}});
-  return pool_geometry(images(p.output), images(p.pooled()), attrs);
+  return pool_geometry(images(p.output), images(p.pooled()), *p.pool);
 }
 
 /// Rows of the map under a window.
-std::int64_t reach_of(const ConvProblem& p) { return (p.pool_kernel[1] - 1) * p.pool_dilation[1] + 1; }
+std::int64_t reach_of(const ConvProblem& p) { return p.pool->reach(1); }
 
 /// Rows of windows whose rows of the map fit a band.
 std::int64_t lines_of_band(const ConvProblem& p) {
   const std::int64_t fit = machine().direct.pooled_map / (p.output[2] * p.out_channels);
-  return fit < reach_of(p) ? 0 : (fit - reach_of(p)) / p.pool_stride[1] + 1;
+  return fit < reach_of(p) ? 0 : (fit - reach_of(p)) / p.pool->stride[1] + 1;
 }
 
 /// Vector operations of a whole run.
 double work_of(const ConvProblem& p) {
   const Spatial pooled = p.pooled();
   const auto windows = static_cast<double>(p.batch * pooled[1] * pooled[2]);
-  const auto taps = static_cast<double>(p.pool_kernel[1] * p.pool_kernel[2]);
+  const auto taps = static_cast<double>(p.pool->kernel[1] * p.pool->kernel[2]);
   return p.flops() / 2.0 / kernels().width +
          PoolTasks::kCyclesPerOperation * windows * pool_vectors(p.out_channels) * (1.0 + taps);
 }
@@ -56,7 +50,7 @@ std::int64_t tasks_of(const ConvProblem& p) { return tasks_worth(work_of(p)); }
 
 /// Rows of the map at a cut that the pieces on both sides compute.
 std::int64_t rows_computed_twice(const ConvProblem& p) {
-  return std::max<std::int64_t>(0, reach_of(p) - p.pool_stride[1]);
+  return std::max<std::int64_t>(0, reach_of(p) - p.pool->stride[1]);
 }
 
 /// Into how many pieces, a task each, an image is cut when there are few images.
@@ -67,7 +61,7 @@ std::int64_t pieces_of(const ConvProblem& p) {
   };
   std::int64_t pieces = 1;
   while (!enough(pieces * p.batch) && 2 * pieces <= lines &&
-         lines / (2 * pieces) * p.pool_stride[1] >= kLeastRows * rows_computed_twice(p)) {
+         lines / (2 * pieces) * p.pool->stride[1] >= kLeastRows * rows_computed_twice(p)) {
     pieces *= 2;
   }
   return pieces;

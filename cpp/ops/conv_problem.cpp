@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <functional>
 #include <sstream>
 
 #include "core/error.h"
@@ -10,57 +9,38 @@
 namespace cnncore {
 namespace {
 
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::string text = "(";
-  for (std::size_t i = 0; i < shape.size(); ++i) text += (i != 0 ? ", " : "") + std::to_string(shape[i]);
-  return text + ")";
+void append(std::ostream& text, const Window& window, const char* prefix) {
+  std::size_t i = 0;
+  const auto one = [&](const Spatial& field) {
+    text << ' ' << prefix << Window::kFieldNames[i++] << '=' << field[0] << 'x' << field[1] << 'x'
+         << field[2];
+  };
+  std::apply([&one](const auto&... field) { (one(field), ...); }, window.window_fields());
 }
 
-void append(std::ostream& text, std::int64_t value) { text << value; }
-void append(std::ostream& text, const Spatial& value) {
-  text << value[0] << 'x' << value[1] << 'x' << value[2];
-}
-
-void mix(std::size_t& seed, std::int64_t value) {
-  seed ^= std::hash<std::int64_t>{}(value) + 0x9e3779b97f4a7c15ULL + (seed << 6) + (seed >> 2);
-}
-void mix(std::size_t& seed, const Spatial& value) {
-  for (const auto v : value) mix(seed, v);
-}
-
-Spatial spatial_from(const std::vector<std::int64_t>& values, std::size_t begin, std::size_t rank,
-                     std::int64_t fill) {
-  Spatial result{fill, fill, fill};
-  const auto first = static_cast<std::size_t>(first_axis(static_cast<int>(rank)));
-  for (std::size_t i = 0; i < rank; ++i) result[first + i] = values[begin + i];
+Spatial spatial_from(const std::vector<std::int64_t>& shape) {
+  Spatial result{1, 1, 1};
+  std::copy(shape.begin() + 2, shape.end(), result.end() - static_cast<std::ptrdiff_t>(shape.size() - 2));
   return result;
 }
 
-Spatial spatial_attr(const Attrs& attrs, const std::string& name, std::size_t rank, std::int64_t fill,
-                     std::int64_t least) {
-  if (!attrs.has(name)) return {fill, fill, fill};
-  const auto& values = attrs.integers(name);
-  require(values.size() == rank, name, ": expected ", rank, " numbers, got ", values.size());
-  for (const auto v : values) {
-    require(v >= least && v <= kLargestSetting, name, ": expected numbers from ", least, " to ",
-            kLargestSetting, ", got ", shape_text(values));
-  }
-  return spatial_from(values, 0, rank, fill);
+/// All but the kernel.
+void read_window(Window& window, const Attrs& attrs, const std::string& prefix, std::size_t rank) {
+  window.stride = spatial_setting(attrs, prefix + "stride", rank, 1, window.stride);
+  window.padding_begin = spatial_setting(attrs, prefix + "padding_begin", rank, 0, window.padding_begin);
+  window.padding_end = spatial_setting(attrs, prefix + "padding_end", rank, 0, window.padding_end);
+  window.dilation = spatial_setting(attrs, prefix + "dilation", rank, 1, window.dilation);
 }
 
 void read_pool(ConvProblem& p, const Attrs& attrs, std::size_t rank) {
   if (!attrs.has("pool_kernel")) return;
   require(rank > 0, "expected pooling of images, got an input without spatial axes");
-  p.pool_kernel = spatial_attr(attrs, "pool_kernel", rank, 1, 1);
-  p.pool_stride = spatial_attr(attrs, "pool_stride", rank, 1, 1);
-  p.pool_padding_begin = spatial_attr(attrs, "pool_padding_begin", rank, 0, 0);
-  p.pool_padding_end = spatial_attr(attrs, "pool_padding_end", rank, 0, 0);
-  p.pool_dilation = spatial_attr(attrs, "pool_dilation", rank, 1, 1);
+  Window& pool = p.pool.emplace();
+  pool.kernel = spatial_setting(attrs, "pool_kernel", rank, 1, pool.kernel);
+  read_window(pool, attrs, "pool_", rank);
   for (std::size_t a = 0; a < 3; ++a) {
-    const std::int64_t reach = kernel_reach(p.pool_kernel[a], p.pool_dilation[a]);
-    const std::int64_t padded = checked_sum(p.output[a], p.pool_padding_begin[a] + p.pool_padding_end[a]);
-    require(padded >= reach, "the pooling window covers ", reach, " pixels but the convolution's output has ",
-            padded, " (padding included)");
+    require(pool.padded(p.output, a) >= pool.reach(a), "the pooling window covers ", pool.reach(a),
+            " pixels but the convolution's output has ", pool.padded(p.output, a), " (padding included)");
   }
 }
 
@@ -73,38 +53,19 @@ ConvDirection conv_direction_from_name(const std::string& name) {
   fail("expected direction forward, backward_data or backward_weight, got '", name, "'");
 }
 
-std::size_t ConvProblem::hash() const {
-  std::size_t seed = 0;
-  std::apply([&seed](const auto&... field) { (mix(seed, field), ...); }, fields());
-  return seed;
-}
-
 std::string ConvProblem::text() const {
   std::ostringstream text;
-  std::size_t i = 0;
-  const std::size_t end = kFieldNames.size() - (pools() ? 0 : kPoolFields);
-  const auto one = [&](const auto& field) {
-    if (i >= end) return;
-    text << (i != 0 ? " " : "") << kFieldNames[i] << '=';
-    append(text, field);
-    ++i;
-  };
-  std::apply([&one](const auto&... field) { (one(field), ...); }, fields());
+  text << "batch=" << batch << " in_channels=" << in_channels << " out_channels=" << out_channels
+       << " groups=" << groups << " input=" << input[0] << 'x' << input[1] << 'x' << input[2]
+       << " output=" << output[0] << 'x' << output[1] << 'x' << output[2];
+  append(text, *this, "");
+  if (pool) append(text, *pool, "pool_");
   return text.str();
 }
 
 double ConvProblem::flops() const {
   return 2.0 * static_cast<double>(output_pixels()) * static_cast<double>(out_channels) *
          static_cast<double>(group_in() * taps());
-}
-
-Spatial ConvProblem::pooled() const {
-  Spatial extents{};
-  for (std::size_t a = 0; a < 3; ++a) {
-    const std::int64_t reach = (pool_kernel[a] - 1) * pool_dilation[a] + 1;
-    extents[a] = (output[a] + pool_padding_begin[a] + pool_padding_end[a] - reach) / pool_stride[a] + 1;
-  }
-  return extents;
 }
 
 ConvProblem conv_problem(const std::vector<std::int64_t>& input_shape,
@@ -130,15 +91,12 @@ ConvProblem conv_problem(const std::vector<std::int64_t>& input_shape,
   require(weight_shape[1] * p.groups == p.in_channels, "expected input with ", weight_shape[1] * p.groups,
           " channels (weight is ", shape_text(weight_shape), ", groups=", p.groups, "), got ",
           shape_text(input_shape));
-  p.input = spatial_from(input_shape, 2, rank, 1);
-  p.kernel = spatial_from(weight_shape, 2, rank, 1);
-  p.stride = spatial_attr(attrs, "stride", rank, 1, 1);
-  p.dilation = spatial_attr(attrs, "dilation", rank, 1, 1);
-  p.padding_begin = spatial_attr(attrs, "padding_begin", rank, 0, 0);
-  p.padding_end = spatial_attr(attrs, "padding_end", rank, 0, 0);
+  p.input = spatial_from(input_shape);
+  p.kernel = spatial_from(weight_shape);
+  read_window(p, attrs, "", rank);
   for (std::size_t a = 0; a < 3; ++a) {
-    const std::int64_t padded = checked_sum(p.input[a], p.padding_begin[a] + p.padding_end[a]);
-    const std::int64_t reach = kernel_reach(p.kernel[a], p.dilation[a]);
+    const std::int64_t padded = p.padded(p.input, a);
+    const std::int64_t reach = p.reach(a);
     require(padded >= reach, "the kernel reaches over ", reach, " pixels (dilation included) but input ",
             shape_text(input_shape), " has only ", padded, " there (padding included)");
     // A longer stride than the input gives the same single output.

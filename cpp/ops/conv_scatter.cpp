@@ -66,9 +66,9 @@ std::int64_t packed_columns(std::int64_t columns) {
   return full + tile.panel_width(columns - full);
 }
 
-std::int64_t packed_floats(const ConvProblem& p) {
+Packed packed(const ConvProblem& p) {
   const Plane plane(p);
-  return p.groups * p.group_out() * packed_columns(Runs(p, plane).columns(plane));
+  return {p.groups * p.group_out() * packed_columns(Runs(p, plane).columns(plane))};
 }
 
 /// Rows of grad_input that one task owns, and the rows of grad_output that reach them.
@@ -412,8 +412,7 @@ std::unique_ptr<Step> make(const ConvProblem& p, const ConvEpilogue& epilogue) {
 }  // namespace
 
 ConvAlgorithm scatter_backward_data() {
-  return {"scatter", ConvDirection::backward_data, cannot, declines, packed_floats, no_statistics, make_pack,
-          make};
+  return {"scatter", ConvDirection::backward_data, cannot, declines, packed, no_statistics, make_pack, make};
 }
 
 }  // namespace cnncore

@@ -231,7 +231,7 @@ std::unique_ptr<Step> make(const ConvProblem& problem, const ConvEpilogue& epilo
 }  // namespace
 
 ConvAlgorithm direct_backward_weight() {
-  return {"direct", ConvDirection::backward_weight, can_all, nullptr, nothing, nothing, nullptr, make};
+  return {"direct", ConvDirection::backward_weight, can_all, nullptr, nullptr, nothing, nullptr, make};
 }
 
 }  // namespace cnncore

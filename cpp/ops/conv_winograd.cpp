@@ -136,7 +136,11 @@ class WinogradPack : public Step {
 class WinogradConv : public Step {
  public:
   WinogradConv(const ConvProblem& p, ConvDirection direction, const ConvEpilogue& epilogue, WinogradForm form)
-      : plan_(p, direction, form), epilogue_(epilogue), flops_(p.flops()), form_(form), pools_(p.pools()) {
+      : plan_(p, direction, form),
+        epilogue_(epilogue),
+        flops_(p.flops()),
+        form_(form),
+        pools_(p.pool.has_value()) {
     if (pools_) pooled_ = p.pooled();
     if (epilogue.output_pitch > 0) plan_.geometry.output.pitch = epilogue.output_pitch;
   }
@@ -288,9 +292,9 @@ ConvAlgorithm algorithm() {
   a.cannot = [](const ConvProblem& p) { return winograd_cannot(p, kForm); };
   a.declines = [](const ConvProblem& p) { return winograd_declines(p, kDirection, kForm); };
   if (kDirection == ConvDirection::forward) a.refuse_pool = [](const ConvProblem&) { return std::string(); };
-  a.packed_floats = [](const ConvProblem& p) {
+  a.packed = [](const ConvProblem& p) {
     const WinogradPlan plan(p, kDirection, kForm);
-    return p.groups * plan.group_floats();
+    return Packed{p.groups * plan.group_floats()};
   };
   a.statistics_rows = [](const ConvProblem& p) {
     return kDirection == ConvDirection::forward ? WinogradPlan(p, kDirection, kForm).tile_blocks : 0;

@@ -247,7 +247,7 @@ ConvAlgorithm algorithm() {
   a.declines = [](const ConvProblem& p) {
     return winograd_declines(p, ConvDirection::backward_weight, kForm);
   };
-  a.packed_floats = a.statistics_rows = [](const ConvProblem&) { return std::int64_t{0}; };
+  a.statistics_rows = [](const ConvProblem&) { return std::int64_t{0}; };
   a.make = [](const ConvProblem& p, const ConvEpilogue& epilogue) -> std::unique_ptr<Step> {
     return std::make_unique<WinogradWeightGradientStep>(p, epilogue, kForm);
   };

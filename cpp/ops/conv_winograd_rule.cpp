@@ -97,8 +97,8 @@ std::string unsupported(const ConvProblem& p, int taps) {
       return "padding of more than " + std::to_string(taps - 1);
     }
   }
-  if (p.pools() && (p.pool_kernel != kSquare || p.pool_stride != kSquare || p.pool_dilation != kOnes ||
-                    p.pool_padding_begin != kNone)) {
+  if (p.pool && (p.pool->kernel != kSquare || p.pool->stride != kSquare || p.pool->dilation != kOnes ||
+                 p.pool->padding_begin != kNone)) {
     return "its tiles are pooled in squares of 2x2 only";
   }
   if (p.groups > 1 && (p.group_in() < kLeastChannels || p.group_out() < kLeastChannels)) {

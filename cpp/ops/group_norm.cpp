@@ -91,9 +91,9 @@ class GroupNorm final : public Step {
  public:
   explicit GroupNorm(const StepSpec& spec)
       : problem_(spec, spec.input(0)), eps_(spec.attrs.real("eps", 1e-5)) {
-    require_input(spec, 1, problem_.image.channels, "weight");
-    require_input(spec, 2, problem_.image.channels, "bias");
-    require_output_like(spec, 0, spec.input(0), "output");
+    check_input(spec, 1, problem_.image.channels, "weight");
+    check_input(spec, 2, problem_.image.channels, "bias");
+    check_output_like(spec, 0, spec.input(0), "output");
     require_groups(spec, spec.output(1), problem_);
     require_groups(spec, spec.output(2), problem_);
     const ChannelBlocks& image = problem_.image;
@@ -191,14 +191,14 @@ class GroupNormBackward final : public Step {
  public:
   explicit GroupNormBackward(const StepSpec& spec) : problem_(spec, spec.input(1)) {
     const std::int64_t channels = problem_.image.channels;
-    require_input_like(spec, 0, spec.input(1), "grad_output");
+    check_input_like(spec, 0, spec.input(1), "grad_output");
     require_groups(spec, spec.input(2), problem_);
     require_groups(spec, spec.input(3), problem_);
-    require_input(spec, 4, channels, "weight");
-    require_input(spec, 5, channels, "bias");
-    require_output_like(spec, 0, spec.input(1), "grad_input");
-    require_output(spec, 1, channels, "grad_weight");
-    require_output(spec, 2, channels, "grad_bias");
+    check_input(spec, 4, channels, "weight");
+    check_input(spec, 5, channels, "bias");
+    check_output_like(spec, 0, spec.input(1), "grad_input");
+    check_output(spec, 1, channels, "grad_weight");
+    check_output(spec, 2, channels, "grad_bias");
   }
 
   std::size_t workspace_bytes() const override {

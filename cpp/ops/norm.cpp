@@ -16,16 +16,6 @@
 namespace cnncore {
 namespace {
 
-void require_vector(const StepSpec& spec, const TensorDesc& desc, std::int64_t channels, const char* what) {
-  require(desc.dtype == DType::f32 && desc.numel() == channels && desc.is_contiguous(), spec.op,
-          ": expected ", what, " (", channels, ",) float32, got ", desc.shape_text());
-}
-
-void require_like(const StepSpec& spec, const TensorDesc& desc, const TensorDesc& x, const char* what) {
-  require(desc.dtype == DType::f32 && desc.same_layout(x), spec.op, ": expected ", what, " like x ",
-          x.shape_text(), ", got ", desc.shape_text());
-}
-
 float value_or(const float* values, std::int64_t i, float fallback) {
   return values == nullptr ? fallback : values[i];
 }
@@ -63,12 +53,12 @@ class BatchNormFinalize final : public Step {
             statistics.shape_text());
     rows_ = statistics.dim(0);
     channels_ = statistics.dim(2);
-    require_input(spec, 1, channels_, "running_mean");
-    require_input(spec, 2, channels_, "running_var");
-    require_output(spec, 0, channels_, "mean");
-    require_output(spec, 1, channels_, "invstd");
-    require_output(spec, 2, channels_, "new_running_mean");
-    require_output(spec, 3, channels_, "new_running_var");
+    check_input(spec, 1, channels_, "running_mean");
+    check_input(spec, 2, channels_, "running_var");
+    check_output(spec, 0, channels_, "mean");
+    check_output(spec, 1, channels_, "invstd");
+    check_output(spec, 2, channels_, "new_running_mean");
+    check_output(spec, 3, channels_, "new_running_var");
     require(spec.has_input(1) == spec.has_output(2) && spec.has_input(2) == spec.has_output(3),
             "batch_norm_finalize: expected each running statistic both as input and as output");
   }
@@ -115,8 +105,8 @@ class BatchNormInvstd final : public Step {
  public:
   explicit BatchNormInvstd(const StepSpec& spec)
       : eps_(spec.attrs.real("eps", 1e-5)), channels_(spec.input(0).numel()) {
-    require_input(spec, 0, channels_, "running_var");
-    require_output(spec, 0, channels_, "invstd");
+    check_input(spec, 0, channels_, "running_var");
+    check_output(spec, 0, channels_, "invstd");
   }
   void run(const StepArgs& args) const override {
     for (std::int64_t c = 0; c < channels_; ++c) {
@@ -135,9 +125,9 @@ class BatchNormApply final : public Step {
       : given_(spec), blocks_(spec.input(0)), gate_(activation_from_attrs(spec.attrs)) {
     const TensorDesc& x = spec.input(0);
     static constexpr std::array<const char*, 5> kNames = {"x", "mean", "invstd", "weight", "bias"};
-    for (std::size_t i = 1; i < kNames.size(); ++i) require_input(spec, i, blocks_.channels, kNames[i]);
+    for (std::size_t i = 1; i < kNames.size(); ++i) check_input(spec, i, blocks_.channels, kNames[i]);
     require(spec.has_input(1) && spec.has_input(2), "batch_norm_apply: expected mean and invstd");
-    require_input_like(spec, 5, x, "residual");
+    check_input_like(spec, 5, x, "residual");
     const TensorDesc& output = spec.output(0);
     require(output.dtype == DType::f32 && output.same_shape(x), "batch_norm_apply: expected output like x ",
             x.shape_text(), ", got ", output.shape_text());
@@ -186,22 +176,6 @@ std::unique_ptr<Step> make(const StepSpec& spec) {
 }
 
 }  // namespace
-
-void require_input(const StepSpec& spec, std::size_t i, std::int64_t channels, const char* what) {
-  if (spec.has_input(i)) require_vector(spec, spec.input(i), channels, what);
-}
-
-void require_output(const StepSpec& spec, std::size_t i, std::int64_t channels, const char* what) {
-  if (spec.has_output(i)) require_vector(spec, spec.output(i), channels, what);
-}
-
-void require_input_like(const StepSpec& spec, std::size_t i, const TensorDesc& x, const char* what) {
-  if (spec.has_input(i)) require_like(spec, spec.input(i), x, what);
-}
-
-void require_output_like(const StepSpec& spec, std::size_t i, const TensorDesc& x, const char* what) {
-  if (spec.has_output(i)) require_like(spec, spec.output(i), x, what);
-}
 
 void fill_scale_and_shift(const ChannelBlocks& blocks, const float* mean, const float* invstd,
                           const float* weight, const float* bias, float* scale, float* shift) {

@@ -8,6 +8,7 @@
 
 #include "core/parallel.h"
 #include "ops/channel_blocks.h"
+#include "ops/checks.h"
 #include "program/step.h"
 
 namespace cnncore {
@@ -35,12 +36,6 @@ class Given {
   std::array<bool, 8> inputs_{};
   std::array<bool, 4> outputs_{};
 };
-
-/// Checks of optional tensors: (channels,) float32, and float32 in the layout of x.
-void require_input(const StepSpec& spec, std::size_t i, std::int64_t channels, const char* what);
-void require_output(const StepSpec& spec, std::size_t i, std::int64_t channels, const char* what);
-void require_input_like(const StepSpec& spec, std::size_t i, const TensorDesc& x, const char* what);
-void require_output_like(const StepSpec& spec, std::size_t i, const TensorDesc& x, const char* what);
 
 /// What batch_norm_apply multiplies and adds; batch_norm_backward repeats it to see which activations
 /// passed. Weight and bias may be null.

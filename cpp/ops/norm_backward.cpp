@@ -20,19 +20,19 @@ class BatchNormBackward final : public Step {
         gate_(activation_from_attrs(spec.attrs)),
         training_(spec.attrs.integer("training", 1) != 0) {
     const TensorDesc& x = spec.input(1);
-    require_input_like(spec, 0, x, "grad_output");
+    check_input_like(spec, 0, x, "grad_output");
     require(spec.has_input(2) && spec.has_input(3), "batch_norm_backward: expected mean and invstd");
-    require_input(spec, 2, blocks_.channels, "mean");
-    require_input(spec, 3, blocks_.channels, "invstd");
-    require_input(spec, 4, blocks_.channels, "weight");
-    require_input_like(spec, 5, x, "output");
+    check_input(spec, 2, blocks_.channels, "mean");
+    check_input(spec, 3, blocks_.channels, "invstd");
+    check_input(spec, 4, blocks_.channels, "weight");
+    check_input_like(spec, 5, x, "output");
     require(!spec.has_input(5) || !function_of(gate_.activation).reads_argument,
             "batch_norm_backward: the activation's gradient reads its argument, not the output");
-    require_input(spec, 6, blocks_.channels, "bias");
-    require_output_like(spec, 0, x, "grad_input");
-    require_output(spec, 1, blocks_.channels, "grad_weight");
-    require_output(spec, 2, blocks_.channels, "grad_bias");
-    require_output_like(spec, 3, x, "grad_residual");
+    check_input(spec, 6, blocks_.channels, "bias");
+    check_output_like(spec, 0, x, "grad_input");
+    check_output(spec, 1, blocks_.channels, "grad_weight");
+    check_output(spec, 2, blocks_.channels, "grad_bias");
+    check_output_like(spec, 3, x, "grad_residual");
   }
 
   std::size_t workspace_bytes() const override {
@@ -157,9 +157,9 @@ class ActivationBackward final : public Step {
     const TensorDesc& grad_output = spec.input(0);
     require(gate_.activation == Activation::none || spec.has_input(1),
             "activation_backward: expected the activation's result or argument");
-    require_input_like(spec, 1, grad_output, "output");
-    require_output_like(spec, 0, grad_output, "grad_input");
-    require_output(spec, 1, blocks_.channels, "grad_bias");
+    check_input_like(spec, 1, grad_output, "output");
+    check_output_like(spec, 0, grad_output, "grad_input");
+    check_output(spec, 1, blocks_.channels, "grad_bias");
   }
 
   std::size_t workspace_bytes() const override {

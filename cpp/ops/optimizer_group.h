@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
+#include "ops/checks.h"
 #include "program/step.h"
 
 namespace cnncore {
@@ -81,15 +82,9 @@ class OptimizerGroup {
     require(parameter.is_contiguous() || parameter.is_channels_last(), op,
             ": expected parameters without gaps");
     for (std::size_t i = 1; i < inputs_; ++i)
-      check_like(spec, parameter, spec.inputs[input_index(tensor, i)]);
+      check_input_like(spec, input_index(tensor, i), parameter, "gradient or state");
     for (std::size_t i = 0; i < outputs_; ++i)
-      check_like(spec, parameter, spec.outputs[output_index(tensor, i)]);
-  }
-
-  static void check_like(const StepSpec& spec, const TensorDesc& parameter, const StepTensor& other) {
-    require(!other.present || (other.desc.dtype == DType::f32 && other.desc.same_layout(parameter)), spec.op,
-            ": gradients, state and results must be float32 and laid out like their parameter ",
-            parameter.shape_text());
+      check_output_like(spec, output_index(tensor, i), parameter, "result");
   }
 
   void add_chunks(std::size_t tensor, std::int64_t n) {

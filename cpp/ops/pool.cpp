@@ -79,8 +79,8 @@ class PoolForward final : public Step {
 };
 
 std::unique_ptr<Step> make_max(const StepSpec& spec, PoolGeometry geometry) {
-  require_float(spec.input(0), "input");
-  require_float(spec.output(0), "output");
+  check_float(spec.input(0), "input");
+  check_float(spec.output(0), "output");
   auto kind = PoolForward::Kind::max;
   if (spec.has_output(1)) {
     require_pool_index(spec.output(1), spec.output(0), geometry.largest_number);
@@ -91,8 +91,8 @@ std::unique_ptr<Step> make_max(const StepSpec& spec, PoolGeometry geometry) {
 }
 
 std::unique_ptr<Step> make_average(const StepSpec& spec, PoolGeometry geometry) {
-  require_float(spec.input(0), "input");
-  require_float(spec.output(0), "output");
+  check_float(spec.input(0), "input");
+  check_float(spec.output(0), "output");
   return std::make_unique<PoolForward>(std::move(geometry), PoolForward::Kind::average);
 }
 

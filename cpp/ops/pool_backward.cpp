@@ -28,7 +28,7 @@ struct Addend {
   explicit Addend(const StepSpec& spec) {
     if (!spec.has_input(3)) return;
     const TensorDesc& addend = spec.input(3);
-    require_float(addend, "addend");
+    check_float(addend, "addend");
     pitch = addend.is_channels_last() ? addend.dim(1) : pixel_pitch(addend);
     require(pitch > 0 && addend.same_shape(spec.output(0)), "addend: expected channels-last memory of shape ",
             spec.output(0).shape_text(), ", got ", addend.shape_text());
@@ -307,13 +307,13 @@ class PoolScatterStep final : public Step {
 }  // namespace
 
 std::unique_ptr<Step> make_max_pool_backward(const StepSpec& spec, PoolGeometry geometry) {
-  require_float(spec.input(0), "grad_output");
-  require_float(spec.output(0), "grad_input");
+  check_float(spec.input(0), "grad_output");
+  check_float(spec.output(0), "grad_input");
   require(spec.output(0).is_channels_last(), "grad_input: expected dense memory");
   require_pool_index(spec.input(1), spec.input(0), geometry.largest_number);
   const ActivationGate gate = pooling_activation(spec.attrs);
   if (gate.activation != Activation::none) {
-    require_float(spec.input(2), "output");
+    check_float(spec.input(2), "output");
     require(spec.input(2).same_layout(spec.input(0)), "output: expected ", spec.input(0).shape_text(),
             ", got ", spec.input(2).shape_text());
   }
@@ -328,8 +328,8 @@ std::unique_ptr<Step> make_max_pool_backward(const StepSpec& spec, PoolGeometry 
 }
 
 std::unique_ptr<Step> make_average_pool_backward(const StepSpec& spec, PoolGeometry geometry) {
-  require_float(spec.input(0), "grad_output");
-  require_float(spec.output(0), "grad_input");
+  check_float(spec.input(0), "grad_output");
+  check_float(spec.output(0), "grad_input");
   require(spec.output(0).is_channels_last(), "grad_input: expected dense memory");
   return std::make_unique<PoolGatherStep>(std::move(geometry), PoolGatherStep::Kind::average);
 }

@@ -42,14 +42,16 @@ PoolGeometry extents(const TensorDesc& input, const TensorDesc& output) {
   return geometry;
 }
 
-std::int64_t attr_at(const Attrs& attrs, const std::string& name, std::size_t axis, std::size_t spatial_rank,
-                     std::int64_t fallback, std::int64_t least) {
-  if (!attrs.has(name)) return fallback;
-  const auto& values = attrs.integers(name);
-  require(values.size() == spatial_rank, name, ": expected ", spatial_rank, " numbers, got ", values.size());
-  require(values[axis] >= least && values[axis] <= kLargestPadding, name, ": expected a number from ", least,
-          " to ", kLargestPadding, ", got ", values[axis]);
-  return values[axis];
+Window read_window(const Attrs& attrs, std::size_t rank) {
+  Window window;
+  require(attrs.has("kernel"), "missing attribute 'kernel'");
+  window.kernel = spatial_setting(attrs, "kernel", rank, 1, {}, kLargestPadding);
+  window.stride = spatial_setting(attrs, "stride", rank, 1, window.kernel, kLargestPadding);
+  window.padding_begin =
+      spatial_setting(attrs, "padding_begin", rank, 0, window.padding_begin, kLargestPadding);
+  window.padding_end = spatial_setting(attrs, "padding_end", rank, 0, window.padding_end, kLargestPadding);
+  window.dilation = spatial_setting(attrs, "dilation", rank, 1, window.dilation, kLargestPadding);
+  return window;
 }
 
 }  // namespace
@@ -132,21 +134,26 @@ PoolRow PoolGeometry::row(std::int64_t plane, std::int64_t line) const {
 }
 
 PoolGeometry pool_geometry(const TensorDesc& input, const TensorDesc& output, const Attrs& attrs) {
+  const Window window = read_window(attrs, input.rank > 2 ? static_cast<std::size_t>(input.rank - 2) : 0);
+  const std::int64_t divisor = attrs.integer("divisor_override", 0);
+  require(std::abs(divisor) <= kLargestSetting, "divisor_override: expected at most ", kLargestSetting,
+          ", got ", divisor);
+  return pool_geometry(input, output, window, attrs.integer("count_include_pad", 1) != 0, divisor);
+}
+
+PoolGeometry pool_geometry(const TensorDesc& input, const TensorDesc& output, const Window& window,
+                           bool count_padding, std::int64_t divisor) {
   PoolGeometry geometry = extents(input, output);
-  const auto spatial_rank = static_cast<std::size_t>(input.rank - 2);
-  const std::int64_t override_divisor = attrs.integer("divisor_override", 0);
-  require(std::abs(override_divisor) <= kLargestSetting, "divisor_override: expected at most ",
-          kLargestSetting, ", got ", override_divisor);
-  for (std::size_t i = 0; i < spatial_rank; ++i) {
-    PoolAxis& axis = geometry.axes[i + 3 - spatial_rank];
-    axis.kernel = attr_at(attrs, "kernel", i, spatial_rank, 0, 1);
-    require(axis.kernel >= 1, "missing attribute 'kernel'");
-    axis.stride = attr_at(attrs, "stride", i, spatial_rank, axis.kernel, 1);
-    axis.padding_begin = attr_at(attrs, "padding_begin", i, spatial_rank, 0, 0);
-    axis.padding_end = attr_at(attrs, "padding_end", i, spatial_rank, 0, 0);
-    axis.dilation = attr_at(attrs, "dilation", i, spatial_rank, 1, 1);
-    axis.count_padding = attrs.integer("count_include_pad", 1) != 0;
-    if (override_divisor != 0) axis.divisor = i == 0 ? override_divisor : 1;
+  const auto first = static_cast<std::size_t>(first_axis(input.rank - 2));
+  for (std::size_t i = first; i < 3; ++i) {
+    PoolAxis& axis = geometry.axes[i];
+    axis.kernel = window.kernel[i];
+    axis.stride = window.stride[i];
+    axis.padding_begin = window.padding_begin[i];
+    axis.padding_end = window.padding_end[i];
+    axis.dilation = window.dilation[i];
+    axis.count_padding = count_padding;
+    if (divisor != 0) axis.divisor = i == first ? divisor : 1;
   }
   for (PoolAxis& axis : geometry.axes) axis.finish();
   geometry.number_step = {checked_product(geometry.axes[1].kernel, geometry.axes[2].kernel),
@@ -165,10 +172,6 @@ PoolGeometry adaptive_pool_geometry(const TensorDesc& input, const TensorDesc& o
   geometry.number_step = {geometry.axes[1].input * geometry.axes[2].input, geometry.axes[2].input, 1};
   geometry.largest_number = geometry.input_pixels() - 1;
   return geometry;
-}
-
-void require_float(const TensorDesc& desc, const char* what) {
-  require(desc.dtype == DType::f32, what, ": expected float32, got ", name_of(desc.dtype));
 }
 
 void require_pool_index(const TensorDesc& index, const TensorDesc& output, std::int64_t largest) {

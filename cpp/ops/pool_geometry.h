@@ -10,7 +10,9 @@
 
 #include "core/parallel.h"
 #include "isa/pool.h"
+#include "ops/checks.h"
 #include "ops/tasks.h"
+#include "ops/window.h"
 #include "program/step.h"
 
 namespace cnncore {
@@ -89,9 +91,12 @@ struct PoolGeometry {
 /// Checks the two tensors (input and output of the forward direction) and reads kernel, stride,
 /// padding_begin, padding_end, dilation, count_include_pad and divisor_override.
 PoolGeometry pool_geometry(const TensorDesc& input, const TensorDesc& output, const Attrs& attrs);
+/// `divisor`: of every window of an average; 0: its taps or, with `count_padding`, its part of the padded
+/// input.
+PoolGeometry pool_geometry(const TensorDesc& input, const TensorDesc& output, const Window& window,
+                           bool count_padding = true, std::int64_t divisor = 0);
 PoolGeometry adaptive_pool_geometry(const TensorDesc& input, const TensorDesc& output);
 
-void require_float(const TensorDesc& desc, const char* what);
 /// Numbers of taps in the layout of `output`, of a type that holds `largest`.
 void require_pool_index(const TensorDesc& index, const TensorDesc& output, std::int64_t largest);
 

@@ -50,12 +50,12 @@ struct RowProblem {
 class RowNorm final : public Step {
  public:
   explicit RowNorm(const StepSpec& spec) : problem_(spec, spec.input(0)), eps_(spec.attrs.real("eps", 1e-5)) {
-    require_input(spec, 1, problem_.features, "weight");
-    require_input(spec, 2, problem_.features, "bias");
-    require_output_like(spec, 0, spec.input(0), "output");
+    check_input(spec, 1, problem_.features, "weight");
+    check_input(spec, 2, problem_.features, "bias");
+    check_output_like(spec, 0, spec.input(0), "output");
     require(spec.has_output(1) && spec.has_output(2), "row_norm: expected outputs for mean and invstd");
-    require_output(spec, 1, problem_.rows, "mean");
-    require_output(spec, 2, problem_.rows, "invstd");
+    check_output(spec, 1, problem_.rows, "mean");
+    check_output(spec, 2, problem_.rows, "invstd");
   }
 
   void run(const StepArgs& args) const override {
@@ -77,14 +77,14 @@ class RowNorm final : public Step {
 class RowNormBackward final : public Step {
  public:
   explicit RowNormBackward(const StepSpec& spec) : problem_(spec, spec.input(1)) {
-    require_input_like(spec, 0, spec.input(1), "grad_output");
+    check_input_like(spec, 0, spec.input(1), "grad_output");
     require(spec.has_input(2) && spec.has_input(3), "row_norm_backward: expected mean and invstd");
-    require_input(spec, 2, problem_.rows, "mean");
-    require_input(spec, 3, problem_.rows, "invstd");
-    require_input(spec, 4, problem_.features, "weight");
-    require_output_like(spec, 0, spec.input(1), "grad_input");
-    require_output(spec, 1, problem_.features, "grad_weight");
-    require_output(spec, 2, problem_.features, "grad_bias");
+    check_input(spec, 2, problem_.rows, "mean");
+    check_input(spec, 3, problem_.rows, "invstd");
+    check_input(spec, 4, problem_.features, "weight");
+    check_output_like(spec, 0, spec.input(1), "grad_input");
+    check_output(spec, 1, problem_.features, "grad_weight");
+    check_output(spec, 2, problem_.features, "grad_bias");
     summed_ = spec.has_output(1) || spec.has_output(2);
   }
 
@@ -127,7 +127,7 @@ class ChannelWindowSum final : public Step {
  public:
   explicit ChannelWindowSum(const StepSpec& spec)
       : blocks_(spec.input(0)), before_(spec.attrs.integer("before")), after_(spec.attrs.integer("after")) {
-    require_output_like(spec, 0, spec.input(0), "output");
+    check_output_like(spec, 0, spec.input(0), "output");
     require(before_ >= 0 && after_ >= 0, spec.op, ": expected numbers of channels, got ", before_, " and ",
             after_);
     before_ = std::min(before_, blocks_.channels);

@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
+#include "ops/checks.h"
 #include "ops/registry.h"
 #include "ops/tasks.h"
 
@@ -22,11 +23,9 @@ struct SoftmaxProblem {
 SoftmaxProblem softmax_problem(const StepSpec& spec, bool logarithm) {
   const TensorDesc& x = spec.input(0);
   for (std::size_t i = 0; i < spec.inputs.size(); ++i) {
-    require(spec.input(i).dtype == DType::f32 && spec.input(i).same_layout(x), spec.op,
-            ": expected float32 tensors of one layout, got ", spec.input(i).shape_text());
+    check_input_like(spec, i, x, "input");
   }
-  require(spec.output(0).dtype == DType::f32 && spec.output(0).same_layout(x), spec.op,
-          ": expected a float32 output like the input ", x.shape_text());
+  check_output_like(spec, 0, x, "output");
   require(x.is_contiguous() || x.is_channels_last(), spec.op, ": expected dense memory");
   std::int64_t axis = spec.attrs.integer("axis");
   if (axis < 0) axis += x.rank;

@@ -171,7 +171,7 @@ def test_what_the_step_refuses(
     attrs: dict[str, Any] = {"padding_begin": [1, 1], "padding_end": [1, 1], "stride": [1, 1]}
     attrs |= {"dilation": [1, 1], "groups": 1}
     chosen = {**attrs, "algorithm": algorithm}
-    floats = _core.conv_choose("forward", (1, 40, 8, 8), (16, 40, 3, 3), chosen, "fast")["packed_floats"]
+    floats = _core.conv_choose("forward", (1, 40, 8, 8), (16, 40, 3, 3), chosen, "fast").packed.count
     program = _core.Program()
     values = [program.add_value(shape) for shape in (first, second)]
     packed, output = program.add_value((floats,), layout="c"), program.add_value((1, 16, 8, 8))

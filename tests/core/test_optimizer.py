@@ -287,7 +287,7 @@ def test_errors() -> None:
         Updater("sgd_update", hyper(0.1, 0.9), [[p, p, None]])
     with pytest.raises(ValueError, match="expected 3 inputs for each tensor"):
         Updater("sgd_update", hyper(0.1, 0, 0, 0, 0), [[p, p]])
-    with pytest.raises(ValueError, match=r"laid out like their parameter \(4,\)"):
+    with pytest.raises(ValueError, match=r"state: expected the shape and layout of \(4,\)"):
         Updater("sgd_update", hyper(0.1, 0, 0, 0, 0), [[p, np.zeros(5, np.float32), None]])
     with pytest.raises(ValueError, match="expected parameter, gradient, mean and square"):
         Updater("adam_update", hyper(0.1, 0.9, 0.99, 1e-8, 0, 1), [[p, p, p, None]])

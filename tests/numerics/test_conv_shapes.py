@@ -224,6 +224,6 @@ def test_resnet50s_problems_are_exact(problem: ConvProblem, direction: str) -> N
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_every_refused_algorithm_says_why(direction: str) -> None:
     for problem in OWN_PROBLEMS:
-        for name, reason in conv_choice(direction, problem)["refused"]:
+        for name, reason in conv_choice(direction, problem).refused:
             assert name
             assert reason

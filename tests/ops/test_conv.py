@@ -321,12 +321,12 @@ def test_an_image_does_not_depend_on_the_rest_of_its_batch() -> None:
 def test_the_choice_names_every_refusal() -> None:
     for direction in ("forward", "backward_data", "backward_weight"):
         dense = CASES["3x3"].choose(direction)
-        assert dense["algorithm"] == "direct"
-        assert ("depthwise", "groups 1 != input channels 32") in dense["refused"]
-        assert CASES["depthwise"].choose(direction)["algorithm"] == "depthwise"
+        assert dense.algorithm == "direct"
+        assert ("depthwise", "groups 1 != input channels 32") in dense.refused
+        assert CASES["depthwise"].choose(direction).algorithm == "depthwise"
         multiplied = CASES["channel multiplier"].choose(direction)
-        assert ("depthwise", "groups 10 != output channels 30") in multiplied["refused"]
-    assert CASES["3x3"].choose("forward")["problem"].startswith("batch=2 in_channels=32 out_channels=64")
+        assert ("depthwise", "groups 10 != output channels 30") in multiplied.refused
+    assert CASES["3x3"].choose("forward").problem.startswith("batch=2 in_channels=32 out_channels=64")
 
 
 @pytest.mark.parametrize(
@@ -369,7 +369,7 @@ def test_a_step_checks_its_tensors() -> None:
     attrs = {**case.attrs, "weight_shape": list(case.weight_shape), "algorithm": "direct"}
     program = _core.Program()
     x = program.add_value(case.input_shape, "float32", "channels_last")
-    weight = program.add_value((case.choose("forward")["packed_floats"],), "float32", "c")
+    weight = program.add_value((case.choose("forward").packed.count,), "float32", "c")
     short = program.add_value((7,), "float32", "c")
     y = program.add_value(case.output_shape, "float32", "channels_last")
     wrong_order = program.add_value(case.output_shape, "float32", "c")

@@ -61,7 +61,7 @@ def run(
         program.add_value(a.shape, "float32", "c" if a.ndim < 4 or a is arrays[1] else "channels_last")
         for a in arrays
     )
-    packed = program.add_value((choice["packed_floats"],), "float32", "c")
+    packed = program.add_value((choice.packed.count,), "float32", "c")
     y = program.add_value(target)
     settings = {**attrs, "direction": direction, "input_shape": image}
     program.add_step("conv_pack_weight", [weight], [packed], settings, setup=True)
@@ -75,7 +75,7 @@ def run(
     program.place_workspace(step, 0)
     program.set_inputs([])
     program.set_outputs([])
-    program.finish(program.step_info(step)["workspace"], 4 * choice["packed_floats"])
+    program.finish(program.step_info(step)["workspace"], choice.packed.nbytes)
     program.setup()
     program.run([])
     return output
@@ -95,10 +95,10 @@ def test_in_place_is_the_same(direction: str, case: tuple[int, ...]) -> None:
     shapes = (batch, inputs, size, size), (outputs, inputs // groups, kernel, kernel)
     found = []
     for name, reason in _core.conv_candidates(direction, *shapes, attrs, "fast"):
-        choice = {"residual_in_place": False}
-        if not reason:
-            choice = _core.conv_choose(direction, *shapes, {**attrs, "algorithm": name}, "fast")
-        if not choice["residual_in_place"]:
+        if reason:
+            continue
+        choice = _core.conv_choose(direction, *shapes, {**attrs, "algorithm": name}, "fast")
+        if not choice.residual_in_place:
             continue
         found.append(name)
         for activation in ("none", "relu", "leaky_relu", "relu6"):

@@ -477,7 +477,7 @@ def test_rows_of_one_line_are_pooled_in_one_step() -> None:
     }
     packing = {**attrs, "direction": "forward", "input_shape": list(x.shape), "algorithm": "direct"}
     size = _core.conv_choose("forward", x.shape, weight.shape, {**attrs, "algorithm": "direct"})
-    floats = [((size["packed_floats"],), "float32", "c")]
+    floats = [((size.packed.count,), "float32", "c")]
     (packed,) = run_step("conv_pack_weight", [(weight.astype(np.float32), "c")], floats, packing)
     inputs = [(x.astype(np.float32), "channels_last"), (packed, "c")]
     step = {**attrs, "weight_shape": list(weight.shape), "algorithm": "direct", "activation": "relu"}

@@ -72,7 +72,7 @@ class Case:
         extents = ref.output_extents(self.size, self.kernel, s["stride"], s["begin"], s["end"], s["dilation"])
         return (self.batch, self.groups * self.outputs, *extents)
 
-    def choose(self, algorithm: str = "") -> dict[str, Any]:
+    def choose(self, algorithm: str = "") -> _core.ConvChoice:
         """The choice in the exact accuracy."""
         attrs = self.attrs(algorithm)
         return _core.conv_choose("backward_data", self.input_shape, self.weight_shape, attrs, "exact")
@@ -111,7 +111,7 @@ def backward_data(
     packed = run_step(
         "conv_pack_weight",
         [(weight, "c")],
-        [((case.choose("scatter")["packed_floats"],), "float32", "c")],
+        [((case.choose("scatter").packed.count,), "float32", "c")],
         {**attrs, "direction": "backward_data", "input_shape": list(case.input_shape)},
     )[0]
     assert np.isfinite(packed).all()
@@ -279,7 +279,7 @@ def test_what_is_not_finite_stays_under_its_taps(value: float) -> None:
 
 
 def test_it_is_taken_when_it_needs_clearly_fewer_vector_operations() -> None:
-    assert CASES["lenet5 conv1"].choose()["algorithm"] == "scatter"
+    assert CASES["lenet5 conv1"].choose().algorithm == "scatter"
     refusal = ("scatter", "not clearly fewer vector operations than direct")
     for case in (
         Case(8, 64, 64, (14, 14), (3, 3), begin=(1, 1), end=(1, 1)),
@@ -288,15 +288,15 @@ def test_it_is_taken_when_it_needs_clearly_fewer_vector_operations() -> None:
         Case(8, 1, 2, (14, 14), (3, 3), begin=(1, 1), end=(1, 1), groups=32),
     ):
         choice = case.choose()
-        assert choice["algorithm"] == "direct"
-        assert refusal in choice["refused"]
+        assert choice.algorithm == "direct"
+        assert refusal in choice.refused
     wide = Case(1, 3, 16, (8, 3000), (5, 5))
-    assert ("scatter", "the products of a row do not fit the second cache") in wide.choose()["refused"]
+    assert ("scatter", "the products of a row do not fit the second cache") in wide.choose().refused
     check(wide)
 
 
 def test_depth_is_refused() -> None:
     case = Case(1, 3, 8, (4, 5, 6), (2, 3, 3))
-    assert ("scatter", "the kernel has depth") in case.choose()["refused"]
+    assert ("scatter", "the kernel has depth") in case.choose().refused
     with pytest.raises(ValueError, match="'scatter' does not take this problem: the kernel has depth"):
         case.choose("scatter")

@@ -82,7 +82,7 @@ class Layer:
             **({"algorithm": algorithm} if algorithm else {}),
         }
 
-    def choice(self, direction: str, algorithm: str = "", accuracy: str = "fast") -> dict[str, Any]:
+    def choice(self, direction: str, algorithm: str = "", accuracy: str = "fast") -> _core.ConvChoice:
         attrs = self.attrs(algorithm)
         return _core.conv_choose(direction, self.input_shape, self.weight_shape, attrs, accuracy)
 
@@ -159,9 +159,9 @@ def convolve(
         )
     choice = layer.choice(direction, algorithm)
     pack = {**attrs, "direction": direction, "input_shape": list(layer.input_shape)}
-    packed = run("conv_pack_weight", [(second, "c")], [((choice["packed_floats"],), "c")], pack)[0]
+    packed = run("conv_pack_weight", [(second, "c")], [((choice.packed.count,), "c")], pack)[0]
     shape = layer.output_shape if direction == "forward" else layer.input_shape
-    rows = ((choice["statistics_rows"], 3, channels), "c") if extra else None
+    rows = ((choice.statistics_rows, 3, channels), "c") if extra else None
     inputs = [(first, "channels_last"), (packed, "c"), *epilogue]
     attrs |= {"weight_shape": list(layer.weight_shape), "activation": activation, "alpha": SLOPE}
     return run(f"conv_{direction}", inputs, [(shape, "channels_last"), rows], attrs)
@@ -373,7 +373,7 @@ def test_error_beside_direct(name: str, direction: str) -> None:
     What the rule of costs declines for its rounding is left out.
     """
     layer = NETWORK_LAYERS[name]
-    refused = dict(layer.choice(direction)["refused"])
+    refused = dict(layer.choice(direction).refused)
     first, second = operands(direction, layer)
     if direction != "backward_data":
         first = np.maximum(first, 0)
@@ -415,27 +415,27 @@ def test_choice() -> None:
     """Where it pays, and why not elsewhere."""
     large = Layer(16, 64, 64, (28, 28))
     for direction in DIRECTIONS:
-        assert large.choice(direction)["algorithm"] == "winograd_f4"
+        assert large.choice(direction).algorithm == "winograd_f4"
         exact = large.choice(direction, accuracy="exact")
-        assert exact["algorithm"] == "direct"
-        assert ("winograd_f4", "accuracy is 'exact'") in exact["refused"]
+        assert exact.algorithm == "direct"
+        assert ("winograd_f4", "accuracy is 'exact'") in exact.refused
     five = Layer(16, 64, 192, (27, 27), (2, 2), (2, 2), side=5)
     for direction in DIRECTIONS:
-        assert five.choice(direction)["algorithm"] == "winograd_f2x5"
-        assert five.choice(direction, accuracy="exact")["algorithm"] == "direct"
-    short = Layer(1, 256, 256, (12, 12)).choice("backward_weight")["refused"]
+        assert five.choice(direction).algorithm == "winograd_f2x5"
+        assert five.choice(direction, accuracy="exact").algorithm == "direct"
+    short = Layer(1, 256, 256, (12, 12)).choice("backward_weight").refused
     assert dict(short)["winograd_f4"] == "the gradient of few tiles has too much rounding error"
     narrow = Layer(8, 16, 16, (28, 28), (2, 2), (2, 2), side=5).choice("backward_weight")
-    assert narrow["algorithm"] == "direct"
+    assert narrow.algorithm == "direct"
     reason = "the gradient of few output channels has too much rounding error"
-    assert dict(narrow["refused"])["winograd_f2x5"] == reason
-    assert Layer(16, 3, 64, (224, 224)).choice("forward")["algorithm"] == "direct"
+    assert dict(narrow.refused)["winograd_f2x5"] == reason
+    assert Layer(16, 3, 64, (224, 224)).choice("forward").algorithm == "direct"
     few = Layer(1, 3, 16, (8, 8)).choice("forward")
-    assert few["algorithm"] == "direct"
-    assert dict(few["refused"])["winograd_f4"] == "too few channels or tiles to pay off"
-    assert Layer(1, 512, 512, (14, 14)).choice("forward")["algorithm"] == "winograd_f4"
-    assert Layer(1, 512, 512, (7, 7)).choice("forward")["algorithm"] == "winograd_f2"
-    assert Layer(1, 512, 512, (3, 3)).choice("forward")["algorithm"] == "direct"
+    assert few.algorithm == "direct"
+    assert dict(few.refused)["winograd_f4"] == "too few channels or tiles to pay off"
+    assert Layer(1, 512, 512, (14, 14)).choice("forward").algorithm == "winograd_f4"
+    assert Layer(1, 512, 512, (7, 7)).choice("forward").algorithm == "winograd_f2"
+    assert Layer(1, 512, 512, (3, 3)).choice("forward").algorithm == "direct"
 
 
 @pytest.mark.parametrize(
@@ -452,7 +452,7 @@ def test_refusals(change: dict[str, Any], weight_shape: tuple[int, ...], reason:
     attrs = {**Layer(1, 16, 16, (12, 12)).attrs(""), **change}
     for direction in DIRECTIONS:
         found = _core.conv_choose(direction, (1, 16, 12, 12), weight_shape, attrs, "fast")
-        assert dict(found["refused"])["winograd_f4"] == reason
+        assert dict(found.refused)["winograd_f4"] == reason
         with pytest.raises(ValueError, match="does not take this problem: " + reason):
             _core.conv_choose(
                 direction, (1, 16, 12, 12), weight_shape, {**attrs, "algorithm": "winograd_f4"}, "fast"

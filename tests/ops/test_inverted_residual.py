@@ -367,9 +367,9 @@ def test_a_convolution_says_why_its_block_is_three_steps() -> None:
     ("change", "message"),
     [
         ({1: np.zeros(7, np.float32)}, "packed expand weight: expected"),
-        ({3: np.zeros(7, np.float32)}, "packed depthwise weight: expected 144 contiguous floats"),
+        ({3: np.zeros(7, np.float32)}, "packed depthwise weight: expected 144 contiguous elements"),
         ({5: np.zeros(7, np.float32)}, "packed project weight: expected"),
-        ({4: np.zeros(3, np.float32)}, "bias: expected 16 contiguous floats"),
+        ({4: np.zeros(3, np.float32)}, "bias: expected 16 contiguous elements"),
         ({1: None}, "without expansion: expected 16 input channels, got 4"),
         ({7: np.zeros((1, 4, 3, 3), np.float32)}, "residual: expected shape"),
         ({"kernel": [3]}, "kernel: expected 2 numbers, got 1"),

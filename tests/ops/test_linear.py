@@ -40,7 +40,7 @@ LARGE = (1024, 1030)
 """Outputs and inputs of a layer that is large enough to be taken without asking for it."""
 
 
-def choose(direction: str, rows: int, outputs: int, inputs: int) -> dict[str, Any]:
+def choose(direction: str, rows: int, outputs: int, inputs: int) -> _core.ConvChoice:
     return _core.conv_choose(direction, [rows, inputs], [outputs, inputs], NO_GEOMETRY, "exact")
 
 
@@ -186,20 +186,20 @@ def test_large_weights_are_not_packed() -> None:
     for direction in ("forward", "backward_data"):
         for rows in (1, 32):
             choice = choose(direction, rows, *LARGE)
-            assert (choice["algorithm"], choice["packed_floats"]) == ("linear", 0)
-        assert choose(direction, 4096, *LARGE)["packed_floats"] > 0
+            assert (choice.algorithm, choice.packed.count) == ("linear", 0)
+        assert choose(direction, 4096, *LARGE).packed.count > 0
         weight = [1024, 1024, 2, 2]
         image = _core.conv_choose(direction, [1, *weight[1:]], weight, {**NO_GEOMETRY, **WINDOW}, "exact")
-        assert "not a linear layer" in dict(image["refused"])["linear"]
+        assert "not a linear layer" in dict(image.refused)["linear"]
 
 
 def test_small_weights_are_packed_where_that_turns_them() -> None:
     forward = choose("forward", 32, 120, 400)
-    assert forward["packed_floats"] > 0
-    assert "small" in dict(forward["refused"])["linear"]
-    assert choose("backward_data", 32, 120, 400)["packed_floats"] == 0
-    assert choose("backward_weight", 32, 120, 400)["algorithm"] == "linear"
-    assert choose("backward_weight", 4096, 120, 400)["algorithm"] == "direct"
+    assert forward.packed.count > 0
+    assert "small" in dict(forward.refused)["linear"]
+    assert choose("backward_data", 32, 120, 400).packed.count == 0
+    assert choose("backward_weight", 32, 120, 400).algorithm == "linear"
+    assert choose("backward_weight", 4096, 120, 400).algorithm == "direct"
 
 
 WINDOW = {"stride": [1, 1], "padding_begin": [0, 0], "padding_end": [0, 0], "dilation": [1, 1]}
@@ -253,8 +253,8 @@ def test_training_turns_the_smaller_of_images_and_weight() -> None:
         np.testing.assert_array_equal(grads[0], scale.T @ x.reshape(rows, -1))
         (program,) = function._programs.values()
         shapes = [step.attrs.get("weight_shape") for step in program.executable.run_steps]
-        assert ([24, 160] in shapes) == turned
-        assert ([24, 16, 2, 5] in shapes) != turned
+        assert ((24, 160) in shapes) == turned
+        assert ((24, 16, 2, 5) in shapes) != turned
 
 
 def all_steps(predict: Any) -> list[str]:

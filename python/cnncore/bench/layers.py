@@ -123,7 +123,7 @@ def step(problem: ConvProblem, direction: str, accuracy: str) -> tuple[Callable[
     choice = _core.conv_choose(
         direction, problem.input_shape, problem.weight_shape, problem.attrs(), accuracy
     )
-    attrs["algorithm"] = choice["algorithm"]
+    attrs["algorithm"] = choice.algorithm
     held: list[Array] = []
 
     def bound(shape: Sequence[int], layout: str) -> int:
@@ -140,15 +140,15 @@ def step(problem: ConvProblem, direction: str, accuracy: str) -> tuple[Callable[
         forward = direction == "forward"
         weight = bound(problem.weight_shape, "c")
         packed = weight
-        if choice["packed_floats"]:
-            packed = program.add_value([choice["packed_floats"]], layout="c")
+        if choice.packed.count:
+            packed = program.add_value([choice.packed.count], choice.packed.dtype, "c")
             program.place(packed, "persistent", 0)
             packing = {**attrs, "direction": direction, "input_shape": list(problem.input_shape)}
             program.add_step("conv_pack_weight", [weight], [packed], packing, setup=True)
         inputs = [bound(problem.input_shape if forward else problem.output_shape, "channels_last"), packed]
         output = program.add_value(problem.output_shape if forward else problem.input_shape)
         attrs["weight_shape"] = list(problem.weight_shape)
-        persistent = FLOAT * choice["packed_floats"]
+        persistent = choice.packed.nbytes
     size = FLOAT * int(np.prod(problem.output_shape if direction == "forward" else problem.input_shape))
     size = FLOAT * int(np.prod(problem.weight_shape)) if direction == "backward_weight" else size
     index = program.add_step(f"conv_{direction}", inputs, [output], attrs)

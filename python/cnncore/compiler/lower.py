@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core import Packed
 from ..graph import lowering
 from ..graph.dtype import ITEM_SIZE, dtype_name
 from ..graph.slots import Portions, Slot, Step
@@ -97,13 +98,13 @@ class Builder(lowering.Builder):
         inputs, outputs = self.slots(node.inputs), self.slots(node.outputs)
         self.step(node.op.name, inputs, outputs, node.attrs._asdict(), inplace)
 
-    def pack(self, op: str, source: Tensor, floats: int, attrs: dict[str, Any]) -> Slot:
+    def pack(self, op: str, source: Tensor, packed: Packed, attrs: dict[str, Any]) -> Slot:
         key = (op, source, *(tuple(v) if isinstance(v, (list, tuple)) else v for v in attrs.values()))
-        packed = self._packed.get(key)
-        if packed is None:
-            packed = self._packed[key] = self.temp((floats,), "float32")
-            self._append(op, [self.slot(source)], [packed], attrs, self.is_static(source), (), ())
-        return packed
+        slot = self._packed.get(key)
+        if slot is None:
+            slot = self._packed[key] = self.temp((packed.count,), packed.dtype)
+            self._append(op, [self.slot(source)], [slot], attrs, self.is_static(source), (), ())
+        return slot
 
     def alias(self, tensor: Tensor, base: Slot, offset: int = 0) -> None:
         slot = self.slot(tensor)

@@ -18,8 +18,8 @@ BUDGET = 2.1
 """Packed weights of a network, in units of its weights. Libraries without Winograd hold one copy beside the
 model's own, often two."""
 
-LEAST = 1 << 23
-"""Floats that are always allowed."""
+LEAST = 1 << 25
+"""Bytes that are always allowed."""
 
 FEW_PIXELS = 256
 """Of a layer's output, with the batch. On 16x16 pixels F(4x4, 3x3) was measured to save some 45 us a megabyte
@@ -31,11 +31,11 @@ MUCH = 2.0
 
 @dataclass
 class Saving:
-    """A smaller algorithm for a node, and the floats it saves."""
+    """A smaller algorithm for a node, and the bytes it saves."""
 
     node: Node
     algorithm: Algorithm
-    floats: int
+    nbytes: int
 
 
 def limit_packed_weights(graph: Graph) -> None:
@@ -44,27 +44,27 @@ def limit_packed_weights(graph: Graph) -> None:
     savings: list[Saving] = []
     for problem in find_problems(graph).values():
         for node in problem.nodes:
-            packed += node.attrs.algorithm.packed_floats
-            own += node.inputs.weight.size
+            packed += node.attrs.algorithm.packed.nbytes
+            own += node.inputs.weight.nbytes
             savings += _saving(node, problem, graph.accuracy)
     changed: dict[Node, Node] = {}
-    for saving in sorted(savings, key=lambda saving: -saving.floats):
+    for saving in sorted(savings, key=lambda saving: -saving.nbytes):
         if packed <= max(BUDGET * own, LEAST):
             break
         changed[saving.node] = saving.node.with_(algorithm=saving.algorithm)
-        packed -= saving.floats
+        packed -= saving.nbytes
     graph.replace(changed)
 
 
 def _saving(node: Node, problem: Problem, accuracy: str) -> list[Saving]:
     """Return what the next algorithm in the list of candidates saves; nothing if it is too little."""
     assert isinstance(node.op, Convolution)
-    weight, output, size = node.inputs.weight, node.output, node.attrs.algorithm.packed_floats
+    weight, output, size = node.inputs.weight, node.output, node.attrs.algorithm.packed.nbytes
     pixels = output.size // output.shape[1]
     later = problem.candidates[problem.candidates.index(problem.algorithm) + 1 :]
-    if size <= MUCH * weight.size or pixels > FEW_PIXELS or not later:
+    if size <= MUCH * weight.nbytes or pixels > FEW_PIXELS or not later:
         return []
-    reason = f"packs {size / weight.size:.1f} times the weights, which {pixels} pixels do not repay"
+    reason = f"packs {size / weight.nbytes:.1f} times the weights, which {pixels} pixels do not repay"
     smaller = node.op.choose(node, accuracy, later[0], f"{problem.algorithm}: {reason}")
-    saved = size - smaller.packed_floats
+    saved = size - smaller.packed.nbytes
     return [Saving(node, smaller, saved)] if saved > 0 else []

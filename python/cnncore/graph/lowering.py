@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from .._core import Packed
 from .slots import Slot
 from .tensor import Node, Shape, Tensor
 
@@ -55,7 +56,7 @@ class Builder(Protocol):
     def node_step(self, node: Node, inplace: Sequence[tuple[int, int]] = ()) -> None:
         """Add the step that is named, and takes and gives the same, as its node."""
 
-    def pack(self, op: str, source: Tensor, floats: int, attrs: dict[str, Any]) -> Slot:
+    def pack(self, op: str, source: Tensor, packed: Packed, attrs: dict[str, Any]) -> Slot:
         """Return `source` rearranged by step `op`; made once for all users, at setup where possible."""
 
     def alias(self, tensor: Tensor, base: Slot, offset: int = 0) -> None:

@@ -22,8 +22,8 @@ class Algorithm(NamedTuple):
     name: str
     problem: str
     """The convolution's sizes as a text."""
-    packed_floats: int
-    """Size of the weight in the order that it is read in; 0: as it is."""
+    packed: _core.Packed
+    """The weight in the order that it is read in; of no elements: as it is."""
     statistics_rows: int
     """Rows of the statistics for batch norm that it can write; 0: it cannot."""
     pitched_output: bool
@@ -60,8 +60,8 @@ def choose(
     """Return the algorithm for a convolution: the cost model's or, where given, the one of this `name`."""
     attrs = geometry(window, groups, pool)
     wanted = {**attrs, "algorithm": name} if name else attrs
-    choice: dict[str, Any] = _core.conv_choose(direction, input_shape, weight_shape, wanted, accuracy)
-    refused = choice["refused"]
+    choice = _core.conv_choose(direction, input_shape, weight_shape, wanted, accuracy)
+    refused = choice.refused
     if name:
         able, _, reason = declined.partition(": ")
         measured = "" if declined else "slower when measured"
@@ -69,13 +69,13 @@ def choose(
         reasons = [(other, why or (reason if other == able else measured)) for other, why in others]
         refused = [(other, why) for other, why in reasons if why and other != name]
     return Algorithm(
-        choice["algorithm"],
-        choice["problem"],
-        choice["packed_floats"],
-        choice["statistics_rows"],
-        choice["pitched_output"],
-        choice["residual_in_place"],
-        choice["input_parts"],
+        choice.algorithm,
+        choice.problem,
+        choice.packed,
+        choice.statistics_rows,
+        choice.pitched_output,
+        choice.residual_in_place,
+        choice.input_parts,
         tuple(refused),
         bool(name),
         declined,
@@ -100,7 +100,7 @@ def pack(
         settings: its `geometry`.
         algorithm: of the convolution.
     """
-    if algorithm.packed_floats == 0:
+    if algorithm.packed.count == 0:
         return builder.slot(weight)
     attrs = {**settings, "direction": direction, "input_shape": input_shape, "algorithm": algorithm.name}
-    return builder.pack("conv_pack_weight", weight, algorithm.packed_floats, attrs)
+    return builder.pack("conv_pack_weight", weight, algorithm.packed, attrs)

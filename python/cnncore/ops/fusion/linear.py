@@ -38,7 +38,7 @@ def _flattened_linear(rewriter: Rewriter, node: Node) -> bool:
     kernel = image.shape[2:]
     if prod(kernel) == 1 or image.layout != "channels_last" or not layout_matters(image.shape):
         return False
-    packs = node.attrs.algorithm.packed_floats > 0
+    packs = node.attrs.algorithm.packed.count > 0
     small = weight.size < LARGE_COPY if rewriter.inference else packs and weight.shape[0] < x.shape[0]
     if not small:
         return False
