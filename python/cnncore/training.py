@@ -14,7 +14,7 @@ from .compiler.call import Validity
 from .compiler.pipeline import Compiled, compile_training, set_outputs
 from .compiler.program import Executable, Memory
 from .graph.protocols import OptimizerLike
-from .graph.tensor import Graph, Tensor, present
+from .graph.tensor import Graph, Layout, Tensor, present
 from .graph.trace import at, building, emit
 from .ops.build import elementwise
 from .ops.gradient import clipped, norm_scale
@@ -258,7 +258,7 @@ def _bound(storage: Storage | None) -> Tensor | None:
     """Return a tensor that is an optimiser's memory."""
     if storage is None:
         return None
-    return Tensor(storage.shape, storage.dtype.name, "c", storage)
+    return Tensor(storage.shape, storage.dtype.name, Layout.C, storage)
 
 
 def train_step(

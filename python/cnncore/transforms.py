@@ -15,7 +15,7 @@ from .compiler.pipeline import Compiled, compile_training, set_outputs
 from .graph.arrays import to_input
 from .graph.cache import LRU
 from .graph.mode import get_mode
-from .graph.tensor import Graph, Tensor
+from .graph.tensor import Graph, Layout, Tensor
 from .graph.trace import as_tensor, building, current_graph, is_stored, is_tracing, trace
 from .ops.build import alias, cast
 
@@ -69,7 +69,7 @@ def _loss_of(graph: Graph, result: Any) -> Tensor:
 
 
 def _zeros_like(tensor: Tensor) -> Tensor:
-    return Tensor(tensor.shape, "float32", "c", np.zeros(tensor.shape, np.float32))
+    return Tensor(tensor.shape, "float32", Layout.C, np.zeros(tensor.shape, np.float32))
 
 
 class _ValueAndGrad(Function):
@@ -127,7 +127,7 @@ class _ValueAndGrad(Function):
             gradients = iter(found)
             for i, tensor in enumerate(wrt):
                 if tensor is None:
-                    graph.outputs.append(_zeros_like(Tensor(self._params[i].shape, "float32", "c")))
+                    graph.outputs.append(_zeros_like(Tensor(self._params[i].shape, "float32", Layout.C)))
                 else:
                     gradient = next(gradients)
                     graph.outputs.append(_zeros_like(tensor) if gradient is None else gradient)

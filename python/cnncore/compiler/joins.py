@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from ..graph.tensor import Graph, Node, Place, Tensor, present
+from ..graph.tensor import Graph, Layout, Node, Place, Tensor, present
 
 
 def parts_read_in_place(graph: Graph, outputs: Container[Tensor]) -> set[Tensor]:
@@ -34,7 +34,7 @@ def joined_by_readers(graph: Graph, outputs: Container[Tensor]) -> set[Tensor]:
         if node.op.joins_channels(node)
         and len(node.inputs) == 2
         and node.output not in outputs
-        and all(x is not None and x.source is None and x.layout == "channels_last" for x in node.inputs)
+        and all(x is not None and x.source is None and x.layout == Layout.CHANNELS_LAST for x in node.inputs)
     }
     if graph.updates:  # what is read later than the graph says might have changed
         return set()

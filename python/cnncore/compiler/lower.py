@@ -12,7 +12,7 @@ from .._core import Packed
 from ..graph import lowering
 from ..graph.dtype import ITEM_SIZE, dtype_name
 from ..graph.slots import Portions, Slot, Step
-from ..graph.tensor import Graph, Node, Shape, Tensor, layout_matters, present
+from ..graph.tensor import Graph, Layout, Node, Shape, Tensor, layout_matters, present
 from .joins import joined_by_readers, joined_parts, parts_read_in_place
 
 
@@ -79,7 +79,7 @@ class Builder(lowering.Builder):
         parts = node.inputs if node is not None and tensor in self.read_apart else [tensor]
         return [self.slot(present(part)) for part in parts]
 
-    def temp(self, shape: Shape, dtype: str, layout: str = "c") -> Slot:
+    def temp(self, shape: Shape, dtype: str, layout: Layout = Layout.C) -> Slot:
         """Return new memory for use between steps."""
         return Slot(shape, dtype, layout)
 
@@ -174,7 +174,7 @@ class Builder(lowering.Builder):
         self._slots[tensor] = slot
         return slot
 
-    def _bind_source(self, source: Any, layout: str = "c") -> Slot:
+    def _bind_source(self, source: Any, layout: Layout = Layout.C) -> Slot:
         slot = self._bound.get(id(source))
         if slot is None:
             slot = Slot(source.shape, dtype_name(source.dtype), layout, "bound", source)
@@ -246,12 +246,12 @@ class Builder(lowering.Builder):
                 new.node is not None
                 and new not in self._slots
                 and new not in self._outputs
-                and new.layout == "c"
+                and new.layout == Layout.C
                 and new.node.op.writes_updates
                 and last_read.get(id(target), -1) <= position[new.node]
             )
             if safe:
-                slot = Slot(new.shape, new.dtype, "c")
+                slot = Slot(new.shape, new.dtype, Layout.C)
                 slot.base = bound
                 self._slots[new] = slot
             else:
@@ -269,5 +269,5 @@ class Builder(lowering.Builder):
 
 def _is_converted(graph: Graph, tensor: Tensor) -> bool:
     """Whether an array in C order has to be converted to be this input."""
-    other_order = tensor.layout != "c" and layout_matters(tensor.shape)
+    other_order = tensor.layout != Layout.C and layout_matters(tensor.shape)
     return other_order or graph.arriving.get(tensor, tensor.dtype) != tensor.dtype

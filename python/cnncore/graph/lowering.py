@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from .._core import Packed
 from .slots import Slot
-from .tensor import Node, Shape, Tensor
+from .tensor import Layout, Node, Shape, Tensor
 
 
 class Builder(Protocol):
@@ -30,7 +30,7 @@ class Builder(Protocol):
     def joined_slots(self, tensor: Tensor) -> list[Slot]:
         """Return the memory of a tensor, or of the two that it would be if its readers did not join them."""
 
-    def temp(self, shape: Shape, dtype: str, layout: str = "c") -> Slot:
+    def temp(self, shape: Shape, dtype: str, layout: Layout = Layout.C) -> Slot:
         """Return new memory for use between steps."""
 
     def step(

@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 from .dtype import ITEM_SIZE
-from .tensor import Node, Shape, dense_strides
+from .tensor import Layout, Node, Shape, dense_strides
 
 
 class Slot:
@@ -22,7 +22,9 @@ class Slot:
 
     __slots__ = ("advance", "base", "dtype", "id", "kind", "layout", "offset", "pitch", "shape", "source")
 
-    def __init__(self, shape: Shape, dtype: str, layout: str, kind: str = "temp", source: Any = None) -> None:
+    def __init__(
+        self, shape: Shape, dtype: str, layout: Layout, kind: str = "temp", source: Any = None
+    ) -> None:
         self.shape = shape
         self.dtype = dtype
         self.layout = layout

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from enum import Enum
+from functools import lru_cache
 from math import prod
 from typing import Any, ClassVar
 
@@ -64,7 +65,7 @@ class Tensor:
     __slots__ = ("dtype", "layout", "node", "shape", "source")
 
     def __init__(
-        self, shape: Shape, dtype: str = "float32", layout: str = Layout.CHANNELS_LAST, source: Any = None
+        self, shape: Shape, dtype: str = "float32", layout: Layout = Layout.CHANNELS_LAST, source: Any = None
     ) -> None:
         self.shape = shape
         self.dtype = dtype
@@ -248,7 +249,7 @@ class Graph:
         return self.outputs + [new for _, new in self.updates] + [flag for flag, _ in self.checks]
 
 
-Spec = tuple[Shape, str, str]
+Spec = tuple[Shape, str, Layout]
 """Shape, dtype and layout of an output."""
 
 
@@ -407,7 +408,8 @@ def present(tensor: Tensor | None) -> Tensor:
     return tensor
 
 
-def dense_strides(shape: Shape, layout: str) -> Shape:
+@lru_cache(maxsize=1024)
+def dense_strides(shape: Shape, layout: Layout) -> Shape:
     """Return the strides, in elements, of a dense tensor."""
     rank = len(shape)
     order = list(range(rank))
@@ -430,9 +432,7 @@ def same_memory(shape: Shape, strides_a: Shape, strides_b: Shape) -> bool:
 
 def layout_matters(shape: Shape) -> bool:
     """Whether channels-last and C order differ for this shape."""
-    return len(shape) >= 3 and not same_memory(
-        shape, dense_strides(shape, Layout.CHANNELS_LAST), dense_strides(shape, Layout.C)
-    )
+    return len(shape) >= 3 and shape[1] != 1 and prod(shape[2:]) != 1
 
 
 def constant_array(value: Any) -> NDArray[Any]:

@@ -127,7 +127,7 @@ def as_tensor(value: Any, op: str = "tensor") -> Tensor:
         known = graph.stored.get(id(value))
         if known is None:
             dtype = value_dtype(value.dtype)
-            known = graph.stored[id(value)] = Tensor(value.shape, dtype, "c", value)
+            known = graph.stored[id(value)] = Tensor(value.shape, dtype, Layout.C, value)
         return known
     try:
         array = constant_array(value)
@@ -139,7 +139,7 @@ def as_tensor(value: Any, op: str = "tensor") -> Tensor:
         raise dtype_error(op, f"expected an array, got {type(value).__name__}") from None
     if array.size == 0 and 0 in array.shape[1:]:
         raise shape_error(op, f"expected a non-empty array, got shape {array.shape}")
-    return Tensor(array.shape, array.dtype.name, "c", array)
+    return Tensor(array.shape, array.dtype.name, Layout.C, array)
 
 
 def emit(op: type[Op] | Op, inputs: Sequence[Tensor | None], attrs: Any, path: str | None = None) -> Node:

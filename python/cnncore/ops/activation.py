@@ -11,7 +11,7 @@ import numpy as np
 from .. import _core
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
-from ..graph.tensor import Node, Op, Spec, Tensor, present
+from ..graph.tensor import Layout, Node, Op, Spec, Tensor, present
 from ..graph.trace import emit, shape_error
 from .build import elementwise, expand_to, reshape_to, with_layout
 from .check import float_tensor, real
@@ -72,7 +72,7 @@ class ActivationBackward(Op):
         self, inputs: ActivationBackwardInputs, attrs: ActivationBackwardAttributes
     ) -> list[Spec | None]:
         y = inputs.y
-        bias: Spec | None = ((y.shape[1],), "float32", "c") if attrs.with_bias else None
+        bias: Spec | None = ((y.shape[1],), "float32", Layout.C) if attrs.with_bias else None
         return [(y.shape, "float32", y.layout), bias]
 
     def gradient(self, node: Node, grads: Sequence[Tensor | None], needs: Any) -> Sequence[Tensor | None]:
@@ -185,7 +185,7 @@ def softplus(input: Any, beta: float = 1, threshold: float = 20) -> Tensor:
     y = y if beta == 1 else elementwise("mul_scalar", y, alpha=1 / beta)
     if threshold >= 20:  # from there on the two are the same number
         return y
-    bound = Tensor((), "float32", "c", np.array(threshold, np.float32))
+    bound = Tensor((), "float32", Layout.C, np.array(threshold, np.float32))
     return elementwise("select", elementwise("greater", scaled, bound), x, y)
 
 

@@ -36,7 +36,7 @@ class ReshapeAttributes(NamedTuple):
     """`layout` counts where the input has fewer than three axes."""
 
     shape: Shape
-    layout: str = "channels_last"
+    layout: Layout = Layout.CHANNELS_LAST
 
 
 class PermuteAttributes(NamedTuple):
@@ -48,7 +48,7 @@ class ExpandAttributes(NamedTuple):
 
 
 class RelayoutAttributes(NamedTuple):
-    layout: str
+    layout: Layout
 
 
 class SliceAttributes(NamedTuple):
@@ -95,7 +95,9 @@ def common_layout(tensors: Sequence[Tensor]) -> Layout:
     open if it may become that."""
     deciding = [tensor for tensor in tensors if layout_matters(tensor.shape)] or tensors
     found = {tensor.layout for tensor in deciding}
-    return next(layout for layout in (Layout.CHANNELS_LAST, Layout.OPEN, Layout.C) if layout in found)
+    if Layout.CHANNELS_LAST in found:
+        return Layout.CHANNELS_LAST
+    return Layout.OPEN if Layout.OPEN in found else Layout.C
 
 
 def reduce(function: str, x: Tensor, axes: tuple[int, ...]) -> Tensor:
@@ -108,7 +110,7 @@ def keep_axes(tensor: Tensor, x: Tensor, axes: tuple[int, ...]) -> Tensor:
     return reshape_to(tensor, tuple(1 if i in axes else n for i, n in enumerate(x.shape)), x.layout)
 
 
-def reshape_to(x: Tensor, shape: Shape, layout: str | None = None) -> Tensor:
+def reshape_to(x: Tensor, shape: Shape, layout: Layout | None = None) -> Tensor:
     """Return `x` under a shape of the same size.
 
     From rank 3 on the layout stays; what has fewer axes is in C order anyway and gets `layout`, by default
@@ -116,8 +118,8 @@ def reshape_to(x: Tensor, shape: Shape, layout: str | None = None) -> Tensor:
     """
     if x.shape == shape:
         return x
-    in_order = x.ndim < 3 and "c" in (x.layout, layout)
-    return _emit(ReshapeAttributes(shape, "c") if in_order else ReshapeAttributes(shape), x)
+    in_order = x.ndim < 3 and Layout.C in (x.layout, layout)
+    return _emit(ReshapeAttributes(shape, Layout.C) if in_order else ReshapeAttributes(shape), x)
 
 
 def alias(x: Tensor) -> Tensor:
@@ -135,14 +137,14 @@ def expand_to(x: Tensor, shape: Shape) -> Tensor:
     return x if x.shape == shape else _emit(ExpandAttributes(shape), x)
 
 
-def with_layout(x: Tensor, layout: str) -> Tensor:
+def with_layout(x: Tensor, layout: Layout) -> Tensor:
     """Return `x` in a memory layout."""
     if x.layout == layout or not layout_matters(x.shape):
         return x
     return copied(x, layout)
 
 
-def copied(x: Tensor, layout: str) -> Tensor:
+def copied(x: Tensor, layout: Layout) -> Tensor:
     """Return a copy of `x` in a memory layout."""
     return _emit(RelayoutAttributes(layout), x)
 

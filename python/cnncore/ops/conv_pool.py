@@ -10,7 +10,7 @@ from typing import NamedTuple
 from .. import _core
 from ..graph.dtype import ITEM_SIZE
 from ..graph.lowering import Builder
-from ..graph.tensor import Node, Spec, Tensor
+from ..graph.tensor import Layout, Node, Spec, Tensor
 from .activation import POOLED_FIRST
 from .algorithm import Algorithm, geometry, pack
 from .convolution import Convolution, step_settings
@@ -49,7 +49,7 @@ class ConvPool(Convolution):
         x, pool = inputs.input, attrs.epilogue.pool
         assert pool is not None
         extents = pool.extents(attrs.window.extents(x.shape[2:]))
-        return [((x.shape[0], inputs.weight.shape[0], *extents), "float32", "channels_last")]
+        return [((x.shape[0], inputs.weight.shape[0], *extents), "float32", Layout.CHANNELS_LAST)]
 
     def images(self, node: Node) -> Sequence[str]:
         return ("input",)

@@ -8,7 +8,7 @@ from math import prod
 from typing import Any, ClassVar, NamedTuple
 
 from ..graph.lowering import Builder
-from ..graph.tensor import Node, Op, Shape, Spec, Tensor, present
+from ..graph.tensor import Layout, Node, Op, Shape, Spec, Tensor, present
 from ..graph.trace import emit
 from .activation import FUSABLE, activation_backward
 from .algorithm import Algorithm, choose, geometry, pack
@@ -89,14 +89,14 @@ class ConvForward(Convolution):
         x, weight = inputs.input, inputs.weight
         shape = (x.shape[0], weight.shape[0], *attrs.window.extents(x.shape[2:]))
         rows = attrs.statistics_rows
-        statistics: Spec | None = ((rows, 3, weight.shape[0]), "float32", "c") if rows else None
-        y: Spec = (shape, "float32", "channels_last")
+        statistics: Spec | None = ((rows, 3, weight.shape[0]), "float32", Layout.C) if rows else None
+        y: Spec = (shape, "float32", Layout.CHANNELS_LAST)
         return [y, statistics, *([y] if attrs.keeps_argument else [])]
 
     def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
         x, weight, attrs = node.inputs.input, node.inputs.weight, node.attrs
         needs_bias = needs.bias
-        grad = with_layout(present(grads[0]), "channels_last")
+        grad = with_layout(present(grads[0]), Layout.CHANNELS_LAST)
         grad_weight = grad_bias = grad_input = None
         if attrs.epilogue.activation != "none":
             grad, grad_bias = activation_backward(grad, _gating(node), attrs.epilogue, needs_bias)
@@ -174,12 +174,12 @@ class ConvBackwardData(Convolution):
         return node.attrs.input_shape, node.inputs.weight.shape
 
     def infer(self, inputs: TransposedInputs, attrs: BackwardDataAttributes) -> list[Spec | None]:
-        y: Spec = (attrs.input_shape, "float32", "channels_last")
+        y: Spec = (attrs.input_shape, "float32", Layout.CHANNELS_LAST)
         return [y, None, y] if attrs.keeps_argument else [y]
 
     def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
         grad_output, weight, attrs = node.inputs.grad, node.inputs.weight, node.attrs
-        grad = with_layout(present(grads[0]), "channels_last")
+        grad = with_layout(present(grads[0]), Layout.CHANNELS_LAST)
         grad_bias = again = grad_weight = None
         if attrs.epilogue.activation != "none":
             grad, grad_bias = activation_backward(grad, _gating(node), attrs.epilogue, needs.bias)
@@ -237,7 +237,7 @@ class ConvBackwardWeight(Convolution):
 
     def infer(self, inputs: BackwardWeightInputs, attrs: BackwardWeightAttributes) -> list[Spec | None]:
         shape = attrs.weight_shape
-        return [(shape, "float32", "c"), ((shape[0],), "float32", "c") if attrs.with_bias else None]
+        return [(shape, "float32", Layout.C), ((shape[0],), "float32", Layout.C) if attrs.with_bias else None]
 
     def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
         (x, grad_output), attrs = node.inputs, node.attrs
@@ -245,7 +245,7 @@ class ConvBackwardWeight(Convolution):
         if by_weight is None:
             spread = reshape_to(present(by_bias), (1, grad_output.shape[1]) + (1,) * (x.ndim - 2))
             return [None, expand_to(spread, grad_output.shape)]
-        weight = with_layout(by_weight, "c")
+        weight = with_layout(by_weight, Layout.C)
         window, groups = attrs.window, attrs.groups
         return [
             backward_data(grad_output, weight, x.shape, window, groups) if needs.input else None,
@@ -293,7 +293,7 @@ def step_settings(node: Node, pool: Window | None = None) -> dict[str, Any]:
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, window: Window, groups: int) -> Tensor:
     """Add a convolution without activation."""
-    inputs = ConvInputs(with_layout(x, "channels_last"), with_layout(weight, "c"), bias)
+    inputs = ConvInputs(with_layout(x, Layout.CHANNELS_LAST), with_layout(weight, Layout.C), bias)
     return emit(ConvForward, inputs, ConvAttributes(window, groups)).output
 
 
@@ -301,7 +301,7 @@ def backward_data(
     grad: Tensor, weight: Tensor, input_shape: Shape, window: Window, groups: int, bias: Tensor | None = None
 ) -> Tensor:
     """Add the gradient of a convolution by its input; with `bias`, a transposed convolution."""
-    inputs = TransposedInputs(with_layout(grad, "channels_last"), with_layout(weight, "c"), bias)
+    inputs = TransposedInputs(with_layout(grad, Layout.CHANNELS_LAST), with_layout(weight, Layout.C), bias)
     return emit(ConvBackwardData, inputs, BackwardDataAttributes(window, groups, input_shape)).output
 
 

@@ -63,7 +63,7 @@ def lower_reshape(builder: Builder, source: Slot, target: Tensor) -> None:
         if not same_memory(source.shape, in_strides, dense_strides(source.shape, Layout.C)):
             flat = builder.temp(source.shape, source.dtype)
             builder.step("copy", [source], [flat])
-        if same_memory(target.shape, out_strides, dense_strides(target.shape, "c")):
+        if same_memory(target.shape, out_strides, dense_strides(target.shape, Layout.C)):
             builder.alias(target, flat)
             return
         strides = out_strides
@@ -71,7 +71,7 @@ def lower_reshape(builder: Builder, source: Slot, target: Tensor) -> None:
             "copy",
             [flat],
             [builder.slot(target)],
-            copy_attrs(target.shape, dense_strides(target.shape, "c"), 0, strides, 0),
+            copy_attrs(target.shape, dense_strides(target.shape, Layout.C), 0, strides, 0),
         )
         return
     inner_a: dict[int, int] = {}

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..graph.lowering import Builder
-from ..graph.tensor import Node, Op, Spec, Tensor, layout_matters, present
+from ..graph.tensor import Layout, Node, Op, Spec, Tensor, layout_matters, present
 from .activation import FUSABLE, READS_ARGUMENT
 from .build import ElementwiseAttributes, common_layout, elementwise, sum_to
 from .check import broadcast_shape
@@ -370,8 +370,8 @@ GRADIENTS: dict[str, tuple[Rule | None, ...]] = {
 
 
 def _zero() -> Tensor:
-    return Tensor((), "float32", "c", np.zeros((), np.float32))
+    return Tensor((), "float32", Layout.C, np.zeros((), np.float32))
 
 
 def _one() -> Tensor:
-    return Tensor((), "float32", "c", np.ones((), np.float32))
+    return Tensor((), "float32", Layout.C, np.ones((), np.float32))

@@ -8,7 +8,7 @@ from math import nan, prod
 from typing import Any, NamedTuple
 
 from ..graph.lowering import Builder
-from ..graph.tensor import Graph, Node, Op, Spec, Tensor, present
+from ..graph.tensor import Graph, Layout, Node, Op, Spec, Tensor, present
 from ..graph.trace import building, emit
 from .build import common_layout, elementwise, reshape_to, sum_to
 from .check import broadcast_shape
@@ -70,7 +70,7 @@ class Formula(Op):
 
     def infer(self, inputs: Sequence[Tensor], attrs: FormulaAttributes) -> list[Spec | None]:
         if attrs.reduction != "none":
-            return [((), "float32", "c")]
+            return [((), "float32", Layout.C)]
         shape = broadcast_shape([tensor.shape for tensor in inputs], attrs.formula)
         return [(shape, "float32", common_layout(inputs))]
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from .. import _core
 from ..graph.dtype import ITEM_SIZE
 from ..graph.lowering import Builder
-from ..graph.tensor import Node, Op, Shape, Spec, Tensor
+from ..graph.tensor import Layout, Node, Op, Shape, Spec, Tensor
 from .algorithm import choose, geometry, pack
 from .window import PLAIN, Epilogue, Window
 
@@ -51,7 +51,7 @@ class InvertedResidual(Op):
     def infer(self, inputs: BlockInputs, attrs: BlockAttributes) -> list[Spec | None]:
         x = inputs.input
         extents = attrs.window.extents(x.shape[2:])
-        return [((x.shape[0], inputs.project.shape[0], *extents), "float32", "channels_last")]
+        return [((x.shape[0], inputs.project.shape[0], *extents), "float32", Layout.CHANNELS_LAST)]
 
     def images(self, node: Node) -> Sequence[str]:
         return ("input", "residual")

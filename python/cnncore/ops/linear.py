@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
-from ..graph.tensor import Node, Op, Shape, Spec, Tensor, present
+from ..graph.tensor import Layout, Node, Op, Shape, Spec, Tensor, present
 from ..graph.trace import emit, shape_error
 from .build import reshape_to, sum_to, with_layout
 from .check import broadcast_shape, float_tensor, optional_float
@@ -39,7 +39,7 @@ class MatMul(Op):
         rows = a.shape[-1] if attrs.transpose_a else a.shape[-2]
         columns = b.shape[-2] if attrs.transpose_b else b.shape[-1]
         batch = broadcast_shape([a.shape[:-2], b.shape[:-2]], "matmul") if a.ndim > 2 or b.ndim > 2 else ()
-        return [((*batch, rows, columns), "float32", "c")]
+        return [((*batch, rows, columns), "float32", Layout.C)]
 
     def gradient(self, node: Node, grads: Sequence[Tensor | None], needs: Any) -> Sequence[Tensor | None]:
         (a, b), (ta, tb), grad = node.inputs, node.attrs, present(grads[0])
@@ -134,5 +134,5 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
         raise shape_error(
             "linear", f"expected bias of shape {w.shape[:1]} (weight is {w.shape}), got {b.shape}"
         )
-    rows = reshape_to(with_layout(x, "c"), (x.size // w.shape[1], w.shape[1]))
-    return reshape_to(convolve(rows, w, b, Window.of(()), 1), (*x.shape[:-1], w.shape[0]), "c")
+    rows = reshape_to(with_layout(x, Layout.C), (x.size // w.shape[1], w.shape[1]))
+    return reshape_to(convolve(rows, w, b, Window.of(()), 1), (*x.shape[:-1], w.shape[0]), Layout.C)

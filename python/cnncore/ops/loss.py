@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
-from ..graph.tensor import Node, Op, Spec, Tensor, present
+from ..graph.tensor import Layout, Node, Op, Spec, Tensor, present
 from ..graph.trace import as_tensor, current_graph, dtype_error, emit, shape_error, where
 from .build import cast, elementwise, reduce, reshape_to, with_layout
 from .check import float_tensor, integer, optional_float, real
@@ -37,7 +37,7 @@ class CountBadLabels(Op):
     Attributes = LabelsAttributes
 
     def infer(self, inputs: LabelsInputs, attrs: LabelsAttributes) -> list[Spec | None]:
-        return [((), "int64", "c")]
+        return [((), "int64", Layout.C)]
 
     def of_nothing(self, node: Node) -> float:
         return 0.0
@@ -69,8 +69,8 @@ class CrossEntropy(Op):
         target = inputs.target
         shape = target.shape if attrs.reduction == "none" else ()
         return [
-            (shape, "float32", "channels_last"),
-            (target.shape, "float32", "channels_last"),
+            (shape, "float32", Layout.CHANNELS_LAST),
+            (target.shape, "float32", Layout.CHANNELS_LAST),
         ]
 
     def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
@@ -169,7 +169,7 @@ def cross_entropy(
     if labels.dtype == "float32" and labels.shape == logits.shape:
         return _soft_cross_entropy(logits, labels, w, reduction, label_smoothing)
     attrs = CrossEntropyAttributes(reduction, ignored, label_smoothing)
-    logits = with_layout(logits, "channels_last")
+    logits = with_layout(logits, Layout.CHANNELS_LAST)
     labels = _labels(labels, logits, op)
     bad = emit(CountBadLabels, LabelsInputs(labels), LabelsAttributes(logits.shape[1], ignored)).output
     known = f"0 to {logits.shape[1] - 1} (or {ignored} to ignore)"

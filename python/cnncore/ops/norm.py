@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from .. import _core
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
-from ..graph.tensor import Node, Op, Spec, Tensor, present
+from ..graph.tensor import Layout, Node, Op, Spec, Tensor, present
 from ..graph.trace import current_graph, emit, is_stored, shape_error
 from .activation import FUSABLE
 from .build import Single, elementwise, reduce, with_layout
@@ -35,7 +35,7 @@ class BatchNormStatistics(Op):
     Attributes = StatisticsAttributes
 
     def infer(self, inputs: Single, attrs: StatisticsAttributes) -> list[Spec | None]:
-        return [((attrs.rows, 3, inputs.input.shape[1]), "float32", "c")]
+        return [((attrs.rows, 3, inputs.input.shape[1]), "float32", Layout.C)]
 
     def lower(self, node: Node, builder: Builder) -> None:
         builder.step(self.name, builder.slots(node.inputs), builder.slots(node.outputs))
@@ -62,7 +62,7 @@ class BatchNormFinalize(Op):
     Attributes = FinalizeAttributes
 
     def infer(self, inputs: FinalizeInputs, attrs: FinalizeAttributes) -> list[Spec | None]:
-        spec: Spec = (inputs.statistics.shape[2:], "float32", "c")
+        spec: Spec = (inputs.statistics.shape[2:], "float32", Layout.C)
         running = spec if inputs.running_mean is not None else None
         return [spec, spec, running, running]
 
@@ -83,7 +83,7 @@ class BatchNormInvStd(Op):
     Attributes = InvStdAttributes
 
     def infer(self, inputs: Single, attrs: InvStdAttributes) -> list[Spec | None]:
-        return [(inputs.input.shape, "float32", "c")]
+        return [(inputs.input.shape, "float32", Layout.C)]
 
     def lower(self, node: Node, builder: Builder) -> None:
         builder.node_step(node)
@@ -118,7 +118,7 @@ class BatchNormApply(Op):
         return node.inputs.residual is None
 
     def infer(self, inputs: ApplyInputs, attrs: ApplyAttributes) -> list[Spec | None]:
-        return [(inputs.input.shape, "float32", "channels_last")]
+        return [(inputs.input.shape, "float32", Layout.CHANNELS_LAST)]
 
     def images(self, node: Node) -> Sequence[str]:
         return ("input", "residual")
@@ -129,7 +129,7 @@ class BatchNormApply(Op):
         active = epilogue.activation != "none"
         wanted = (needs.weight, needs.bias, needs.residual)
         attrs = BatchNormBackwardAttributes(training, epilogue, wanted)
-        grad = with_layout(present(grads[0]), "channels_last")
+        grad = with_layout(present(grads[0]), Layout.CHANNELS_LAST)
         inputs = BatchNormBackwardInputs(grad, x, mean, invstd, weight)
         if active and residual is None:
             inputs = inputs._replace(bias=bias)  # the mask follows from x and bias: one tensor less to read
@@ -178,8 +178,8 @@ class BatchNormBackward(Op):
 
     def infer(self, inputs: BatchNormBackwardInputs, attrs: BatchNormBackwardAttributes) -> list[Spec | None]:
         x = inputs.input
-        channels: Spec = ((x.shape[1],), "float32", "c")
-        like: Spec = (x.shape, "float32", "channels_last")
+        channels: Spec = ((x.shape[1],), "float32", Layout.C)
+        like: Spec = (x.shape, "float32", Layout.CHANNELS_LAST)
         weight, bias, residual = attrs.wanted
         masked = residual and attrs.epilogue.activation != "none"
         return [like, channels if weight else None, channels if bias else None, like if masked else None]
@@ -219,8 +219,8 @@ class GroupNorm(Op):
 
     def infer(self, inputs: GroupNormInputs, attrs: GroupNormAttributes) -> list[Spec | None]:
         x = inputs.input
-        groups: Spec = ((x.shape[0], attrs.groups), "float32", "c")
-        return [(x.shape, "float32", "channels_last"), groups, groups]
+        groups: Spec = ((x.shape[0], attrs.groups), "float32", Layout.C)
+        return [(x.shape, "float32", Layout.CHANNELS_LAST), groups, groups]
 
     def images(self, node: Node) -> Sequence[str]:
         return ("input",)
@@ -228,7 +228,7 @@ class GroupNorm(Op):
     def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
         x, weight, bias = node.inputs
         _, mean, invstd = map(present, node.outputs)
-        grad = with_layout(present(grads[0]), "channels_last")
+        grad = with_layout(present(grads[0]), Layout.CHANNELS_LAST)
         inputs = GroupNormBackwardInputs(grad, x, mean, invstd, weight, bias)
         groups, _, epilogue = node.attrs
         attrs = GroupNormBackwardAttributes(groups, epilogue, (needs.weight, needs.bias))
@@ -269,9 +269,9 @@ class GroupNormBackward(Op):
 
     def infer(self, inputs: GroupNormBackwardInputs, attrs: GroupNormBackwardAttributes) -> list[Spec | None]:
         x = inputs.input
-        channels: Spec = ((x.shape[1],), "float32", "c")
+        channels: Spec = ((x.shape[1],), "float32", Layout.C)
         weight, bias = attrs.wanted
-        like: Spec = (x.shape, "float32", "channels_last")
+        like: Spec = (x.shape, "float32", Layout.CHANNELS_LAST)
         return [like, channels if weight else None, channels if bias else None]
 
     def of_nothing(self, node: Node) -> float:
@@ -376,7 +376,7 @@ def batch_norm(
         raise shape_error(op, f"expected input (batch, channels, ...), got shape {x.shape}")
     mean, var = _running(running_mean), _running(running_var)
     mean, var, w, b = _of_channels(x, op, running_mean=mean, running_var=var, weight=weight, bias=bias)
-    x = with_layout(x, "channels_last")
+    x = with_layout(x, Layout.CHANNELS_LAST)
     if training:
         if x.shape[0] * prod(x.shape[2:]) == 1:
             raise shape_error(
@@ -438,7 +438,7 @@ def group_norm(
     if prod((x.shape[0], x.shape[1] // groups, *x.shape[2:])) == 1:
         raise shape_error(op, f"expected more than one value per group, got {x.shape} in {groups} groups")
     w, b = _of_channels(x, op, weight=weight, bias=bias)
-    given = GroupNormInputs(with_layout(x, "channels_last"), w, b)
+    given = GroupNormInputs(with_layout(x, Layout.CHANNELS_LAST), w, b)
     return emit(GroupNorm, given, GroupNormAttributes(groups, eps)).output
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
-from ..graph.tensor import Node, Op, Shape, Spec, Tensor, present
+from ..graph.tensor import Layout, Node, Op, Shape, Spec, Tensor, present
 from ..graph.trace import as_tensor, dtype_error, emit, shape_error
 from .build import (
     PadAttributes,
@@ -46,7 +46,7 @@ class Slice(Op):
         x, y = node.inputs.input, node.output
         rest = (0, *range(2, x.ndim))
         whole = all(x.shape[axis] == y.shape[axis] for axis in rest)
-        return whole and x.ndim >= 3 and x.layout == "channels_last" and node.attrs.steps[1] == 1
+        return whole and x.ndim >= 3 and x.layout == Layout.CHANNELS_LAST and node.attrs.steps[1] == 1
 
     def lower(self, node: Node, builder: Builder) -> None:
         x, y = node.inputs.input, node.output
@@ -87,7 +87,7 @@ class Embed(Op):
 
 class ConcatAttributes(NamedTuple):
     dim: int
-    layout: str
+    layout: Layout
 
 
 class Concat(Op):
@@ -120,7 +120,7 @@ class Concat(Op):
 
     def joins_channels(self, node: Node) -> bool:
         y = node.output
-        return bool(node.attrs.dim == 1) and y.ndim >= 3 and y.layout == "channels_last"
+        return bool(node.attrs.dim == 1) and y.ndim >= 3 and y.layout == Layout.CHANNELS_LAST
 
     def lower(self, node: Node, builder: Builder) -> None:
         y, dim = node.output, node.attrs.dim

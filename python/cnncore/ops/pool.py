@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..graph.dispatch import operator
-from ..graph.tensor import Op, Shape, Tensor
+from ..graph.tensor import Layout, Op, Shape, Tensor
 from ..graph.trace import emit, shape_error
 from .build import Single, with_layout
 from .check import float_tensor, integers, require_rank
@@ -59,7 +59,7 @@ def _max_pool(
     op = f"max_pool{rank}d"
     x = float_tensor(input, op)
     window, _ = _windows(x, rank, kernel_size, stride, padding, dilation, ceil_mode, op)
-    return emit(MaxPool, Single(with_layout(x, "channels_last")), MaxPoolAttributes(window)).output
+    return emit(MaxPool, Single(with_layout(x, Layout.CHANNELS_LAST)), MaxPoolAttributes(window)).output
 
 
 @operator("input")
@@ -160,7 +160,7 @@ def _avg_pool(
     # Windows are clipped at the real padding: what ceil_mode adds beyond it never counts.
     clipped = window._replace(end=window.begin)
     attrs = AvgPoolAttributes(clipped, output, bool(count_include_pad), divisor_override or 0)
-    return emit(AvgPool, Single(with_layout(x, "channels_last")), attrs).output
+    return emit(AvgPool, Single(with_layout(x, Layout.CHANNELS_LAST)), attrs).output
 
 
 @operator("input")
@@ -258,7 +258,7 @@ def _adaptive(pool: type[Op], rank: int, input: Any, output_size: Any) -> Tensor
         n if size is None else integers(size, 1, "output_size", op)[0]
         for n, size in zip(x.shape[2:], wanted, strict=True)
     )
-    return emit(pool, Single(with_layout(x, "channels_last")), AdaptiveAttributes(output)).output
+    return emit(pool, Single(with_layout(x, Layout.CHANNELS_LAST)), AdaptiveAttributes(output)).output
 
 
 @operator("input")

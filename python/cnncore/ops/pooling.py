@@ -8,7 +8,7 @@ from math import prod
 from typing import Any, ClassVar, NamedTuple
 
 from ..graph.lowering import Builder
-from ..graph.tensor import Node, Op, Shape, Spec, Tensor, present
+from ..graph.tensor import Layout, Node, Op, Shape, Spec, Tensor, present
 from ..graph.trace import current_graph, emit
 from .activation import POOLED_FIRST
 from .build import Single, with_layout
@@ -92,7 +92,7 @@ class _PoolBackward(Op):
     Inputs: ClassVar[type[Any]] = PoolBackwardInputs
 
     def infer(self, inputs: Any, attrs: Any) -> list[Spec | None]:
-        return [(attrs.input_shape, "float32", "channels_last")]
+        return [(attrs.input_shape, "float32", Layout.CHANNELS_LAST)]
 
     def settings(self, attrs: Any) -> dict[str, Any]:
         """Return the attributes of the step."""
@@ -131,8 +131,10 @@ class _Indexed(_Pool):
     def infer(self, inputs: Single, attrs: Any) -> list[Spec | None]:
         x = inputs.input
         shape = (*x.shape[:2], *self.output(x, attrs))
-        index: Spec | None = (shape, self.index_dtype(attrs), "channels_last") if attrs.with_index else None
-        return [(shape, "float32", "channels_last"), index]
+        index: Spec | None = (
+            (shape, self.index_dtype(attrs), Layout.CHANNELS_LAST) if attrs.with_index else None
+        )
+        return [(shape, "float32", Layout.CHANNELS_LAST), index]
 
     def positions(self, node: Node) -> Tensor:
         """Return the positions of the maxima; from now on the forward step writes them."""
@@ -158,7 +160,7 @@ class MaxPool(_Indexed):
 
     def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
         window, epilogue, _ = node.attrs
-        grad, y = with_layout(present(grads[0]), "channels_last"), node.output
+        grad, y = with_layout(present(grads[0]), Layout.CHANNELS_LAST), node.output
         gate = None if epilogue.activation == "none" else y
         inputs = MaxPoolBackwardInputs(grad, self.positions(node), gate)
         attrs = MaxPoolBackwardAttributes(window, node.inputs.input.shape, epilogue)
@@ -186,10 +188,10 @@ class AvgPool(_Pool):
     Attributes = AvgPoolAttributes
 
     def infer(self, inputs: Single, attrs: AvgPoolAttributes) -> list[Spec | None]:
-        return [((*inputs.input.shape[:2], *attrs.output), "float32", "channels_last")]
+        return [((*inputs.input.shape[:2], *attrs.output), "float32", Layout.CHANNELS_LAST)]
 
     def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
-        inputs = PoolBackwardInputs(with_layout(present(grads[0]), "channels_last"))
+        inputs = PoolBackwardInputs(with_layout(present(grads[0]), Layout.CHANNELS_LAST))
         attrs = AvgPoolBackwardAttributes(node.attrs, node.inputs.input.shape)
         return [emit(AvgPoolBackward, inputs, attrs).output]
 
@@ -204,7 +206,7 @@ class AvgPoolBackward(_PoolBackward):
     Attributes = AvgPoolBackwardAttributes
 
     def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
-        inputs = Single(with_layout(present(grads[0]), "channels_last"))
+        inputs = Single(with_layout(present(grads[0]), Layout.CHANNELS_LAST))
         return [emit(AvgPool, inputs, node.attrs.forward).output]
 
     def settings(self, attrs: AvgPoolBackwardAttributes) -> dict[str, Any]:
@@ -216,10 +218,10 @@ class AdaptiveAvgPool(_Pool):
     Attributes = AdaptiveAttributes
 
     def infer(self, inputs: Single, attrs: AdaptiveAttributes) -> list[Spec | None]:
-        return [((*inputs.input.shape[:2], *attrs.output), "float32", "channels_last")]
+        return [((*inputs.input.shape[:2], *attrs.output), "float32", Layout.CHANNELS_LAST)]
 
     def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
-        inputs = PoolBackwardInputs(with_layout(present(grads[0]), "channels_last"))
+        inputs = PoolBackwardInputs(with_layout(present(grads[0]), Layout.CHANNELS_LAST))
         attrs = AdaptiveBackwardAttributes(node.inputs.input.shape)
         return [emit(AdaptiveAvgPoolBackward, inputs, attrs).output]
 
@@ -231,7 +233,7 @@ class AdaptiveAvgPoolBackward(_PoolBackward):
     Attributes = AdaptiveBackwardAttributes
 
     def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
-        inputs = Single(with_layout(present(grads[0]), "channels_last"))
+        inputs = Single(with_layout(present(grads[0]), Layout.CHANNELS_LAST))
         attrs = AdaptiveAttributes(node.inputs.grad.shape[2:])
         return [emit(AdaptiveAvgPool, inputs, attrs).output]
 
@@ -244,7 +246,9 @@ class AdaptiveMaxPool(_Indexed):
         return attrs.output
 
     def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
-        inputs = MaxPoolBackwardInputs(with_layout(present(grads[0]), "channels_last"), self.positions(node))
+        inputs = MaxPoolBackwardInputs(
+            with_layout(present(grads[0]), Layout.CHANNELS_LAST), self.positions(node)
+        )
         attrs = AdaptiveBackwardAttributes(node.inputs.input.shape)
         return [emit(AdaptiveMaxPoolBackward, inputs, attrs).output]
 

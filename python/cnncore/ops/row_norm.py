@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
-from ..graph.tensor import Node, Op, Shape, Spec, Tensor, layout_matters, present
+from ..graph.tensor import Layout, Node, Op, Shape, Spec, Tensor, layout_matters, present
 from ..graph.trace import emit, shape_error
 from .build import Single, elementwise, reshape_to, with_layout
 from .check import float_tensor, integers, optional_float, real
@@ -43,8 +43,8 @@ class RowNorm(Op):
 
     def infer(self, inputs: RowNormInputs, attrs: RowNormAttributes) -> list[Spec | None]:
         x = inputs.rows
-        rows: Spec = (x.shape[:1], "float32", "c")
-        return [(x.shape, "float32", "c"), rows, rows]
+        rows: Spec = (x.shape[:1], "float32", Layout.C)
+        return [(x.shape, "float32", Layout.C), rows, rows]
 
     def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
         x, weight, _ = node.inputs
@@ -82,9 +82,9 @@ class RowNormBackward(Op):
 
     def infer(self, inputs: RowNormBackwardInputs, attrs: RowNormBackwardAttributes) -> list[Spec | None]:
         x = inputs.rows
-        features: Spec = (x.shape[1:], "float32", "c")
+        features: Spec = (x.shape[1:], "float32", Layout.C)
         weight, bias = attrs.wanted
-        return [(x.shape, "float32", "c"), features if weight else None, features if bias else None]
+        return [(x.shape, "float32", Layout.C), features if weight else None, features if bias else None]
 
     def of_nothing(self, node: Node) -> float:
         return 0.0
@@ -107,12 +107,14 @@ def _row_norm(op: str, input: Any, shape: Any, weight: Any, bias: Any, eps: floa
         tensor = optional_float(value, op)
         if tensor is not None and tensor.shape != wanted:
             raise shape_error(op, f"expected {name} of shape {wanted}, got {tensor.shape}")
-        flat.append(None if tensor is None else reshape_to(with_layout(tensor, "c"), (features,), "c"))
-    if centred and x.layout == "channels_last" and layout_matters(x.shape) and x.shape[1:] == wanted:
+        flat.append(
+            None if tensor is None else reshape_to(with_layout(tensor, Layout.C), (features,), Layout.C)
+        )
+    if centred and x.layout == Layout.CHANNELS_LAST and layout_matters(x.shape) and x.shape[1:] == wanted:
         return _samples(x, weight, bias, eps, op)
-    rows = reshape_to(with_layout(x, "c"), (x.size // features, features), "c")
+    rows = reshape_to(with_layout(x, Layout.C), (x.size // features, features), Layout.C)
     y = emit(RowNorm, RowNormInputs(rows, *flat), RowNormAttributes(eps, centred)).output
-    return reshape_to(y, x.shape, "c")
+    return reshape_to(y, x.shape, Layout.C)
 
 
 def _samples(x: Tensor, weight: Any, bias: Any, eps: float, op: str) -> Tensor:
@@ -195,14 +197,14 @@ class ChannelWindowSum(Op):
     Attributes = WindowSumAttributes
 
     def infer(self, inputs: Single, attrs: WindowSumAttributes) -> list[Spec | None]:
-        return [(inputs.input.shape, "float32", "channels_last")]
+        return [(inputs.input.shape, "float32", Layout.CHANNELS_LAST)]
 
     def images(self, node: Node) -> Sequence[str]:
         return ("input",)
 
     def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
         before, after = node.attrs
-        grad = with_layout(present(grads[0]), "channels_last")
+        grad = with_layout(present(grads[0]), Layout.CHANNELS_LAST)
         return [emit(ChannelWindowSum, Single(grad), WindowSumAttributes(after, before)).output]
 
     def lower(self, node: Node, builder: Builder) -> None:
@@ -237,7 +239,7 @@ def local_response_norm(
     x = float_tensor(input, op)
     if x.ndim < 3:
         raise shape_error(op, f"expected input (batch, channels, ...) of at least 3 axes, got {x.shape}")
-    x = with_layout(x, "channels_last")
+    x = with_layout(x, Layout.CHANNELS_LAST)
     window = WindowSumAttributes(size // 2, (size - 1) // 2)
     sums = emit(ChannelWindowSum, Single(elementwise("square", x)), window).output
     return apply(_divided, x, sums, alpha=alpha / size, beta=beta, k=k)

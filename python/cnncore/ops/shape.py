@@ -43,7 +43,7 @@ class Reshape(Op):
 
     def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
         x, grad = node.inputs.input, present(grads[0])
-        return [reshape_to(grad, x.shape, "c" if x.layout == "c" else None)]
+        return [reshape_to(grad, x.shape, Layout.C if x.layout == Layout.C else None)]
 
     def lower(self, node: Node, builder: Builder) -> None:
         lower_reshape(builder, builder.slot(node.inputs.input), node.output)
@@ -73,7 +73,7 @@ class Relayout(Op):
 DECIDED = (Layout.C, Layout.CHANNELS_LAST)
 
 
-def _views(shape: Shape, layout: str, dims: Shape) -> list[Layout]:
+def _views(shape: Shape, layout: Layout, dims: Shape) -> list[Layout]:
     """Return the layouts in which a tensor with its axes in the order `dims` is the memory that it is in."""
     strides, moved = dense_strides(shape, layout), tuple(shape[i] for i in dims)
     order = tuple(strides[i] for i in dims)
@@ -125,7 +125,7 @@ class Expand(Op):
 
     def infer(self, inputs: Single, attrs: ExpandAttributes) -> list[Spec | None]:
         x = inputs.input
-        return [(attrs.shape, x.dtype, x.layout if x.ndim >= 3 else "channels_last")]
+        return [(attrs.shape, x.dtype, x.layout if x.ndim >= 3 else Layout.CHANNELS_LAST)]
 
     def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
         return [sum_to(present(grads[0]), node.inputs.input.shape)]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
-from ..graph.tensor import Node, Op, Shape, Spec, Tensor, present
+from ..graph.tensor import Layout, Node, Op, Shape, Spec, Tensor, present
 from ..graph.trace import as_tensor, emit, shape_error
 from .build import Single, keep_axes, permute_to, reduce, reshape_to, with_layout
 from .check import integers, many_dims, one_dim
@@ -60,7 +60,7 @@ class Sort(Op):
         middle = (attrs.elements,) if attrs.kept else ()
         shape = (*x.shape[:axis], *middle, *x.shape[axis + 1 :])
         # Without its channels, channels-last memory is in C order.
-        layout = "c" if axis == 1 and not attrs.kept else x.layout
+        layout = Layout.C if axis == 1 and not attrs.kept else x.layout
         return [(shape, x.dtype, layout), (shape, "int64", layout)]
 
     def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
@@ -110,7 +110,7 @@ class ScatterInputs(NamedTuple):
 class ScatterAttributes(NamedTuple):
     axis: int
     shape: Shape
-    layout: str
+    layout: Layout
 
 
 class GatherAxis(Op):
@@ -169,7 +169,7 @@ def _along(
         axis = one_dim(dim, x.ndim, op.name)
     kept = keepdim or count is None or count > 1
     if axis == 0 and not kept:
-        x = with_layout(x, "c")  # without its first axis, channels-last memory has no layout
+        x = with_layout(x, Layout.C)  # without its first axis, channels-last memory has no layout
     attrs = SelectionAttributes(axis, x.shape[axis] if count is None else count, kept, **settings)
     values, indices = map(present, emit(op, Single(x), attrs).outputs)
     if scalar:

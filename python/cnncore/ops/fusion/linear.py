@@ -6,7 +6,7 @@ from __future__ import annotations
 from math import prod
 
 from ...graph.rewrite import Rewriter, Stage, rule
-from ...graph.tensor import Node, layout_matters
+from ...graph.tensor import Layout, Node, layout_matters
 from ...graph.trace import at, emit
 from ..build import reshape_to, with_layout
 from ..convolution import ConvAttributes, ConvForward, ConvInputs
@@ -36,7 +36,7 @@ def _flattened_linear(rewriter: Rewriter, node: Node) -> bool:
     if image.ndim not in (3, 4, 5) or image.shape[0] != x.shape[0]:
         return False
     kernel = image.shape[2:]
-    if prod(kernel) == 1 or image.layout != "channels_last" or not layout_matters(image.shape):
+    if prod(kernel) == 1 or image.layout != Layout.CHANNELS_LAST or not layout_matters(image.shape):
         return False
     packs = node.attrs.algorithm.packed.count > 0
     small = weight.size < LARGE_COPY if rewriter.inference else packs and weight.shape[0] < x.shape[0]
@@ -46,7 +46,7 @@ def _flattened_linear(rewriter: Rewriter, node: Node) -> bool:
     with at(node.path):
         filters = reshape_to(weight, (weight.shape[0], image.shape[1], *kernel))
         attrs = ConvAttributes(window, 1, node.attrs.epilogue)
-        y = emit(ConvForward, ConvInputs(image, with_layout(filters, "c"), bias), attrs).output
+        y = emit(ConvForward, ConvInputs(image, with_layout(filters, Layout.C), bias), attrs).output
         view = {"shape": node.output.shape}
         rewriter.graph.nodes.append(flat.with_([y], [node.output], **view))
     return True
