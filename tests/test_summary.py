@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import cnncore as cc
@@ -71,3 +73,17 @@ def test_wrong_input_names_the_layer() -> None:
         cc.summary(nn.Linear(3, 2), (0, 3))
     with pytest.raises(TypeError, match="expected a Module, got int"):
         cc.summary(3, (1, 3))  # type: ignore[arg-type]
+
+
+def test_models_of_several_inputs() -> None:
+    class Sum(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.left, self.right = nn.Linear(3, 4), nn.Linear(5, 4)
+
+        def forward(self, a: Any, b: Any) -> Any:
+            return self.left(a) + self.right(b)
+
+    table = cc.summary(Sum(), [(2, 3), (2, 5)])
+    assert table.input_shape == ((2, 3), (2, 5))
+    assert (table.parameters, table.flops) == (16 + 24, 2 * 2 * 4 * 8)

@@ -39,7 +39,7 @@ class Summary:
     """
 
     model: str
-    input_shape: Shape
+    input_shape: Shape | tuple[Shape, ...]
     layers: tuple[LayerSummary, ...]
     parameters: int
     trainable_parameters: int
@@ -86,8 +86,8 @@ def summary(model: Module, input_shape: Any) -> Summary:
     """Return a table of a model's layers in the order they run in inference. Nothing is computed.
 
     Args:
-        model: a Module of one input.
-        input_shape: shape of the input, batch included.
+        model: a Module.
+        input_shape: shape of the input, batch included; a list of shapes for several inputs.
 
     Raises:
         ValueError: the input does not fit; names the layer.
@@ -102,21 +102,16 @@ def summary(model: Module, input_shape: Any) -> Summary:
     """
     if not isinstance(model, Module):
         raise TypeError(f"expected a Module, got {type(model).__name__}")
-    if not isinstance(input_shape, Sequence) or not all(
-        hasattr(extent, "__index__") for extent in input_shape
-    ):
-        raise TypeError(f"expected input_shape as a tuple of ints, batch included, got {input_shape!r}")
-    shape = tuple(int(extent) for extent in input_shape)
-    if not shape or min(shape) < 1:
-        raise ValueError(f"expected an input_shape of sizes from 1, batch included, got {input_shape}")
+    several = isinstance(input_shape, (list, tuple)) and any(isinstance(one, Sequence) for one in input_shape)
+    shapes = [_shape(one) for one in (input_shape if several else (input_shape,))]
     with inference_mode(model):
         # A single number seen as a whole array: tracing looks at shape and dtype only.
-        graph, _ = trace(model, [np.broadcast_to(np.float32(0), shape)])
+        graph, _ = trace(model, [np.broadcast_to(np.float32(0), shape) for shape in shapes])
     layers = _layers(model, graph.nodes)
     parameters = list(model.parameters())
     return Summary(
         model=type(model).__name__,
-        input_shape=shape,
+        input_shape=tuple(shapes) if several else shapes[0],
         layers=tuple(layers),
         parameters=sum(parameter.size for parameter in parameters),
         trainable_parameters=sum(p.size for p in parameters if p.requires_grad),
@@ -125,6 +120,15 @@ def summary(model: Module, input_shape: Any) -> Summary:
         parameter_bytes=sum(parameter.nbytes for parameter in parameters),
         output_bytes=sum(layer.output_bytes for layer in layers),
     )
+
+
+def _shape(extents: Any) -> Shape:
+    if not isinstance(extents, Sequence) or not all(hasattr(extent, "__index__") for extent in extents):
+        raise TypeError(f"expected input_shape as a tuple of ints, batch included, got {extents!r}")
+    shape = tuple(int(extent) for extent in extents)
+    if not shape or min(shape) < 1:
+        raise ValueError(f"expected an input_shape of sizes from 1, batch included, got {extents}")
+    return shape
 
 
 def _layers(model: Module, nodes: list[Node]) -> list[LayerSummary]:

@@ -19,7 +19,7 @@ from cnncore.graph.tensor import Tensor
 MODEL = nn.Linear(2, 2)
 OPTIMIZER = optim.SGD(MODEL.parameters(), lr=0.1)
 OWNERS: dict[str, Any] = {
-    "module": MODEL,
+    "module": nn.Module(),
     "tensor": Tensor((2, 3)),
     "parameter": MODEL.weight,
     "optimizer": OPTIMIZER,

@@ -19,6 +19,7 @@ _TRAINER = "cc.Trainer(model, loss, optimizer, metrics) trains: .fit(x, y, epoch
 
 _MODULE = {
     **dict.fromkeys(("cuda", "double", "half", "bfloat16", "type", "to_empty", "share_memory"), _ONE_DEVICE),
+    "forward": "a Module needs a method forward(self, x) that returns its output",
     "zero_grad": _STEP,
     **dict.fromkeys(("register_forward_hook", "register_forward_pre_hook"), _CAPTURE),
     **dict.fromkeys(("register_full_backward_hook", "register_backward_hook"), _GRADIENTS),

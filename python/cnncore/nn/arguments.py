@@ -6,12 +6,21 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ..graph.limits import LARGEST_SETTING
 
 
 def positive(name: str, value: Any) -> int:
     """Return `value` as an int of at least 1, or raise naming the argument."""
     return at_least(name, value, 1)
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return `value` as True or False, or raise naming the argument."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"expected {name} True or False, got {value!r}")
+    return bool(value)
 
 
 def at_least(name: str, value: Any, least: int) -> int:

@@ -15,6 +15,7 @@ from ..graph.changes import changes
 from ..graph.tensor import Size
 from ..graph.trace import note_value_read
 from ..ops.methods import Methods
+from .arguments import flag
 from .read_only import ReadOnly
 
 
@@ -50,7 +51,7 @@ class StoredArray(Methods):
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
         with changes.of_structure():
-            self._requires_grad = bool(value)
+            self._requires_grad = flag("requires_grad", value)
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -188,7 +189,7 @@ class Parameter(StoredArray):
 
     def __init__(self, data: ArrayLike, requires_grad: bool = True, name: str = "") -> None:
         super().__init__(data, np.float32, name)
-        self._requires_grad = bool(requires_grad)
+        self._requires_grad = flag("requires_grad", requires_grad)
 
     def _extra_repr(self) -> str:
         return "" if self.requires_grad else ", requires_grad=False"

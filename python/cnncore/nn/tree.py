@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .arguments import flag
 from .parameter import Buffer, Parameter
 
 if TYPE_CHECKING:
@@ -162,11 +163,13 @@ class Tree:
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Freeze (False) or free (True) all parameters."""
         for parameter in self.parameters():
-            parameter.requires_grad = requires_grad
+            parameter.requires_grad = flag("requires_grad", requires_grad)
         return self
 
     def apply(self, fn: Callable[[Module], Any]) -> Self:
         """Call `fn` on every module below, then on this one; for initialisation."""
+        if not callable(fn):
+            raise TypeError(f"expected a function of a module, got {fn!r}")
         for child in self.children():
             child.apply(fn)
         root: Any = self
