@@ -179,3 +179,14 @@ def test_numpy_functions_see_the_values():
     assert np.max(w, axis=1).tolist() == [2.0, 4.5]
     assert np.concatenate([w, w]).shape == (4, 2)
     assert np.reshape(w, -1).tolist() == [1.0, 2.0, 3.0, 4.5]
+
+
+def test_values_as_arrays_and_lists() -> None:
+    weight = Parameter([[1.0, 2.5]])
+    assert weight.tolist() == [[1.0, 2.5]]
+    copy = weight.copy()
+    copy[0, 0] = 7
+    assert weight.astype("int64").tolist() == [[1, 2]]
+    assert weight.astype(np.float32) is not weight.numpy()
+    assert weight[0, 0] == 1.0
+    assert type(copy) is np.ndarray

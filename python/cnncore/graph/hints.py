@@ -49,7 +49,6 @@ _PARAMETER = {
         ("add_", "mul_", "sub_", "div_", "copy_", "fill_", "zero_", "normal_", "uniform_", "clamp_"), _ASSIGN
     ),
     "requires_grad_": "parameter.requires_grad = False freezes it",
-    **dict.fromkeys(("tolist", "astype", "copy"), "parameter.numpy() is an array that has it"),
 }
 
 _OPTIMIZER = {

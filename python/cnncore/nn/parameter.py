@@ -155,6 +155,18 @@ class StoredArray(Methods):
         """Return the only element as a Python number."""
         return self.numpy().item()
 
+    def tolist(self) -> Any:
+        """Return the values as nested lists of Python numbers."""
+        return self.numpy().tolist()
+
+    def copy(self) -> NDArray[Any]:
+        """Return an array of today's values."""
+        return self.__array__(copy=True)
+
+    def astype(self, dtype: DTypeLike) -> NDArray[Any]:
+        """Return an array of today's values, converted."""
+        return self.__array__(dtype, copy=True)
+
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__, _made=None)
         del state["_view"]
