@@ -110,7 +110,7 @@ def _row_norm(op: str, input: Any, shape: Any, weight: Any, bias: Any, eps: floa
         flat.append(
             None if tensor is None else reshape_to(with_layout(tensor, Layout.C), (features,), Layout.C)
         )
-    if centred and x.layout == Layout.CHANNELS_LAST and layout_matters(x.shape) and x.shape[1:] == wanted:
+    if centred and layout_matters(x.shape) and x.shape[1:] == wanted:
         return _samples(x, weight, bias, eps, op)
     rows = reshape_to(with_layout(x, Layout.C), (x.size // features, features), Layout.C)
     y = emit(RowNorm, RowNormInputs(rows, *flat), RowNormAttributes(eps, centred)).output
@@ -118,7 +118,7 @@ def _row_norm(op: str, input: Any, shape: Any, weight: Any, bias: Any, eps: floa
 
 
 def _samples(x: Tensor, weight: Any, bias: Any, eps: float, op: str) -> Tensor:
-    """Normalise whole samples in channels-last memory, which are not rearranged."""
+    """Normalise whole samples as one group of channels, in memory as convolutions leave it."""
     y: Tensor = group_norm(x, 1, eps=eps)
     if weight is not None:
         y = elementwise("mul", y, float_tensor(weight, op))
