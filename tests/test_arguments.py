@@ -182,6 +182,8 @@ CASES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: fit([V] * 3), ValueError, r"batches \(x, y\), got an array of shape \(3,\)"),
     (lambda: fit((X, V), shuffle="x"), TypeError, "shuffle True or False, got 'x'"),
     (lambda: network()(None), TypeError, r"\[0\] expected an array of real numbers, got None"),
+    (lambda: network().predict({"x": V}), TypeError, "expected an array of real numbers, got dict"),
+    (lambda: cc.grad(total)({"x": V}), TypeError, r"\[input\] expected an array of real numbers, got dict"),
     (lambda: network()("a"), TypeError, "expected an array of real numbers, got 'a'"),
     (lambda: cc.save({"a": {"b": V}}, "m"), TypeError, "need names of their own, such as 'a.weight'"),
     (lambda: forward(lambda t: ops.argmax(t, 1)), ValueError, r"\[argmax\] .* through argmax alone"),

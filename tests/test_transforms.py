@@ -242,3 +242,28 @@ def test_a_penalty_of_gradients():
     for i, grad in enumerate(grads):
         expected = numerical_gradient(lambda v, i=i: reference([*wide[:i], v, *wide[i + 1 :]]), wide[i], 1e-5)
         np.testing.assert_allclose(grad, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_inputs_by_name():
+    layer = nn.Linear(2, 2)
+    x, y = np.ones((1, 2), np.float32), np.zeros((1, 2), np.float32)
+
+    def loss(x, y, scale=2.0):
+        return ops.mse_loss(layer(x), y) * scale
+
+    function = cc.value_and_grad(loss, dict(layer.named_parameters()))
+    assert function(y=y, x=x)[0] == function(x, y=y)[0] == function(x, y)[0]
+    np.testing.assert_array_equal(cc.grad(loss)(x=x, y=y), cc.grad(loss)(x, y))
+    step = cc.train_step(loss, cc.optim.SGD(layer.parameters(), lr=0.0))
+    assert step(x=x, y=y) == step(x, y)
+    assert step(x, y, scale=np.float32(4)) == 2 * step(x, y)
+    with pytest.raises(TypeError, match=r"the inputs are those of the function: got an unexpected .* 'z'"):
+        step(x, y, z=y)
+    with pytest.raises(TypeError, match="missing a required argument: 'y'"):
+        step(x=x)
+
+    def by_name(x, *, y):
+        return ops.mse_loss(layer(x), y)
+
+    with pytest.raises(TypeError, match="taken by position"):
+        cc.value_and_grad(by_name, list(layer.parameters()))(x, y=y)

@@ -76,8 +76,8 @@ class TrainStep(Function):
         self._batches = Storage(np.zeros((), np.int64))
         self._sums: dict[Any, Storage] = {}
 
-    def __call__(self, *inputs: Any) -> Any:
-        arrays, key = input_arrays(inputs)
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        arrays, key = input_arrays(self._positional(inputs, named))
         with self.optimizer.lock:
             program = self._program(key, arrays)
             self.optimizer.prepare()

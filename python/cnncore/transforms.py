@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -46,6 +47,20 @@ class Function:
             program = self._programs.put(key, self._compile(arrays))
         return program
 
+    def _positional(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+        """Return inputs given by position and by name in the order of the function's arguments."""
+        if not named:
+            return inputs
+        try:
+            bound = inspect.signature(self._fn).bind(*inputs, **named)
+        except TypeError as error:
+            raise TypeError(f"the inputs are those of the function: {error}") from None
+        if bound.kwargs:
+            raise TypeError(
+                f"expected inputs for all arguments up to {', '.join(bound.kwargs)}, taken by position"
+            )
+        return bound.args
+
     def _compile(self, arrays: list[Any]) -> Compiled:
         raise NotImplementedError
 
@@ -80,7 +95,8 @@ class _ValueAndGrad(Function):
         self._params = params
         self._argnums = argnums
 
-    def __call__(self, *inputs: Any) -> tuple[Any, list[Any]]:
+    def __call__(self, *inputs: Any, **named: Any) -> tuple[Any, list[Any]]:
+        inputs = self._positional(inputs, named)
         if any(not -len(inputs) <= i < len(inputs) for i in self._argnums):
             raise ValueError(f"expected argnums below the {len(inputs)} inputs, got {self._argnums}")
         if is_tracing():
@@ -182,8 +198,8 @@ def value_and_grad(fn: Callable[..., Any], params: Any) -> Callable[..., tuple[A
     if names is None:
         return function
 
-    def with_names(*inputs: Any) -> tuple[Any, dict[str, Any]]:
-        value, grads = function(*inputs)
+    def with_names(*inputs: Any, **named: Any) -> tuple[Any, dict[str, Any]]:
+        value, grads = function(*inputs, **named)
         return value, dict(zip(names, grads, strict=True))
 
     return with_names
@@ -218,8 +234,8 @@ def grad(fn: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[.
             raise TypeError(f"expected argnums as an input's number, or several, got {argnums!r}")
     function = _ValueAndGrad(fn, None, positions)
 
-    def gradient(*inputs: Any) -> Any:
-        _, grads = function(*inputs)
+    def gradient(*inputs: Any, **named: Any) -> Any:
+        _, grads = function(*inputs, **named)
         return tuple(grads) if several else grads[0]
 
     return gradient

@@ -44,7 +44,12 @@ def to_array(value: Any, op: str = "") -> NDArray[Any]:
     """
     array = value if type(value) is np.ndarray else _as_array(value, op)
     if array.dtype.kind not in "fiub":
-        found = f"dtype {array.dtype}" if hasattr(value, "dtype") or array.ndim else repr(value)
+        if hasattr(value, "dtype") or array.ndim:
+            found = f"dtype {array.dtype}"
+        else:
+            found = (
+                repr(value) if value is None or isinstance(value, (str, complex)) else type(value).__name__
+            )
         raise TypeError(f"{_place(op)}expected an array of real numbers, got {found}")
     return array
 
