@@ -10,6 +10,7 @@
 #include "isa/dropout.h"
 #include "isa/elementwise.h"
 #include "isa/gemm_tile.h"
+#include "isa/integer.h"
 #include "isa/linear.h"
 #include "isa/machine.h"
 #include "isa/norm.h"
@@ -43,6 +44,7 @@ struct KernelTable {
   RowNormKernels row_norm;
   ActivationKernels activation;
   ElementwiseKernels elementwise;
+  IntegerKernels integer;
   ReduceKernels reduce;
   SoftmaxKernels softmax;
   DropoutKernels dropout;

@@ -27,6 +27,7 @@ struct Reduction {
 
 struct ReduceKernels {
   Reduction sum;
+  Reduction prod;
   Reduction sum_squares;
   Reduction max;
   Reduction min;

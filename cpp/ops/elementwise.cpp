@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Step `elementwise` [a, b?, c?] -> [y]: y = function(a, b, c; alpha, beta), inputs broadcast to y's shape as
-// numpy does. float32, any strides; function "cast" changes between all dtypes. The functions are listed in
-// isa/kernels/elementwise.cpp.
+// numpy does. Any strides; function "cast" changes between all dtypes. The functions of float32 are listed in
+// isa/kernels/elementwise.cpp, those of integers and booleans, which take no alpha and beta, in
+// isa/kernels/integer.cpp.
 
 #include "ops/elementwise.h"
 
@@ -12,6 +13,7 @@
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
 #include "ops/copy.h"
+#include "ops/integer.h"
 #include "ops/loop_nest.h"
 #include "ops/registry.h"
 
@@ -67,6 +69,7 @@ class Elementwise final : public Step {
 std::unique_ptr<Step> make_elementwise(const StepSpec& spec) {
   const std::string name = spec.attrs.text("function");
   if (name == "cast") return make_copy(spec);
+  if (spec.has_input(0) && spec.input(0).dtype != DType::f32) return make_integer_elementwise(spec);
   const ElementwiseFunction& function = elementwise_function(name);
   const TensorDesc& y = spec.output(0);
   require(y.dtype == DType::f32, "elementwise ", name, ": expected a float32 result, got ", name_of(y.dtype));

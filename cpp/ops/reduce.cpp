@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Step `reduce` [x] -> [y]: attributes function (sum, mean, max, min, sum_squares, argmax) and axes (list,
-// all when absent). x is float32 with any strides; y is float32, or int64 for argmax, and keeps the reduced
-// axes with extent 1 or drops them. argmax counts in C order over the reduced axes. A NaN makes sums, max and
-// min NaN, and is what argmax finds first.
+// Step `reduce` [x] -> [y]: attributes function (sum, mean, prod, max, min, sum_squares, argmax) and axes
+// (list, all when absent). x is float32 with any strides and y float32, or int64 for argmax; integers and
+// booleans have sum and prod, which give int64. y keeps the reduced axes with extent 1 or drops them. argmax
+// counts in C order over the reduced axes. A NaN makes sums, max and min NaN, and is what argmax finds first.
 
 #include "ops/reduce.h"
 
@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
+#include "ops/integer.h"
 #include "ops/loop_nest.h"
 #include "ops/registry.h"
 #include "ops/tasks.h"
@@ -225,21 +226,23 @@ class ReduceColumns final : public ReduceStep {
 const Reduction& reduction_named(const std::string& name) {
   const ReduceKernels& table = kernels().reduce;
   if (name == "sum" || name == "mean") return table.sum;
+  if (name == "prod") return table.prod;
   if (name == "sum_squares") return table.sum_squares;
   if (name == "max") return table.max;
   if (name == "min") return table.min;
-  fail("reduce: expected function sum, mean, max, min, sum_squares or argmax, got '", name, "'");
+  fail("reduce: expected function sum, mean, prod, max, min, sum_squares or argmax, got '", name, "'");
 }
 
 std::unique_ptr<Step> make_reduce(const StepSpec& spec) {
   const std::string function = spec.attrs.text("function");
+  if (spec.input(0).dtype != DType::f32) return make_integer_reduce(spec, ReduceAxes(spec));
   const bool argmax = function == "argmax";
   const DType result = argmax ? DType::i64 : DType::f32;
   require(spec.input(0).dtype == DType::f32 && spec.output(0).dtype == result, "reduce ", function,
           ": expected a float32 input and a result of ", name_of(result));
   const ReduceAxes axes(spec);
   require(spec.input(0).numel() > 0 || spec.output(0).numel() == 0 || function == "sum" ||
-              function == "mean" || function == "sum_squares",
+              function == "mean" || function == "prod" || function == "sum_squares",
           "reduce ", function, ": nothing to choose from in shape ", spec.input(0).shape_text());
   if (argmax) return make_argmax(axes);
   const Reduction& reduction = reduction_named(function);

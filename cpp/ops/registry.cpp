@@ -17,6 +17,8 @@ void register_elementwise_chain(StepRegistry& registry);
 void register_reduce(StepRegistry& registry);
 void register_softmax(StepRegistry& registry);
 void register_sort(StepRegistry& registry);
+void register_gather(StepRegistry& registry);
+void register_scan(StepRegistry& registry);
 void register_loss(StepRegistry& registry);
 void register_dropout(StepRegistry& registry);
 void register_copy(StepRegistry& registry);
@@ -49,6 +51,8 @@ const StepRegistry& step_registry() {
     register_reduce(all);
     register_softmax(all);
     register_sort(all);
+    register_gather(all);
+    register_scan(all);
     register_loss(all);
     register_dropout(all);
     register_copy(all);

@@ -1,44 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // What needs an order along one axis: sorted elements, extremes with their places, running extremes, the most
-// frequent element; and moving elements to and from such places.
+// frequent element.
 #include <algorithm>
 #include <cstring>
 #include <limits>
 #include <type_traits>
 
 #include "core/error.h"
-#include "core/parallel.h"
+#include "ops/axis_rows.h"
 #include "ops/registry.h"
-#include "ops/tasks.h"
 
 namespace cnncore {
 namespace {
-
-/// Dense memory as [outer][extent][inner]; the other side has `count` in place of `extent`.
-struct AxisRows {
-  std::int64_t outer = 1;
-  std::int64_t extent = 1;
-  std::int64_t count = 1;
-  std::int64_t inner = 1;
-
-  std::int64_t rows() const { return outer * inner; }
-};
-
-bool is_dense(const TensorDesc& x) { return x.is_contiguous() || x.is_channels_last(); }
-
-AxisRows axis_rows(const StepSpec& spec, const TensorDesc& whole, const TensorDesc& part) {
-  const std::int64_t axis = spec.attrs.integer("axis");
-  require(axis >= 0 && axis < whole.rank, spec.op, ": axis ", axis, " is not in ", whole.shape_text());
-  require(is_dense(whole) && is_dense(part), spec.op, ": expected dense memory");
-  AxisRows rows;
-  rows.extent = whole.dim(static_cast<int>(axis));
-  rows.inner = whole.step(static_cast<int>(axis));
-  rows.outer = whole.numel() / (rows.extent * rows.inner);
-  rows.count = part.numel() / rows.rows();
-  require(rows.extent > 0 && rows.count * rows.rows() == part.numel(), spec.op, ": ", part.shape_text(),
-          " does not go with ", whole.shape_text());
-  return rows;
-}
 
 template <class T>
 bool is_nan(T value) {
@@ -88,38 +61,6 @@ PlaceOf<T> place_of(T value, std::int64_t index, bool descending, bool nan_first
     return {static_cast<std::uint64_t>(key) << 32 | static_cast<std::uint64_t>(index)};
   }
 }
-
-/// A step over independent rows along an axis; the rows that lie side by side in memory are cut into tasks by
-/// shape alone.
-class RowsStep : public Step {
- public:
-  explicit RowsStep(const AxisRows& rows, std::int64_t most = 64)
-      : rows_(rows),
-        width_(std::min(rows.inner, most)),
-        blocks_(ceil_div(rows.inner, width_)),
-        group_(items_in_task(width_ * rows.extent)) {}
-
- protected:
-  /// Calls body(outer index, first column, columns, thread) for each block of neighbouring rows.
-  template <class Body>
-  void for_each_block(double cost, const Body& body) const {
-    const std::int64_t all = rows_.outer * blocks_;
-    const double work = cost * static_cast<double>(rows_.rows() * rows_.extent);
-    parallel_for(ceil_div(all, group_), work, [&](std::int64_t task, int thread) {
-      for (std::int64_t i = task * group_; i < std::min(all, (task + 1) * group_); ++i) {
-        const std::int64_t column = i % blocks_ * width_;
-        body(i / blocks_, column, std::min(width_, rows_.inner - column), thread);
-      }
-    });
-  }
-
-  AxisRows rows_;
-  std::int64_t width_;
-
- private:
-  std::int64_t blocks_;
-  std::int64_t group_;
-};
 
 /// The columns whose places are gathered at once: a cache line of float32, fewer where rows are long.
 std::int64_t gathered_columns(std::int64_t extent) { return std::clamp<std::int64_t>(65536 / extent, 1, 16); }
@@ -273,71 +214,6 @@ class RunningExtreme final : public RowsStep {
   }
 };
 
-/// y[i] = x[indices[i]] along the axis.
-template <class T>
-class GatherAxis final : public RowsStep {
- public:
-  explicit GatherAxis(const AxisRows& rows) : RowsStep(rows) {}
-
-  void run(const StepArgs& args) const override {
-    for_each_block(2.0, [&](std::int64_t outer, std::int64_t column, std::int64_t columns, int) {
-      const T* x = args.input<T>(0) + outer * rows_.extent * rows_.inner + column;
-      const std::int64_t start = outer * rows_.count * rows_.inner + column;
-      for (std::int64_t i = 0; i < rows_.count; ++i) {
-        for (std::int64_t j = 0; j < columns; ++j) {
-          const std::int64_t at = start + i * rows_.inner + j;
-          args.output<T>(0)[at] = x[args.input<std::int64_t>(1)[at] * rows_.inner + j];
-        }
-      }
-    });
-  }
-};
-
-/// y = 0, then y[indices[i]] += x[i] along the axis, in the order of i.
-class ScatterAxis final : public RowsStep {
- public:
-  explicit ScatterAxis(const AxisRows& rows) : RowsStep(rows) {}
-
-  void run(const StepArgs& args) const override {
-    for_each_block(2.0, [&](std::int64_t outer, std::int64_t column, std::int64_t columns, int) {
-      float* y = args.output(0) + outer * rows_.extent * rows_.inner + column;
-      for (std::int64_t i = 0; i < rows_.extent; ++i) {
-        std::fill_n(y + i * rows_.inner, columns, 0.0f);
-      }
-      const std::int64_t start = outer * rows_.count * rows_.inner + column;
-      for (std::int64_t i = 0; i < rows_.count; ++i) {
-        for (std::int64_t j = 0; j < columns; ++j) {
-          const std::int64_t at = start + i * rows_.inner + j;
-          y[args.input<std::int64_t>(1)[at] * rows_.inner + j] += args.input(0)[at];
-        }
-      }
-    });
-  }
-};
-
-/// Calls make with a value of the elements' type.
-template <class Make>
-std::unique_ptr<Step> by_type(DType dtype, const Make& make) {
-  switch (dtype) {
-    case DType::f32:
-      return make(float{});
-    case DType::i32:
-      return make(std::int32_t{});
-    case DType::i64:
-      return make(std::int64_t{});
-    case DType::u8:
-    case DType::boolean:  // 0 or 1
-      return make(std::uint8_t{});
-    case DType::i8:
-      return make(std::int8_t{});
-    case DType::f64:
-    case DType::bf16:
-    case DType::f16:
-      break;
-  }
-  fail("expected float32, integers or booleans, got ", name_of(dtype));
-}
-
 /// [x] -> [values, indices] along the axis.
 AxisRows value_rows(const StepSpec& spec) {
   const TensorDesc &x = spec.input(0), &values = spec.output(0), &indices = spec.output(1);
@@ -391,24 +267,6 @@ std::unique_ptr<Step> make_running_extreme(const StepSpec& spec) {
   return make_extreme<RunningExtreme>(spec, rows);
 }
 
-std::unique_ptr<Step> make_gather(const StepSpec& spec) {
-  const TensorDesc &x = spec.input(0), &indices = spec.input(1), &y = spec.output(0);
-  require(y.dtype == x.dtype && indices.dtype == DType::i64 && y.same_layout(indices), spec.op,
-          ": expected int64 indices of the output's layout");
-  const AxisRows rows = axis_rows(spec, x, y);
-  return by_type(x.dtype, [&](auto zero) -> std::unique_ptr<Step> {
-    return std::make_unique<GatherAxis<decltype(zero)>>(rows);
-  });
-}
-
-std::unique_ptr<Step> make_scatter(const StepSpec& spec) {
-  const TensorDesc &x = spec.input(0), &indices = spec.input(1), &y = spec.output(0);
-  require(
-      x.dtype == DType::f32 && y.dtype == DType::f32 && indices.dtype == DType::i64 && x.same_layout(indices),
-      spec.op, ": expected float32 tensors and int64 indices of the input's layout");
-  return std::make_unique<ScatterAxis>(axis_rows(spec, y, x));
-}
-
 }  // namespace
 
 void register_sort(StepRegistry& registry) {
@@ -416,8 +274,6 @@ void register_sort(StepRegistry& registry) {
   registry.add("mode", make_mode);
   registry.add("extreme", make_extreme_step);
   registry.add("running_extreme", make_running_extreme);
-  registry.add("gather_axis", make_gather);
-  registry.add("scatter_axis", make_scatter);
 }
 
 }  // namespace cnncore

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arithmetic, comparison, elementary functions and activations."""
+"""Arithmetic, elementary functions and activations."""
 
 from __future__ import annotations
 
@@ -122,17 +122,6 @@ CASES = [
     *_exact("add", np.add),
     *_exact("sub", np.subtract),
     *_exact("mul", np.multiply),
-    *_exact("greater", lambda a, b: a > b, torch="gt", differentiable=False),
-    *_exact("greater_equal", lambda a, b: a >= b, torch="ge", differentiable=False),
-    *_exact("equal", lambda a, b: a == b, torch="eq", differentiable=False),
-    *_exact("not_equal", lambda a, b: a != b, torch="ne", differentiable=False),
-    case(
-        "where",
-        (CONDITION, whole(3, 4), whole(4, seed=1)),
-        _select,
-        exact=True,
-        torch=False,
-    ),
     case(
         "where",
         (draw(2, 3, 4), draw(4, seed=1)),

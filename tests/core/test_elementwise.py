@@ -57,6 +57,23 @@ UNARY: dict[str, tuple[Function, float]] = {
     "sigmoid": (lambda x, a, b: sigmoid64(x), 4),
     "expm1": (lambda x, a, b: np.expm1(x), 3),
     "erf": (lambda x, a, b: np.vectorize(math.erf)(x), 4),
+    "sin": (lambda x, a, b: np.sin(x), 1),
+    "cos": (lambda x, a, b: np.cos(x), 1),
+    "tan": (lambda x, a, b: np.tan(x), 1),
+    "asin": (lambda x, a, b: np.arcsin(x), 1),
+    "acos": (lambda x, a, b: np.arccos(x), 1),
+    "atan": (lambda x, a, b: np.arctan(x), 1),
+    "sinh": (lambda x, a, b: np.sinh(x), 1),
+    "cosh": (lambda x, a, b: np.cosh(x), 1),
+    "exp2": (lambda x, a, b: np.exp2(x), 1),
+    "log2": (lambda x, a, b: np.log2(x), 1),
+    "log10": (lambda x, a, b: np.log10(x), 1),
+    "erfc": (lambda x, a, b: np.vectorize(math.erfc)(x), 1),
+    "floor": (lambda x, a, b: np.floor(x), 0),
+    "ceil": (lambda x, a, b: np.ceil(x), 0),
+    "trunc": (lambda x, a, b: np.trunc(x), 0),
+    "round": (lambda x, a, b: np.rint(x), 0),
+    "logical_not": (lambda x, a, b: x == 0, 0),
     "gelu": (lambda x, a, b: x * normal64(x), 8),
     "gelu_tanh": (lambda x, a, b: gelu_tanh64(x), 8),
     "mish": (lambda x, a, b: mish64(x), 6),
@@ -84,6 +101,12 @@ UNARY: dict[str, tuple[Function, float]] = {
     "min_scalar": (lambda x, a, b: np.minimum(x, a), 0),
 }
 BINARY: dict[str, tuple[Function, float]] = {
+    "not_equal": (lambda x, y, a, b: x != y, 0),
+    "logical_and": (lambda x, y, a, b: (x != 0) & (y != 0), 0),
+    "logical_or": (lambda x, y, a, b: (x != 0) | (y != 0), 0),
+    "logical_xor": (lambda x, y, a, b: (x != 0) ^ (y != 0), 0),
+    "atan2": (lambda x, y, a, b: np.arctan2(x, y), 1),
+    "hypot": (lambda x, y, a, b: np.hypot(x, y), 1),
     "add": (lambda x, y, a, b: x + y, 1),
     "sub": (lambda x, y, a, b: x - y, 1),
     "mul": (lambda x, y, a, b: x * y, 1),
@@ -406,5 +429,5 @@ def test_errors_name_the_function_and_what_was_expected() -> None:
         run_step("elementwise", [x], [((2, 3), "float32")], {"function": "add"})
     with pytest.raises(ValueError, match="cannot broadcast"):
         run_step("elementwise", [x, x], [((4, 3), "float32")], {"function": "add"})
-    with pytest.raises(ValueError, match="expected float32 inputs, got int64"):
+    with pytest.raises(ValueError, match="relu: expected float32, got int64"):
         run_step("elementwise", [x.astype(np.int64)], [((2, 3), "float32")], {"function": "relu"})

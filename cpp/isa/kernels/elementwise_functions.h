@@ -4,8 +4,8 @@
 #pragma once
 
 #include "isa/kernels/activations.h"
+#include "isa/kernels/by_lane.h"
 #include "isa/kernels/power.h"
-#include "isa/kernels/remainder.h"
 
 namespace cnncore {
 namespace CNNCORE_ISA {
@@ -19,6 +19,7 @@ struct Params {
 
 /// A comparison's result as a number.
 CNNCORE_INLINE Vec one_where(Mask m) { return select(m, set1(1.0f), zero()); }
+CNNCORE_INLINE Vec zero_where(Mask m) { return select(m, zero(), set1(1.0f)); }
 
 CNNCORE_INLINE Vec sign_of(Vec a) {
   const Vec sign = one_where(greater(a, zero())) - one_where(greater(zero(), a));
@@ -51,8 +52,25 @@ CNNCORE_INLINE Vec rsqrt(Vec a, Params) { return set1(1.0f) / sqrt(a); }
 CNNCORE_INLINE Vec abs(Vec a, Params) { return abs(a); }
 CNNCORE_INLINE Vec neg(Vec a, Params) { return set1(-1.0f) * a; }
 CNNCORE_INLINE Vec sign(Vec a, Params) { return sign_of(a); }
+CNNCORE_INLINE Vec logical_not(Vec a, Params) { return one_where(equal(a, zero())); }
 CNNCORE_INLINE Vec square(Vec a, Params) { return a * a; }
 CNNCORE_INLINE Vec reciprocal(Vec a, Params) { return set1(1.0f) / a; }
+CNNCORE_INLINE Vec floor(Vec a, Params) { return by_lane<scalar_floor>(a); }
+CNNCORE_INLINE Vec ceil(Vec a, Params) { return by_lane<scalar_ceil>(a); }
+CNNCORE_INLINE Vec trunc(Vec a, Params) { return by_lane<scalar_trunc>(a); }
+CNNCORE_INLINE Vec round(Vec a, Params) { return by_lane<scalar_round>(a); }
+CNNCORE_INLINE Vec sin(Vec a, Params) { return by_lane<in_double<scalar_sin>>(a); }
+CNNCORE_INLINE Vec cos(Vec a, Params) { return by_lane<in_double<scalar_cos>>(a); }
+CNNCORE_INLINE Vec tan(Vec a, Params) { return by_lane<in_double<scalar_tan>>(a); }
+CNNCORE_INLINE Vec asin(Vec a, Params) { return by_lane<in_double<scalar_asin>>(a); }
+CNNCORE_INLINE Vec acos(Vec a, Params) { return by_lane<in_double<scalar_acos>>(a); }
+CNNCORE_INLINE Vec atan(Vec a, Params) { return by_lane<in_double<scalar_atan>>(a); }
+CNNCORE_INLINE Vec sinh(Vec a, Params) { return by_lane<in_double<scalar_sinh>>(a); }
+CNNCORE_INLINE Vec cosh(Vec a, Params) { return by_lane<in_double<scalar_cosh>>(a); }
+CNNCORE_INLINE Vec exp2(Vec a, Params) { return by_lane<in_double<scalar_exp2>>(a); }
+CNNCORE_INLINE Vec log2(Vec a, Params) { return by_lane<in_double<scalar_log2>>(a); }
+CNNCORE_INLINE Vec log10(Vec a, Params) { return by_lane<in_double<scalar_log10>>(a); }
+CNNCORE_INLINE Vec erfc(Vec a, Params) { return by_lane<in_double<scalar_erfc>>(a); }
 CNNCORE_INLINE Vec add_scalar(Vec a, Params p) { return a + p.alpha; }
 CNNCORE_INLINE Vec mul_scalar(Vec a, Params p) { return a * p.alpha; }
 CNNCORE_INLINE Vec rsub_scalar(Vec a, Params p) { return p.alpha - a; }
@@ -71,11 +89,23 @@ CNNCORE_INLINE Vec div(Vec a, Vec b, Params) { return a / b; }
 CNNCORE_INLINE Vec maximum(Vec a, Vec b, Params) { return propagating_max(a, b); }
 CNNCORE_INLINE Vec minimum(Vec a, Vec b, Params) { return propagating_min(a, b); }
 CNNCORE_INLINE Vec pow(Vec a, Vec b, Params) { return power(a, b); }
+CNNCORE_INLINE Vec atan2(Vec a, Vec b, Params) { return by_lane<in_double<scalar_atan2>>(a, b); }
+CNNCORE_INLINE Vec hypot(Vec a, Vec b, Params) { return by_lane<in_double<scalar_hypot>>(a, b); }
 CNNCORE_INLINE Vec floor_divide(Vec a, Vec b, Params) { return by_lane<scalar_floor_divide>(a, b); }
 CNNCORE_INLINE Vec remainder(Vec a, Vec b, Params) { return by_lane<scalar_remainder>(a, b); }
 CNNCORE_INLINE Vec greater(Vec a, Vec b, Params) { return one_where(greater(a, b)); }
 CNNCORE_INLINE Vec greater_equal(Vec a, Vec b, Params) { return one_where(greater_equal(a, b)); }
 CNNCORE_INLINE Vec equal(Vec a, Vec b, Params) { return one_where(equal(a, b)); }
+CNNCORE_INLINE Vec not_equal(Vec a, Vec b, Params) { return zero_where(equal(a, b)); }
+CNNCORE_INLINE Vec logical_and(Vec a, Vec b, Params) {
+  return zero_where(either(equal(a, zero()), equal(b, zero())));
+}
+CNNCORE_INLINE Vec logical_or(Vec a, Vec b, Params) {
+  return zero_where(both(equal(a, zero()), equal(b, zero())));
+}
+CNNCORE_INLINE Vec logical_xor(Vec a, Vec b, Params) {
+  return zero_where(equal(one_where(equal(a, zero())), one_where(equal(b, zero()))));
+}
 CNNCORE_INLINE Vec prelu(Vec a, Vec b, Params) { return select(greater(a, zero()), a, a * b); }
 
 // Gradients: a is the gradient of the result, b the result or the argument.

@@ -19,6 +19,13 @@ struct Sum {
   static double combine(double a, double b) { return a + b; }
 };
 
+struct Product {
+  static constexpr double kIdentity = 1.0;
+  CNNCORE_INLINE Vec add(Vec total, Vec x) { return total * x; }
+  CNNCORE_INLINE Vec join(Vec a, Vec b) { return a * b; }
+  static double combine(double a, double b) { return a * b; }
+};
+
 struct SumSquares {
   static constexpr double kIdentity = 0.0;
   CNNCORE_INLINE Vec add(Vec total, Vec x) { return fmadd(x, x, total); }
@@ -258,7 +265,8 @@ Reduction reduction() {
 }  // namespace
 
 ReduceKernels reduce_kernels() {
-  return {reduction<Sum>(), reduction<SumSquares>(), reduction<Max>(), reduction<Min>(), argmax};
+  return {reduction<Sum>(), reduction<Product>(), reduction<SumSquares>(),
+          reduction<Max>(), reduction<Min>(),     argmax};
 }
 
 }  // namespace CNNCORE_ISA

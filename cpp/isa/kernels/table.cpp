@@ -20,6 +20,7 @@ NormKernels norm_kernels();
 RowNormKernels row_norm_kernels();
 ActivationKernels activation_kernels();
 ElementwiseKernels elementwise_kernels();
+IntegerKernels integer_kernels();
 ReduceKernels reduce_kernels();
 SoftmaxKernels softmax_kernels();
 DropoutKernels dropout_kernels();
@@ -43,6 +44,7 @@ KernelTable kernel_table() {
       row_norm_kernels(),
       activation_kernels(),
       elementwise_kernels(),
+      integer_kernels(),
       reduce_kernels(),
       softmax_kernels(),
       dropout_kernels(),

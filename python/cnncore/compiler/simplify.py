@@ -18,7 +18,7 @@ def simplify(graph: Graph) -> None:
 
 
 def _cast_on_entry(graph: Graph) -> None:
-    """An input that is only used as another dtype is converted while it enters."""
+    """An input that is only used as float32 is converted while it enters; arrays of floats never as integers."""
     inputs = set(graph.inputs)
     uses: dict[Tensor, list[Node]] = {}
     for node in graph.nodes:
@@ -28,9 +28,9 @@ def _cast_on_entry(graph: Graph) -> None:
     results = set(graph.results())
     replacement: dict[Tensor, Tensor] = {}
     for tensor, nodes in uses.items():
-        dtypes = {node.output.dtype for node in nodes}
-        if tensor not in results and all(map(is_cast, nodes)) and len(dtypes) == 1:
-            (tensor.dtype,) = dtypes
+        only = all(is_cast(node) and node.output.dtype == "float32" for node in nodes)
+        if tensor not in results and only:
+            tensor.dtype = "float32"
             replacement.update((node.output, tensor) for node in nodes)
     substitute(graph, replacement)
     if replacement:

@@ -5,53 +5,26 @@ Names, argument names and defaults are those of ``torch.nn.functional`` and ``to
 """
 
 from . import activation as _activation
+from . import arithmetic as _arithmetic
+from . import arrange as _arrange
+from . import comparison as _comparison
+from . import cumulative as _cumulative
 from . import distance as _distance
 from . import loss_margin as _loss_margin
 from . import loss_regression as _loss_regression
 from . import norm as _norm
+from . import reduce as _reduce
 from . import row_norm as _row_norm
+from . import shape as _shape
+from . import sort as _sort
 from .activation import *  # noqa: F403
-from .arithmetic import (
-    abs,
-    add,
-    div,
-    equal,
-    exp,
-    floor_divide,
-    greater,
-    greater_equal,
-    log,
-    maximum,
-    minimum,
-    mul,
-    neg,
-    not_equal,
-    pow,
-    remainder,
-    sqrt,
-    square,
-    sub,
-    where,
-)
-from .arrange import (
-    cat,
-    chunk,
-    expand,
-    flip,
-    movedim,
-    repeat,
-    roll,
-    split,
-    squeeze,
-    stack,
-    swapaxes,
-    tile,
-    unbind,
-    unsqueeze,
-)
+from .arithmetic import *  # noqa: F403
+from .arrange import *  # noqa: F403
+from .comparison import *  # noqa: F403
 from .conv import conv1d, conv2d, conv3d
 from .conv_pool import ConvPool as _ConvPool  # noqa: F401
 from .conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from .cumulative import *  # noqa: F403
 from .distance import *  # noqa: F403
 from .dropout import dropout
 from .elementwise import Elementwise as _Elementwise  # noqa: F401  (the operation, not a function)
@@ -80,52 +53,36 @@ from .pool import (
     max_pool3d,
 )
 from .portions import SplitBatch as _SplitBatch  # noqa: F401
-from .reduce import argmax, mean, sum
+from .reduce import *  # noqa: F403
 from .row_norm import *  # noqa: F403
-from .shape import flatten, permute, reshape, transpose, unflatten
+from .shape import *  # noqa: F403
 from .softmax import log_softmax, softmax
-from .sort import (
-    amax,
-    amin,
-    argmin,
-    argsort,
-    cummax,
-    cummin,
-    kthvalue,
-    max,
-    median,
-    min,
-    mode,
-    sort,
-    topk,
-)
+from .sort import *  # noqa: F403
 from .update import OptimizerUpdate as _OptimizerUpdate  # noqa: F401
 
 __all__ = [
     *_activation.__all__,
+    *_arithmetic.__all__,
+    *_arrange.__all__,
+    *_comparison.__all__,
+    *_cumulative.__all__,
     *_distance.__all__,
-    *_norm.__all__,
-    *_row_norm.__all__,
     *_loss_margin.__all__,
     *_loss_regression.__all__,
-    "abs",
+    *_norm.__all__,
+    *_reduce.__all__,
+    *_row_norm.__all__,
+    *_shape.__all__,
+    *_sort.__all__,
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool3d",
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
     "adaptive_max_pool3d",
-    "add",
-    "amax",
-    "amin",
-    "argmax",
-    "argmin",
-    "argsort",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
-    "cat",
-    "chunk",
     "concat",
     "conv1d",
     "conv2d",
@@ -134,62 +91,16 @@ __all__ = [
     "conv_transpose2d",
     "conv_transpose3d",
     "cross_entropy",
-    "cummax",
-    "cummin",
-    "div",
     "dropout",
-    "equal",
-    "exp",
-    "expand",
-    "flatten",
-    "flip",
-    "floor_divide",
-    "greater",
-    "greater_equal",
-    "kthvalue",
     "linear",
-    "log",
     "log_softmax",
     "matmul",
-    "max",
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
-    "maximum",
-    "mean",
-    "median",
-    "min",
-    "minimum",
-    "mode",
-    "movedim",
-    "mul",
-    "neg",
-    "not_equal",
     "pad",
-    "permute",
-    "pow",
-    "remainder",
-    "repeat",
-    "reshape",
-    "roll",
     "slice",
     "softmax",
-    "sort",
-    "split",
-    "sqrt",
-    "square",
-    "squeeze",
-    "stack",
-    "sub",
-    "sum",
-    "swapaxes",
-    "tile",
-    "topk",
-    "transpose",
-    "unbind",
-    "unflatten",
-    "unsqueeze",
-    "where",
 ]
 
 _OPERATIONS.update((_name, globals()[_name]) for _name in __all__)

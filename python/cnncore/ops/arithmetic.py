@@ -1,33 +1,72 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arithmetic, comparison and elementary functions, with numpy's broadcasting."""
+"""Arithmetic and elementary functions, with numpy's broadcasting and torch's types of results."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ..graph.dispatch import operator
+from ..graph.dtype import is_float
 from ..graph.tensor import Tensor
-from ..graph.trace import dtype_error
-from .build import elementwise
-from .check import float_tensor, is_number
+from ..graph.trace import as_tensor, dtype_error, shape_error
+from .build import elementwise, integral
+from .check import as_float, float_tensor, is_number
+from .promotion import integer_operands, result_type, tensors_of
+
+__all__ = [
+    "abs",
+    "add",
+    "div",
+    "exp",
+    "floor_divide",
+    "log",
+    "maximum",
+    "minimum",
+    "mul",
+    "neg",
+    "pow",
+    "remainder",
+    "sqrt",
+    "square",
+    "sub",
+]
 
 
 def _binary(
     function: str, a: Any, b: Any, right_scalar: str | None, left_scalar: str | None, sign: float = 1.0
 ) -> Tensor:
-    """Combine two operands; a number becomes a setting of the node where a scalar function exists."""
-    if is_number(a) and is_number(b):
-        raise dtype_error(function, "expected at least one array or tensor, got two numbers")
+    """Combine two operands; with floats, a number becomes a setting where such a function exists."""
+    a, b = tensors_of(function, a, b)
+    dtype = result_type(a, b)
+    if not is_float(dtype):
+        if dtype == "bool" and function not in _OF_BOOLEANS:
+            raise dtype_error(function, f"booleans have none; {_INSTEAD.get(function, 'use .long()')}")
+        return integral(function, dtype, *integer_operands(function, (a, b), dtype))
     if is_number(b) and right_scalar is not None:
-        return elementwise(right_scalar, float_tensor(a, function), alpha=sign * float(b))
+        return elementwise(right_scalar, as_float(a), alpha=sign * float(b))
     if is_number(a) and left_scalar is not None:
-        return elementwise(left_scalar, float_tensor(b, function), alpha=float(a))
-    return elementwise(function, float_tensor(a, function), float_tensor(b, function))
+        return elementwise(left_scalar, as_float(b), alpha=float(a))
+    return elementwise(function, as_float(a), as_float(b))
+
+
+_OF_BOOLEANS = ("add", "mul", "maximum", "minimum")
+_INSTEAD = {"sub": "use ^ (logical_xor), or .long()", "neg": "use ~ (logical_not), or .long()"}
+
+
+def _unary(function: str, input: Any) -> Tensor:
+    x = as_tensor(input, function)
+    if is_float(x.dtype):
+        return elementwise(function, x)
+    if x.dtype == "bool":
+        if function == "neg":
+            raise dtype_error(function, f"booleans have none; {_INSTEAD['neg']}")
+        return x
+    return x if x.dtype == "uint8" and function == "abs" else integral(function, x.dtype, x)
 
 
 @operator("input", "other")
 def add(input: Any, other: Any) -> Tensor:
-    """Return input + other.
+    """Return input + other; integers stay integers and wrap around where the sum does not fit.
 
     >>> import numpy as np
     >>> from cnncore import ops
@@ -54,20 +93,21 @@ def mul(input: Any, other: Any) -> Tensor:
 
     >>> from cnncore import ops
     >>> ops.mul([1, 2], [3, 4]).tolist()
-    [3.0, 8.0]
+    [3, 8]
     """
     return _binary("mul", input, other, "mul_scalar", "mul_scalar")
 
 
 @operator("input", "other")
 def div(input: Any, other: Any) -> Tensor:
-    """Return input / other; division by zero gives infinities and NaN as in numpy.
+    """Return input / other as float32; division by zero gives infinities and NaN as in numpy.
 
     >>> from cnncore import ops
     >>> ops.div([1, 2], 4).tolist()
     [0.25, 0.5]
     """
-    return _binary("div", input, other, None, "rdiv_scalar")
+    a, b = (x if is_number(x) else as_float(x) for x in tensors_of("div", input, other))
+    return _binary("div", a, b, None, "rdiv_scalar")
 
 
 @operator("input", "other")
@@ -76,7 +116,7 @@ def maximum(input: Any, other: Any) -> Tensor:
 
     >>> from cnncore import ops
     >>> ops.maximum([1, 5], 3).tolist()
-    [3.0, 5.0]
+    [3, 5]
     """
     return _binary("maximum", input, other, "max_scalar", "max_scalar")
 
@@ -87,118 +127,63 @@ def minimum(input: Any, other: Any) -> Tensor:
 
     >>> from cnncore import ops
     >>> ops.minimum([1, 5], 3).tolist()
-    [1.0, 3.0]
+    [1, 3]
     """
     return _binary("minimum", input, other, "min_scalar", "min_scalar")
 
 
 @operator("input", "other")
 def floor_divide(input: Any, other: Any) -> Tensor:
-    """Return input / other rounded down, as Python's ``//``; division by zero gives infinities and NaN.
+    """Return input / other rounded down, as Python's ``//``.
 
-    Its gradient is zero. `input` is `floor_divide(input, other) * other + remainder(input, other)` up to
-    rounding.
+    Division by zero gives infinities and NaN, of integers 0. The gradient is zero. `input` is
+    `floor_divide(input, other) * other + remainder(input, other)` up to rounding.
 
     >>> from cnncore import ops
     >>> ops.floor_divide([7, -7], 2).tolist()
-    [3.0, -4.0]
+    [3, -4]
     """
     return _binary("floor_divide", input, other, None, None)
 
 
 @operator("input", "other")
 def remainder(input: Any, other: Any) -> Tensor:
-    """Return the remainder of floor division, as Python's ``%``; NaN where `other` is 0 or `input` infinite.
+    """Return the remainder of floor division, as Python's ``%``.
 
-    It has the sign of `other`, and large quotients cost no accuracy. The gradient by `input` is 1, that by
-    `other` -floor(input / other).
+    It is NaN where `other` is 0 or `input` infinite, of integers 0. It has the sign of `other`, and large
+    quotients cost no accuracy. The gradient by `input` is 1, that by `other` -floor(input / other).
 
     >>> from cnncore import ops
     >>> ops.remainder([7, -7], 3).tolist()
-    [1.0, 2.0]
+    [1, 2]
     """
     return _binary("remainder", input, other, None, None)
 
 
+def _to_number(x: Tensor, exponent: float) -> Tensor:
+    if exponent == 3:
+        return elementwise("mul", elementwise("square", x), x)
+    function = {2: "square", 0.5: "sqrt", -1: "reciprocal", -0.5: "rsqrt"}.get(exponent)
+    return elementwise(function, x) if function else elementwise("pow_scalar", x, alpha=exponent)
+
+
 @operator("input", "exponent")
 def pow(input: Any, exponent: Any) -> Tensor:
-    """Return input ** exponent.
+    """Return input ** exponent; integers have no negative powers unless the exponent is a tensor: 1 / x cut
+    to an integer.
 
     >>> from cnncore import ops
     >>> ops.pow([1, 2, 3], 2).tolist()
-    [1.0, 4.0, 9.0]
+    [1, 4, 9]
     """
-    if is_number(exponent) and not is_number(input):
-        x = float_tensor(input, "pow")
-        if exponent == 2:
-            return elementwise("square", x)
-        if exponent == 0.5:
-            return elementwise("sqrt", x)
-        if exponent == 3:
-            return elementwise("mul", elementwise("square", x), x)
-        if exponent == -1:
-            return elementwise("reciprocal", x)
-        if exponent == -0.5:
-            return elementwise("rsqrt", x)
-        return elementwise("pow_scalar", x, alpha=float(exponent))
-    return _binary("pow", input, exponent, None, None)
-
-
-@operator("input", "other")
-def greater(input: Any, other: Any) -> Tensor:
-    """Return 1.0 where input > other, 0.0 elsewhere. Its gradient is zero.
-
-    >>> from cnncore import ops
-    >>> ops.greater([1, 5], 3).tolist()
-    [0.0, 1.0]
-    """
-    return _binary("greater", input, other, None, None)
-
-
-@operator("input", "other")
-def greater_equal(input: Any, other: Any) -> Tensor:
-    """Return 1.0 where input >= other, 0.0 elsewhere. Its gradient is zero.
-
-    >>> from cnncore import ops
-    >>> ops.greater_equal([1, 3], 3).tolist()
-    [0.0, 1.0]
-    """
-    return _binary("greater_equal", input, other, None, None)
-
-
-@operator("input", "other")
-def equal(input: Any, other: Any) -> Tensor:
-    """Return 1.0 where input == other (compared as float32), 0.0 elsewhere. Its gradient is zero.
-
-    >>> from cnncore import ops
-    >>> ops.equal([1, 3], 3).tolist()
-    [0.0, 1.0]
-    """
-    return _binary("equal", input, other, None, None)
-
-
-@operator("input", "other")
-def not_equal(input: Any, other: Any) -> Tensor:
-    """Return 1.0 where input != other (compared as float32), 0.0 elsewhere; NaN differs from everything.
-
-    Its gradient is zero.
-
-    >>> from cnncore import ops
-    >>> ops.not_equal([1, 3], 3).tolist()
-    [1.0, 0.0]
-    """
-    return elementwise("rsub_scalar", _binary("equal", input, other, None, None), alpha=1.0)
-
-
-@operator("condition", "input", "other")
-def where(condition: Any, input: Any, other: Any) -> Tensor:
-    """Return `input` where `condition` is not zero, `other` elsewhere.
-
-    >>> from cnncore import ops
-    >>> ops.where([1, 0], [1, 2], -1).tolist()
-    [1.0, -1.0]
-    """
-    return elementwise("select", *(float_tensor(x, "where") for x in (condition, input, other)))
+    a, b = tensors_of("pow", input, exponent)
+    if not is_float(result_type(a, b)):
+        if is_number(b) and b < 0:
+            raise shape_error("pow", f"integers have no negative powers, got {b}; use .float()")
+        return _binary("pow", a, b, None, None)
+    if is_number(b):
+        return _to_number(as_float(a), float(b))
+    return _binary("pow", a, b, None, None)
 
 
 @operator("input")
@@ -240,9 +225,9 @@ def abs(input: Any) -> Tensor:
 
     >>> from cnncore import ops
     >>> ops.abs([-4, 9]).tolist()
-    [4.0, 9.0]
+    [4, 9]
     """
-    return elementwise("abs", float_tensor(input, "abs"))
+    return _unary("abs", input)
 
 
 @operator("input")
@@ -251,9 +236,9 @@ def neg(input: Any) -> Tensor:
 
     >>> from cnncore import ops
     >>> ops.neg([-4, 9]).tolist()
-    [4.0, -9.0]
+    [4, -9]
     """
-    return elementwise("neg", float_tensor(input, "neg"))
+    return _unary("neg", input)
 
 
 @operator("input")
@@ -262,6 +247,7 @@ def square(input: Any) -> Tensor:
 
     >>> from cnncore import ops
     >>> ops.square([-4, 9]).tolist()
-    [16.0, 81.0]
+    [16, 81]
     """
-    return elementwise("square", float_tensor(input, "square"))
+    x = as_tensor(input, "square")
+    return elementwise("square", x) if is_float(x.dtype) else mul(x, x)

@@ -14,6 +14,23 @@ from .check import integers, many_dims, one_dim
 from .parts import concat
 from .shape import transpose
 
+__all__ = [
+    "cat",
+    "chunk",
+    "expand",
+    "flip",
+    "movedim",
+    "repeat",
+    "roll",
+    "split",
+    "squeeze",
+    "stack",
+    "swapaxes",
+    "tile",
+    "unbind",
+    "unsqueeze",
+]
+
 
 @operator("tensors")
 def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:

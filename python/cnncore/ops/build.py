@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..graph.tensor import Layout, Shape, Tensor, layout_matters, operation_of
+from ..graph.tensor import Layout, Node, Shape, Tensor, layout_matters, operation_of
 from ..graph.trace import emit
 
 
@@ -17,7 +17,8 @@ class Single(NamedTuple):
 
 
 class ElementwiseAttributes(NamedTuple):
-    """`function` is one of those in cpp/isa/kernels/elementwise.cpp, or "cast"; `dtype` is the result's."""
+    """`function` is one of those in cpp/isa/kernels/elementwise.cpp, for integers and booleans of
+    integer.cpp beside it, or "cast"; `dtype` is the result's."""
 
     function: str
     alpha: float = 0.0
@@ -74,10 +75,29 @@ def elementwise(function: str, *inputs: Tensor, alpha: float = 0.0, beta: float 
     return _emit(ElementwiseAttributes(function, float(alpha), float(beta)), *inputs)
 
 
+def integral(function: str, dtype: str, *inputs: Tensor) -> Tensor:
+    """Add an elementwise node on integers and booleans; `function` is one of cpp/isa/kernels/integer.cpp."""
+    return _emit(ElementwiseAttributes(function, dtype=dtype), *inputs)
+
+
+_COMPARISONS = ("greater", "greater_equal", "equal", "not_equal")
+_MASKS = frozenset((*_COMPARISONS, "logical_and", "logical_or", "logical_xor", "logical_not"))
+"""Functions whose results are 1.0 and 0.0: as booleans and back they are what they were."""
+
+
+def _function(node: Node) -> str:
+    return node.attrs.function if isinstance(node.attrs, ElementwiseAttributes) else ""
+
+
 def cast(tensor: Tensor, dtype: str) -> Tensor:
-    """Return `tensor` as another dtype."""
+    """Return `tensor` as another dtype: floats become integers by truncation, not zero becomes True."""
     if tensor.dtype == dtype:
         return tensor
+    node = tensor.node
+    if dtype == "float32" and node is not None and _function(node) == "cast":
+        before: Tensor = node.inputs[0]
+        if before.node is not None and _function(before.node) in _MASKS:
+            return before
     return _emit(ElementwiseAttributes("cast", dtype=dtype), tensor)
 
 

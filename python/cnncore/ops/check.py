@@ -24,12 +24,17 @@ AXES = {
 
 def is_number(value: Any) -> bool:
     """Whether `value` is a plain number rather than a tensor."""
-    return isinstance(value, (int, float, np.number))
+    return isinstance(value, (int, float, np.number, np.bool_))
 
 
 def float_tensor(value: Any, op: str) -> Tensor:
     """Return an argument as a float32 tensor; integers are converted."""
-    tensor = as_tensor(value, op)
+    return as_float(as_tensor(value, op))
+
+
+def as_float(value: Any) -> Tensor:
+    """Return a tensor or number as a float32 tensor."""
+    tensor = Tensor((), "float32", "c", np.array(value, np.float32)) if is_number(value) else value
     if tensor.dtype == "float32":
         return tensor
     if isinstance(tensor.source, np.ndarray):

@@ -18,7 +18,8 @@ from .check import broadcast_shape
 
 
 class Elementwise(Op):
-    """y = function(a, b, c; alpha, beta) on float32, or a change of dtype (function "cast")."""
+    """y = function(a, b, c; alpha, beta) on float32, y = function(a, b, c) on integers and booleans,
+    or a change of dtype (function "cast")."""
 
     name = "elementwise"
     Attributes = ElementwiseAttributes
@@ -49,7 +50,7 @@ class Elementwise(Op):
         return range(len(node.inputs))
 
     def is_sum(self, node: Node) -> bool:
-        return bool(node.attrs.function == "add")
+        return bool(node.attrs.function == "add" and node.output.dtype == "float32")
 
     def as_activation(self, node: Node) -> str | None:
         function: str = node.attrs.function
@@ -274,7 +275,7 @@ GRADIENTS: dict[str, tuple[Rule | None, ...]] = {
     "expm1": (lambda g, n: elementwise("add", g, elementwise("mul", g, n.output)),),
     "erf": (lambda g, n: elementwise("mul", g, _bell(_x(n, 0))),),
     "neg": (lambda g, n: _neg(g),),
-    "sign": (None,),
+    **dict.fromkeys(("sign", "floor", "ceil", "trunc", "round", "logical_not"), (None,)),
     "cast": (_pass,),
     "add_scalar": (_pass,),
     "mul_scalar": (lambda g, n: elementwise("mul_scalar", g, alpha=n.attrs.alpha),),
@@ -304,9 +305,8 @@ GRADIENTS: dict[str, tuple[Rule | None, ...]] = {
         _pass,
         lambda g, n: _neg(elementwise("mul", g, elementwise("floor_divide", _x(n, 0), _x(n, 1)))),
     ),
-    "greater": (None, None),
-    "greater_equal": (None, None),
-    "equal": (None, None),
+    **dict.fromkeys(("greater", "greater_equal", "equal", "not_equal"), (None, None)),
+    **dict.fromkeys(("logical_and", "logical_or", "logical_xor"), (None, None)),
     "select": (
         None,
         lambda g, n: elementwise("select", _x(n, 0), g, _zero()),

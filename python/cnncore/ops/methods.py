@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..graph.hints import missing
 from ..graph.tensor import Tensor
 from ..graph.trace import is_stored, is_tracing, map_tree
-from . import activation, arithmetic, arrange, parts, reduce, shape, sort
+from . import activation, arithmetic, arrange, comparison, parts, reduce, shape, sort
 from .linear import matmul
 from .numpy_names import apply_function, apply_ufunc
 from .softmax import softmax
@@ -77,10 +77,15 @@ class Methods:
     __mod__, __rmod__ = _operator(arithmetic.remainder, operator.mod)
     __pow__, __rpow__ = _operator(arithmetic.pow, operator.pow)
     __matmul__, __rmatmul__ = _operator(matmul, operator.matmul)
-    __gt__, __lt__ = _operator(arithmetic.greater, operator.gt)
-    __ge__, __le__ = _operator(arithmetic.greater_equal, operator.ge)
-    __eq__ = _operator(arithmetic.equal, operator.eq)[0]
-    __ne__ = _operator(arithmetic.not_equal, operator.ne)[0]
+    __gt__ = _operator(comparison.greater, operator.gt)[0]
+    __ge__ = _operator(comparison.greater_equal, operator.ge)[0]
+    __lt__ = _operator(comparison.less, operator.lt)[0]
+    __le__ = _operator(comparison.less_equal, operator.le)[0]
+    __eq__ = _operator(comparison.equal, operator.eq)[0]
+    __ne__ = _operator(comparison.not_equal, operator.ne)[0]
+    __and__, __rand__ = _operator(comparison.bitwise_and, operator.and_)
+    __or__, __ror__ = _operator(comparison.bitwise_or, operator.or_)
+    __xor__, __rxor__ = _operator(comparison.bitwise_xor, operator.xor)
     __hash__ = object.__hash__
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
@@ -108,6 +113,9 @@ class Methods:
 
     def __abs__(self) -> Any:
         return arithmetic.abs(self) if _symbolic(self) else abs(self.numpy())
+
+    def __invert__(self) -> Any:
+        return comparison.bitwise_not(self) if _symbolic(self) else ~self.numpy()
 
     def __getitem__(self, index: Any) -> Any:
         return parts.slice(self, index) if _symbolic(self) else self.numpy()[index]
@@ -201,7 +209,7 @@ class Methods:
         return sort.cummin(self, dim)
 
     def argmax(self, dim: Any = None, keepdim: bool = False, **numpy: Any) -> Any:
-        return reduce.argmax(self, *_reduction("argmax", dim, keepdim, numpy))
+        return sort.argmax(self, *_reduction("argmax", dim, keepdim, numpy))
 
     def split(self, split_size: Any, dim: int = 0) -> Any:
         return arrange.split(self, split_size, dim)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..graph.dispatch import operator
+from ..graph.dtype import promote
 from ..graph.lowering import Builder
 from ..graph.tensor import Layout, Node, Op, Shape, Spec, Tensor, present
 from ..graph.trace import as_tensor, dtype_error, emit, shape_error
@@ -16,12 +17,13 @@ from .build import (
     PadAttributes,
     Single,
     SliceAttributes,
+    cast,
     common_layout,
     embed,
     reshape_to,
     window,
 )
-from .check import float_tensor, integer, one_dim
+from .check import integer, one_dim
 from .copies import copy_attrs
 
 Grads = Sequence[Tensor | None]
@@ -157,8 +159,8 @@ def concat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     if isinstance(tensors, Tensor) or not isinstance(tensors, Sequence) or not tensors:
         raise dtype_error("concat", "expected a list of at least one tensor")
     parts = [as_tensor(tensor, "concat") for tensor in tensors]
-    if len({part.dtype for part in parts}) > 1:
-        parts = [float_tensor(part, "concat") for part in parts]
+    dtype = promote(part.dtype for part in parts)
+    parts = [cast(part, dtype) for part in parts]
     axis = one_dim(dim, parts[0].ndim, "concat")
     for part in parts[1:]:
         rest = part.shape[:axis] + part.shape[axis + 1 :]

@@ -1,22 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reductions over axes: sums and means; and the places of maxima."""
+"""Reductions over axes: sums, means and products, whether any or all hold."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import nan, prod
+from math import nan
+from math import prod as product
 from typing import Any
 
 from ..graph.dispatch import operator
+from ..graph.dtype import is_float
 from ..graph.lowering import Builder
 from ..graph.tensor import Node, Op, Spec, Tensor, present
-from ..graph.trace import emit
-from .build import ReduceAttributes, Single, elementwise, expand_to, keep_axes, reduce, reshape_to
-from .check import float_tensor, many_dims, one_dim
+from ..graph.trace import as_tensor
+from .build import (
+    ReduceAttributes,
+    Single,
+    cast,
+    elementwise,
+    expand_to,
+    keep_axes,
+    permute_to,
+    reduce,
+    reshape_to,
+)
+from .check import float_tensor, many_dims
+from .comparison import truth
+from .cumulative import products_before
+from .promotion import dtype_named
+
+__all__ = ["all", "any", "count_nonzero", "mean", "prod", "sum"]
 
 
 class Reduce(Op):
-    """Reduces `axes` (ascending) away: sum, mean, max, min, sum_squares, argmax."""
+    """Reduces `axes` (ascending) away: sum, mean, prod, max, min, sum_squares, argmax of float32;
+    sum and prod of integers and booleans, as int64."""
 
     name = "reduce"
     Inputs = Single
@@ -25,23 +43,26 @@ class Reduce(Op):
     def infer(self, inputs: Single, attrs: ReduceAttributes) -> list[Spec | None]:
         x = inputs.input
         shape = tuple(n for i, n in enumerate(x.shape) if i not in attrs.axes)
-        return [(shape, "int64" if attrs.function == "argmax" else "float32", x.layout)]
+        whole = attrs.function == "argmax" or not is_float(x.dtype)
+        return [(shape, "int64" if whole else "float32", x.layout)]
 
     def gradient(self, node: Node, grads: Sequence[Tensor | None], needs: Any) -> Sequence[Tensor | None]:
         x, grad = node.inputs.input, present(grads[0])
         function, axes = node.attrs
         if function == "mean":
-            count = prod(x.shape[i] for i in axes)
+            count = product(x.shape[i] for i in axes)
             grad = elementwise("mul_scalar", grad, alpha=1.0 / count if count else nan)
         grad = keep_axes(grad, x, axes)
         if function in ("sum", "mean"):
             return [expand_to(grad, x.shape)]
         if function == "sum_squares":
             return [elementwise("square_backward", grad, x)]
+        if function == "prod":
+            return [elementwise("mul", grad, product_of_others(x, axes))]
         return [share(present(grads[0]), x, node.output, axes)]
 
     def of_nothing(self, node: Node) -> float:
-        values = {"sum": 0.0, "sum_squares": 0.0, "mean": nan}
+        values = {"sum": 0.0, "sum_squares": 0.0, "prod": 1.0, "mean": nan}
         function = node.attrs.function
         return values[function] if function in values else super().of_nothing(node)
 
@@ -64,52 +85,106 @@ class ArgMax(Reduce):
     differentiable = False
 
 
-def _reduction(function: str, op: str, input: Any, dim: Any, keepdim: bool) -> Tensor:
-    x = float_tensor(input, op)
+def product_of_others(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Return for each element the product over `axes` of all the others, zeros among them or not."""
+    kept = tuple(i for i in range(x.ndim) if i not in axes)
+    order = (*kept, *axes)
+    moved = permute_to(x, order)
+    rows = reshape_to(moved, (*(x.shape[i] for i in kept), product(x.shape[i] for i in axes)))
+    axis = rows.ndim - 1
+    before, after = products_before(rows, axis), products_before(rows, axis, reverse=True)
+    others = reshape_to(elementwise("mul", before, after), moved.shape)
+    return permute_to(others, tuple(order.index(i) for i in range(x.ndim)))
+
+
+def _reduction(function: str, op: str, x: Tensor, dim: Any, keepdim: bool) -> Tensor:
     axes = many_dims(dim, x.ndim, op)
     if not axes:
-        return x
+        return x if is_float(x.dtype) else cast(x, "int64")
     y = reduce(function, x, axes)
     return keep_axes(y, x, axes) if keepdim else y
 
 
+def _numbers(input: Any, dtype: Any, op: str) -> Tensor:
+    """Return an argument of a sum: as `dtype` where one is given."""
+    x = as_tensor(input, op)
+    return x if dtype is None else cast(x, dtype_named(dtype, op))
+
+
 @operator("input")
-def sum(input: Any, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Tensor:
+def sum(
+    input: Any, dim: int | tuple[int, ...] | None = None, keepdim: bool = False, dtype: Any = None
+) -> Tensor:
     """Return the sum over axes `dim` (None: all); `keepdim` keeps them with extent 1.
 
+    Integers and booleans give int64, exactly; `dtype` converts the elements first.
+
     >>> from cnncore import ops
-    >>> ops.sum([[1, 2], [3, 4]], dim=1).tolist()
-    [3.0, 7.0]
+    >>> ops.sum([[1, 2], [3, 4]], dim=1).tolist(), ops.sum([0.5, 0.25]).item()
+    ([3, 7], 0.75)
     """
-    return _reduction("sum", "sum", input, dim, keepdim)
+    return _reduction("sum", "sum", _numbers(input, dtype, "sum"), dim, keepdim)
+
+
+@operator("input")
+def prod(
+    input: Any, dim: int | tuple[int, ...] | None = None, keepdim: bool = False, dtype: Any = None
+) -> Tensor:
+    """Return the product over axes `dim` (None: all); `keepdim` keeps them with extent 1.
+
+    Integers and booleans give int64, modulo 2^64; `dtype` converts the elements first. The gradient is right
+    for zeros, too.
+
+    >>> from cnncore import ops
+    >>> ops.prod([[1, 2], [3, 4]], dim=1).tolist()
+    [2, 12]
+    """
+    return _reduction("prod", "prod", _numbers(input, dtype, "prod"), dim, keepdim)
 
 
 @operator("input")
 def mean(input: Any, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Tensor:
     """Return the mean over axes `dim` (None: all); `keepdim` keeps them with extent 1.
 
+    Integers and booleans are converted to float32, where torch refuses them.
+
     >>> from cnncore import ops
     >>> ops.mean([[1, 2], [3, 4]]).item()
     2.5
     """
-    return _reduction("mean", "mean", input, dim, keepdim)
+    return _reduction("mean", "mean", float_tensor(input, "mean"), dim, keepdim)
 
 
 @operator("input")
-def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """Return the index (int64) of the first maximum along axis `dim` (None: of all elements in C order).
-
-    Indices carry no gradient: they add nothing to it, and a loss that depends on parameters through nothing
-    else raises, as in torch.
+def any(input: Any, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Tensor:
+    """Return whether any element over axes `dim` (None: all) is not zero; NaN is not.
 
     >>> from cnncore import ops
-    >>> ops.argmax([[1, 2], [4, 3]], dim=1).tolist()
-    [1, 0]
+    >>> ops.any([[True, False], [False, False]], dim=1).tolist()
+    [True, False]
     """
-    x = float_tensor(input, "argmax")
-    flat = reshape_to(x, (x.size,)) if dim is None else x
-    axis = (0 if dim is None else one_dim(dim, x.ndim, "argmax"),)
-    y = emit(ArgMax, Single(flat), ReduceAttributes(ArgMax.name, axis)).output
-    if not keepdim:
-        return y
-    return reshape_to(y, (1,) * x.ndim) if dim is None else keep_axes(y, x, axis)
+    x = truth(as_tensor(input, "any"))
+    return cast(_reduction("max", "any", x, dim, keepdim), "bool")
+
+
+@operator("input")
+def all(input: Any, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Tensor:
+    """Return whether no element over axes `dim` (None: all) is zero.
+
+    >>> from cnncore import ops
+    >>> ops.all([[True, False], [True, True]], dim=1).tolist()
+    [False, True]
+    """
+    x = truth(as_tensor(input, "all"))
+    return cast(_reduction("min", "all", x, dim, keepdim), "bool")
+
+
+@operator("input")
+def count_nonzero(input: Any, dim: int | tuple[int, ...] | None = None) -> Tensor:
+    """Return the number (int64) of elements over axes `dim` (None: all) that are not zero.
+
+    >>> from cnncore import ops
+    >>> ops.count_nonzero([[3, 0], [1, 2]], dim=1).tolist()
+    [1, 2]
+    """
+    return _reduction("sum", "count_nonzero", cast(as_tensor(input, "count_nonzero"), "bool"), dim, False)

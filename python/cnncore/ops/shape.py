@@ -25,6 +25,8 @@ from .build import (
 from .check import integer, one_dim
 from .copies import copy_attrs, lower_reshape
 
+__all__ = ["flatten", "permute", "reshape", "transpose", "unflatten"]
+
 Grads = Sequence[Tensor | None]
 
 

@@ -15,10 +15,27 @@ from ..graph.dispatch import operator
 from ..graph.lowering import Builder
 from ..graph.tensor import Layout, Node, Op, Shape, Spec, Tensor, present
 from ..graph.trace import as_tensor, emit, shape_error
-from .build import Single, keep_axes, permute_to, reduce, reshape_to, with_layout
+from .build import ReduceAttributes, Single, keep_axes, permute_to, reduce, reshape_to, with_layout
 from .check import integers, many_dims, one_dim
-from .reduce import share
+from .reduce import ArgMax, share
 from .softmax import AxisAttributes
+
+__all__ = [
+    "amax",
+    "amin",
+    "argmax",
+    "argmin",
+    "argsort",
+    "cummax",
+    "cummin",
+    "kthvalue",
+    "max",
+    "median",
+    "min",
+    "mode",
+    "sort",
+    "topk",
+]
 
 Grads = Sequence[Tensor | None]
 
@@ -224,6 +241,15 @@ def over_axes(x: Tensor, dim: Any, keepdim: bool, least: bool, op: str) -> Tenso
     return keep_axes(values, x, axes) if keepdim else values
 
 
+def place_of_extreme(x: Tensor, dim: Any, keepdim: bool, least: bool, op: str) -> Tensor:
+    """Return the index of the first largest or smallest element along an axis, or of all (`dim` None)."""
+    if dim is not None:
+        found: Tensor = _along(Extreme, x, dim, 1, keepdim, least=least).indices
+        return found
+    flat: Tensor = _along(Extreme, reshape_to(x, (x.size,)), 0, 1, False, least=least).indices
+    return reshape_to(flat, (1,) * x.ndim) if keepdim else flat
+
+
 # -- public functions --------------------------------------------------------------------------------
 
 
@@ -282,6 +308,28 @@ def amin(input: Any, dim: int | tuple[int, ...] | None = None, keepdim: bool = F
 
 
 @operator("input")
+def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Return the index (int64) of the first maximum along axis `dim` (None: of all elements in C order).
+
+    Indices carry no gradient: they add nothing to it, and a loss that depends on parameters through nothing
+    else raises, as in torch.
+
+    >>> from cnncore import ops
+    >>> ops.argmax([[1, 2], [4, 3]], dim=1).tolist()
+    [1, 0]
+    """
+    x = as_tensor(input, "argmax")
+    if x.dtype != "float32":
+        return place_of_extreme(x, dim, keepdim, False, "argmax")
+    flat = reshape_to(x, (x.size,)) if dim is None else x
+    axis = (0 if dim is None else one_dim(dim, x.ndim, "argmax"),)
+    y = emit(ArgMax, Single(flat), ReduceAttributes(ArgMax.name, axis)).output
+    if not keepdim:
+        return y
+    return reshape_to(y, (1,) * x.ndim) if dim is None else keep_axes(y, x, axis)
+
+
+@operator("input")
 def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Return the index (int64) of the first minimum along axis `dim` (None: of all elements in C order).
 
@@ -289,12 +337,7 @@ def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
     >>> ops.argmin([[2, 1], [3, 4]], dim=1).tolist()
     [1, 0]
     """
-    x = as_tensor(input, "argmin")
-    if dim is None:
-        indices: Tensor = _along(Extreme, reshape_to(x, (x.size,)), 0, 1, False, least=True).indices
-        return reshape_to(indices, (1,) * x.ndim) if keepdim else indices
-    found: Tensor = _along(Extreme, x, dim, 1, keepdim, least=True).indices
-    return found
+    return place_of_extreme(as_tensor(input, "argmin"), dim, keepdim, True, "argmin")
 
 
 @operator("input")
