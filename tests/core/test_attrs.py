@@ -12,6 +12,7 @@ import cnncore as cc
 from cases import CASES
 from cases.sort import gather
 from cnncore import _core, nn, ops, optim
+from steps import run_step
 
 REAL = _core.Program
 SPOILT: set[str] = set()
@@ -72,6 +73,7 @@ def inference() -> None:
     ops.sort(image, 1)
     ops.max(image, 1)
     gather(image, np.zeros((1, 2, 16, 16), np.int64))
+    take_and_put()
     ops.pad(image, (1, 1), value=2.0)
     large = nn.Sequential(nn.Conv2d(3, 64, 7, stride=2, padding=3), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
     cc.compile(large.eval(), input_shape=(8, 3, 224, 224))
@@ -79,6 +81,14 @@ def inference() -> None:
     norm = nn.BatchNorm2d(3)
     norm.eval()
     norm(image)
+
+
+def take_and_put() -> None:
+    x, indices = np.ones((4, 3), np.float32), np.array([2, 0])
+    (y,) = run_step("take_axis", [(x, "c"), (indices, "c")], [((2, 3), "float32", "c")], {"axis": 0})
+    assert y.tolist() == [[1] * 3] * 2
+    (z,) = run_step("put_axis", [(y, "c"), (indices, "c")], [((4, 3), "float32", "c")], {"axis": 0})
+    assert z.tolist() == [[1] * 3, [0] * 3, [1] * 3, [0] * 3]
 
 
 def every_operation() -> None:

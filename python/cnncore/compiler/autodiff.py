@@ -33,7 +33,7 @@ def add_gradients(graph: Graph, loss: Tensor, wrt: Sequence[Tensor]) -> list[Ten
     if loss.size != 1 or loss.dtype != "float32":
         raise ValueError(
             f"expected a scalar loss (one float32 element), got {loss.dtype} of shape {loss.shape}; "
-            "reduce it with .mean() or .sum()"
+            + ("reduce it with .mean() or .sum()" if loss.size != 1 else "integers have no gradient")
         )
     wanted = set(wrt)
     needed = set(wanted)
