@@ -3,8 +3,9 @@
 // from 0 to the extent - 1.
 //
 // gather_axis [x, indices] -> [y]: an index for each element of y. scatter_axis [x, indices] -> [y]: y is 0,
-// then each element of x is added at its index. take_axis [x, indices] -> [y] and put_axis [x, indices] ->
-// [y] do the same with the same indices, one for each place along the axis, for all rows.
+// then each element of x is added at its index, or with attribute `last` written there. take_axis [x,
+// indices] -> [y] and put_axis [x, indices] -> [y] do the same with the same indices, one for each place
+// along the axis, for all rows.
 #include <algorithm>
 #include <cstring>
 
@@ -36,10 +37,10 @@ class GatherAxis final : public RowsStep {
   }
 };
 
-/// y = 0, then y[indices[i]] += x[i] along the axis, in the order of i.
+/// y = 0, then y[indices[i]] += x[i] (or = x[i]) along the axis, in the order of i.
 class ScatterAxis final : public RowsStep {
  public:
-  explicit ScatterAxis(const AxisRows& rows) : RowsStep(rows) {}
+  ScatterAxis(const AxisRows& rows, bool last) : RowsStep(rows), last_(last) {}
 
   void run(const StepArgs& args) const override {
     for_each_block(2.0, [&](std::int64_t outer, std::int64_t column, std::int64_t columns, int) {
@@ -51,11 +52,15 @@ class ScatterAxis final : public RowsStep {
       for (std::int64_t i = 0; i < rows_.count; ++i) {
         for (std::int64_t j = 0; j < columns; ++j) {
           const std::int64_t at = start + i * rows_.inner + j;
-          y[args.input<std::int64_t>(1)[at] * rows_.inner + j] += args.input(0)[at];
+          float& target = y[args.input<std::int64_t>(1)[at] * rows_.inner + j];
+          target = last_ ? args.input(0)[at] : target + args.input(0)[at];
         }
       }
     });
   }
+
+ private:
+  bool last_;
 };
 
 /// y[i] = x[indices[i]], whole stretches of what lies inside the axis.
@@ -119,7 +124,7 @@ std::unique_ptr<Step> make_scatter(const StepSpec& spec) {
   require(
       x.dtype == DType::f32 && y.dtype == DType::f32 && indices.dtype == DType::i64 && x.same_layout(indices),
       spec.op, ": expected float32 tensors and int64 indices of the input's layout");
-  return std::make_unique<ScatterAxis>(axis_rows(spec, y, x));
+  return std::make_unique<ScatterAxis>(axis_rows(spec, y, x), spec.attrs.integer("last", 0) != 0);
 }
 
 void require_indices(const StepSpec& spec, const AxisRows& rows) {

@@ -124,3 +124,14 @@ def test_gradients_stop_at_integers() -> None:
     assert found.tolist() == [1.0, 1.0, 0.0]
     with pytest.raises(ValueError, match="scalar loss"):
         cc.grad(lambda x: (x > 0).sum())(x)
+
+
+def test_numpys_names_of_arguments() -> None:
+    x = np.arange(6.0).reshape(2, 3)
+    assert ops.sum(x, axis=1, keepdims=True).tolist() == [[3.0], [12.0]]
+    assert ops.softmax(x, axis=1).shape == (2, 3)
+    with pytest.raises(TypeError, match="expected dim or axis, got both"):
+        ops.sum(x, dim=1, axis=1)
+    with pytest.raises(TypeError, match="out= is not taken: results are new arrays"):
+        ops.exp(x, out=x)
+    assert ops.exp(x, out=None).shape == (2, 3)

@@ -38,6 +38,8 @@ def operator(*tensors: str) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
 
         @wraps(fn)
         def call(*args: P.args, **kwargs: P.kwargs) -> Any:
+            if kwargs:
+                kwargs = _renamed(op, names, kwargs)  # type: ignore[assignment]
             if is_tracing():
                 return fn(*args, **kwargs)
             values: list[Any] = list(args)
@@ -60,6 +62,22 @@ def operator(*tensors: str) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
         return call
 
     return decorate
+
+
+_SYNONYMS = {"axis": "dim", "keepdims": "keepdim"}
+
+
+def _renamed(op: str, names: list[str], given: dict[str, Any]) -> dict[str, Any]:
+    """Return arguments under the function's own names, dim for numpy's axis and keepdim for its keepdims."""
+    if given.get("out") is not None and "out" not in names:
+        raise TypeError(f"[{op}] out= is not taken: results are new arrays, write y = {op}(...)")
+    renamed = {key: value for key, value in given.items() if key != "out" or key in names}
+    for numpy_name, name in _SYNONYMS.items():
+        if numpy_name in renamed and numpy_name not in names and name in names:
+            if name in renamed:
+                raise TypeError(f"[{op}] expected {name} or {numpy_name}, got both")
+            renamed[name] = renamed.pop(numpy_name)
+    return renamed
 
 
 def _array(value: Any, op: str, arrays: list[Any]) -> Any:

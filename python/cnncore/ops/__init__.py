@@ -7,29 +7,44 @@ Names, argument names and defaults are those of ``torch.nn.functional`` and ``to
 from . import activation as _activation
 from . import arithmetic as _arithmetic
 from . import arrange as _arrange
+from . import blend as _blend
 from . import comparison as _comparison
+from . import creation as _creation
 from . import cumulative as _cumulative
+from . import detach as _detach
 from . import distance as _distance
+from . import elementary as _elementary
+from . import indexing as _indexing
+from . import linalg as _linalg
 from . import loss_margin as _loss_margin
 from . import loss_regression as _loss_regression
 from . import norm as _norm
+from . import rearrange as _rearrange
 from . import reduce as _reduce
+from . import rounding as _rounding
 from . import row_norm as _row_norm
 from . import shape as _shape
 from . import sort as _sort
+from . import statistics as _statistics
 from .activation import *  # noqa: F403
 from .arithmetic import *  # noqa: F403
 from .arrange import *  # noqa: F403
+from .blend import *  # noqa: F403
 from .comparison import *  # noqa: F403
 from .conv import conv1d, conv2d, conv3d
 from .conv_pool import ConvPool as _ConvPool  # noqa: F401
 from .conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from .creation import *  # noqa: F403
 from .cumulative import *  # noqa: F403
+from .detach import *  # noqa: F403
 from .distance import *  # noqa: F403
 from .dropout import dropout
+from .elementary import *  # noqa: F403
 from .elementwise import Elementwise as _Elementwise  # noqa: F401  (the operation, not a function)
 from .formula import Formula as _Formula  # noqa: F401
+from .indexing import *  # noqa: F403
 from .inverted_residual import InvertedResidual as _InvertedResidual  # noqa: F401
+from .linalg import *  # noqa: F403
 from .linear import linear, matmul
 from .loss import cross_entropy
 from .loss_margin import *  # noqa: F403
@@ -53,27 +68,39 @@ from .pool import (
     max_pool3d,
 )
 from .portions import SplitBatch as _SplitBatch  # noqa: F401
+from .rearrange import *  # noqa: F403
 from .reduce import *  # noqa: F403
+from .rounding import *  # noqa: F403
 from .row_norm import *  # noqa: F403
 from .shape import *  # noqa: F403
 from .softmax import log_softmax, softmax
 from .sort import *  # noqa: F403
+from .statistics import *  # noqa: F403
 from .update import OptimizerUpdate as _OptimizerUpdate  # noqa: F401
 
 __all__ = [
     *_activation.__all__,
     *_arithmetic.__all__,
     *_arrange.__all__,
+    *_blend.__all__,
     *_comparison.__all__,
+    *_creation.__all__,
     *_cumulative.__all__,
+    *_detach.__all__,
     *_distance.__all__,
+    *_elementary.__all__,
+    *_indexing.__all__,
+    *_linalg.__all__,
     *_loss_margin.__all__,
     *_loss_regression.__all__,
     *_norm.__all__,
+    *_rearrange.__all__,
     *_reduce.__all__,
+    *_rounding.__all__,
     *_row_norm.__all__,
     *_shape.__all__,
     *_sort.__all__,
+    *_statistics.__all__,
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool3d",

@@ -15,6 +15,7 @@ from ..graph.tensor import Layout, Node, Op, Spec, Tensor, layout_matters, prese
 from .activation import FUSABLE, READS_ARGUMENT
 from .build import ElementwiseAttributes, common_layout, elementwise, sum_to
 from .check import broadcast_shape
+from .slopes import ELEMENTARY
 
 
 class Elementwise(Op):
@@ -192,13 +193,6 @@ def _neg(grad: Tensor) -> Tensor:
     return elementwise("neg", grad)
 
 
-def _bell(x: Tensor) -> Tensor:
-    """2 / sqrt(pi) e^(-x^2), the derivative of erf."""
-    return elementwise(
-        "mul_scalar", elementwise("exp", elementwise("neg", elementwise("square", x))), alpha=2 / sqrt(pi)
-    )
-
-
 def _product(first: Tensor, *others: Tensor) -> Tensor:
     for other in others:
         first = elementwise("mul", first, other)
@@ -273,7 +267,7 @@ GRADIENTS: dict[str, tuple[Rule | None, ...]] = {
     **{f: _backward(f, "argument") for f in ("pow_scalar", "max_scalar", "min_scalar")},
     "exp": (lambda g, n: elementwise("mul", g, n.output),),
     "expm1": (lambda g, n: elementwise("add", g, elementwise("mul", g, n.output)),),
-    "erf": (lambda g, n: elementwise("mul", g, _bell(_x(n, 0))),),
+    **ELEMENTARY,
     "neg": (lambda g, n: _neg(g),),
     **dict.fromkeys(("sign", "floor", "ceil", "trunc", "round", "logical_not"), (None,)),
     "cast": (_pass,),

@@ -8,10 +8,29 @@ from collections.abc import Callable, Iterator
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from ..graph.dispatch import operator as dispatch_operator
 from ..graph.hints import missing
 from ..graph.tensor import Tensor
-from ..graph.trace import is_stored, is_tracing, map_tree
-from . import activation, arithmetic, arrange, comparison, parts, reduce, shape, sort
+from ..graph.trace import as_tensor, is_stored, is_tracing, map_tree
+from . import (
+    activation,
+    arithmetic,
+    arrange,
+    blend,
+    comparison,
+    cumulative,
+    elementary,
+    indexing,
+    linalg,
+    parts,
+    rearrange,
+    reduce,
+    rounding,
+    shape,
+    sort,
+    statistics,
+)
+from .conversions import Conversions
 from .linear import matmul
 from .numpy_names import apply_function, apply_ufunc
 from .softmax import softmax
@@ -56,7 +75,12 @@ def _reduction(name: str, dim: Any, keepdim: bool, given: dict[str, Any]) -> tup
     return given.get("axis") if dim is None else dim, bool(keepdim or given.get("keepdims", False))
 
 
-class Methods:
+@dispatch_operator("input")
+def _windows(input: Any, dimension: int, size: int, step: int) -> Tensor:
+    return rearrange.unfold(input, dimension, size, step)
+
+
+class Methods(Conversions):
     """What `Tensor` gets below and `nn.parameter.StoredArray` inherits.
 
     Comparisons are operations, too; as keys of dictionaries and sets, objects are told apart by identity.
@@ -118,7 +142,11 @@ class Methods:
         return comparison.bitwise_not(self) if _symbolic(self) else ~self.numpy()
 
     def __getitem__(self, index: Any) -> Any:
-        return parts.slice(self, index) if _symbolic(self) else self.numpy()[index]
+        if not _symbolic(self):
+            return self.numpy()[index]
+        if indexing.is_advanced(index):
+            return indexing.advanced_index(as_tensor(self, "slice"), index)
+        return parts.slice(self, index)
 
     def __len__(self) -> int:
         if not self.shape:
@@ -247,6 +275,15 @@ class Methods:
     def roll(self, shifts: Any, dims: Any = None) -> Any:
         return arrange.roll(self, shifts, dims)
 
+    def prod(self, dim: Any = None, keepdim: bool = False, **numpy: Any) -> Any:
+        return reduce.prod(self, *_reduction("prod", dim, keepdim, numpy))
+
+    def any(self, dim: Any = None, keepdim: bool = False, **numpy: Any) -> Any:
+        return reduce.any(self, *_reduction("any", dim, keepdim, numpy))
+
+    def all(self, dim: Any = None, keepdim: bool = False, **numpy: Any) -> Any:
+        return reduce.all(self, *_reduction("all", dim, keepdim, numpy))
+
     def relu(self) -> Any:
         return activation.relu(self)
 
@@ -256,22 +293,139 @@ class Methods:
     def tanh(self) -> Any:
         return activation.tanh(self)
 
-    def exp(self) -> Any:
-        return arithmetic.exp(self)
+    def t(self) -> Any:
+        """Return the transposed matrix; vectors stay as they are."""
+        return shape.permute(self, tuple(range(self.ndim))[::-1])
 
-    def log(self) -> Any:
-        return arithmetic.log(self)
+    @property
+    def mT(self) -> Any:  # noqa: N802  (torch's name)
+        return shape.transpose(self, -2, -1)
 
-    def sqrt(self) -> Any:
-        return arithmetic.sqrt(self)
+    def view_as(self, other: Any) -> Any:
+        return shape.reshape(self, other.shape)
 
-    def abs(self) -> Any:
-        return arithmetic.abs(self)
+    reshape_as = view_as
+
+    def broadcast_to(self, *size: Any) -> Any:
+        return rearrange.broadcast_to(self, size if not size or isinstance(size[0], int) else size[0])
+
+    def unfold(self, dimension: int, size: int, step: int) -> Any:
+        return _windows(self, dimension, size, step)
 
     def softmax(self, dim: int = -1) -> Any:
         return softmax(self, dim)
 
+    # Functions whose first argument is the tensor, under their own names.
+    abs = arithmetic.abs
+    add = arithmetic.add
+    div = arithmetic.div
+    exp = arithmetic.exp
+    floor_divide = arithmetic.floor_divide
+    log = arithmetic.log
+    maximum = arithmetic.maximum
+    minimum = arithmetic.minimum
+    mul = arithmetic.mul
+    neg = arithmetic.neg
+    pow = arithmetic.pow
+    remainder = arithmetic.remainder
+    sqrt = arithmetic.sqrt
+    square = arithmetic.square
+    sub = arithmetic.sub
+    addcdiv = blend.addcdiv
+    addcmul = blend.addcmul
+    lerp = blend.lerp
+    bitwise_and = comparison.bitwise_and
+    bitwise_not = comparison.bitwise_not
+    bitwise_or = comparison.bitwise_or
+    bitwise_xor = comparison.bitwise_xor
+    greater = comparison.greater
+    greater_equal = comparison.greater_equal
+    isclose = comparison.isclose
+    isfinite = comparison.isfinite
+    isinf = comparison.isinf
+    isnan = comparison.isnan
+    less = comparison.less
+    less_equal = comparison.less_equal
+    logical_and = comparison.logical_and
+    logical_not = comparison.logical_not
+    logical_or = comparison.logical_or
+    logical_xor = comparison.logical_xor
+    not_equal = comparison.not_equal
+    cumprod = cumulative.cumprod
+    cumsum = cumulative.cumsum
+    diff = cumulative.diff
+    acos = elementary.acos
+    asin = elementary.asin
+    atan = elementary.atan
+    atan2 = elementary.atan2
+    cos = elementary.cos
+    cosh = elementary.cosh
+    erf = elementary.erf
+    erfc = elementary.erfc
+    exp2 = elementary.exp2
+    expm1 = elementary.expm1
+    hypot = elementary.hypot
+    log10 = elementary.log10
+    log1p = elementary.log1p
+    log2 = elementary.log2
+    reciprocal = elementary.reciprocal
+    rsqrt = elementary.rsqrt
+    sin = elementary.sin
+    sinh = elementary.sinh
+    tan = elementary.tan
+    bincount = indexing.bincount
+    gather = indexing.gather
+    index_add = indexing.index_add
+    index_select = indexing.index_select
+    masked_fill = indexing.masked_fill
+    masked_select = indexing.masked_select
+    scatter = indexing.scatter
+    scatter_add = indexing.scatter_add
+    take_along_dim = indexing.take_along_dim
+    addbmm = linalg.addbmm
+    addmm = linalg.addmm
+    addmv = linalg.addmv
+    baddbmm = linalg.baddbmm
+    bmm = linalg.bmm
+    dot = linalg.dot
+    inner = linalg.inner
+    kron = linalg.kron
+    mm = linalg.mm
+    mv = linalg.mv
+    outer = linalg.outer
+    diagonal = rearrange.diagonal
+    expand_as = rearrange.expand_as
+    fliplr = rearrange.fliplr
+    flipud = rearrange.flipud
+    narrow = rearrange.narrow
+    repeat_interleave = rearrange.repeat_interleave
+    rot90 = rearrange.rot90
+    swapdims = rearrange.swapdims
+    tril = rearrange.tril
+    triu = rearrange.triu
+    ceil = rounding.ceil
+    clamp = rounding.clamp
+    clip = rounding.clip
+    floor = rounding.floor
+    frac = rounding.frac
+    nan_to_num = rounding.nan_to_num
+    round = rounding.round
+    sign = rounding.sign
+    trunc = rounding.trunc
+    aminmax = statistics.aminmax
+    logsumexp = statistics.logsumexp
+    norm = statistics.norm
+    std = statistics.std
+    var = statistics.var
+    count_nonzero = reduce.count_nonzero
+    gt = comparison.greater
+    ge = comparison.greater_equal
+    lt = comparison.less
+    le = comparison.less_equal
+    eq = comparison.equal
+    ne = comparison.not_equal
 
-for _name, _method in vars(Methods).items():
+
+for _name, _method in (*vars(Conversions).items(), *vars(Methods).items()):
     if (callable(_method) or isinstance(_method, property)) and _name != "numpy":
         setattr(Tensor, _name, _method)

@@ -12,11 +12,16 @@ from ..graph.trace import dtype_error
 
 RENAMED = {
     "absolute": "abs",
+    "arccos": "acos",
+    "arcsin": "asin",
+    "arctan": "atan",
+    "arctan2": "atan2",
     "amax": "max",
     "amin": "min",
     "concatenate": "cat",
     "divide": "div",
     "expand_dims": "unsqueeze",
+    "invert": "bitwise_not",
     "moveaxis": "movedim",
     "multiply": "mul",
     "negative": "neg",
@@ -30,7 +35,7 @@ RENAMED = {
 OPERATIONS: dict[str, Callable[..., Any]] = {}
 """The functions of `cnncore.ops`, which fills it."""
 
-_REDUCTIONS = ("sum", "mean", "max", "min", "amax", "amin", "argmax", "argmin")
+_REDUCTIONS = ("sum", "mean", "prod", "any", "all", "max", "min", "amax", "amin", "argmax", "argmin")
 """Functions that call the method of their name with `axis` and `keepdims`."""
 
 

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
-from ..graph.tensor import Layout, Node, Op, Shape, Spec, Tensor, present
+from ..graph.tensor import Layout, Node, Op, Spec, Tensor, present
 from ..graph.trace import as_tensor, emit, shape_error
 from .build import ReduceAttributes, Single, keep_axes, permute_to, reduce, reshape_to, with_layout
 from .check import integers, many_dims, one_dim
+from .gather import scatter_axis
 from .reduce import ArgMax, share
-from .softmax import AxisAttributes
 
 __all__ = [
     "amax",
@@ -86,7 +86,7 @@ class Sort(Op):
             return [None]
         if node.attrs.shared:
             return [share(grad, x, present(values), (node.attrs.axis,))]
-        return [_scatter(grad, present(indices), x, node.attrs.axis)]
+        return [scatter_axis(grad, present(indices), x, node.attrs.axis)]
 
     def lower(self, node: Node, builder: Builder) -> None:
         attrs = {key: int(getattr(node.attrs, key)) for key in ("axis", *self.settings)}
@@ -112,67 +112,6 @@ class RunningExtreme(Sort):
 
     name = "running_extreme"
     settings = ("least",)
-
-
-class GatherInputs(NamedTuple):
-    input: Tensor
-    indices: Tensor
-
-
-class ScatterInputs(NamedTuple):
-    grad: Tensor
-    indices: Tensor
-
-
-class ScatterAttributes(NamedTuple):
-    axis: int
-    shape: Shape
-    layout: Layout
-
-
-class GatherAxis(Op):
-    """[x, indices] -> [the elements of x at these places along `axis`]."""
-
-    name = "gather_axis"
-    Inputs = GatherInputs
-    Attributes = AxisAttributes
-
-    def infer(self, inputs: GatherInputs, attrs: AxisAttributes) -> list[Spec | None]:
-        x, indices = inputs
-        return [(indices.shape, x.dtype, indices.layout)]
-
-    def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
-        x, indices = node.inputs
-        return [_scatter(present(grads[0]), indices, x, node.attrs.axis), None]
-
-    def lower(self, node: Node, builder: Builder) -> None:
-        attrs = {"axis": node.attrs.axis}
-        builder.step(self.name, builder.slots(node.inputs), builder.slots(node.outputs), attrs)
-
-
-class ScatterAxis(Op):
-    """[grad, indices] -> [zeros of attrs' shape and layout, plus grad at these places along `axis`]."""
-
-    name = "scatter_axis"
-    Inputs = ScatterInputs
-    Attributes = ScatterAttributes
-
-    def infer(self, inputs: ScatterInputs, attrs: ScatterAttributes) -> list[Spec | None]:
-        return [(attrs.shape, "float32", attrs.layout)]
-
-    def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
-        grad = with_layout(present(grads[0]), node.attrs.layout)
-        inputs, attrs = GatherInputs(grad, node.inputs.indices), AxisAttributes(node.attrs.axis)
-        return [emit(GatherAxis, inputs, attrs).output, None]
-
-    def lower(self, node: Node, builder: Builder) -> None:
-        attrs = {"axis": node.attrs.axis}
-        builder.step(self.name, builder.slots(node.inputs), builder.slots(node.outputs), attrs)
-
-
-def _scatter(grad: Tensor, indices: Tensor, x: Tensor, axis: int) -> Tensor:
-    inputs = ScatterInputs(with_layout(grad, indices.layout), indices)
-    return emit(ScatterAxis, inputs, ScatterAttributes(axis, x.shape, x.layout)).output
 
 
 def _along(

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is not finite in reductions made of others."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import cnncore as cc
+from cnncore import ops
+
+
+def test_logsumexp_of_infinities() -> None:
+    x = np.array([[-np.inf, -np.inf], [np.inf, 1.0], [-np.inf, 2.0], [np.nan, 1.0]], np.float32)
+    np.testing.assert_array_equal(ops.logsumexp(x, 1), np.float32([-np.inf, np.inf, 2.0, np.nan]))
+
+
+def test_rounding_keeps_what_is_not_finite() -> None:
+    x = np.array([np.inf, -np.inf, np.nan, 2.0**30], np.float32)
+    for function in (ops.floor, ops.ceil, ops.trunc, ops.round, ops.clamp):
+        found = function(x, **({"min": -np.inf} if function is ops.clamp else {}))
+        np.testing.assert_array_equal(found, x)
+
+
+def test_nan_is_kept_by_limits_and_wins_as_one() -> None:
+    x, nan = np.array([1.0, np.nan], np.float32), np.array([np.nan, 0.0], np.float32)
+    np.testing.assert_array_equal(ops.clamp(x, 0.0, 0.5), [0.5, np.nan])
+    np.testing.assert_array_equal(ops.clamp(x, nan, 2.0), [np.nan, np.nan])
+    np.testing.assert_array_equal(ops.clamp(x, None, nan), [np.nan, np.nan])
+
+
+def test_standard_deviation_of_single_elements() -> None:
+    assert np.isnan(ops.std(np.ones((3, 1), np.float32), 1)).all()
+    assert ops.std(np.ones((3, 1), np.float32), 1, correction=0).tolist() == [0.0] * 3
+    assert cc.grad(lambda x: ops.std(x, correction=0))(np.ones(4, np.float32)).tolist() == [0.0] * 4
