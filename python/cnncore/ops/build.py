@@ -164,6 +164,11 @@ def with_layout(x: Tensor, layout: Layout) -> Tensor:
     return copied(x, layout)
 
 
+def decided(x: Tensor) -> Tensor:
+    """Return `x` in a layout that is decided: C order where it is open."""
+    return with_layout(x, Layout.C) if x.layout is Layout.OPEN else x
+
+
 def copied(x: Tensor, layout: Layout) -> Tensor:
     """Return a copy of `x` in a memory layout."""
     return _emit(RelayoutAttributes(layout), x)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..graph.limits import LARGEST_SETTING
-from ..graph.tensor import Shape, Tensor
+from ..graph.tensor import Layout, Shape, Tensor
 from ..graph.trace import as_tensor, dtype_error, shape_error
 from .build import cast
 
@@ -34,7 +34,7 @@ def float_tensor(value: Any, op: str) -> Tensor:
 
 def as_float(value: Any) -> Tensor:
     """Return a tensor or number as a float32 tensor."""
-    tensor = Tensor((), "float32", "c", np.array(value, np.float32)) if is_number(value) else value
+    tensor = Tensor((), "float32", Layout.C, np.array(value, np.float32)) if is_number(value) else value
     if tensor.dtype == "float32":
         return tensor
     if isinstance(tensor.source, np.ndarray):

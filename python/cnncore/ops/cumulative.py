@@ -12,7 +12,7 @@ from ..graph.lowering import Builder
 from ..graph.tensor import Node, Op, Spec, Tensor, present
 from ..graph.trace import as_tensor, emit, shape_error
 from .arithmetic import sub
-from .build import cast, elementwise, embed, window, with_layout
+from .build import cast, decided, elementwise, embed, window, with_layout
 from .check import integers, one_dim
 from .comparison import not_equal
 from .promotion import dtype_named
@@ -73,8 +73,9 @@ class Scan(Op):
 
 def scan(decay: Tensor | None, value: Tensor | None, attrs: ScanAttributes) -> Tensor:
     """Add a `Scan`; both inputs get one layout."""
-    if decay is not None and value is not None:
-        decay = with_layout(decay, value.layout)
+    value = None if value is None else decided(value)
+    if decay is not None:
+        decay = decided(decay) if value is None else with_layout(decay, value.layout)
     return emit(Scan, ScanInputs(decay, value), attrs).output
 
 

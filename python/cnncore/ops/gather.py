@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..graph.lowering import Builder
-from ..graph.tensor import Node, Op, Shape, Spec, Tensor, present
+from ..graph.tensor import Layout, Node, Op, Shape, Spec, Tensor, present
 from ..graph.trace import emit
-from .build import with_layout
+from .build import decided, with_layout
 from .softmax import AxisAttributes
 
 Grads = Sequence[Tensor | None]
@@ -30,7 +30,7 @@ class ScatterAttributes(NamedTuple):
 
     axis: int
     shape: Shape
-    layout: str
+    layout: Layout
     last: bool = False
 
 
@@ -128,7 +128,7 @@ def scatter_axis(grad: Tensor, indices: Tensor, x: Tensor, axis: int, last: bool
 
 def take_axis(x: Tensor, indices: Tensor, axis: int) -> Tensor:
     """Return `x` with the given places along an axis."""
-    return emit(TakeAxis, GatherInputs(x, indices), AxisAttributes(axis)).output
+    return emit(TakeAxis, GatherInputs(decided(x), indices), AxisAttributes(axis)).output
 
 
 def put_axis(grad: Tensor, indices: Tensor, attrs: ScatterAttributes) -> Tensor:

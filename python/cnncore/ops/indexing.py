@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..graph.dispatch import operator
-from ..graph.tensor import Tensor
+from ..graph.tensor import Layout, Tensor
 from ..graph.trace import as_tensor, dtype_error, is_stored, shape_error
 from .arithmetic import add, mul
-from .build import elementwise, embed, expand_to, permute_to, reduce, reshape_to, window, with_layout
+from .build import decided, elementwise, embed, expand_to, permute_to, reduce, reshape_to, window, with_layout
 from .check import as_float, broadcast_shape, float_tensor, integers, is_number, one_dim
 from .comparison import equal, where
 from .gather import ScatterAttributes, gather_axis, put_axis, scatter_axis, take_axis
@@ -77,7 +77,8 @@ def index_add(input: Any, dim: int, index: Any, source: Any, alpha: float = 1) -
         raise shape_error("index_add", f"expected source of shape {expected}, got {y.shape}")
     if alpha != 1:
         y = elementwise("mul_scalar", y, alpha=float(alpha))
-    return elementwise("add", x, put_axis(y, places, ScatterAttributes(axis, x.shape, x.layout)))
+    attrs = ScatterAttributes(axis, x.shape, decided(x).layout)
+    return elementwise("add", x, put_axis(y, places, attrs))
 
 
 def _within(op: str, x: Tensor, index: Tensor, axis: int) -> None:
@@ -95,7 +96,7 @@ def _corner(x: Tensor, shape: Sequence[int]) -> Tensor:
 def _gathered(op: str, x: Tensor, index: Any, axis: int, negative: bool) -> Tensor:
     places = indices_within(index, x.shape[axis], op, negative)
     _within(op, x, places, axis)
-    part = _corner(x, [x.shape[i] if i == axis else n for i, n in enumerate(places.shape)])
+    part = _corner(decided(x), [x.shape[i] if i == axis else n for i, n in enumerate(places.shape)])
     return gather_axis(part, with_layout(places, part.layout), axis)
 
 
@@ -151,9 +152,10 @@ def _scattered(op: str, x: Tensor, index: Any, source: Tensor, axis: int, last: 
     _within(op, x, places, axis)
     if source.ndim != x.ndim or any(n > m for n, m in zip(places.shape, source.shape, strict=True)):
         raise shape_error(op, f"expected src of at least index's shape {places.shape}, got {source.shape}")
-    places = with_layout(places, x.layout)
+    layout = decided(x).layout
+    places = with_layout(places, layout)
     shape = tuple(x.shape[i] if i == axis else n for i, n in enumerate(places.shape))
-    like = Tensor(shape, "float32", x.layout)
+    like = Tensor(shape, "float32", layout)
     made = scatter_axis(_corner(source, places.shape), places, like, axis, last)
     return made if shape == x.shape else embed(made, x.shape, (0,) * x.ndim, (1,) * x.ndim, 0.0)
 
@@ -259,7 +261,7 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Tensor:
     y = float_tensor(weights, "bincount")
     if y.shape != x.shape:
         raise shape_error("bincount", f"expected weights of shape {x.shape}, got {y.shape}")
-    return put_axis(y, places, ScatterAttributes(0, (bins,), "c"))
+    return put_axis(y, places, ScatterAttributes(0, (bins,), Layout.C))
 
 
 # -- x[index] with arrays ----------------------------------------------------------------------------
