@@ -122,6 +122,18 @@ CASES = [
     *_exact("add", np.add),
     *_exact("sub", np.subtract),
     *_exact("mul", np.multiply),
+    case("add", (draw(3, 4), draw(4, seed=1)), lambda x, y: x + 0.5 * y, alpha=0.5),
+    case("sub", (draw(3, 4), draw(4, seed=1)), lambda x, y: x - 0.5 * y, alpha=0.5),
+    *[
+        case(
+            "div",
+            (draw(3, 4), draw(4, low=0.5, seed=1)),
+            lambda x, y, r=r: r(x / y),
+            rounding_mode=mode,
+            differentiable=False,
+        )
+        for mode, r in (("floor", np.floor), ("trunc", np.trunc))
+    ],
     case(
         "where",
         (draw(2, 3, 4), draw(4, seed=1)),

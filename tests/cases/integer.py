@@ -83,6 +83,7 @@ def _sum(name: str, reference: Callable[..., Any]):
 FLAGS = np.array([[True, False, True], [False, False, True]])
 OTHER = np.array([True, True, False])
 SMALL = np.arange(-9, 10)
+TO_DIVIDE, BY = np.arange(-9, 10)[:, None], np.array([2, -3, 5, -9, 1])
 
 CASES = [
     *_binary("add", np.add),
@@ -144,6 +145,32 @@ CASES = [
     case("mean", np.array([3, 4, 6, 7]), np.mean, torch=False, differentiable=False),
     case("div", (np.array([3, 4, -6]), np.array([2, 5, 4])), np.divide, differentiable=False),
     case("diff", drawn(np.int64, 3, 5), _wrapping(np.diff), differentiable=False),
+    *[
+        case("matmul", (drawn(dtype, *a), drawn(dtype, *b, seed=1)), np.matmul, differentiable=False)
+        for dtype in (np.int64, np.int32)
+        for a, b in (((3, 4), (4, 5)), ((2, 3, 4), (4, 5)), ((4,), (2, 4, 3)), ((3, 4), (4,)), ((4,), (4,)))
+    ],
+    *[
+        case(
+            "add",
+            (drawn(np.int64, 5), drawn(np.int64, 5, seed=1)),
+            lambda x, y, n=n: x + n * y,
+            alpha=n,
+            differentiable=False,
+        )
+        for n in (1, 3)
+    ],
+    case(
+        "sub",
+        (drawn(np.int32, 5), drawn(np.int32, 5, seed=1)),
+        lambda x, y: x - np.int32(2) * y,
+        alpha=2,
+        differentiable=False,
+    ),
+    *[
+        case("div", (TO_DIVIDE, BY), reference, rounding_mode=mode, differentiable=False)
+        for mode, reference in (("floor", np.floor_divide), ("trunc", lambda a, b: np.fix(a / b).astype(int)))
+    ],
     case("diff", FLAGS, np.diff, differentiable=False),
     case(
         "concat",

@@ -59,8 +59,8 @@ CNNCORE_INLINE Vec floor(Vec a, Params) { return by_lane<scalar_floor>(a); }
 CNNCORE_INLINE Vec ceil(Vec a, Params) { return by_lane<scalar_ceil>(a); }
 CNNCORE_INLINE Vec trunc(Vec a, Params) { return by_lane<scalar_trunc>(a); }
 CNNCORE_INLINE Vec round(Vec a, Params) { return by_lane<scalar_round>(a); }
-CNNCORE_INLINE Vec sin(Vec a, Params) { return by_lane<in_double<scalar_sin>>(a); }
-CNNCORE_INLINE Vec cos(Vec a, Params) { return by_lane<in_double<scalar_cos>>(a); }
+CNNCORE_INLINE Vec sin(Vec a, Params) { return by_lane<scalar_sin>(a); }
+CNNCORE_INLINE Vec cos(Vec a, Params) { return by_lane<scalar_cos>(a); }
 CNNCORE_INLINE Vec tan(Vec a, Params) { return by_lane<in_double<scalar_tan>>(a); }
 CNNCORE_INLINE Vec asin(Vec a, Params) { return by_lane<in_double<scalar_asin>>(a); }
 CNNCORE_INLINE Vec acos(Vec a, Params) { return by_lane<in_double<scalar_acos>>(a); }

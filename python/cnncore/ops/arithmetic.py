@@ -64,27 +64,35 @@ def _unary(function: str, input: Any) -> Tensor:
     return x if x.dtype == "uint8" and function == "abs" else integral(function, x.dtype, x)
 
 
+def _scaled(other: Any, alpha: Any) -> Any:
+    if alpha == 1:
+        return other
+    if not is_number(alpha):
+        raise dtype_error("alpha", f"expected a number for alpha, got {alpha!r}")
+    return other * alpha if is_number(other) else mul(other, alpha)
+
+
 @operator("input", "other")
-def add(input: Any, other: Any) -> Tensor:
-    """Return input + other; integers stay integers and wrap around where the sum does not fit.
+def add(input: Any, other: Any, alpha: float = 1) -> Tensor:
+    """Return input + alpha other; integers stay integers and wrap around where the sum does not fit.
 
     >>> import numpy as np
     >>> from cnncore import ops
     >>> ops.add(np.ones((2, 3)), np.arange(3)).tolist()
     [[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]
     """
-    return _binary("add", input, other, "add_scalar", "add_scalar")
+    return _binary("add", input, _scaled(other, alpha), "add_scalar", "add_scalar")
 
 
 @operator("input", "other")
-def sub(input: Any, other: Any) -> Tensor:
-    """Return input - other.
+def sub(input: Any, other: Any, alpha: float = 1) -> Tensor:
+    """Return input - alpha other.
 
     >>> from cnncore import ops
     >>> ops.sub(1, [0.5, 2]).tolist()
     [0.5, -1.0]
     """
-    return _binary("sub", input, other, "add_scalar", "rsub_scalar", sign=-1.0)
+    return _binary("sub", input, _scaled(other, alpha), "add_scalar", "rsub_scalar", sign=-1.0)
 
 
 @operator("input", "other")
@@ -98,15 +106,39 @@ def mul(input: Any, other: Any) -> Tensor:
     return _binary("mul", input, other, "mul_scalar", "mul_scalar")
 
 
+def _truncated(a: Any, b: Any) -> Tensor:
+    """Return a / b rounded towards zero: the quotient of the sizes, with the sign of the quotient."""
+    dtype = result_type(a, b)
+    if is_float(dtype):
+        return elementwise("trunc", elementwise("div", as_float(a), as_float(b)))
+    x, y = integer_operands("div", (a, b), dtype)
+    quotient = integral("floor_divide", dtype, x, y)
+    rest = integral("remainder", dtype, x, y)
+    negative = integral("greater", "bool", as_tensor(0), integral("bit_xor", "int64", x, y))
+    up = integral("bit_and", "bool", negative, integral("not_equal", "bool", rest, as_tensor(0)))
+    return integral("add", dtype, quotient, up)
+
+
 @operator("input", "other")
-def div(input: Any, other: Any) -> Tensor:
+def div(input: Any, other: Any, rounding_mode: str | None = None) -> Tensor:
     """Return input / other as float32; division by zero gives infinities and NaN as in numpy.
+
+    With rounding_mode "floor" the result is that of `floor_divide`; with "trunc" it is rounded towards zero,
+    and integers stay integers.
 
     >>> from cnncore import ops
     >>> ops.div([1, 2], 4).tolist()
     [0.25, 0.5]
     """
-    a, b = (x if is_number(x) else as_float(x) for x in tensors_of("div", input, other))
+    if rounding_mode == "floor":
+        floored: Tensor = floor_divide(input, other)
+        return floored
+    if rounding_mode not in (None, "trunc"):
+        raise shape_error("div", f"expected rounding_mode None, 'floor' or 'trunc', got {rounding_mode!r}")
+    a, b = tensors_of("div", input, other)
+    if rounding_mode == "trunc":
+        return _truncated(a, b)
+    a, b = (x if is_number(x) else as_float(x) for x in (a, b))
     return _binary("div", a, b, None, "rdiv_scalar")
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from ..graph.dispatch import operator
-from ..graph.dtype import is_float
 from ..graph.tensor import Tensor
 from ..graph.trace import as_tensor, dtype_error, shape_error
 from .arithmetic import mul
@@ -293,16 +292,6 @@ def _arranged(
     return reshape_to(x, tuple(product(extents[label] for label in group) for group in groups))
 
 
-def _product(x: Tensor, y: Tensor) -> Tensor:
-    """Return x @ y of (batch, n, m) and (batch, m, p); integers by adding up products, exactly."""
-    if is_float(x.dtype) or is_float(y.dtype):
-        made: Tensor = matmul(x, y)
-        return made
-    (batch, n, m), p = x.shape, y.shape[2]
-    rows, columns = reshape_to(x, (batch, n, 1, m)), reshape_to(permute_to(y, (0, 2, 1)), (batch, 1, p, m))
-    return reduce("sum", mul(rows, columns), (3,))
-
-
 def _contract(a: Tensor, left: list[Label], b: Tensor, right: list[Label], kept: Sequence[Label]) -> Tensor:
     """Return the sums of products over labels that are not kept, its axes in the order of `kept`."""
     a, left = _sum_out(a, left, {*right, *kept})
@@ -317,7 +306,7 @@ def _contract(a: Tensor, left: list[Label], b: Tensor, right: list[Label], kept:
     order = [*batch, *rows, *columns]
     x = _arranged(a, left, (batch, rows, summed), extents)
     y = _arranged(b, right, (batch, summed, columns), extents)
-    made = _product(x, y) if summed else mul(x, y)
+    made: Tensor = matmul(x, y) if summed else mul(x, y)
     made = reshape_to(made, tuple(extents[label] for label in order))
     return permute_to(made, tuple(order.index(label) for label in kept))
 

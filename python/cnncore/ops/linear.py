@@ -8,11 +8,13 @@ from math import prod
 from typing import Any, NamedTuple
 
 from ..graph.dispatch import operator
+from ..graph.dtype import is_float, promote
 from ..graph.lowering import Builder
 from ..graph.tensor import Layout, Node, Op, Shape, Spec, Tensor, present
-from ..graph.trace import emit, shape_error
-from .build import reshape_to, sum_to, with_layout
-from .check import broadcast_shape, float_tensor, optional_float
+from ..graph.trace import as_tensor, emit, shape_error
+from .arithmetic import mul
+from .build import cast, permute_to, reduce, reshape_to, sum_to, with_layout
+from .check import as_float, broadcast_shape, float_tensor, optional_float
 from .convolution import convolve
 from .window import Window
 
@@ -68,15 +70,27 @@ def multiply(a: Tensor, b: Tensor, transpose_a: bool, transpose_b: bool) -> Tens
     return emit(MatMul, MatMulInputs(a, b), MatMulAttributes(transpose_a, transpose_b)).output
 
 
+def _multiply_integers(a: Tensor, b: Tensor) -> Tensor:
+    """Return the exact product of integer matrices; every product of two elements is written down for it."""
+    order = (*range(b.ndim - 2), b.ndim - 1, b.ndim - 2)
+    rows = reshape_to(a, (*a.shape[:-1], 1, a.shape[-1]))
+    columns = reshape_to(permute_to(b, order), (*b.shape[:-2], 1, b.shape[-1], b.shape[-2]))
+    products = mul(rows, columns)
+    return cast(reduce("sum", products, (products.ndim - 1,)), promote((a.dtype, b.dtype)))
+
+
 @operator("input", "other")
 def matmul(input: Any, other: Any) -> Tensor:
     """Return the matrix product by numpy's rules: batch axes broadcast, vectors get an axis for it.
 
     >>> from cnncore import ops
     >>> ops.matmul([[1, 2], [3, 4]], [1, 1]).tolist()
-    [3.0, 7.0]
+    [3, 7]
     """
-    a, b = float_tensor(input, "matmul"), float_tensor(other, "matmul")
+    a, b = as_tensor(input, "matmul"), as_tensor(other, "matmul")
+    whole = not is_float(promote((a.dtype, b.dtype)))
+    if not whole:
+        a, b = as_float(a), as_float(b)
     if a.ndim == 0 or b.ndim == 0:
         raise shape_error("matmul", f"expected tensors with at least one axis, got {a.shape} and {b.shape}")
     left = reshape_to(a, (1, *a.shape)) if a.ndim == 1 else a
@@ -86,7 +100,7 @@ def matmul(input: Any, other: Any) -> Tensor:
             "matmul",
             f"expected the first's last axis to match the second's rows, got {a.shape} and {b.shape}",
         )
-    y = multiply(left, right, False, False)
+    y = _multiply_integers(left, right) if whole else multiply(left, right, False, False)
     shape = list(y.shape)
     if b.ndim == 1:
         del shape[-1]
