@@ -18,7 +18,7 @@ def simplify(graph: Graph) -> None:
 
 
 def _cast_on_entry(graph: Graph) -> None:
-    """An input that is only used as float32 is converted while it enters; floats do not enter as integers."""
+    """An input that is only used as float32 is converted while it enters; floats never enter as integers."""
     inputs = set(graph.inputs)
     uses: dict[Tensor, list[Node]] = {}
     for node in graph.nodes:

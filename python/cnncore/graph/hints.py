@@ -36,15 +36,15 @@ _TENSOR = {
     "backward": _STEP,
     **dict.fromkeys(("grad", "retain_grad", "requires_grad_", "register_hook"), _GRADIENTS),
     **dict.fromkeys(("item", "numpy", "tolist"), _NO_VALUE),
-    **dict.fromkeys(("cpu", "cuda", "to", "device", "double", "half", "is_cuda"), _ONE_DEVICE),
-    "astype": "operations take integers and floats as they come",
+    **dict.fromkeys(("cuda", "device", "is_cuda"), _ONE_DEVICE),
+    "astype": "x.to(dtype), x.float() or x.long()",
     **dict.fromkeys(("add_", "mul_", "sub_", "div_", "copy_", "fill_", "zero_"), _FIXED),
 }
 
 _PARAMETER = {
     "backward": _STEP,
     "grad": _GRADIENTS,
-    **dict.fromkeys(("cpu", "cuda", "to", "device", "double", "half"), _ONE_DEVICE),
+    **dict.fromkeys(("cuda", "device"), _ONE_DEVICE),
     **dict.fromkeys(
         ("add_", "mul_", "sub_", "div_", "copy_", "fill_", "zero_", "normal_", "uniform_", "clamp_"), _ASSIGN
     ),
