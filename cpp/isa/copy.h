@@ -29,6 +29,19 @@ struct Transposition {
   std::int64_t dst_row;
 };
 
+/// Pixels that are weighted sums of neighbouring pixels of a row: pixel i takes taps[i] of them, from
+/// first[i] on, times weights[i * most_taps ...).
+struct PixelMix {
+  const std::int32_t* first;
+  const std::int32_t* taps;
+  const float* weights;
+  std::int64_t most_taps;
+  std::int64_t pixels;
+  std::int64_t channels;
+  std::int64_t origin;    // the row's first pixel
+  std::int64_t readable;  // floats of the row
+};
+
 /// Copies elements of one type as elements of another.
 using Convert = void (*)(const StridedRows& run);
 
@@ -40,6 +53,10 @@ struct CopyKernels {
   void (*transpose)(const Transposition& run, std::size_t size);
   /// Writes n elements of `size` bytes, each equal to *value.
   void (*fill)(std::int64_t n, std::size_t size, const void* value, void* dst);
+  /// out[i] = the sum of weights[k] * rows[k][i].
+  void (*mix_rows)(const float* const* rows, const float* weights, std::int64_t count, std::int64_t n,
+                   float* out);
+  void (*mix_pixels)(const PixelMix& mix, const float* row, float* out);
   Convert to_float[kSources];  // null where there is no such conversion
 };
 

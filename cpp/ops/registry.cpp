@@ -22,6 +22,7 @@ void register_scan(StepRegistry& registry);
 void register_loss(StepRegistry& registry);
 void register_dropout(StepRegistry& registry);
 void register_copy(StepRegistry& registry);
+void register_interpolate(StepRegistry& registry);
 void register_optimizer(StepRegistry& registry);
 
 void StepRegistry::add(const std::string& op, StepFactory factory) {
@@ -56,6 +57,7 @@ const StepRegistry& step_registry() {
     register_loss(all);
     register_dropout(all);
     register_copy(all);
+    register_interpolate(all);
     register_optimizer(all);
     return all;
   }();

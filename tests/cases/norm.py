@@ -37,6 +37,14 @@ def _torch_group_norm(groups: int) -> Any:
     return call
 
 
+FEATURES = [
+    ("dropout1d", (2, 3, 4)),
+    ("dropout2d", (2, 3, 2, 4)),
+    ("dropout3d", (2, 3, 2, 1, 4)),
+    ("alpha_dropout", (3, 4)),
+    ("feature_alpha_dropout", (2, 3, 4)),
+]
+
 CASES = [
     *[
         case(
@@ -90,6 +98,10 @@ CASES = [
         twice=False,
         ulps=64.0,
     ),
+    *[case(name, draw(*shape), np.array, training=False) for name, shape in FEATURES],
+    *[case(name, draw(*shape), np.zeros_like, p=1.0, training=True, exact=True) for name, shape in FEATURES],
+    case("stochastic_depth", draw(2, 3), np.zeros_like, p=1.0, mode="row", torch=False, exact=True),
+    case("stochastic_depth", draw(2, 3), np.array, p=0.3, mode="batch", training=False, torch=False),
     case("dropout", draw(3, 4), np.array, training=False, torch=False),
     case("dropout", draw(3, 4), np.zeros_like, p=1.0, torch=False, exact=True),
 ]

@@ -74,3 +74,45 @@ def test_everything_dropped():
 def test_probability_is_checked():
     with pytest.raises(ValueError, match=r"\[dropout\] expected a probability p from 0 to 1, got 1.5"):
         ops.dropout(np.ones(3), 1.5)
+
+
+@pytest.mark.parametrize("shape", [(40, 50, 3), (40, 50, 3, 2), (40, 50, 2, 1, 3)])
+def test_whole_channels_are_dropped(shape):
+    function = {3: ops.dropout1d, 4: ops.dropout2d, 5: ops.dropout3d}[len(shape)]
+    y = function(np.ones(shape, np.float32), 0.3).reshape(40, 50, -1)
+    assert np.isclose(y, y[:, :, :1]).all()
+    kept = y[:, :, 0] != 0
+    assert np.allclose(y[kept], 1 / 0.7, rtol=1e-6)
+    assert abs(kept.mean() - 0.7) < 6 * np.sqrt(0.21 / kept.size)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.8])
+def test_alpha_dropout_keeps_mean_and_variance(p):
+    """Of independent elements; six standard deviations of the estimates, the fourth moment at most 12."""
+    x = np.random.default_rng(0).normal(size=(400, 1000)).astype(np.float32)
+    y = ops.alpha_dropout(x, p, training=True).astype(np.float64)
+    assert abs(y.mean()) < 6 / np.sqrt(x.size)
+    assert abs(y.var() - 1) < 6 * np.sqrt(12 / x.size)
+    channels = ops.feature_alpha_dropout(x[:, :, None], p, training=True)[..., 0]
+    assert abs(channels.mean()) < 6 / np.sqrt(x.size)
+
+
+def test_stochastic_depth_decides_for_samples_or_for_the_batch():
+    x = np.ones((2000, 3), np.float32)
+    rows = ops.stochastic_depth(x, 0.4, "row")
+    assert (rows == rows[:, :1]).all()
+    kept = rows[:, 0] != 0
+    assert np.allclose(rows[kept], 1 / 0.6, rtol=1e-6)
+    assert abs(kept.mean() - 0.6) < 6 * np.sqrt(0.24 / len(x))
+    batches = [ops.stochastic_depth(x, 0.4, "batch") for _ in range(40)]
+    assert all((batch == batch[0, 0]).all() for batch in batches)
+    assert {bool(batch[0, 0]) for batch in batches} == {True, False}
+
+
+def test_errors_of_the_family():
+    with pytest.raises(ValueError, match="expected mode 'batch' or 'row'"):
+        ops.stochastic_depth(np.ones(3), 0.5, "column")
+    with pytest.raises(ValueError, match=r"dropout2d\] expected input \(batch, channels, height, width\)"):
+        ops.dropout2d(np.ones((2, 3)))
+    with pytest.raises(ValueError, match="probability p from 0 to 1"):
+        ops.alpha_dropout(np.ones(3), 1.5)

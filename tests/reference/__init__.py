@@ -9,6 +9,7 @@ from .arrays import Array, Indices, Ints, float64, output_extents
 from .bounds import EPS, dot_bound, winograd_growth
 from .conv import conv, conv_backward_bias, conv_backward_data, conv_backward_weight
 from .differences import numerical_gradient
+from .interpolate import interpolate
 from .loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from .norm import batch_norm, batch_norm_backward, batch_norm_running, group_norm
 from .optim import adam, sgd
@@ -50,6 +51,7 @@ __all__ = [
     "dot_bound",
     "float64",
     "group_norm",
+    "interpolate",
     "log_softmax",
     "log_softmax_backward",
     "max_pool",

@@ -2,6 +2,7 @@
 #include "isa/copy.h"
 
 #include "isa/convert.h"
+#include "isa/kernels/channel_runs.h"
 #include "isa/kernels/transpose.h"
 #include "isa/vec.h"
 
@@ -163,12 +164,91 @@ void fill(int64_t n, size_t size, const void* value, void* dst) {
   }
 }
 
+struct RowMix {
+  const float* const* rows;
+  const float* weights;
+  int64_t count;
+  float* out;
+
+  template <int V, bool kFull>
+  CNNCORE_MEMBER void run(int64_t i, int64_t lanes, int64_t, int64_t) const {
+    Vec sum[V];
+    for (int v = 0; v < V; ++v) sum[v] = set1(weights[0]) * load_some<kFull>(rows[0] + i + v * kWidth, lanes);
+    for (int64_t k = 1; k < count; ++k) {
+      const Vec weight = set1(weights[k]);
+      for (int v = 0; v < V; ++v) {
+        sum[v] = fmadd(weight, load_some<kFull>(rows[k] + i + v * kWidth, lanes), sum[v]);
+      }
+    }
+    for (int v = 0; v < V; ++v) store_some<kFull>(out + i + v * kWidth, sum[v], lanes);
+  }
+};
+
+void mix_rows(const float* const* rows, const float* weights, int64_t count, int64_t n, float* out) {
+  for_channels(RowMix{rows, weights, count, out}, n, 0, 1);
+}
+
+struct WidePixelMix {
+  const PixelMix& mix;
+  const float* row;
+  float* out;
+
+  template <int V, bool kFull>
+  CNNCORE_MEMBER void run(int64_t c, int64_t lanes, int64_t begin, int64_t end) const {
+    for (int64_t i = begin; i < end; ++i) {
+      const float* from = row + (mix.first[i] - mix.origin) * mix.channels + c;
+      const float* weights = mix.weights + i * mix.most_taps;
+      const int64_t taps = mix.taps[i];
+      Vec sum[V];
+      for (int v = 0; v < V; ++v) {
+        sum[v] = taps == 0 ? zero() : set1(weights[0]) * load_some<kFull>(from + v * kWidth, lanes);
+      }
+      for (int64_t t = 1; t < taps; ++t) {
+        from += mix.channels;
+        const Vec weight = set1(weights[t]);
+        for (int v = 0; v < V; ++v) {
+          sum[v] = fmadd(weight, load_some<kFull>(from + v * kWidth, lanes), sum[v]);
+        }
+      }
+      for (int v = 0; v < V; ++v) store_some<kFull>(out + i * mix.channels + c + v * kWidth, sum[v], lanes);
+    }
+  }
+};
+
+/// Pixels narrower than a vector are read and written as whole vectors, whose lanes behind the pixel the next
+/// pixel overwrites, except near the row's ends.
+void mix_narrow_pixels(const PixelMix& mix, const float* row, float* out) {
+  const int64_t channels = mix.channels, writable = mix.pixels * channels;
+  const auto read = [&](int64_t at) {
+    return at + kWidth <= mix.readable ? load(row + at) : load_partial(row + at, channels);
+  };
+  for (int64_t i = 0; i < mix.pixels; ++i) {
+    const int64_t from = (mix.first[i] - mix.origin) * channels;
+    const float* weights = mix.weights + i * mix.most_taps;
+    Vec sum = mix.taps[i] == 0 ? zero() : set1(weights[0]) * read(from);
+    for (int64_t t = 1; t < mix.taps[i]; ++t) sum = fmadd(set1(weights[t]), read(from + t * channels), sum);
+    const int64_t to = i * channels;
+    if (to + kWidth <= writable) {
+      store(out + to, sum);
+    } else {
+      store_partial(out + to, sum, channels);
+    }
+  }
+}
+
+void mix_pixels(const PixelMix& mix, const float* row, float* out) {
+  if (mix.channels < kWidth) return mix_narrow_pixels(mix, row, out);
+  for_row(WidePixelMix{mix, row, out}, mix.channels, mix.pixels);
+}
+
 }  // namespace
 
 CopyKernels copy_kernels() {
   return {copy_rows,
           transpose,
           fill,
+          mix_rows,
+          mix_pixels,
           {
               convert<Half, float, true>,
               nullptr,

@@ -3,25 +3,34 @@
 
 from . import activation as _activation
 from . import distance as _distance
-from . import functional, init
+from . import dropout as _dropout
+from . import functional, init, utils
 from . import lazy as _lazy
 from . import loss_elements as _loss_elements
+from . import lp_pool as _lp_pool
 from . import norm as _norm
+from . import pad as _pad
+from . import patch as _patch
+from . import rectifier as _rectifier
 from . import sample_norm as _sample_norm
+from . import upsample as _upsample
 from .activation import *  # noqa: F403
 from .containers import ModuleDict, ModuleList, Sequential
 from .conv import Conv1d, Conv2d, Conv3d
 from .conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from .distance import *  # noqa: F403
-from .dropout import Dropout
+from .dropout import *  # noqa: F403
 from .lazy import *  # noqa: F403
-from .linear import Identity, Linear
+from .linear import Bilinear, Identity, Linear
 from .loss import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
 from .loss_elements import *  # noqa: F403
+from .lp_pool import *  # noqa: F403
 from .module import Module
 from .norm import *  # noqa: F403
+from .pad import *  # noqa: F403
 from .parameter import Buffer, Parameter
 from .parameter_containers import ParameterDict, ParameterList
+from .patch import *  # noqa: F403
 from .pool import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -36,15 +45,23 @@ from .pool import (
     MaxPool2d,
     MaxPool3d,
 )
+from .rectifier import *  # noqa: F403
 from .sample_norm import *  # noqa: F403
 from .shape import Flatten, Unflatten
+from .upsample import *  # noqa: F403
 
 __all__ = [
     *_activation.__all__,
     *_lazy.__all__,
     *_distance.__all__,
+    *_dropout.__all__,
+    *_lp_pool.__all__,
     *_norm.__all__,
+    *_patch.__all__,
+    *_pad.__all__,
+    *_rectifier.__all__,
     *_sample_norm.__all__,
+    *_upsample.__all__,
     *_loss_elements.__all__,
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
@@ -56,6 +73,7 @@ __all__ = [
     "AvgPool2d",
     "AvgPool3d",
     "BCEWithLogitsLoss",
+    "Bilinear",
     "Buffer",
     "Conv1d",
     "Conv2d",
@@ -64,7 +82,6 @@ __all__ = [
     "ConvTranspose2d",
     "ConvTranspose3d",
     "CrossEntropyLoss",
-    "Dropout",
     "Flatten",
     "Identity",
     "Linear",
@@ -82,4 +99,5 @@ __all__ = [
     "Unflatten",
     "functional",
     "init",
+    "utils",
 ]

@@ -257,7 +257,7 @@ class Softmax(Module):
         self.dim = dim
 
     def forward(self, input: Any) -> Any:
-        return ops.softmax(input, _axis(self.dim, input))
+        return ops.softmax(input, axis_of(self.dim, input))
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
@@ -271,13 +271,13 @@ class LogSoftmax(Module):
         self.dim = dim
 
     def forward(self, input: Any) -> Any:
-        return ops.log_softmax(input, _axis(self.dim, input))
+        return ops.log_softmax(input, axis_of(self.dim, input))
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
 
 
-def _axis(dim: int | None, input: Any) -> int:
+def axis_of(dim: int | None, input: Any) -> int:
     if dim is not None:
         return dim
     return 0 if len(input.shape) in (0, 1, 3) else 1

@@ -20,6 +20,7 @@ class Convolution(Module):
 
     rank: int
     """Spatial axes."""
+    padding_modes: tuple[str, ...] = ("zeros",)
     shown: tuple[tuple[str, int], ...]
     """Settings that print unless they have this value, on each axis."""
 
@@ -43,8 +44,10 @@ class Convolution(Module):
         for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
             if channels % self.groups:
                 raise ValueError(f"expected {name} to be a multiple of groups, got {channels} and {groups}")
-        if padding_mode != "zeros":
-            raise ValueError(f"expected padding_mode 'zeros', got {padding_mode!r}; use ops.pad before it")
+        if padding_mode not in self.padding_modes:
+            known = " or ".join(map(repr, self.padding_modes))
+            raise ValueError(f"expected padding_mode {known}, got {padding_mode!r}")
+        self.padding_mode = padding_mode
 
     def tuple_of(self, name: str, value: Any, least: int) -> tuple[int, ...]:
         """Return a setting as a number for each spatial axis."""
@@ -68,11 +71,13 @@ class Convolution(Module):
             value = getattr(self, name)
             if value not in (default, (default,) * self.rank):
                 text += f", {name}={value}"
-        return text if self.bias is not None else text + ", bias=False"
+        text = text if self.bias is not None else text + ", bias=False"
+        return text if self.padding_mode == "zeros" else f"{text}, padding_mode={self.padding_mode}"
 
 
 class _Conv(Convolution):
     shown = (("padding", 0), ("dilation", 1), ("groups", 1))
+    padding_modes = ("zeros", "reflect", "replicate", "circular")
     function: ClassVar[Callable[..., Any]]
 
     def __init__(
@@ -95,9 +100,21 @@ class _Conv(Convolution):
         self.make_parameters((self.out_channels, self.in_channels // self.groups), bias)
 
     def forward(self, input: Any) -> Any:
-        return self.function(
-            input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
-        )
+        padding = self.padding
+        if self.padding_mode != "zeros":
+            input, padding = ops.pad(input, self._sides(), self.padding_mode), 0
+        return self.function(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+    def _sides(self) -> list[int]:
+        """Return the padding before and after each axis, the last axis first."""
+        if self.padding == "valid":
+            pairs = [(0, 0)] * self.rank
+        elif self.padding == "same":
+            reaches = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
+            pairs = [(reach // 2, reach - reach // 2) for reach in reaches]
+        else:
+            pairs = [side if isinstance(side, tuple) else (side, side) for side in self.padding]
+        return [n for pair in reversed(pairs) for n in pair]
 
     def _padding(self, padding: Any) -> Any:
         if isinstance(padding, str):
@@ -124,7 +141,7 @@ class Conv1d(_Conv):
         dilation: int: distance between taps.
         groups: channel groups convolved apart; must divide in_channels and out_channels.
         bias: whether to add a learnt bias.
-        padding_mode: "zeros", the only one there is.
+        padding_mode: "zeros", or as `ops.pad` has them: "reflect", "replicate" or "circular".
         device, dtype: None, a CPU and float32; others are refused.
 
     `weight` is (out_channels, in_channels / groups, length), `bias` (out_channels,); both
@@ -150,7 +167,7 @@ class Conv2d(_Conv):
         dilation: int or pair: distance between taps.
         groups: channel groups convolved apart; must divide in_channels and out_channels.
         bias: whether to add a learnt bias.
-        padding_mode: "zeros", the only one there is.
+        padding_mode: "zeros", or as `ops.pad` has them: "reflect", "replicate" or "circular".
         device, dtype: None, a CPU and float32; others are refused.
 
     `weight` is (out_channels, in_channels / groups, height, width), `bias` (out_channels,); both
@@ -176,7 +193,7 @@ class Conv3d(_Conv):
         dilation: int or triple: distance between taps.
         groups: channel groups convolved apart; must divide in_channels and out_channels.
         bias: whether to add a learnt bias.
-        padding_mode: "zeros", the only one there is.
+        padding_mode: "zeros", or as `ops.pad` has them: "reflect", "replicate" or "circular".
         device, dtype: None, a CPU and float32; others are refused.
 
     `weight` is (out_channels, in_channels / groups, depth, height, width), `bias` (out_channels,); both

@@ -53,6 +53,59 @@ class Linear(Module):
         )
 
 
+class Bilinear(Module):
+    """y[..., k] = input1[..., :] @ weight[k] @ input2[..., :] + bias[k].
+
+    Args:
+        in1_features, in2_features: sizes of the last axes of the inputs.
+        out_features: size of the output's last axis.
+        bias: whether to add a learnt bias.
+        device, dtype: None, a CPU and float32; others are refused.
+
+    `weight` is (out_features, in1_features, in2_features), `bias` (out_features,); both are drawn between
+    -1 / sqrt(in1_features) and 1 / sqrt(in1_features).
+
+    >>> import numpy as np
+    >>> Bilinear(3, 4, 5)(np.zeros((2, 3)), np.zeros((2, 4))).shape
+    (2, 5)
+    """
+
+    def __init__(
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        check_placement(device, dtype)
+        super().__init__()
+        self.in1_features = positive("in1_features", in1_features)
+        self.in2_features = positive("in2_features", in2_features)
+        self.out_features = positive("out_features", out_features)
+        shape = (self.out_features, self.in1_features, self.in2_features)
+        self.weight = Parameter(aligned_empty(shape))
+        self.register_parameter("bias", Parameter(aligned_empty(shape[:1])) if bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new initial values."""
+        bound = self.in1_features**-0.5
+        init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, input1: Any, input2: Any) -> Any:
+        return ops.bilinear(input1, input2, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return (
+            f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
+            f"out_features={self.out_features}, bias={self.bias is not None}"
+        )
+
+
 class Identity(Module):
     """Return the input. Takes and ignores any arguments, so that it can stand in for a layer."""
 

@@ -13,19 +13,24 @@ from . import creation as _creation
 from . import cumulative as _cumulative
 from . import detach as _detach
 from . import distance as _distance
+from . import dropout as _dropout
 from . import elementary as _elementary
 from . import indexing as _indexing
 from . import linalg as _linalg
 from . import loss_margin as _loss_margin
 from . import loss_regression as _loss_regression
+from . import lp_pool as _lp_pool
 from . import norm as _norm
+from . import patch as _patch
 from . import rearrange as _rearrange
+from . import rectifier as _rectifier
 from . import reduce as _reduce
 from . import rounding as _rounding
 from . import row_norm as _row_norm
 from . import shape as _shape
 from . import sort as _sort
 from . import statistics as _statistics
+from . import upsample as _upsample
 from .activation import *  # noqa: F403
 from .arithmetic import *  # noqa: F403
 from .arrange import *  # noqa: F403
@@ -38,21 +43,23 @@ from .creation import *  # noqa: F403
 from .cumulative import *  # noqa: F403
 from .detach import *  # noqa: F403
 from .distance import *  # noqa: F403
-from .dropout import dropout
+from .dropout import *  # noqa: F403
 from .elementary import *  # noqa: F403
 from .elementwise import Elementwise as _Elementwise  # noqa: F401  (the operation, not a function)
 from .formula import Formula as _Formula  # noqa: F401
 from .indexing import *  # noqa: F403
 from .inverted_residual import InvertedResidual as _InvertedResidual  # noqa: F401
 from .linalg import *  # noqa: F403
-from .linear import linear, matmul
+from .linear import bilinear, linear, matmul
 from .loss import cross_entropy
 from .loss_margin import *  # noqa: F403
 from .loss_regression import *  # noqa: F403
+from .lp_pool import *  # noqa: F403
 from .methods import Methods as _Methods  # noqa: F401
 from .norm import *  # noqa: F403
 from .numpy_names import OPERATIONS as _OPERATIONS
 from .parts import concat, pad, slice
+from .patch import *  # noqa: F403
 from .pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -69,6 +76,7 @@ from .pool import (
 )
 from .portions import SplitBatch as _SplitBatch  # noqa: F401
 from .rearrange import *  # noqa: F403
+from .rectifier import *  # noqa: F403
 from .reduce import *  # noqa: F403
 from .rounding import *  # noqa: F403
 from .row_norm import *  # noqa: F403
@@ -77,9 +85,15 @@ from .softmax import log_softmax, softmax
 from .sort import *  # noqa: F403
 from .statistics import *  # noqa: F403
 from .update import OptimizerUpdate as _OptimizerUpdate  # noqa: F401
+from .upsample import *  # noqa: F403
 
 __all__ = [
     *_activation.__all__,
+    *_upsample.__all__,
+    *_rectifier.__all__,
+    *_patch.__all__,
+    *_lp_pool.__all__,
+    *_dropout.__all__,
     *_arithmetic.__all__,
     *_arrange.__all__,
     *_blend.__all__,
@@ -110,6 +124,7 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
+    "bilinear",
     "concat",
     "conv1d",
     "conv2d",
@@ -118,7 +133,6 @@ __all__ = [
     "conv_transpose2d",
     "conv_transpose3d",
     "cross_entropy",
-    "dropout",
     "linear",
     "log_softmax",
     "matmul",

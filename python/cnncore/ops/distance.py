@@ -17,7 +17,7 @@ __all__ = ["cosine_similarity", "normalize", "pairwise_distance"]
 _LEAST = 2.0**-126  # the smallest normal float32
 
 
-def _power(x: Tensor, exponent: float) -> Tensor:
+def power(x: Tensor, exponent: float) -> Tensor:
     """Return x^exponent of x >= 0 as x times a factor that is finite at 0, as then the gradient is."""
     if exponent == 1:
         return x
@@ -39,13 +39,13 @@ def lp_norm(x: Tensor, p: Any, axes: tuple[int, ...], op: str) -> Tensor:
         raise dtype_error(op, f"expected a number for p, got {p!r}")
     p = inf if float(p) == inf else real(p, "p", op, 0)
     if p == 2:
-        return _power(reduce("sum_squares", x, axes), 0.5)
+        return power(reduce("sum_squares", x, axes), 0.5)
     size = elementwise("abs", x)
     if p == inf:
         return reduce("max", size, axes)
     if p == 0:
         return reduce("sum", elementwise("sign", size), axes)
-    return _power(reduce("sum", _power(size, p), axes), 1 / p)
+    return power(reduce("sum", power(size, p), axes), 1 / p)
 
 
 @operator("input")

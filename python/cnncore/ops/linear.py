@@ -13,7 +13,7 @@ from ..graph.lowering import Builder
 from ..graph.tensor import Layout, Node, Op, Shape, Spec, Tensor, present
 from ..graph.trace import as_tensor, emit, shape_error
 from .arithmetic import mul
-from .build import cast, permute_to, reduce, reshape_to, sum_to, with_layout
+from .build import cast, elementwise, permute_to, reduce, reshape_to, sum_to, with_layout
 from .check import as_float, broadcast_shape, float_tensor, optional_float
 from .convolution import convolve
 from .window import Window
@@ -150,3 +150,46 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
         )
     rows = reshape_to(with_layout(x, Layout.C), (x.size // w.shape[1], w.shape[1]))
     return reshape_to(convolve(rows, w, b, Window.of(()), 1), (*x.shape[:-1], w.shape[0]), Layout.C)
+
+
+@operator("input1", "input2", "weight", "bias")
+def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Tensor:
+    """Return y[..., k] = input1[..., :] @ weight[k] @ input2[..., :] + bias[k].
+
+    Args:
+        input1: (..., in1 features).
+        input2: (..., in2 features), with the same axes before the last.
+        weight: (out features, in1 features, in2 features).
+        bias: (out features,) or None.
+
+    Returns:
+        (..., out features).
+
+    Raises:
+        ValueError: shapes that do not belong together.
+
+    >>> from cnncore import ops
+    >>> ops.bilinear([[1.0, 2.0]], [[3.0]], [[[1.0], [10.0]]], [0.5]).tolist()
+    [[63.5]]
+    """
+    op = "bilinear"
+    a, b, w = (float_tensor(value, op) for value in (input1, input2, weight))
+    shift = optional_float(bias, op)
+    if w.ndim != 3:
+        raise shape_error(op, f"expected weight (out, in1, in2 features), got shape {w.shape}")
+    outputs, left, right = w.shape
+    if a.ndim < 1 or a.shape[:-1] != b.shape[:-1] or (a.shape[-1:], b.shape[-1:]) != ((left,), (right,)):
+        raise shape_error(
+            op,
+            f"expected inputs (..., {left}) and (..., {right}) for weight {w.shape}, "
+            f"got {a.shape} and {b.shape}",
+        )
+    if shift is not None and shift.shape != (outputs,):
+        raise shape_error(op, f"expected bias of shape ({outputs},), got {shift.shape}")
+    rows = a.size // left
+    spread = reshape_to(permute_to(with_layout(w, Layout.C), (1, 0, 2)), (left, outputs * right), Layout.C)
+    mixed = multiply(reshape_to(with_layout(a, Layout.C), (rows, left), Layout.C), spread, False, False)
+    others = reshape_to(with_layout(b, Layout.C), (rows, 1, right), Layout.C)
+    y = reduce("sum", elementwise("mul", reshape_to(mixed, (rows, outputs, right), Layout.C), others), (2,))
+    y = y if shift is None else elementwise("add", y, shift)
+    return reshape_to(y, (*a.shape[:-1], outputs), Layout.C)

@@ -25,6 +25,7 @@ from .build import (
 )
 from .check import integer, one_dim
 from .copies import copy_attrs
+from .edge_pad import MODES, edge_pad
 
 Grads = Sequence[Tensor | None]
 
@@ -174,23 +175,30 @@ def concat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
 
 
 @operator("input")
-def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
-    """Surround the tensor with `value`.
+def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+    """Surround the tensor with a value or with its own elements.
 
     Args:
         input: tensor of any shape.
         pad: (left, right) of the last axis, then (top, bottom) of the one before, and so on, as in
             torch; negative numbers cut off.
-        mode: "constant".
-        value: what to fill with.
+        mode: "constant"; "reflect" mirrors at the edge elements, which are not repeated, "replicate" repeats
+            them, "circular" goes on from the other end.
+        value: what "constant" fills with; None means 0.
+
+    Raises:
+        ValueError: more than there is to take: "reflect" can add one less than the extent, "circular" the
+            extent.
 
     >>> from cnncore import ops
     >>> ops.pad([[1.0, 2.0]], (1, 0)).tolist()
     [[0.0, 1.0, 2.0]]
     """
     x = as_tensor(input, "pad")
-    if mode != "constant":
-        raise shape_error("pad", f"expected mode 'constant', got {mode!r}")
+    if mode != "constant" and mode not in MODES:
+        raise shape_error("pad", f"expected mode 'constant', {', '.join(map(repr, MODES))}, got {mode!r}")
+    if mode != "constant" and value is not None and value != 0:
+        raise shape_error("pad", f"expected no value with mode {mode!r}, got {value}")
     if not isinstance(pad, (tuple, list)):
         raise dtype_error("pad", f"expected pad as pairs of integers, the last axis first, got {pad!r}")
     amounts = [integer(n, "each padding", "pad") for n in pad]
@@ -207,7 +215,11 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float = 0
         x = window(x, starts, (1,) * x.ndim, inner)
         before, after = [b if b > 0 else 0 for b in before], [a if a > 0 else 0 for a in after]
     shape = tuple(n + b + a for n, b, a in zip(x.shape, before, after, strict=True))
-    return x if shape == x.shape else embed(x, shape, tuple(before), (1,) * x.ndim, float(value))
+    if shape == x.shape:
+        return x
+    if mode != "constant":
+        return edge_pad(x, tuple(before), tuple(after), mode)
+    return embed(x, shape, tuple(before), (1,) * x.ndim, float(value or 0.0))
 
 
 @operator("input")

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Interpolation and shuffling: errors, layers, extremes. Values and gradients: `cases/upsample.py`."""
+
+import numpy as np
+import pytest
+
+import cnncore as cc
+from cnncore import nn, ops
+
+IMAGE = np.ones((1, 4, 3, 5), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ops.interpolate(IMAGE), "expected size or scale_factor"),
+        (lambda: ops.interpolate(IMAGE, 2, 2.0), "expected size or scale_factor"),
+        (
+            lambda: ops.interpolate(IMAGE, 2, mode="linear"),
+            "expected input with 1 spatial axes for mode 'linear'",
+        ),
+        (lambda: ops.interpolate(IMAGE, 2, mode="cubic"), "expected mode 'nearest', .*got 'cubic'"),
+        (lambda: ops.interpolate(IMAGE, 2, align_corners=True), "align_corners None for mode 'nearest'"),
+        (lambda: ops.interpolate(IMAGE, 2, antialias=True), "'bilinear' or 'bicubic' with antialias"),
+        (lambda: ops.interpolate(IMAGE, (2, 2, 2)), "size to be an int or 2 ints"),
+        (lambda: ops.interpolate(IMAGE, scale_factor=(2.0,)), "a scale_factor or 2 of them"),
+        (lambda: ops.interpolate(IMAGE, scale_factor=0.1), "leaves nothing of"),
+        (lambda: ops.interpolate(IMAGE, 4, recompute_scale_factor=True), "scale_factor with recompute"),
+        (lambda: ops.interpolate(IMAGE, 0), "size of at least 1"),
+        (lambda: ops.pixel_shuffle(IMAGE, 3), "channels that divide by 9"),
+        (lambda: ops.pixel_unshuffle(IMAGE, 2), "height and width that divide by 2"),
+        (lambda: ops.channel_shuffle(IMAGE, 3), "channels in 3 equal groups"),
+        (lambda: nn.Upsample(scale_factor=float("nan")), "finite scale_factor"),
+    ],
+)
+def test_errors(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Upsample(scale_factor=2)",
+        "Upsample(size=(7, 3), mode='bilinear', align_corners=True)",
+        "Upsample(scale_factor=(1.5, 2), mode='bicubic')",
+        "UpsamplingNearest2d(scale_factor=2)",
+        "UpsamplingBilinear2d(size=5)",
+        "PixelShuffle(2)",
+        "ChannelShuffle(2)",
+    ],
+)
+def test_layers_follow_torch(text):
+    torch = pytest.importorskip("torch")
+    ours, theirs = eval(f"nn.{text}"), eval(f"torch.nn.{text}")
+    assert repr(ours) == repr(theirs)
+    x = np.random.default_rng(0).normal(size=(2, 4, 5, 6)).astype(np.float32)
+    np.testing.assert_allclose(ours(x), theirs(torch.tensor(x)), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact"])
+def test_nearest_takes_the_same_pixels_as_torch(mode):
+    torch = pytest.importorskip("torch")
+    for n in range(1, 30):
+        x = np.arange(n, dtype=np.float32)[None, None]
+        for m in range(1, 61):
+            wanted = torch.nn.functional.interpolate(torch.tensor(x), m, mode=mode)
+            assert np.array_equal(ops.interpolate(x, m, mode=mode), wanted)
+
+
+def test_infinities_stay_at_their_places():
+    x = np.array([[[1.0, np.inf, 2.0, 3.0]]], np.float32)
+    y = ops.interpolate(x, 7, mode="linear", align_corners=True)
+    assert y.tolist() == [[[1.0, np.inf, np.inf, np.inf, 2.0, 2.5, 3.0]]]
+    assert ops.interpolate(x, 8).tolist() == [[[1.0, 1.0, np.inf, np.inf, 2.0, 2.0, 3.0, 3.0]]]
+
+
+def test_no_images_and_joined_with_convolutions():
+    assert ops.interpolate(np.ones((0, 3, 4, 4)), 8).shape == (0, 3, 8, 8)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Upsample(scale_factor=2), nn.Conv2d(8, 3, 1)
+    )
+    steps = [row["step"] for row in cc.compile(model, (2, 3, 8, 9)).explain()]
+    assert steps == ["conv_forward", "interpolate", "conv_forward"]
