@@ -53,6 +53,11 @@ struct Machine {
     std::int64_t depth = 512;       // output channels whose panel stays in cache
   } scatter;
 
+  struct RowNorm {
+    std::int64_t input = 32 * 1024;  // rows of a task
+    std::int64_t tasks = 64;         // so many that their sums of gradients do not grow large
+  } row_norm;
+
   struct Depthwise {
     std::int64_t tasks = 32;
     std::int64_t statistics_pixels = 96;  // are in cache when their statistics are taken

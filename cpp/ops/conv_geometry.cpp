@@ -156,15 +156,15 @@ ChunkGrid::ChunkGrid(const ConvLoop& loop, std::int64_t pixels) {
       cut = size_[a] < total_[a];
       unit *= size_[a];
     }
-    pieces_[a] = ceil_div(total_[a], size_[a]);
+    counts_[a] = ceil_div(total_[a], size_[a]);
   }
 }
 
 ChunkGrid::Place ChunkGrid::place(std::int64_t index) const {
   Place place{};
   for (std::size_t a = 4; a-- > 0;) {
-    place[a] = index % pieces_[a];
-    index /= pieces_[a];
+    place[a] = index % counts_[a];
+    index /= counts_[a];
   }
   return place;
 }

@@ -70,9 +70,9 @@ class ChunkGrid {
 
   ChunkGrid() = default;
   ChunkGrid(const ConvLoop& loop, std::int64_t pixels);
-  std::int64_t chunks() const { return pieces_[0] * pieces_[1] * pieces_[2] * pieces_[3]; }
+  std::int64_t chunks() const { return counts_[0] * counts_[1] * counts_[2] * counts_[3]; }
   /// Pieces that images, planes, rows and columns are cut into.
-  const Place& pieces() const { return pieces_; }
+  const Place& counts() const { return counts_; }
   /// The chunk of one piece of each.
   ConvChunk at(const Place& place) const;
   ConvChunk at(std::int64_t index) const { return at(place(index)); }
@@ -82,7 +82,7 @@ class ChunkGrid {
  private:
   Place total_{};
   Place size_{};
-  Place pieces_{};
+  Place counts_{};
 };
 
 /// Pixel of the output tensor where a chunk starts.

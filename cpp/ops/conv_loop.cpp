@@ -24,7 +24,7 @@ bool output_exceeds_caches(const ConvLoop& loop) {
   return floats > machine().last_cache;
 }
 
-std::int64_t reduction_pieces(std::int64_t depth) {
+std::int64_t reduction_blocks(std::int64_t depth) {
   return std::max<std::int64_t>(1, ceil_div(depth * kernels().gemm_tile.nr, machine().direct.weight));
 }
 
@@ -71,7 +71,7 @@ bool ConvLoopPlan::streams(const ConvLoopMemory& memory, const ConvEpilogue& epi
 ChunkGrid ConvLoopPlan::chunk_grid(const ConvLoop& loop, std::int64_t most_tasks) {
   // A single tap reads the channels of a pixel block by block, so only one block has to stay in cache.
   std::int64_t pixel_floats = loop.in_channels;
-  if (loop.taps() == 1) pixel_floats = ceil_div(pixel_floats, reduction_pieces(pixel_floats));
+  if (loop.taps() == 1) pixel_floats = ceil_div(pixel_floats, reduction_blocks(pixel_floats));
   for (const auto& axis : loop.axis) {
     if (axis.taps > 1)
       pixel_floats =
@@ -91,13 +91,13 @@ void ConvLoopPlan::plan_blocks() {
   const std::int64_t merged_taps = merged < 0 ? 1 : loop_.axis[static_cast<std::size_t>(merged)].taps;
   tap_floats_ = loop_.in_channels * merged_taps;
   const std::int64_t taps = loop_.taps() / std::max<std::int64_t>(1, merged_taps);
-  const std::int64_t pieces = reduction_pieces(taps * tap_floats_);
+  const std::int64_t blocks = reduction_blocks(taps * tap_floats_);
   if (taps == 1) {
-    const std::int64_t step = ceil_div(tap_floats_, pieces);
+    const std::int64_t step = ceil_div(tap_floats_, blocks);
     for (std::int64_t c = 0; c < tap_floats_; c += step)
       blocks_.push_back({0, 1, c, std::min(c + step, tap_floats_)});
   } else {
-    const std::int64_t step = std::max<std::int64_t>(1, ceil_div(taps, pieces));
+    const std::int64_t step = std::max<std::int64_t>(1, ceil_div(taps, blocks));
     for (std::int64_t t = 0; t < taps; t += step)
       blocks_.push_back({t, std::min(t + step, taps), 0, tap_floats_});
   }
@@ -123,7 +123,7 @@ void ConvLoopPlan::plan_tables() {
 ConvLoopPlan::Pieces ConvLoopPlan::sort_pieces(std::size_t axis) const {
   Pieces pieces;
   std::map<std::vector<std::int64_t>, std::int32_t> known;
-  for (std::int64_t i = 0; i < grid_.pieces()[axis]; ++i) {
+  for (std::int64_t i = 0; i < grid_.counts()[axis]; ++i) {
     ChunkGrid::Place place{};
     place[axis] = i;
     const ConvChunk chunk = grid_.at(place);

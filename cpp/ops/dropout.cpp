@@ -6,6 +6,7 @@
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
 #include "ops/registry.h"
+#include "ops/tasks.h"
 
 namespace cnncore {
 namespace {
@@ -36,7 +37,7 @@ class Dropout final : public Step {
   void run(const StepArgs& args) const override {
     const auto* rng = args.input<std::int64_t>(1);
     const DropoutKey key = {static_cast<std::uint64_t>(rng[0]), static_cast<std::uint64_t>(rng[1]), key_};
-    const std::int64_t chunks = (count_ + kChunk - 1) / kChunk;
+    const std::int64_t chunks = ceil_div(count_, kChunk);
     const double work = 40.0 * static_cast<double>(count_) / kernels().width;
     parallel_for(chunks, work, [&](std::int64_t chunk, int) {
       const std::int64_t begin = chunk * kChunk;

@@ -48,10 +48,10 @@ std::array<std::int64_t, kMaxRank> broadcast_strides(const TensorDesc& desc, con
                                                      int rank);
 
 /// Visits elements [begin, end) of all axes of `nest` but the inner one: body(rows, step, offsets) for each
-/// stretch of `rows` rows that lie `step` apart (an array with one stride for each operand), starting at
+/// run of `rows` rows that lie `step` apart (an array with one stride for each operand), starting at
 /// `offsets`.
 template <class Body>
-void for_each_stretch(const LoopNest& nest, std::int64_t begin, std::int64_t end, Body&& body) {
+void for_each_run(const LoopNest& nest, std::int64_t begin, std::int64_t end, Body&& body) {
   const int outer = nest.rank - 1;
   if (outer <= 0) {
     if (begin < end) body(std::int64_t{1}, LoopNest::Offsets{}, LoopNest::Offsets{});
@@ -80,7 +80,7 @@ struct RowTasks {
   std::int64_t parts = 1;
   std::int64_t length = 0;
 
-  /// body(rows, n, row_step, offsets) for each stretch of one task: n elements in each of `rows` rows.
+  /// body(rows, n, row_step, offsets) for each run of one task: n elements in each of `rows` rows.
   template <class Body>
   void visit(const LoopNest& nest, std::int64_t task, Body&& body) const {
     const std::int64_t part = task % parts;
@@ -88,13 +88,13 @@ struct RowTasks {
     const std::int64_t last_row = first_row + rows < total_rows ? first_row + rows : total_rows;
     const std::int64_t begin = part * length;
     const std::int64_t n = begin + length < inner ? length : inner - begin;
-    for_each_stretch(nest, first_row, last_row,
-                     [&](std::int64_t count_rows, const LoopNest::Offsets& step, LoopNest::Offsets offsets) {
-                       for (int operand = 0; operand < nest.operands; ++operand) {
-                         offsets[static_cast<std::size_t>(operand)] += begin * nest.inner_stride(operand);
-                       }
-                       body(count_rows, n, step, offsets);
-                     });
+    for_each_run(nest, first_row, last_row,
+                 [&](std::int64_t count_rows, const LoopNest::Offsets& step, LoopNest::Offsets offsets) {
+                   for (int operand = 0; operand < nest.operands; ++operand) {
+                     offsets[static_cast<std::size_t>(operand)] += begin * nest.inner_stride(operand);
+                   }
+                   body(count_rows, n, step, offsets);
+                 });
   }
 };
 

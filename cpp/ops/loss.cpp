@@ -11,6 +11,7 @@
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
 #include "ops/registry.h"
+#include "ops/tasks.h"
 
 namespace cnncore {
 namespace {
@@ -65,7 +66,7 @@ struct CrossEntropyProblem {
   bool has_weight = false;
   TensorDesc target, log_normaliser, loss;
 
-  std::int64_t chunks() const { return (rows + kChunkRows - 1) / kChunkRows; }
+  std::int64_t chunks() const { return ceil_div(rows, kChunkRows); }
   double work() const { return 20.0 * static_cast<double>(rows * (classes / kernels().width + 1)); }
   bool counts(std::int64_t label) const { return label != ignore_index && label >= 0 && label < classes; }
 };

@@ -9,6 +9,7 @@
 #include "core/parallel.h"
 #include "ops/channel_blocks.h"
 #include "ops/checks.h"
+#include "ops/tasks.h"
 #include "program/step.h"
 
 namespace cnncore {
@@ -46,7 +47,7 @@ void fill_scale_and_shift(const ChannelBlocks& blocks, const float* mean, const 
 template <class Body>
 void for_channel_blocks(std::int64_t channels, std::int64_t rows, const Body& body) {
   constexpr std::int64_t kChannelsPerTask = 128;
-  const std::int64_t tasks = (channels + kChannelsPerTask - 1) / kChannelsPerTask;
+  const std::int64_t tasks = ceil_div(channels, kChannelsPerTask);
   const double work = static_cast<double>(channels * rows) / 4.0;
   parallel_for(tasks, work, [&](std::int64_t task, int) {
     body(task * kChannelsPerTask, std::min(channels, (task + 1) * kChannelsPerTask));

@@ -100,7 +100,7 @@ class PoolSources {
     for (std::int64_t o = low; o < high; ++o) {
       const PoolWindow window = axis.window(o);
       const std::int64_t ahead = first - window.start;
-      const std::int64_t begin = ahead <= 0 ? 0 : (ahead + axis.dilation - 1) / axis.dilation;
+      const std::int64_t begin = ahead <= 0 ? 0 : ceil_div(ahead, axis.dilation);
       const std::int64_t reach = size - 1 + ahead;
       const std::int64_t end = reach < 0 ? 0 : std::min<std::int64_t>(window.taps, reach / axis.dilation + 1);
       for (std::int64_t t = begin; t < end; ++t) {

@@ -202,7 +202,7 @@ PoolTasks::PoolTasks(std::int64_t batch, std::int64_t planes, std::int64_t lines
   rows_per_task_ = std::max<std::int64_t>(1, static_cast<std::int64_t>(least / std::max(row_work, 1.0)));
   if (rows_ > 0 && rows_ < kFewRows && row_work > least && channels >= 2 * kBlockChannels) {
     const std::int64_t blocks = std::min(ceil_div(kFewRows, rows_), channels / kBlockChannels);
-    channels_per_block_ = (channels / blocks + kBlockChannels - 1) / kBlockChannels * kBlockChannels;
+    channels_per_block_ = round_up(channels / blocks, kBlockChannels);
     channel_blocks_ = ceil_div(channels, channels_per_block_);
   }
 }

@@ -72,7 +72,7 @@ class ReduceRows final : public ReduceStep {
       const std::int64_t first = task * group_;
       const std::int64_t last = std::min(first + group_, outputs_);
       if (reduced_.rank == 1) {
-        run_stretches(args, first, last);
+        run_rows(args, first, last);
       } else {
         for (std::int64_t i = first; i < last; ++i) {
           const Offsets offsets = kept_.offsets_of(i, kept_.rank);
@@ -96,9 +96,9 @@ class ReduceRows final : public ReduceStep {
     }
   }
 
-  /// One row makes one output: a whole stretch of outputs in one call.
-  void run_stretches(const StepArgs& args, std::int64_t first, std::int64_t last) const {
-    for_each_stretch(rows_, first, last, [&](std::int64_t rows, const Offsets& step, const Offsets& offsets) {
+  /// One row makes one output: a whole run of outputs in one call.
+  void run_rows(const StepArgs& args, std::int64_t first, std::int64_t last) const {
+    for_each_run(rows_, first, last, [&](std::int64_t rows, const Offsets& step, const Offsets& offsets) {
       double result[kRowBlock];
       for (std::int64_t i = 0; i < rows; i += kRowBlock) {
         const std::int64_t count = std::min(kRowBlock, rows - i);
@@ -198,10 +198,9 @@ class ReduceColumns final : public ReduceStep {
     const Offsets base = outer_.offsets_of(item / tiles_, outer_.rank);
     const float* x = args.input(0) + base[0] + column_of(item) * step;
     std::fill(total, total + width_of(item), reduction_.identity);
-    for_each_stretch(
-        rows_, first, last, [&](std::int64_t rows, const Offsets& row_step, const Offsets& offsets) {
-          reduction_.across_columns({rows, width_of(item), x + offsets[0], row_step[0], step}, total);
-        });
+    for_each_run(rows_, first, last, [&](std::int64_t rows, const Offsets& row_step, const Offsets& offsets) {
+      reduction_.across_columns({rows, width_of(item), x + offsets[0], row_step[0], step}, total);
+    });
   }
 
   void write(const StepArgs& args, std::int64_t item, const double* total) const {

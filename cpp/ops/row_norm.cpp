@@ -8,6 +8,7 @@
 #include "isa/kernel_table.h"
 #include "ops/norm.h"
 #include "ops/registry.h"
+#include "ops/tasks.h"
 
 namespace cnncore {
 namespace {
@@ -26,14 +27,12 @@ struct RowProblem {
             ": expected rows (rows, features) float32 in C order, got ", x.shape_text());
     rows = x.dim(0);
     features = x.dim(1);
-    // Tasks that fit the second cache, and not so many that their sums of gradients grow large; a task's
-    // float32 sums add up at most kMostRows values.
-    constexpr std::int64_t kTaskFloats = 32768, kTasks = 64, kMostRows = 256;
-    const std::int64_t fit = std::clamp<std::int64_t>(kTaskFloats / features, 1, 64);
-    rows_per_task = std::min(std::max(fit, (rows + kTasks - 1) / kTasks), kMostRows);
+    constexpr std::int64_t kMostRows = 256;  // values that a task's float32 sums add up
+    const std::int64_t fit = std::clamp<std::int64_t>(machine().row_norm.input / features, 1, 64);
+    rows_per_task = std::min(std::max(fit, ceil_div(rows, machine().row_norm.tasks)), kMostRows);
   }
 
-  std::int64_t tasks() const { return (rows + rows_per_task - 1) / rows_per_task; }
+  std::int64_t tasks() const { return ceil_div(rows, rows_per_task); }
 
   /// Calls body(task, first row, rows) in parallel.
   template <class Body>

@@ -50,7 +50,7 @@ class SoftmaxStep : public Step {
       rows_per_task_ = fit;
       tasks_ = ceil_div(problem.outer, fit);
     } else {
-      columns_per_task_ = std::min(problem.inner, (fit + kColumnStep - 1) / kColumnStep * kColumnStep);
+      columns_per_task_ = std::min(problem.inner, round_up(fit, kColumnStep));
       blocks_ = ceil_div(problem.inner, columns_per_task_);
       tasks_ = problem.outer * blocks_;
     }

@@ -15,7 +15,7 @@ namespace {
 constexpr std::int64_t kBlockRows = 64;
 constexpr std::int64_t kBlockColumns = 256;
 // Elements converted at a time into local memory.
-constexpr std::int64_t kPieceElements = 2048;
+constexpr std::int64_t kLocalElements = 2048;
 
 std::int64_t at_least_one(std::int64_t n) { return std::max<std::int64_t>(1, n); }
 
@@ -110,21 +110,21 @@ void StridedCopy::transpose_task(std::int64_t task, const std::byte* src, std::b
   }
 }
 
-/// Converts pieces of the source into local memory and transposes from there.
+/// Converts the source part by part into local memory and transposes from there.
 void StridedCopy::transpose_converted(const Transposition& whole) const {
-  alignas(64) std::byte piece[kPieceElements * sizeof(std::int64_t)];
-  const std::int64_t piece_columns = std::min<std::int64_t>(whole.columns, 16);
-  const std::int64_t piece_rows = kPieceElements / piece_columns;
-  for (std::int64_t i = 0; i < whole.rows; i += piece_rows) {
-    for (std::int64_t j = 0; j < whole.columns; j += piece_columns) {
+  alignas(64) std::byte local[kLocalElements * sizeof(std::int64_t)];
+  const std::int64_t local_columns = std::min<std::int64_t>(whole.columns, 16);
+  const std::int64_t local_rows = kLocalElements / local_columns;
+  for (std::int64_t i = 0; i < whole.rows; i += local_rows) {
+    for (std::int64_t j = 0; j < whole.columns; j += local_columns) {
       Transposition part = whole;
-      part.rows = std::min(piece_rows, whole.rows - i);
-      part.columns = std::min(piece_columns, whole.columns - j);
-      part.src = piece;
+      part.rows = std::min(local_rows, whole.rows - i);
+      part.columns = std::min(local_columns, whole.columns - j);
+      part.src = local;
       part.src_row = part.rows * to_size_;
       part.dst = whole.dst + i * whole.dst_row + j * to_size_;
       const std::byte* src = whole.src + j * whole.src_row + i * from_size_;
-      convert_({part.columns, part.rows, src, whole.src_row, from_size_, piece, part.src_row, to_size_});
+      convert_({part.columns, part.rows, src, whole.src_row, from_size_, local, part.src_row, to_size_});
       kernels().copy.transpose(part, static_cast<std::size_t>(to_size_));
     }
   }

@@ -10,7 +10,8 @@ namespace cnncore {
 namespace CNNCORE_ISA {
 namespace {
 
-constexpr int64_t kVectorBytes = kWidth * static_cast<int64_t>(sizeof(float));
+constexpr int64_t kFloat = sizeof(float);
+constexpr int64_t kVectorBytes = kWidth * kFloat;
 
 /// Bytes move as float vectors: loads and stores do not look at what they carry.
 CNNCORE_INLINE Vec load_bytes(const std::byte* p) { return load(reinterpret_cast<const float*>(p)); }
@@ -79,7 +80,7 @@ void transpose_elements(const Transposition& run) {
 bool transpose_tuples(const Transposition& run) {
   const float* src = reinterpret_cast<const float*>(run.src);
   float* dst = reinterpret_cast<float*>(run.dst);
-  const int64_t src_row = run.src_row / 4, dst_row = run.dst_row / 4;
+  const int64_t src_row = run.src_row / kFloat, dst_row = run.dst_row / kFloat;
   if (dst_row == run.columns && run.columns >= 2 && run.columns <= 4) {
     if (run.columns == 2) interleave<2>(run.rows, src, src_row, dst);
     if (run.columns == 3) interleave<3>(run.rows, src, src_row, dst);
@@ -99,9 +100,10 @@ bool transpose_tuples(const Transposition& run) {
 void transpose_last_columns(const Transposition& run, int64_t rows, int64_t begin) {
 #if defined(__AVX512F__)
   for (int64_t i = 0; i < rows; i += kWidth) {
-    transpose_columns(reinterpret_cast<const float*>(run.src + begin * run.src_row + i * 4), run.src_row / 4,
-                      reinterpret_cast<float*>(run.dst + i * run.dst_row + begin * 4), run.dst_row / 4,
-                      run.columns - begin);
+    transpose_columns(reinterpret_cast<const float*>(run.src + begin * run.src_row + i * kFloat),
+                      run.src_row / kFloat,
+                      reinterpret_cast<float*>(run.dst + i * run.dst_row + begin * kFloat),
+                      run.dst_row / kFloat, run.columns - begin);
   }
 #else
   transpose_part<std::uint32_t>(run, 0, rows, begin, run.columns);
@@ -112,8 +114,9 @@ void transpose_words(const Transposition& run) {
   const int64_t rows = run.rows / kWidth * kWidth;
   const int64_t columns = run.columns / kWidth * kWidth;
   const auto square = [&run](int64_t i, int64_t j) {
-    transpose_square(reinterpret_cast<const float*>(run.src + j * run.src_row + i * 4), run.src_row / 4,
-                     reinterpret_cast<float*>(run.dst + i * run.dst_row + j * 4), run.dst_row / 4);
+    transpose_square(reinterpret_cast<const float*>(run.src + j * run.src_row + i * kFloat),
+                     run.src_row / kFloat, reinterpret_cast<float*>(run.dst + i * run.dst_row + j * kFloat),
+                     run.dst_row / kFloat);
   };
   // The longer axis runs inside: few long streams on the side that is consecutive along it.
   if (run.rows > run.columns) {
@@ -130,8 +133,8 @@ void transpose_words(const Transposition& run) {
 }
 
 void transpose(const Transposition& run, size_t size) {
-  const bool whole_words = run.src_row % 4 == 0 && run.dst_row % 4 == 0;
-  if (size == 4 && whole_words) {
+  const bool whole_words = run.src_row % kFloat == 0 && run.dst_row % kFloat == 0;
+  if (size == sizeof(float) && whole_words) {
     if (!transpose_tuples(run)) transpose_words(run);
   } else if (size == 4) {
     transpose_elements<std::uint32_t>(run);
