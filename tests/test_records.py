@@ -112,7 +112,9 @@ def test_every_operation_has_records(name: str) -> None:
     op = OPS[name]
     assert issubclass(op.Inputs, tuple)
     assert issubclass(op.Attributes, tuple)
-    assert op.Attributes._fields
+    assert isinstance(op.Attributes._fields, tuple)
+    named = {*op.reads_parts, *([op.adds] if op.adds else [])}
+    assert named <= set(getattr(op.Inputs, "_fields", ()))
 
 
 def node() -> Node:

@@ -95,7 +95,8 @@ def cast(tensor: Tensor, dtype: str) -> Tensor:
         return tensor
     node = tensor.node
     if dtype == "float32" and node is not None and _function(node) == "cast":
-        before: Tensor = node.inputs[0]
+        before: Tensor
+        (before,) = node.inputs
         if before.node is not None and _function(before.node) in _MASKS:
             return before
     return _emit(ElementwiseAttributes("cast", dtype=dtype), tensor)

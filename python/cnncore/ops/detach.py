@@ -33,8 +33,8 @@ class Detach(Op):
         x = inputs.input
         return [(x.shape, x.dtype, x.layout)]
 
-    def images(self, node: Node) -> Sequence[int]:
-        return (0,)
+    def images(self, node: Node) -> Sequence[str]:
+        return ("input",)
 
     def lower(self, node: Node, builder: Builder) -> None:
         builder.alias(node.output, builder.slot(node.inputs.input))

@@ -27,12 +27,17 @@ def _plus(x: Tensor, number: float) -> Tensor:
 
 def _by(slope: Callable[[Tensor, Tensor], Tensor]) -> tuple[Rule]:
     """The rule of a function whose derivative is `slope(argument, result)`."""
-    return (lambda grad, node: elementwise("mul", grad, slope(node.inputs[0], node.output)),)
+
+    def rule(grad: Tensor, node: Node) -> Tensor:
+        (argument,) = node.inputs
+        return elementwise("mul", grad, slope(argument, node.output))
+
+    return (rule,)
 
 
 def _over(denominator: Callable[[Tensor], Tensor]) -> tuple[Rule]:
     """The rule of a function whose derivative is 1 / `denominator(argument)`."""
-    return (lambda grad, node: elementwise("div", grad, denominator(node.inputs[0])),)
+    return (lambda grad, node: elementwise("div", grad, denominator(*node.inputs)),)
 
 
 def _to_unit(x: Tensor) -> Tensor:
