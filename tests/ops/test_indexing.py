@@ -59,6 +59,20 @@ def test_what_is_refused(call: Callable[[], Any], error: type[Exception], messag
         call()
 
 
+def test_indices_outside_leave_a_training_step_undone() -> None:
+    """Those that enter, and those that are computed."""
+    weight = nn.Parameter(np.ones((4, 3), np.float32))
+    optimizer = cc.optim.SGD([weight], lr=0.1)
+    select = cc.train_step(lambda i: ops.index_select(weight, 0, i).sum(), optimizer)
+    shifted = cc.train_step(lambda i: (weight.gather(1, ops.argmax(weight, 1)[:, None] + i)).sum(), optimizer)
+    for step, inside, outside in ((select, [0, 1], [0, 4]), (shifted, [[0]] * 4, [[0], [3], [0], [-1]])):
+        step(np.array(inside))
+        before = weight.numpy().copy()
+        with pytest.raises(ValueError, match="expected indices from 0 to"):
+            step(np.array(outside))
+        assert np.array_equal(weight.numpy(), before)
+
+
 def test_a_mask_of_values_is_refused_with_the_way_out() -> None:
     with pytest.raises(TypeError, match="a mask must be a constant"):
         cc.grad(lambda x: x[x > 2].sum())(X)
