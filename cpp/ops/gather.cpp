@@ -45,8 +45,10 @@ class ScatterAxis final : public RowsStep {
   void run(const StepArgs& args) const override {
     for_each_block(2.0, [&](std::int64_t outer, std::int64_t column, std::int64_t columns, int) {
       float* y = args.output(0) + outer * rows_.extent * rows_.inner + column;
-      for (std::int64_t i = 0; i < rows_.extent; ++i) {
-        std::fill_n(y + i * rows_.inner, columns, 0.0f);
+      const bool whole = columns == rows_.inner;  // then the rows follow one another
+      const std::int64_t length = whole ? rows_.extent * columns : columns;
+      for (std::int64_t i = 0; i < (whole ? 1 : rows_.extent); ++i) {
+        std::fill_n(y + i * rows_.inner, length, 0.0f);
       }
       const std::int64_t start = outer * rows_.count * rows_.inner + column;
       for (std::int64_t i = 0; i < rows_.count; ++i) {

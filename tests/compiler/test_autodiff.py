@@ -134,6 +134,7 @@ DIFFERENTIABLE_BY_OTHERS = {
     "adaptive_max_pool_backward",
     "batch_norm_backward",
     "cross_entropy_backward",
+    "ctc_loss_backward",
     "group_norm_backward",
     "log_softmax_backward",
     "max_pool_backward",

@@ -16,6 +16,9 @@ LINE, IMAGE, VOLUME = (RNG.normal(size=(2, 4, *(7, 6, 5)[:rank])).astype(np.floa
 LABELS = np.array([0, 3])
 TABLE, FACTORS = RNG.normal(size=(2, 4)).astype(np.float32), np.array([0.5, 1, 2, 3], np.float32)
 SHARES = RNG.uniform(size=(2, 4)).astype(np.float32)
+SETS = np.array([[2, 0, -1, -1], [3, -1, 1, 0]])
+WITH_DISTANCE = ("triplet_margin_with_distance_loss", (TABLE, SHARES, -TABLE))
+CTC = (-np.abs(RNG.normal(size=(5, 2, 4))), np.array([[2, 0], [2, 2]]), np.array([5, 2]), np.array([1, 2]))
 SIGNS = np.array([[1, -1, 1, 1], [-1, -1, 1, -1]])
 
 POOLS = [
@@ -50,6 +53,25 @@ LAYERS: list[tuple[str, str, Any, dict[str, Any]]] = [
             ("MultiLabelSoftMarginLoss", "multilabel_soft_margin_loss", (TABLE, SHARES), {"weight": FACTORS}),
             ("HingeEmbeddingLoss", "hinge_embedding_loss", (TABLE, SIGNS), {}, {"margin": 0.3}),
             ("MarginRankingLoss", "margin_ranking_loss", (TABLE, SHARES, SIGNS), {}, {"margin": 0.3}),
+            ("NLLLoss", "nll_loss", (TABLE, LABELS), {}, {"weight": FACTORS}, {"ignore_index": 3}),
+            ("SoftmaxFocalLoss", "softmax_focal_loss", (TABLE, LABELS), {}, {"gamma": 1.0}),
+            ("SoftmaxFocalLoss", "softmax_focal_loss", (TABLE, LABELS), {"weight": FACTORS}),
+            ("SoftmaxFocalLoss", "softmax_focal_loss", (TABLE, LABELS), {"ignore_index": 0}),
+            ("MultiMarginLoss", "multi_margin_loss", (TABLE, LABELS), {}, {"p": 2, "weight": FACTORS}),
+            ("MultiMarginLoss", "multi_margin_loss", (TABLE, LABELS), {"margin": 0.4}),
+            ("MultiLabelMarginLoss", "multilabel_margin_loss", (TABLE, SETS), {}),
+            ("CosineEmbeddingLoss", "cosine_embedding_loss", (TABLE, SHARES, SIGNS[0, :2]), {}),
+            ("CosineEmbeddingLoss", "cosine_embedding_loss", (TABLE, SHARES, -LABELS), {"margin": 0.5}),
+            ("TripletMarginLoss", "triplet_margin_loss", (TABLE, SHARES, FACTORS), {}, {"swap": True}),
+            ("TripletMarginLoss", "triplet_margin_loss", (TABLE, SHARES, FACTORS), {"margin": 3.0}),
+            ("TripletMarginLoss", "triplet_margin_loss", (TABLE, SHARES, FACTORS), {"p": 3.0, "eps": 0.1}),
+            ("TripletMarginWithDistanceLoss", *WITH_DISTANCE, {}, {"swap": True, "margin": 2.0}),
+            ("ContrastiveLoss", "contrastive_loss", (TABLE, SHARES, SHARES[:, 0]), {}, {"margin": 5.0}),
+            ("DiceLoss", "dice_loss", (SHARES, SHARES), {}, {"smooth": 0.2}),
+            ("TverskyLoss", "tversky_loss", (SHARES, SHARES), {}, {"alpha": 0.2, "smooth": 0.1}),
+            ("TverskyLoss", "tversky_loss", (SHARES, SHARES), {"beta": 0.6}),
+            ("SigmoidFocalLoss", "sigmoid_focal_loss", (TABLE, SHARES), {}, {"alpha": 0.5, "gamma": 1.0}),
+            ("CTCLoss", "ctc_loss", CTC, {}, {"blank": 1, "zero_infinity": True}),
         )
         for settings in choices
         for more in ({}, {"reduction": "sum"}, {"reduction": "none"})

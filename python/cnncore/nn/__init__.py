@@ -7,7 +7,9 @@ from . import dropout as _dropout
 from . import functional, init, utils
 from . import lazy as _lazy
 from . import loss_elements as _loss_elements
+from . import loss_labels as _loss_labels
 from . import lp_pool as _lp_pool
+from . import margin_heads as _margin_heads
 from . import norm as _norm
 from . import pad as _pad
 from . import patch as _patch
@@ -24,7 +26,9 @@ from .lazy import *  # noqa: F403
 from .linear import Bilinear, Identity, Linear
 from .loss import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
 from .loss_elements import *  # noqa: F403
+from .loss_labels import *  # noqa: F403
 from .lp_pool import *  # noqa: F403
+from .margin_heads import *  # noqa: F403
 from .module import Module
 from .norm import *  # noqa: F403
 from .pad import *  # noqa: F403
@@ -63,6 +67,8 @@ __all__ = [
     *_sample_norm.__all__,
     *_upsample.__all__,
     *_loss_elements.__all__,
+    *_loss_labels.__all__,
+    *_margin_heads.__all__,
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",

@@ -10,6 +10,7 @@ from . import arrange as _arrange
 from . import blend as _blend
 from . import comparison as _comparison
 from . import creation as _creation
+from . import ctc as _ctc
 from . import cumulative as _cumulative
 from . import detach as _detach
 from . import distance as _distance
@@ -17,8 +18,13 @@ from . import dropout as _dropout
 from . import elementary as _elementary
 from . import indexing as _indexing
 from . import linalg as _linalg
+from . import linear_loss as _linear_loss
+from . import loss_classes as _loss_classes
+from . import loss_distance as _loss_distance
 from . import loss_margin as _loss_margin
+from . import loss_overlap as _loss_overlap
 from . import loss_regression as _loss_regression
+from . import lovasz as _lovasz
 from . import lp_pool as _lp_pool
 from . import norm as _norm
 from . import patch as _patch
@@ -40,6 +46,7 @@ from .conv import conv1d, conv2d, conv3d
 from .conv_pool import ConvPool as _ConvPool  # noqa: F401
 from .conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from .creation import *  # noqa: F403
+from .ctc import *  # noqa: F403
 from .cumulative import *  # noqa: F403
 from .detach import *  # noqa: F403
 from .distance import *  # noqa: F403
@@ -51,9 +58,14 @@ from .indexing import *  # noqa: F403
 from .inverted_residual import InvertedResidual as _InvertedResidual  # noqa: F401
 from .linalg import *  # noqa: F403
 from .linear import bilinear, linear, matmul
+from .linear_loss import *  # noqa: F403
 from .loss import cross_entropy
+from .loss_classes import *  # noqa: F403
+from .loss_distance import *  # noqa: F403
 from .loss_margin import *  # noqa: F403
+from .loss_overlap import *  # noqa: F403
 from .loss_regression import *  # noqa: F403
+from .lovasz import *  # noqa: F403
 from .lp_pool import *  # noqa: F403
 from .methods import Methods as _Methods  # noqa: F401
 from .norm import *  # noqa: F403
@@ -105,6 +117,12 @@ __all__ = [
     *_elementary.__all__,
     *_indexing.__all__,
     *_linalg.__all__,
+    *_ctc.__all__,
+    *_linear_loss.__all__,
+    *_loss_classes.__all__,
+    *_loss_distance.__all__,
+    *_loss_overlap.__all__,
+    *_lovasz.__all__,
     *_loss_margin.__all__,
     *_loss_regression.__all__,
     *_norm.__all__,

@@ -13,7 +13,8 @@ from ..graph.tensor import Layout, Node, Op, Spec, Tensor, present
 from ..graph.trace import as_tensor, current_graph, dtype_error, emit, shape_error, where
 from .build import cast, elementwise, reduce, reshape_to, with_layout
 from .check import float_tensor, integer, optional_float, real
-from .reduction import check_reduction, reduced
+from .formula import apply, formula
+from .reduction import check_reduction
 from .softmax import LogSoftmax, along
 
 Grads = Sequence[Tensor | None]
@@ -141,8 +142,8 @@ def cross_entropy(
     """Return the negative log-likelihood of the labels under softmax(input).
 
     Args:
-        input: logits (batch, classes, ...).
-        target: integer labels (batch, ...), or probabilities of input's shape (floats).
+        input: logits (batch, classes, ...) or (classes,).
+        target: integer labels (batch, ...) or (), or probabilities of input's shape (floats).
         weight: (classes,) factors of the classes' losses, or None.
         ignore_index: label of elements that do not count.
         reduction: "mean" (weighted by `weight`), "sum" or "none".
@@ -158,8 +159,13 @@ def cross_entropy(
     """
     op = "cross_entropy"
     logits, w = float_tensor(input, op), optional_float(weight, op)
-    if logits.ndim < 2:
-        raise shape_error(op, f"expected input (batch, classes, ...), got shape {logits.shape}")
+    if logits.ndim == 0:
+        raise shape_error(op, "expected input (batch, classes, ...) or (classes,), got a scalar")
+    if logits.ndim == 1:
+        one = as_tensor(target, op)
+        row, given = reshape_to(logits, (1, *logits.shape)), reshape_to(one, (1, *one.shape))
+        loss: Tensor = cross_entropy(row, given, w, ignore_index, reduction, label_smoothing)
+        return reshape_to(loss, ())
     if w is not None and w.shape != logits.shape[1:2]:
         raise shape_error(op, f"expected weight of shape {logits.shape[1:2]}, got {w.shape}")
     label_smoothing = real(label_smoothing, "label_smoothing", op, 0, 1)
@@ -183,11 +189,19 @@ def _soft_cross_entropy(
 ) -> Tensor:
     """Cross-entropy with probabilities as targets."""
     classes = logits.shape[1]
-    if smoothing:
-        target = elementwise("mul_scalar", target, alpha=1.0 - smoothing)
-        target = elementwise("add_scalar", target, alpha=smoothing / classes)
-    product = elementwise("mul", along(LogSoftmax, logits, 1), target)
-    if weight is not None:
-        product = elementwise("mul", product, reshape_to(weight, (classes,) + (1,) * (logits.ndim - 2)))
-    losses = elementwise("neg", reduce("sum", product, (1,)))
-    return reduced(losses, reduction)
+    factors = [] if weight is None else [reshape_to(weight, (classes,) + (1,) * (logits.ndim - 2))]
+    inputs = [along(LogSoftmax, logits, 1), target, *factors]
+    kept, spread = 1.0 - smoothing, smoothing / classes
+    if reduction == "none":
+        return reduce("sum", apply(expected_loss, *inputs, kept=kept, spread=spread), (1,))
+    loss = apply(expected_loss, *inputs, reduction=reduction, kept=kept, spread=spread)
+    return elementwise("mul_scalar", loss, alpha=float(classes)) if reduction == "mean" else loss
+
+
+@formula
+def expected_loss(logarithm: Tensor, t: Tensor, *weight: Tensor, kept: float, spread: float) -> Tensor:
+    """-(kept t + spread) logarithm weight."""
+    if spread:
+        t = elementwise("add_scalar", elementwise("mul_scalar", t, alpha=kept), alpha=spread)
+    loss = elementwise("neg", elementwise("mul", logarithm, t))
+    return elementwise("mul", loss, *weight) if weight else loss
