@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import choices_file, profiling
+from ._importing import importing
 from .compiler import choices as algorithms
 from .compiler.pipeline import Rebuild, prepare_predictor, set_outputs
 from .compiler.program import Executable, Memory
@@ -23,6 +24,7 @@ from .graph.limits import require_memory
 from .graph.locks import fork_safe
 from .graph.tensor import Graph
 from .graph.trace import trace
+from .intermediate import outputs_of
 from .profiling import Table
 
 
@@ -133,7 +135,8 @@ class Predictor:
         >>> sorted(table[0]["candidates"])
         ['direct', 'winograd_f2', 'winograd_f4']
         """
-        from .compiler.autotune import tune
+        with importing:
+            from .compiler.autotune import tune
 
         for name, value in (("seconds", seconds), ("margin", margin)):
             if not hasattr(value, "__float__"):
@@ -223,7 +226,6 @@ def compile(
     >>> predictor(np.zeros((1, 1, 8, 8), np.float32)).shape
     (1, 2, 6, 6)
     """
-    from .intermediate import outputs_of
     from .nn.module import Module
     from .nn.predict import inference_mode
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .._importing import importing
 from ..graph.arrays import to_array
 
 Batch = tuple[Any, Any]
@@ -108,7 +109,8 @@ class DatasetBatches:
     """Batches of a `data.Dataset`, or of any object with `len()` whose item `i` is (x, y)."""
 
     def __init__(self, samples: Any, batch_size: int, shuffle: bool, seed: int) -> None:
-        from ..data.dataset import as_dataset
+        with importing:
+            from ..data.dataset import as_dataset
 
         self.dataset = as_dataset(samples)
         self.bounds = bounds(len(self.dataset), batch_size)
@@ -157,14 +159,16 @@ class IterableBatches:
 
 def epoch_order(rows: int, seed: int, epoch: int) -> NDArray[np.intp]:
     """Return the row numbers in the order of an epoch: that of a shuffling `data.DataLoader`."""
-    from ..data import DataLoader
+    with importing:
+        from ..data import DataLoader
 
     return DataLoader((np.empty(rows),), shuffle=True, seed=seed).order(epoch)
 
 
 def make_batches(data: Any, batch_size: int, shuffle: bool, seed: int) -> Batches:
     """Return `data` - (x, y) arrays, a dataset, or an iterable of batches - as batches."""
-    from ..data import Dataset
+    with importing:
+        from ..data import Dataset
 
     if isinstance(data, (tuple, list)) and len(data) == 2 and not all(map(_is_batch, data)):
         return ArrayBatches(data[0], data[1], batch_size, shuffle, seed)
