@@ -26,7 +26,7 @@ FORBIDDEN = {
     "attributes as a dict": r"\.attrs(\[|\.(get|items|keys|pop|setdefault|update)\()",
     "a change of a node": r"\b(node|before|fused|filtered|convolution)\.(attrs|inputs|outputs|op|path) = ",
     "a layout as a text": r"\"channels_last\"|\"c\"",
-    "a float's size as a number": r"\b4 \*|\* 4\b|// ?4\b|(?i:item_?size)\w* = \d",
+    "a float's size as a number": r"\b4 \*|(?<!\)) \* 4\b|// ?4\b|(?i:item_?size)\w* = \d",
 }
 
 
