@@ -235,7 +235,7 @@ def test_layers_have_torchs_repr_and_keys(layer: str) -> None:
         (lambda: nn.Conv2d(4, 4, 3, padding=-1), "padding of at least 0, got -1"),
         (lambda: nn.Conv2d(4, 4, 3, padding="full"), "padding 'same', 'valid' or numbers, got 'full'"),
         (lambda: nn.Conv2d(4, 4, 3, stride=2, padding="same"), "padding='same' needs stride 1"),
-        (lambda: nn.Conv2d(4, 4, 3, padding_mode="reflect"), "padding_mode 'zeros'"),
+        (lambda: nn.Conv2d(4, 4, 3, padding_mode="mirror"), "padding_mode 'zeros' or 'reflect'"),
         (lambda: nn.MaxPool2d(2, padding=2), "padding of at most half the kernel"),
         (lambda: nn.AvgPool2d(2, divisor_override=0), "divisor_override of at least 1"),
         (lambda: nn.BatchNorm2d(4, eps=float("nan")), "finite eps"),

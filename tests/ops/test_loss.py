@@ -107,7 +107,7 @@ def test_labels_out_of_range_are_counted(bad):
     assert np.isfinite(ops.cross_entropy(LOGITS, LABELS))
 
 
-@pytest.mark.parametrize("dtype", ["int64", "int32"])
+@pytest.mark.parametrize("dtype", ["int64", "int32", "uint8"])
 def test_a_training_step_with_bad_labels_changes_nothing(dtype):
     model = nn.Sequential(
         nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.Dropout(0.5), nn.Flatten(), nn.Linear(10, 3)

@@ -58,7 +58,8 @@ class Executable:
         require_memory(sum(tensor.nbytes for tensor in graph.outputs), "what is returned")
         builder = Builder(graph)
         guards = set(builder.outputs[len(graph.outputs) :])
-        self.steps: list[Step] = sorted(builder.steps, key=lambda step: _stage(step, guards))
+        early = _early(builder.steps, guards)
+        self.steps: list[Step] = sorted(builder.steps, key=lambda step: _stage(step, early))
         self.places = {node: place for place, node in enumerate(graph.nodes)}
         self.input_shapes = [tensor.shape for tensor in graph.inputs]
         self._machine = _core.Program()
@@ -214,11 +215,33 @@ class _Values(dict[Slot, int]):
         return number
 
 
-def _stage(step: Step, guards: set[Slot]) -> int:
-    """Setup steps come first, then guards of the inputs: they end a bad run before it changes anything."""
+def _stage(step: Step, early: set[Step]) -> int:
+    """Setup steps come first, then guards: they end a bad run before it changes anything."""
     if step.setup:
         return 0
-    guards_inputs = not guards.isdisjoint(step.outputs) and all(
-        slot is None or slot.root().kind == "input" for slot in step.inputs
-    )
-    return 1 if guards_inputs else 2
+    return 1 if step in early else 2
+
+
+def _early(steps: Sequence[Step], guards: set[Slot]) -> set[Step]:
+    """Return the guards, with the steps that they depend on, that read nothing which the program changes."""
+    writers: dict[Slot, list[Step]] = {}
+    for step in steps:
+        for slot in step.outputs:
+            if slot is not None:
+                writers.setdefault(slot.root(), []).append(step)
+    early: set[Step] = set()
+    for step in steps:
+        if guards.isdisjoint(step.outputs):
+            continue
+        needed = {step: None}
+        roots: list[Slot] = []
+        waiting = [step]
+        while waiting:
+            member = waiting.pop()
+            roots += [slot.root() for slot in member.slots()]
+            before = {w: None for root in roots for w in writers.get(root, ()) if w not in needed}
+            needed.update(before)
+            waiting += before
+        if all(root.kind != "bound" or root not in writers for root in roots):
+            early.update(needed)
+    return early
