@@ -111,6 +111,7 @@ CNNCORE_INLINE Vec load_partial(const float* p, int64_t n) {
 }
 /// Two halves and single floats: vmaskmovps to memory takes some 20 cycles on AMD.
 CNNCORE_INLINE void store_partial(float* p, Vec v, int64_t n) {
+  p = seen(p, n);
   __m128 part = _mm256_castps256_ps128(v);
   if (n >= 4) {
     _mm_storeu_ps(p, part);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plant faults in a copy of the installed package, one at a time, and see whether the tests notice.
 
-    python tests/mutation/run.py [--count 200] [--seed 0] [--only ops/shape.py] [--with-torch]
+    python tests/mutation/run.py [--count 200] [--seed 0] [--only ops/shape.py] [--jobs 1] [--with-torch]
 
 Each fault is drawn from all places in `ops`, `graph`, `compiler`, `nn` and `optim` where an operator, a sign,
 a number, an index, a condition or an argument could be another one. The tests run until the first failure, by
@@ -15,30 +15,28 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib.util
+import queue
 import random
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from faults import Fault, find_faults
 
 TESTS = Path(__file__).resolve().parents[1]
 PACKAGES = ("ops", "graph", "compiler", "nn", "optim")
-SUITE = (
-    "ops/test_cases.py",
-    "graph",
-    "compiler",
-    "nn",
-    "optim",
-    "ops",
+SUITE = ("ops/test_cases.py", "graph", "compiler", "nn", "optim", "ops", "models")
+SUITE += (
     "test_predictor.py",
     "test_transforms.py",
+    "test_records.py",
+    "test_profiling.py",
+    "test_summary.py",
 )
-SUITE += ("test_autotune.py", "test_packed_weights.py", "test_profiling.py", "test_summary.py", "models")
-FIRST = {"ops": "ops/test_cases.py", "graph": "graph", "compiler": "compiler", "nn": "nn", "optim": "optim"}
 SHARE = 0.95
 SECONDS = 1200
 
@@ -68,15 +66,22 @@ def copy_package(folder: str) -> Path:
 
 
 def suite(fault: Fault | None) -> list[str]:
-    """The tests, those of the faulty file's own package first."""
-    first = FIRST[fault.file.split("/")[0]] if fault else SUITE[0]
-    names = [first, *(name for name in SUITE if name != first)]
+    """The tests: those named as the faulty file is come first, then those of its package."""
+    names = list(SUITE)
+    if fault:
+        package, *_, stem = Path(fault.file).with_suffix("").parts
+        names = [
+            f"{package}/test_{stem.lstrip('_')}.py",
+            *(["ops/test_cases.py"] * (package == "ops")),
+            package,
+        ]
+        names += [name for name in SUITE if name not in names]
     return [str(TESTS / name) for name in names if (TESTS / name).exists()]
 
 
 def tests_pass(package: Path, fault: Fault | None, torch: bool) -> bool:
     """Run the tests on the copy until the first failure."""
-    command = [sys.executable, "-c", CHILD, str(package.parent), "with" if torch else "without"]
+    command = [sys.executable, "-B", "-c", CHILD, str(package.parent), "with" if torch else "without"]
     command += ["-q", "-x", "-p", "no:cacheprovider", "--no-header", "--tb=no", *suite(fault)]
     try:
         done = subprocess.run(command, cwd=TESTS.parent, capture_output=True, timeout=SECONDS, check=False)
@@ -113,10 +118,14 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=200, help="faults to plant")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     parser.add_argument("--only", default="", help="files whose path in the package begins so")
+    parser.add_argument("--jobs", type=int, default=1, help="faults that are tried at a time")
     parser.add_argument("--with-torch", action="store_true", help="compare with torch as well")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        package = copy_package(folder)
+        copies: queue.SimpleQueue[Path] = queue.SimpleQueue()
+        for i in range(options.jobs):
+            copies.put(copy_package(f"{folder}/{i}"))
+        package = copies.get()
         tests_pass(package, None, options.with_torch)
         files = [
             str(path.relative_to(package)) for name in PACKAGES for path in (package / name).rglob("*.py")
@@ -124,22 +133,27 @@ def main() -> int:
         sources = {
             file: (package / file).read_text() for file in sorted(files) if file.startswith(options.only)
         }
+        copies.put(package)
         known = equivalents()
         found = [fault for file, source in sources.items() for fault in find_faults(source, file)]
         drawn = random.Random(options.seed).sample(found, len(found))
         drawn = [fault for fault in drawn if fault.key not in known][: options.count]
-        survivors = 0
-        for i, fault in enumerate(drawn, 1):
-            begin = time.perf_counter()
-            (package / fault.file).write_text(fault.plant(sources[fault.file]))
-            survived = tests_pass(package, fault, options.with_torch)
-            (package / fault.file).write_text(sources[fault.file])
-            survivors += survived
-            seconds = time.perf_counter() - begin
+
+        def survives(fault: Fault) -> bool:
+            begin, copy = time.perf_counter(), copies.get()
+            (copy / fault.file).write_text(fault.plant(sources[fault.file]))
+            survived = tests_pass(copy, fault, options.with_torch)
+            (copy / fault.file).write_text(sources[fault.file])
+            copies.put(copy)
             state = "SURVIVED" if survived else "noticed"
-            print(f"{i}/{len(drawn)} {fault.file}:{fault.line} {state} ({seconds:.0f} s)", flush=True)
+            lines = [f"{fault.file}:{fault.line} {state} ({time.perf_counter() - begin:.0f} s)"]
             if survived:
-                print(f"{difference(sources[fault.file], fault)}\n{' | '.join(fault.key)}\n", flush=True)
+                lines += [difference(sources[fault.file], fault), " | ".join(fault.key), ""]
+            print("\n".join(lines), flush=True)
+            return survived
+
+        with ThreadPoolExecutor(options.jobs) as pool:
+            survivors = sum(pool.map(survives, drawn))
     share = 1 - survivors / max(len(drawn), 1)
     print(f"{len(drawn) - survivors} of {len(drawn)} noticed ({share:.1%}), of {len(found)} possible")
     return int(share < SHARE)

@@ -109,7 +109,7 @@ def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
 
     >>> import numpy as np
     >>> from cnncore import ops
-    >>> ops.dropout1d(np.ones((1, 2, 3)), 1.0).sum()
+    >>> float(ops.dropout1d(np.ones((1, 2, 3)), 1.0).sum())
     0.0
     """
     return _feature_dropout(input, p, training, "dropout1d", 1)
@@ -127,7 +127,7 @@ def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
 
     >>> import numpy as np
     >>> from cnncore import ops
-    >>> ops.dropout2d(np.ones((1, 2, 3, 3)), 1.0).sum()
+    >>> float(ops.dropout2d(np.ones((1, 2, 3, 3)), 1.0).sum())
     0.0
     """
     return _feature_dropout(input, p, training, "dropout2d", 2)
@@ -145,7 +145,7 @@ def dropout3d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
 
     >>> import numpy as np
     >>> from cnncore import ops
-    >>> ops.dropout3d(np.ones((1, 2, 3, 3, 3)), 1.0).sum()
+    >>> float(ops.dropout3d(np.ones((1, 2, 3, 3, 3)), 1.0).sum())
     0.0
     """
     return _feature_dropout(input, p, training, "dropout3d", 3)
@@ -230,7 +230,7 @@ def stochastic_depth(input: Any, p: float, mode: str, training: bool = True) -> 
 
     >>> import numpy as np
     >>> from cnncore import ops
-    >>> ops.stochastic_depth(np.ones((2, 3)), 1.0, "row").sum()
+    >>> float(ops.stochastic_depth(np.ones((2, 3)), 1.0, "row").sum())
     0.0
     """
     op = "stochastic_depth"
