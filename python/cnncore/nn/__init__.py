@@ -2,8 +2,10 @@
 """Layers with the names, arguments, defaults and state_dict keys of ``torch.nn``."""
 
 from . import activation as _activation
+from . import attention as _attention
 from . import distance as _distance
 from . import dropout as _dropout
+from . import embedding as _embedding
 from . import functional, init, utils
 from . import lazy as _lazy
 from . import loss_elements as _loss_elements
@@ -17,11 +19,13 @@ from . import rectifier as _rectifier
 from . import sample_norm as _sample_norm
 from . import upsample as _upsample
 from .activation import *  # noqa: F403
+from .attention import *  # noqa: F403
 from .containers import ModuleDict, ModuleList, Sequential
 from .conv import Conv1d, Conv2d, Conv3d
 from .conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from .distance import *  # noqa: F403
 from .dropout import *  # noqa: F403
+from .embedding import *  # noqa: F403
 from .lazy import *  # noqa: F403
 from .linear import Bilinear, Identity, Linear
 from .loss import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
@@ -56,6 +60,8 @@ from .upsample import *  # noqa: F403
 
 __all__ = [
     *_activation.__all__,
+    *_attention.__all__,
+    *_embedding.__all__,
     *_lazy.__all__,
     *_distance.__all__,
     *_dropout.__all__,

@@ -7,6 +7,7 @@ Names, argument names and defaults are those of ``torch.nn.functional`` and ``to
 from . import activation as _activation
 from . import arithmetic as _arithmetic
 from . import arrange as _arrange
+from . import attention as _attention
 from . import blend as _blend
 from . import comparison as _comparison
 from . import creation as _creation
@@ -16,6 +17,7 @@ from . import detach as _detach
 from . import distance as _distance
 from . import dropout as _dropout
 from . import elementary as _elementary
+from . import embedding as _embedding
 from . import indexing as _indexing
 from . import linalg as _linalg
 from . import linear_loss as _linear_loss
@@ -40,6 +42,7 @@ from . import upsample as _upsample
 from .activation import *  # noqa: F403
 from .arithmetic import *  # noqa: F403
 from .arrange import *  # noqa: F403
+from .attention import *  # noqa: F403
 from .blend import *  # noqa: F403
 from .comparison import *  # noqa: F403
 from .conv import conv1d, conv2d, conv3d
@@ -53,6 +56,7 @@ from .distance import *  # noqa: F403
 from .dropout import *  # noqa: F403
 from .elementary import *  # noqa: F403
 from .elementwise import Elementwise as _Elementwise  # noqa: F401  (the operation, not a function)
+from .embedding import *  # noqa: F403
 from .formula import Formula as _Formula  # noqa: F401
 from .indexing import *  # noqa: F403
 from .inverted_residual import InvertedResidual as _InvertedResidual  # noqa: F401
@@ -108,6 +112,7 @@ __all__ = [
     *_dropout.__all__,
     *_arithmetic.__all__,
     *_arrange.__all__,
+    *_attention.__all__,
     *_blend.__all__,
     *_comparison.__all__,
     *_creation.__all__,
@@ -115,6 +120,7 @@ __all__ = [
     *_detach.__all__,
     *_distance.__all__,
     *_elementary.__all__,
+    *_embedding.__all__,
     *_indexing.__all__,
     *_linalg.__all__,
     *_ctc.__all__,
