@@ -117,7 +117,7 @@ class _Job:
 
     def accuracy(self) -> float:
         """Return the accuracy on the test images."""
-        return self.trainer.evaluate(self.test)["accuracy"]
+        return float(self.trainer.evaluate(self.test)["accuracy"])
 
 
 class _Schedule(Callback):

@@ -17,7 +17,8 @@ class Callback:
     ``self.trainer.stop_training = True`` ends training after the current batch.
 
     `epoch` counts from 0 through all calls of `fit`, `batch` from 0 in each epoch. `logs` holds
-    the running means of loss and metrics; at the end of an epoch also those of the validation.
+    loss and metrics of the epoch so far, those that are worked out at its end (AUC) only there, with those of
+    the validation.
 
     >>> class StopEarly(Callback):
     ...     def on_epoch_end(self, epoch, logs):
@@ -35,10 +36,10 @@ class Callback:
     def on_epoch_begin(self, epoch: int) -> None:
         """Called before each epoch."""
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         """Called after each completed epoch and its validation."""
 
-    def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+    def on_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
         """Called after each step."""
 
 

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..nonfinite import NonFinite
 
 
-class History(dict[str, list[float]]):
-    """One list for each figure, one entry for each epoch.
+class History(dict[str, list[Any]]):
+    """One list for each figure, one entry for each epoch: a number or, of a metric such as the confusion
+    matrix, an array.
 
     The figures: loss, each metric, val_loss and val_<metric> where there is validation data, seconds
     (training without validation), images_per_second. `interrupted` tells whether Ctrl-C, or a callback,
@@ -28,7 +31,7 @@ class History(dict[str, list[float]]):
         """Epochs completed."""
         return max((len(values) for values in self.values()), default=0)
 
-    def append(self, figures: dict[str, float]) -> None:
+    def append(self, figures: dict[str, Any]) -> None:
         """Add the figures of one epoch."""
         for name, value in figures.items():
             self.setdefault(name, []).append(value)

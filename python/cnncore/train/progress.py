@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import numpy as np
+
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_POSTFIXES = 0.1
 
@@ -18,10 +20,10 @@ class Progress(Protocol):
     def begin(self, epoch: int, epochs: int, rows: int | None) -> None:
         """Start epoch `epoch` (from 1) of `epochs`; `rows` is None when it is not known."""
 
-    def step(self, rows: int, means: Callable[[], Mapping[str, float]]) -> None:
+    def step(self, rows: int, means: Callable[[], Mapping[str, Any]]) -> None:
         """Count a batch; `means` gives the running figures, for when they are shown."""
 
-    def end(self, figures: Mapping[str, float]) -> None:
+    def end(self, figures: Mapping[str, Any]) -> None:
         """Finish the epoch."""
 
     def note(self, text: str) -> None:
@@ -31,8 +33,8 @@ class Progress(Protocol):
         """Leave the display in order, also after an error."""
 
 
-def figures_text(figures: Mapping[str, float]) -> str:
-    """Return figures as text.
+def figures_text(figures: Mapping[str, Any]) -> str:
+    """Return figures as text; arrays are left out.
 
     >>> figures_text({"loss": 0.12345, "images_per_second": 12345.6, "seconds": 4.86})
     'loss 0.1235, 12,346 images/s, 4.9 s'
@@ -43,7 +45,7 @@ def figures_text(figures: Mapping[str, float]) -> str:
             parts.append(f"{value:,.0f} images/s")
         elif name == "seconds":
             parts.append(f"{value:.1f} s")
-        else:
+        elif not isinstance(value, (np.ndarray, dict)):
             parts.append(
                 f"{name} {value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{name} {value:.3e}"
             )
@@ -54,8 +56,8 @@ class Silent:
     """Shows nothing."""
 
     def begin(self, epoch: int, epochs: int, rows: int | None) -> None: ...
-    def step(self, rows: int, means: Callable[[], Mapping[str, float]]) -> None: ...
-    def end(self, figures: Mapping[str, float]) -> None: ...
+    def step(self, rows: int, means: Callable[[], Mapping[str, Any]]) -> None: ...
+    def end(self, figures: Mapping[str, Any]) -> None: ...
     def note(self, text: str) -> None: ...
     def close(self) -> None: ...
 
@@ -69,7 +71,7 @@ class Lines(Silent):
         self.rows = 0
         self.started = self.shown = time.monotonic()
 
-    def step(self, rows: int, means: Callable[[], Mapping[str, float]]) -> None:
+    def step(self, rows: int, means: Callable[[], Mapping[str, Any]]) -> None:
         self.rows += rows
         now = time.monotonic()
         if now - self.shown >= SECONDS_BETWEEN_LINES:
@@ -78,7 +80,7 @@ class Lines(Silent):
             text = figures_text({**means(), "images_per_second": speed})
             self.note(f"{self.title}, {self.rows:,}{self.total} images: {text}")
 
-    def end(self, figures: Mapping[str, float]) -> None:
+    def end(self, figures: Mapping[str, Any]) -> None:
         self.note(f"{self.title}: {figures_text(figures)}")
 
     def note(self, text: str) -> None:
@@ -98,14 +100,14 @@ class Bar(Lines):
             total=rows, desc=self.title, unit=" images", unit_scale=True, leave=False, dynamic_ncols=True
         )
 
-    def step(self, rows: int, means: Callable[[], Mapping[str, float]]) -> None:
+    def step(self, rows: int, means: Callable[[], Mapping[str, Any]]) -> None:
         now = time.monotonic()
         if now - self.shown >= SECONDS_BETWEEN_POSTFIXES:
             self.shown = now
             self.bar.set_postfix_str(figures_text(means()), refresh=False)
         self.bar.update(rows)
 
-    def end(self, figures: Mapping[str, float]) -> None:
+    def end(self, figures: Mapping[str, Any]) -> None:
         self.close()
         super().end(figures)
 

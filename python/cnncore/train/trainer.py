@@ -7,6 +7,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,8 @@ from .batches import Batches, make_batches, takes_pair
 from .callbacks import Callback, check_callbacks, overrides
 from .history import History
 from .interrupt import StopOnInterrupt
-from .metrics import DEFAULT_METRICS, Metric, RunningMeans, named_metrics, usual_metrics
 from .progress import Progress, make_progress
+from .running import DEFAULT_METRICS, MetricLike, Metrics, RunningMeans, named_metrics, usual_metrics
 
 EVALUATION_BATCH_SIZE = 128
 
@@ -35,10 +36,11 @@ class Trainer:
         model: a Module.
         loss: a loss layer or a function (output, target) that returns a scalar.
         optimizer: an optimiser over the model's parameters.
-        metrics: names ("accuracy", "multilabel_accuracy", "top5_accuracy", "mae", "mse") or functions
-            (output, target) of numpy arrays that return a number; one or several, or None. By default
-            accuracy where the targets are classes, "multilabel_accuracy" for `nn.BCEWithLogitsLoss` over
-            several labels a row, and nothing for other targets.
+        metrics: names ("accuracy", "top5_accuracy", "f1", "f1_micro", "auc", "mse", ...), functions and
+            objects of `cnncore.train.metrics`, or functions (output, target) of numpy arrays that return a
+            number, which is averaged by rows; one or several, or None. By default accuracy where the targets
+            are classes, "multilabel_accuracy" for `nn.BCEWithLogitsLoss` over several labels a row, and
+            nothing for other targets.
 
     Data are given as (x, y) arrays, as a `data.Dataset`, or as an iterable of batches (x, y). x is
     used as it is, converted to float32: scale uint8 images to 0..1 before if the model expects that.
@@ -61,7 +63,7 @@ class Trainer:
         model: Module,
         loss: Callable[[Any, Any], Any],
         optimizer: Optimizer,
-        metrics: str | Metric | Iterable[str | Metric] | None = DEFAULT_METRICS,
+        metrics: MetricLike | Iterable[MetricLike] | None = DEFAULT_METRICS,
     ) -> None:
         if not isinstance(model, Module):
             raise TypeError(f"expected model to be a Module, got {type(model).__name__}")
@@ -131,8 +133,8 @@ class Trainer:
                     module.training = training
 
     @takes_pair
-    def evaluate(self, data: Any, batch_size: int = EVALUATION_BATCH_SIZE) -> dict[str, float]:
-        """Return loss and metrics of the model, in inference mode, as means over all rows.
+    def evaluate(self, data: Any, batch_size: int = EVALUATION_BATCH_SIZE) -> dict[str, Any]:
+        """Return loss and metrics of the model, in inference mode, over all rows.
 
         ``evaluate(x, y)`` is ``evaluate((x, y))``.
 
@@ -142,7 +144,7 @@ class Trainer:
         """
         return self._evaluate(make_batches(data, check_batch_size(batch_size), False, 0))
 
-    def _metrics(self, output: Any, target: Any) -> dict[str, Metric]:
+    def _metrics(self, output: Any, target: Any) -> Metrics:
         """Return the metrics, after the first batch has shown which ones are usual."""
         if not self._chosen:
             self.metrics = usual_metrics(self.loss, output, target)
@@ -154,7 +156,7 @@ class Trainer:
         with inference_mode(self.model):
             for x, y in batches.epoch(0):
                 loss, output = self._objective(x, y)
-                running.update(loss, output, y)
+                running.update(loss, output, y, len(y))
         return running.means()
 
     def predict(self, x: Any, batch_size: int = EVALUATION_BATCH_SIZE) -> Any:
@@ -233,10 +235,10 @@ class _Run:
             if not math.isfinite(loss):
                 self._end_nonfinite(loss, epoch, number, x, y)
                 return False
-            running.update(loss, output, y)
-            self.progress.step(len(y), running.means)
+            running.update(loss, output, y, len(y))
+            self.progress.step(len(y), partial(running.means, at_end=False))
             for on_batch_end in self.on_batch_end:
-                on_batch_end(number, running.means())
+                on_batch_end(number, running.means(at_end=False))
             if interrupt.requested:
                 self._note_interrupt()
                 return False

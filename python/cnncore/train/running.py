@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loss and metrics of the rows of an epoch so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ..nn.loss import BCEWithLogitsLoss, CrossEntropyLoss
+from ..ops.loss import cross_entropy
+from ..ops.loss_margin import binary_cross_entropy_with_logits
+from .metrics import Metric, find_metric
+from .metrics.base import Array, ratio
+from .metrics.shares import Accuracy, MultilabelAccuracy
+
+DEFAULT_METRICS = ("accuracy",)
+"""Given as they are, they stand for what `usual_metrics` chooses."""
+
+_TAKEN = ("loss", "seconds", "images_per_second")
+"""Names that other figures have."""
+
+Metrics = dict[str, Metric]
+MetricLike = str | Metric | Callable[[Any, Any], Any]
+
+
+def usual_metrics(loss: Any, output: Array, target: Array) -> Metrics:
+    """Return the metrics of a training that names none: accuracy where there are classes, else nothing."""
+    if isinstance(loss, BCEWithLogitsLoss) or loss is binary_cross_entropy_with_logits:
+        several = output.ndim > 1 and output.shape[1] > 1
+        return {"multilabel_accuracy": MultilabelAccuracy()} if several else {"accuracy": Accuracy()}
+    classes = target.dtype.kind in "iu" and output.ndim == target.ndim + 1 and output.shape[1] > 1
+    if isinstance(loss, CrossEntropyLoss):
+        return {"accuracy": Accuracy(loss.ignore_index)}
+    return {"accuracy": Accuracy()} if classes or loss is cross_entropy else {}
+
+
+def named_metrics(metrics: MetricLike | Iterable[MetricLike] | None) -> Metrics:
+    """Return metrics by name from names, functions and objects.
+
+    A function goes by its own name; another of the same name gets a number behind it.
+
+    >>> list(named_metrics([lambda output, target: 0, lambda output, target: 1]))
+    ['<lambda>', '<lambda>_2']
+    """
+    if metrics is None:
+        return {}
+    if isinstance(metrics, str) or callable(metrics):
+        metrics = (metrics,)
+    if not isinstance(metrics, Iterable):
+        raise TypeError(f"expected metrics as a list of names, functions and objects, got {metrics!r}")
+    found: Metrics = {}
+    given: dict[str, Any] = {}
+    for metric in metrics:
+        name, counting = find_metric(metric)
+        if name in _TAKEN or name.startswith("val_"):
+            raise ValueError(
+                f"expected a metric's name other than {', '.join(_TAKEN)} and val_..., got {name!r}"
+            )
+        count, unique = 1, name
+        while unique in found and given[unique] is not metric:
+            count += 1
+            unique = f"{name}_{count}"
+        given[unique] = metric
+        found[unique] = counting
+    return found
+
+
+class RunningMeans:
+    """Loss and metrics of the rows seen so far.
+
+    Args:
+        metrics: metrics by name, or a function of the first batch's output and target that returns them.
+    """
+
+    def __init__(self, metrics: Metrics | Callable[[Any, Any], Metrics]) -> None:
+        self._choose = metrics if callable(metrics) else None
+        self.metrics = {} if callable(metrics) else _fresh(metrics)
+        self.rows = 0
+        self.weight = 0.0
+        self.loss = 0.0
+        self._counted: Mapping[str, Any] | None = None
+
+    def update(self, loss: Any, output: Any, target: Any, rows: int, weight: float | None = None) -> None:
+        """Count a batch.
+
+        Args:
+            loss: its mean loss.
+            output: what the model returned; of a tuple the first entry.
+            target: what it should be.
+            rows: of the batch.
+            weight: the sum of its rows' weights; without, all weigh 1.
+        """
+        first = output[0] if isinstance(output, (tuple, list)) else output
+        if self._choose is not None:
+            self.metrics, self._choose = _fresh(self._choose(first, target)), None
+            self._load(self._counted or {})
+        self.rows += rows
+        weight = float(rows) if weight is None else weight
+        self.weight += weight
+        self.loss += float(loss) * weight
+        for metric in self.metrics.values():
+            metric.update(first, target)
+
+    def means(self, at_end: bool = True) -> dict[str, Any]:
+        """Return the figures by name; NaN before the first row.
+
+        Args:
+            at_end: also those that are worked out at the end of an epoch only.
+        """
+        figures: dict[str, Any] = {"loss": ratio(self.loss, self.weight)}
+        for name, metric in self.metrics.items():
+            if at_end or not metric.at_end:
+                figures[name] = metric.result()
+        return figures
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was counted."""
+        metrics = {name: metric.state_dict() for name, metric in self.metrics.items()}
+        return {"rows": self.rows, "weight": self.weight, "loss": self.loss, "metrics": metrics}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from such a state."""
+        self.rows, self.weight, self.loss = (state_dict[name] for name in ("rows", "weight", "loss"))
+        if self._choose is None:
+            self._load(state_dict["metrics"])
+        else:
+            self._counted = state_dict["metrics"]
+
+    def _load(self, counted: Mapping[str, Any]) -> None:
+        for name, state in counted.items():
+            if name not in self.metrics:
+                raise ValueError(f"the state was made with the metric {name!r}, which this Trainer lacks")
+            self.metrics[name].load_state_dict(state)
+
+
+def _fresh(metrics: Metrics) -> Metrics:
+    return {name: metric.fresh() for name, metric in metrics.items()}
