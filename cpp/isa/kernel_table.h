@@ -20,6 +20,7 @@
 #include "isa/pool.h"
 #include "isa/reduce.h"
 #include "isa/row_norm.h"
+#include "isa/sample.h"
 #include "isa/scatter.h"
 #include "isa/softmax.h"
 #include "isa/winograd.h"
@@ -50,6 +51,7 @@ struct KernelTable {
   DropoutKernels dropout;
   OptimizerKernels optimizer;
   CopyKernels copy;
+  SampleKernels sample;
   PeakKernels peak;
 };
 

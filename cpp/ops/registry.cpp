@@ -23,6 +23,7 @@ void register_loss(StepRegistry& registry);
 void register_dropout(StepRegistry& registry);
 void register_copy(StepRegistry& registry);
 void register_interpolate(StepRegistry& registry);
+void register_sample(StepRegistry& registry);
 void register_ctc(StepRegistry& registry);
 void register_lovasz(StepRegistry& registry);
 void register_optimizer(StepRegistry& registry);
@@ -60,6 +61,7 @@ const StepRegistry& step_registry() {
     register_dropout(all);
     register_copy(all);
     register_interpolate(all);
+    register_sample(all);
     register_ctc(all);
     register_lovasz(all);
     register_optimizer(all);

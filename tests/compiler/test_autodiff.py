@@ -136,6 +136,7 @@ DIFFERENTIABLE_BY_OTHERS = {
     "cross_entropy_backward",
     "ctc_loss_backward",
     "group_norm_backward",
+    "grid_sample_backward_grid",
     "log_softmax_backward",
     "max_pool_backward",
     "row_norm_backward",

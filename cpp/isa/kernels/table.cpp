@@ -26,6 +26,7 @@ SoftmaxKernels softmax_kernels();
 DropoutKernels dropout_kernels();
 OptimizerKernels optimizer_kernels();
 CopyKernels copy_kernels();
+SampleKernels sample_kernels();
 PeakKernels peak_kernels();
 
 KernelTable kernel_table() {
@@ -50,6 +51,7 @@ KernelTable kernel_table() {
       dropout_kernels(),
       optimizer_kernels(),
       copy_kernels(),
+      sample_kernels(),
       peak_kernels(),
   };
 }

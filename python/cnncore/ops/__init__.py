@@ -35,6 +35,7 @@ from . import rectifier as _rectifier
 from . import reduce as _reduce
 from . import rounding as _rounding
 from . import row_norm as _row_norm
+from . import sample as _sample
 from . import shape as _shape
 from . import sort as _sort
 from . import statistics as _statistics
@@ -96,6 +97,7 @@ from .rectifier import *  # noqa: F403
 from .reduce import *  # noqa: F403
 from .rounding import *  # noqa: F403
 from .row_norm import *  # noqa: F403
+from .sample import *  # noqa: F403
 from .shape import *  # noqa: F403
 from .softmax import log_softmax, softmax
 from .sort import *  # noqa: F403
@@ -136,6 +138,7 @@ __all__ = [
     *_reduce.__all__,
     *_rounding.__all__,
     *_row_norm.__all__,
+    *_sample.__all__,
     *_shape.__all__,
     *_sort.__all__,
     *_statistics.__all__,
