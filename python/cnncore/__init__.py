@@ -20,6 +20,7 @@ from .graph import runner
 
 if TYPE_CHECKING:
     from . import bench, data, io, models, nn, ops, optim, train
+    from .checkpointing import checkpoint, checkpoint_sequential
     from .gradient_check import grad_check
     from .intermediate import capture
     from .io import load, load_into, save
@@ -44,6 +45,8 @@ _MODULES = ("bench", "data", "io", "models", "nn", "ops", "optim", "train")
 
 _NAMES = {
     "capture": "intermediate",
+    "checkpoint": "checkpointing",
+    "checkpoint_sequential": "checkpointing",
     "find_nonfinite": "nonfinite",
     "grad_check": "gradient_check",
     "compile": "predictor",
@@ -83,6 +86,8 @@ __all__ = [
     "__version__",
     "bench",
     "capture",
+    "checkpoint",
+    "checkpoint_sequential",
     "compile",
     "data",
     "find_nonfinite",

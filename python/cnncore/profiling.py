@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiler.program import Executable
+from .graph.limits import size_text
 from .graph.slots import Portions, Step
 from .runtime import get_num_threads, measure_peak
 
@@ -55,7 +56,8 @@ def _text(value: Any) -> str:
 
 def _name(step: Step) -> str:
     function = step.attrs.get("function")
-    return f"{step.op} {function}" if function else step.op
+    name = f"{step.op} {function}" if function else step.op
+    return f"{name} (again)" if step.recomputed else name
 
 
 def _algorithm(step: Step, info: dict[str, Any]) -> str:
@@ -83,7 +85,20 @@ def explain(executable: Executable) -> Table:
         counts = ", ".join(f"{name} {count}" for name, count in chosen.most_common())
         rows.notes = [f"{len(rows)} steps; of those with a choice: {counts}"]
     rows.notes += _portions(executable.run_steps)
+    rows.notes += _recomputed(executable)
     return rows
+
+
+def _recomputed(executable: Executable) -> list[str]:
+    """Return a line about the steps that run a second time, for gradients."""
+    count = sum(step.recomputed for step in executable.run_steps)
+    if not count:
+        return []
+    memory = executable.memory
+    return [
+        f"{count} steps run again for {size_text(memory.recomputed)} of values that are not kept: "
+        f"{memory.extra_flops:.1f} % more floating-point operations"
+    ]
 
 
 def _portions(steps: Sequence[Step]) -> list[str]:

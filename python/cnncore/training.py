@@ -61,8 +61,9 @@ class TrainStep(Function):
         clip_grad_norm: float | None = None,
         clip_grad_value: float | None = None,
         accumulate: int = 1,
+        max_memory: int | str | None = None,
     ) -> None:
-        super().__init__(fn)
+        super().__init__(fn, max_memory)
         if not hasattr(optimizer, "update_op"):
             raise TypeError(f"expected an optimizer, got {type(optimizer).__name__}")
         self.optimizer = optimizer
@@ -183,7 +184,7 @@ class TrainStep(Function):
                 for number in range(len(self.optimizer.param_groups)):
                     self._add_update(graph, number, [entry for n, *entry in found if n == number], scale)
 
-        executable = compile_training(graph, [tensor for _, _, tensor in wanted], use)
+        executable = compile_training(graph, [tensor for _, _, tensor in wanted], use, self._max_memory)
 
         def unpack(outputs: list[Any]) -> Any:
             outputs[0] = float(outputs[0])
@@ -268,6 +269,7 @@ def train_step(
     clip_grad_norm: float | None = None,
     clip_grad_value: float | None = None,
     accumulate: int = 1,
+    max_memory: int | str | None = None,
 ) -> TrainStep:
     """Compile forward pass, backward pass and update into one call.
 
@@ -278,15 +280,23 @@ def train_step(
         clip_grad_norm: largest norm of all gradients together; larger ones are scaled down to it, as torch's
             `clip_grad_norm_` does.
         clip_grad_value: largest size of a gradient's element; larger ones become it, before the norm is
-        taken. accumulate: calls that share an update: each adds its gradients to a sum, and the last changes
-        the
+            taken.
+        accumulate: calls that share an update: each adds its gradients to a sum, and the last changes the
             parameters by their mean. Running statistics follow every call, the optimiser's steps and
             schedules count updates.
+        max_memory: bytes that the step may work with (`memory.total`: weights packed, activations and
+            workspace, without the parameters and the optimiser's state), as an integer or as text such as
+            "500MB" or "1.5GiB". Activations are computed again in the backward pass, rather than kept, as far
+            as that asks for; those that cost least come first. Losses and weights are the same bits.
+            `memory` and `explain()` tell the price.
 
     Returns:
         A function of fn's inputs (arrays) that runs one step, without Python's global lock, and
         returns the loss (a float) or (loss, aux...). It is compiled once for each combination of input
         shapes, and anew when a module or `requires_grad` has changed. Several steps may share modules.
+
+    Raises:
+        ValueError: `max_memory` is less than recomputation reaches (when the step is compiled).
 
     >>> import numpy as np
     >>> import cnncore as cc
@@ -298,4 +308,4 @@ def train_step(
     >>> losses[-1] < 1e-3 < losses[0]
     True
     """
-    return TrainStep(fn, optimizer, clip_grad_norm, clip_grad_value, accumulate)
+    return TrainStep(fn, optimizer, clip_grad_norm, clip_grad_value, accumulate, max_memory)

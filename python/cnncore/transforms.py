@@ -15,6 +15,7 @@ from .compiler.layout import decide_layouts
 from .compiler.pipeline import Compiled, compile_training, set_outputs
 from .graph.arrays import to_input
 from .graph.cache import LRU
+from .graph.limits import parse_size
 from .graph.mode import get_mode
 from .graph.tensor import Graph, Layout, Tensor
 from .graph.trace import as_tensor, building, current_graph, is_stored, is_tracing, trace
@@ -33,10 +34,11 @@ def input_arrays(inputs: Sequence[Any]) -> tuple[list[Any], tuple[Any, ...]]:
 class Function:
     """A function compiled for each combination of input shapes it meets."""
 
-    def __init__(self, fn: Callable[..., Any]) -> None:
+    def __init__(self, fn: Callable[..., Any], max_memory: int | str | None = None) -> None:
         if not callable(fn):
             raise TypeError(f"expected a function, got {type(fn).__name__}")
         self._fn = fn
+        self._max_memory = None if max_memory is None else parse_size(max_memory, "max_memory")
         self._programs: LRU[Compiled] = LRU(CAPACITY, Compiled.nbytes)
 
     def _program(self, key: tuple[Any, ...], arrays: list[Any]) -> Compiled:
@@ -90,8 +92,14 @@ def _zeros_like(tensor: Tensor) -> Tensor:
 class _ValueAndGrad(Function):
     """Returned by `value_and_grad` for parameters, and by `grad` for inputs (`params` None)."""
 
-    def __init__(self, fn: Callable[..., Any], params: Any, argnums: tuple[int, ...]) -> None:
-        super().__init__(fn)
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        params: Any,
+        argnums: tuple[int, ...],
+        max_memory: int | str | None = None,
+    ) -> None:
+        super().__init__(fn, max_memory)
         self._params = params
         self._argnums = argnums
 
@@ -148,7 +156,8 @@ class _ValueAndGrad(Function):
                     gradient = next(gradients)
                     graph.outputs.append(_zeros_like(tensor) if gradient is None else gradient)
 
-        executable = compile_training(graph, [tensor for tensor in wrt if tensor is not None], use)
+        known = [tensor for tensor in wrt if tensor is not None]
+        executable = compile_training(graph, known, use, self._max_memory)
 
         def split(outputs: list[Any]) -> tuple[Any, list[Any]]:
             return rebuild(outputs[:count]), outputs[count:]
@@ -159,13 +168,17 @@ class _ValueAndGrad(Function):
         return {i % count for i in self._argnums}
 
 
-def value_and_grad(fn: Callable[..., Any], params: Any) -> Callable[..., tuple[Any, Any]]:
+def value_and_grad(
+    fn: Callable[..., Any], params: Any, *, max_memory: int | str | None = None
+) -> Callable[..., tuple[Any, Any]]:
     """Return a function that computes `fn` and the gradient of its loss by parameters.
 
     Args:
         fn: function of tensors that returns a scalar loss, or (loss, anything else...).
         params: Parameters as a list or another iterable, or a dict such as
             ``dict(model.named_parameters())``.
+        max_memory: as in `train_step`: activations are computed again rather than kept where memory asks for
+            that; not used inside of a function that is itself differentiated.
 
     Returns:
         A function of fn's inputs (arrays) that returns (what fn returns, grads). grads is a list in the
@@ -194,7 +207,7 @@ def value_and_grad(fn: Callable[..., Any], params: Any) -> Callable[..., tuple[A
     for parameter in listed:
         if not is_stored(parameter):
             raise TypeError(f"expected Parameters, got {type(parameter).__name__}")
-    function = _ValueAndGrad(fn, listed, ())
+    function = _ValueAndGrad(fn, listed, (), max_memory)
     if names is None:
         return function
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..graph.tensor import Graph, Node, Tensor
-from ..graph.trace import at, building
+from ..graph.trace import at, building, originating
 from ..ops.build import elementwise, with_layout
 
 
@@ -45,7 +45,8 @@ def add_gradients(graph: Graph, loss: Tensor, wrt: Sequence[Tensor]) -> list[Ten
     if loss not in needed:
         _require_independent(graph, loss, wanted)
     grads: dict[Tensor, Tensor] = {loss: Tensor(loss.shape, source=np.ones(loss.shape, np.float32))}
-    with building(graph):
+    number = 1 + max((node.origin.derivative for node in graph.nodes), default=0)
+    with building(graph), originating(derivative=number):
         for node in reversed(active):
             output_grads = [None if tensor is None else grads.get(tensor) for tensor in node.outputs]
             if all(grad is None for grad in output_grads):

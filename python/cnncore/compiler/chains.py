@@ -105,5 +105,5 @@ def _operands(members: list[Node]) -> list[Tensor]:
 
 def _chain(members: list[Node]) -> Node:
     inputs = _operands(members)
-    attrs = links_of(members, inputs)
-    return Node(ElementwiseChain, inputs, [members[-1].output], attrs, members[-1].path)
+    attrs, last = links_of(members, inputs), members[-1]
+    return Node(ElementwiseChain, inputs, [last.output], attrs, last.path, last.origin)

@@ -56,7 +56,7 @@ def _before_view(rewriter: Rewriter, node: Node, view: Node) -> bool:
     if source is None:
         return False
     activated = Tensor(source.shape, source.dtype, source.layout)
-    if not _follower(rewriter, Node(node.op, [source], [activated], node.attrs, node.path)):
+    if not _follower(rewriter, Node(node.op, [source], [activated], node.attrs, node.path, node.origin)):
         return False
     rewriter.graph.nodes.append(view.with_([activated], [node.output]))
     return True

@@ -79,7 +79,8 @@ def _rearranged(node: Node) -> list[Node]:
     for tensor in node.op.to_rearrange(node):
         if tensor.layout != layout and layout_matters(tensor.shape) and tensor not in made:
             other = Tensor(tensor.shape, tensor.dtype, layout)
-            made[tensor] = Node(Relayout, Single(tensor), [other], RelayoutAttributes(layout), node.path)
+            attrs = RelayoutAttributes(layout)
+            made[tensor] = Node(Relayout, Single(tensor), [other], attrs, node.path, node.origin)
     if not made:
         return [node]
     return [*made.values(), node.with_([made[t].output if t in made else t for t in node.inputs])]

@@ -99,11 +99,15 @@ class Builder(lowering.Builder):
         self.step(node.op.name, inputs, outputs, node.attrs._asdict(), inplace)
 
     def pack(self, op: str, source: Tensor, packed: Packed, attrs: dict[str, Any]) -> Slot:
-        key = (op, source, *(tuple(v) if isinstance(v, (list, tuple)) else v for v in attrs.values()))
+        static = self.is_static(source)
+        # What a step packs for itself in each run is not kept until a gradient repeats the step.
+        repeated = not static and self._node is not None and self._node.origin.recomputed
+        settings = (tuple(v) if isinstance(v, (list, tuple)) else v for v in attrs.values())
+        key = (op, source, repeated, *settings)
         slot = self._packed.get(key)
         if slot is None:
             slot = self._packed[key] = self.temp((packed.count,), packed.dtype)
-            self._append(op, [self.slot(source)], [slot], attrs, self.is_static(source), (), ())
+            self._append(op, [self.slot(source)], [slot], attrs, static, (), ())
         return slot
 
     def alias(self, tensor: Tensor, base: Slot, offset: int = 0) -> None:
@@ -261,6 +265,10 @@ class Builder(lowering.Builder):
         self._node = None
         for bound, new in self._late_updates:
             self._append("copy", [self.slot(new)], [bound], {}, False, (), ())
+
+    def tensors(self) -> list[tuple[Tensor, Slot]]:
+        """Return the values that have memory, each with its slot."""
+        return list(self._slots.items())
 
     def bound_slots(self) -> list[Slot]:
         """Return the slots that are memory of arrays, storages, snapshots and of `RANDOM`."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from ..graph.tensor import Graph, Tensor
@@ -15,9 +16,11 @@ from .chains import chain_elementwise
 from .choose import choose_algorithms
 from .fuse import fuse_inference, fuse_pooling, fuse_training
 from .layout import settle_layouts
+from .memory_limit import fit
 from .packed_weights import limit_packed_weights
 from .portions import split_batch
 from .program import Executable
+from .recompute import recompute
 from .simplify import simplify
 
 
@@ -97,16 +100,11 @@ Pass = Callable[[Graph], None]
 FORWARD: tuple[Pass, ...] = (settle_layouts, simplify, choose_algorithms, fuse_training)
 """What comes before differentiation: gradient rules see the fused nodes."""
 
-TRAINING: tuple[Pass, ...] = (
-    settle_layouts,
-    simplify,
-    choose_algorithms,
-    fuse_training,
-    choose_algorithms,
-    separate_outputs,
-    chain_elementwise,
-)
-"""What comes after it."""
+DERIVED: tuple[Pass, ...] = (settle_layouts, simplify, choose_algorithms, fuse_training, choose_algorithms)
+"""What comes right after it."""
+
+LAST: tuple[Pass, ...] = (recompute, separate_outputs, chain_elementwise)
+"""What comes once it is known which values are kept for gradients."""
 
 FUNCTION: tuple[Pass, ...] = (
     settle_layouts,
@@ -164,7 +162,10 @@ def prepare_predictor(graph: Graph) -> None:
 
 
 def compile_training(
-    graph: Graph, wrt: Sequence[Tensor], use: Callable[[list[Tensor | None]], None]
+    graph: Graph,
+    wrt: Sequence[Tensor],
+    use: Callable[[list[Tensor | None]], None],
+    max_memory: int | None = None,
 ) -> Executable:
     """Compile a graph with the gradients of its first output.
 
@@ -172,10 +173,14 @@ def compile_training(
         graph: outputs set; the first is the loss.
         wrt: tensors to differentiate by.
         use: called with their gradients, None for zero; makes them outputs or adds updates.
+        max_memory: bytes that the program may work with: values are computed again rather than kept.
     """
     run(FORWARD, graph)
     use(add_gradients(graph, graph.outputs[0], wrt))
-    run(TRAINING, graph)
+    run(DERIVED, graph)
+    if max_memory is not None:
+        return fit(graph, max_memory, partial(run, LAST))
+    run(LAST, graph)
     return Executable(graph)
 
 

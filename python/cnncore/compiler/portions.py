@@ -187,7 +187,7 @@ def _split(graph: Graph, stretch: Stretch, dynamic: Container[Tensor]) -> None:
         if node.output in dynamic:
             attrs = node.op.with_batch(node.attrs, stretch.images)
             inputs, outputs = map(portion, node.inputs), map(portion, node.outputs)
-            node = Node(node.op, list(inputs), list(outputs), attrs, node.path, node.recomputed)
+            node = Node(node.op, list(inputs), list(outputs), attrs, node.path, node.origin)
         inside.append(node)
     read = [tensor for tensor in portions if tensor not in made]
     kept = [tensor for tensor in portions if tensor in made and tensor in wanted]

@@ -30,13 +30,16 @@ class Memory:
     memory, or whose dtype was known to be another when the program was compiled, and any other as soon as
     one has come); workspace: what steps need while they run, on all threads; shared: parameters and buffers
     of the living model, which cost nothing until they change (each changed one then counts among the
-    weights).
+    weights). recomputed: bytes of values that are computed again for gradients instead of kept, for
+    `extra_flops` percent more floating-point operations.
     """
 
     weights: int
     activations: int
     workspace: int
     shared: int = 0
+    recomputed: int = 0
+    extra_flops: float = 0.0
 
     @property
     def total(self) -> int:
@@ -52,10 +55,13 @@ class Executable:
 
     Args:
         graph: outputs, updates and checks set.
+        may_exceed: whether the program may be larger than the memory that there is: a plan to be looked at.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        require_memory(sum(tensor.nbytes for tensor in graph.outputs), "what is returned")
+    def __init__(self, graph: Graph, may_exceed: bool = False) -> None:
+        if not may_exceed:
+            require_memory(sum(tensor.nbytes for tensor in graph.outputs), "what is returned")
+        self._may_exceed = may_exceed
         builder = Builder(graph)
         guards = set(builder.outputs[len(graph.outputs) :])
         early = _early(builder.steps, guards)
@@ -83,7 +89,8 @@ class Executable:
                 machine.repeat(stretch[0], stretch[-1], portions.count)
         workspace = {step: machine.step_info(step.index)["workspace"] for step in self.steps}
         self.plan: Plan = plan_memory(self.steps, builder.converted, workspace.__getitem__)
-        self._require_memory(builder, workspace)
+        if not self._may_exceed:
+            self._require_memory(builder, workspace)
         machine.set_inputs([values[slot] for slot in builder.inputs])
         machine.set_outputs([values[slot] for slot in builder.outputs])
         machine.set_guards([values[slot] for slot in builder.outputs[self._outputs :]])
@@ -169,7 +176,20 @@ class Executable:
             activations=planned + self._machine.staged_bytes,
             workspace=self.plan.arena_bytes - planned + scratch,
             shared=shared,
+            **self._recomputation(),
         )
+
+    def _recomputation(self) -> dict[str, Any]:
+        """Return the bytes of values that steps compute again, and the operations for them in percent."""
+        again = [step for step in self.steps if step.recomputed]
+        if not again:
+            return {}
+        nodes = dict.fromkeys(step.node for step in again if step.node is not None)
+        values = [tensor for node in nodes for tensor in node.outputs if tensor is not None]
+        flops = sum(self.step_info(step)["flops"] for step in again)
+        others = sum(self.step_info(step)["flops"] for step in self.steps) - flops
+        extra = 100.0 * flops / others if others else 0.0
+        return {"recomputed": sum(tensor.nbytes for tensor in values), "extra_flops": extra}
 
     def step_info(self, step: Step) -> dict[str, Any]:
         """Return algorithm, flops and bytes of a step."""

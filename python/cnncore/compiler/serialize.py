@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._core import Snapshot, take_snapshots
-from ..graph.tensor import OPS, Graph, Node, Tensor
+from ..graph.tensor import OPS, Graph, Node, Origin, Tensor
 from ..graph.trace import is_stored
 from ..ops.algorithm import Algorithm
 from ..ops.window import Epilogue, Window
@@ -60,7 +60,7 @@ def describe(graph: Graph) -> dict[str, Any]:
             [number(t) for t in node.outputs],
             {name: _plain(value) for name, value in node.attrs._asdict().items()},
             node.path,
-            node.recomputed,
+            node.origin.recomputed,
         )
         for node in graph.nodes
     ]
@@ -109,7 +109,7 @@ def restore(description: dict[str, Any]) -> Graph:
             raise ValueError(f"unknown operation {op!r}")
         known = {name: _restored(value) for name, value in attrs.items()}
         read, made = [find(i) for i in inputs], [find(i) for i in outputs]
-        graph.nodes.append(Node(OPS[op], read, made, known, path, recomputed))
+        graph.nodes.append(Node(OPS[op], read, made, known, path, Origin(recomputed=recomputed)))
     graph.inputs = [tensors[i] for i in description["inputs"]]
     graph.outputs = [tensors[i] for i in description["outputs"]]
     return graph

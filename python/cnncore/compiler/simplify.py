@@ -44,7 +44,7 @@ def _merge_identical(graph: Graph) -> None:
     for node in graph.nodes:
         if not replacement.keys().isdisjoint(node.inputs):
             node = node.with_([None if t is None else replacement.get(t, t) for t in node.inputs])
-        apart = node.op.varies or node.recomputed
+        apart = node.op.varies or node.origin.recomputed
         known = None if apart else seen.setdefault((node.op, node.inputs, node.attrs), node)
         if known is None or known is node:
             kept.append(node)

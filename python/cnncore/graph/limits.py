@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from math import prod
 from pathlib import Path
+from typing import Any
 
 LARGEST_SETTING = 2**31 - 1
 """Of strides, paddings, dilations and kernels: sums and products of them with extents then fit 64 bits."""
@@ -60,6 +62,32 @@ def size_text(nbytes: int) -> str:
     while amount >= 1000 and unit + 1 < len(_UNITS):
         amount, unit = amount / 1000, unit + 1
     return f"{amount:.1f} {_UNITS[unit]}" if unit else f"{nbytes} bytes"
+
+
+def parse_size(value: Any, name: str) -> int:
+    """Return a number of bytes, given as one or as text with a unit; `name` is the argument's.
+
+    Raises:
+        TypeError: neither an integer nor text.
+        ValueError: no number above 0 with one of the units.
+
+    >>> parse_size("1.5GiB", "max_memory"), parse_size("500 MB", "max_memory")
+    (1610612736, 500000000)
+    """
+    if isinstance(value, str):
+        text = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kmgt]?)(i?)b?\s*", value.lower())
+        if text is None or (text[3] and not text[2]):
+            raise ValueError(
+                f"expected {name} as bytes or text such as '2GB', '500MB', '1.5GiB', got {value!r}"
+            )
+        base = 1024 if text[3] else 1000
+        value = int(float(text[1]) * base ** " kmgt".index(text[2] or " "))
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"expected {name} as an integer of bytes or text such as '2GB', got {value!r}")
+    nbytes = int(value.__index__())
+    if nbytes < 1:
+        raise ValueError(f"expected {name} above 0 bytes, got {nbytes}")
+    return nbytes
 
 
 def available_memory() -> tuple[int, str]:

@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import Any
 
 from .tensor import Graph, Node, Op, Tensor
-from .trace import building
+from .trace import as_part_of, building
 
 Rule = Callable[["Rewriter", Node], bool]
 """Looks at a node; returns whether it has put something else in its place."""
@@ -74,6 +74,7 @@ class Rewriter:
         with building(self.graph):
             for node in nodes:
                 apply = self._rules.get(node.op.name, self._default)
+                as_part_of(node)
                 if apply is None or not apply(self, node):
                     self.graph.nodes.append(node)
         remove_dead(self.graph)

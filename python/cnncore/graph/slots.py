@@ -117,6 +117,11 @@ class Step:
         """The layer's path."""
         return self.node.path if self.node is not None else ""
 
+    @property
+    def recomputed(self) -> bool:
+        """Whether the step does on purpose what an earlier one has done."""
+        return self.node is not None and self.node.origin.recomputed
+
     def slots(self) -> list[Slot]:
         """Return every slot read or written."""
         return [slot for slot in (*self.inputs, *self.outputs) if slot is not None]

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from copy import copy
 from enum import Enum
 from functools import lru_cache
 from math import prod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,15 +108,30 @@ Place = str | int
 """An input of an operation: its name, or its position among many of a kind."""
 
 
+class Origin(NamedTuple):
+    """Why a node is in its graph.
+
+    checkpoint: number of the `cnncore.checkpoint` that it was traced in, 0 outside of any; derivative: 0 for
+    the function itself, else the number of the differentiation that made the node; recomputed: it does on
+    purpose what another node has done, to keep no values until then.
+    """
+
+    checkpoint: int = 0
+    derivative: int = 0
+    recomputed: bool = False
+
+
+TRACED = Origin()
+
+
 class Node:
     """One operation on tensors. A node does not change; passes put another one in its place.
 
     `inputs` are the operation's `Inputs`, by name where it has names for them, and `attrs` its `Attributes`.
-    Optional inputs and outputs that are absent are None. A node that is `recomputed` does on purpose what
-    another one has done, to keep no values until then.
+    Optional inputs and outputs that are absent are None.
     """
 
-    __slots__ = ("attrs", "inputs", "op", "outputs", "path", "recomputed")
+    __slots__ = ("attrs", "inputs", "op", "origin", "outputs", "path")
 
     def __init__(
         self,
@@ -125,14 +140,14 @@ class Node:
         outputs: Sequence[Tensor | None],
         attrs: Any,
         path: str = "",
-        recomputed: bool = False,
+        origin: Origin = TRACED,
     ) -> None:
         self.op = op = OPS[op.name] if isinstance(op, type) else op
         self.inputs = op.named(inputs)
         self.outputs: tuple[Tensor | None, ...] = tuple(outputs)
         self.attrs = op.settled(attrs)
         self.path = path
-        self.recomputed = recomputed
+        self.origin = origin
         for output in outputs:
             if output is not None:
                 output.node = self
@@ -170,7 +185,7 @@ class Node:
             self.outputs if outputs is None else outputs,
             self.attrs._replace(**attrs) if attrs else self.attrs,
             self.path if path is None else path,
-            self.recomputed,
+            self.origin,
         )
 
     def __repr__(self) -> str:
@@ -192,6 +207,8 @@ class Graph:
         self.modules: dict[int, Any] = {}  # modules called while tracing
         self.captures: dict[int, list[Any]] = {}  # id of a module -> its results, of those that are asked for
         self.dropouts = 0
+        self.checkpoints = 0
+        self.recomputed: set[Tensor] = set()  # not kept for gradients, beside what checkpoints say
         self.surroundings: Any = None  # what the traced function took from outside (graph/surroundings.py)
         self.random: Any = None  # states of random generators before it was traced
         self.values_read: list[tuple[Any, int]] = []  # parameters read as numbers, and their versions then
@@ -236,7 +253,7 @@ class Graph:
         twin.inputs = [own(tensor) for tensor in self.inputs]
         twin.arriving = {own(tensor): dtype for tensor, dtype in self.arriving.items()}
         twin.nodes = [
-            Node(node.op, owned(node.inputs), owned(node.outputs), node.attrs, node.path, node.recomputed)
+            Node(node.op, owned(node.inputs), owned(node.outputs), node.attrs, node.path, node.origin)
             for node in self.nodes
         ]
         twin.outputs = [own(tensor) for tensor in self.outputs]
@@ -337,6 +354,10 @@ class Op:
         raise ValueError(
             f"[{node.path or self.name}] expected at least one row, got inputs of shapes {shapes}"
         )
+
+    def without(self, node: Node, unread: Set[Tensor]) -> Node:
+        """Return a node that does not make those of its optional outputs that nobody reads."""
+        return node
 
     def writes_parts(self, node: Node) -> bool:
         """Return whether the first output may be some of the channels of a wider tensor."""

@@ -15,7 +15,18 @@ from .dtype import ITEM_SIZE, value_dtype
 from .limits import SMALL, require_shape
 from .protocols import ModuleLike
 from .surroundings import RandomNumbers, Surroundings, of_library
-from .tensor import OPS, Graph, Layout, Node, Op, Tensor, constant_array, layout_matters
+from .tensor import (
+    OPS,
+    TRACED,
+    Graph,
+    Layout,
+    Node,
+    Op,
+    Origin,
+    Tensor,
+    constant_array,
+    layout_matters,
+)
 
 
 class _Tracer(threading.local):
@@ -25,6 +36,7 @@ class _Tracer(threading.local):
         self.graph: Graph | None = None
         self.paths: list[str] = []
         self.names: dict[int, str] = {}
+        self.origin = TRACED
 
 
 _tracer = _Tracer()
@@ -45,12 +57,34 @@ def current_graph() -> Graph:
 @contextmanager
 def building(graph: Graph) -> Iterator[Graph]:
     """Add nodes to `graph` in this block."""
-    saved = _tracer.graph, _tracer.paths, _tracer.names
-    _tracer.graph, _tracer.paths, _tracer.names = graph, [], {}
+    saved = _tracer.graph, _tracer.paths, _tracer.names, _tracer.origin
+    origin = _tracer.origin if graph is _tracer.graph else TRACED
+    _tracer.graph, _tracer.paths, _tracer.names, _tracer.origin = graph, [], {}, origin
     try:
         yield graph
     finally:
-        _tracer.graph, _tracer.paths, _tracer.names = saved
+        _tracer.graph, _tracer.paths, _tracer.names, _tracer.origin = saved
+
+
+@contextmanager
+def originating(**fields: Any) -> Iterator[None]:
+    """Give nodes made in this block these fields of their `Origin`, by name."""
+    saved = _tracer.origin
+    _tracer.origin = saved._replace(**fields)
+    try:
+        yield
+    finally:
+        _tracer.origin = saved
+
+
+def current_origin() -> Origin:
+    """Return the origin of nodes that are made now."""
+    return _tracer.origin
+
+
+def as_part_of(node: Node) -> None:
+    """Give nodes made from now on, until the end of the `building` block, the origin of `node`."""
+    _tracer.origin = node.origin
 
 
 @contextmanager
@@ -160,7 +194,7 @@ def emit(op: type[Op] | Op, inputs: Sequence[Tensor | None], attrs: Any, path: s
             require_shape(output.shape, ITEM_SIZE[output.dtype], where(op.name))
     if path is None:
         path = _tracer.paths[-1] if _tracer.paths else ""
-    node = Node(op, inputs, outputs, attrs, path)
+    node = Node(op, inputs, outputs, attrs, path, _tracer.origin)
     current_graph().nodes.append(node)
     return node
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from math import prod
 from typing import Any, ClassVar, NamedTuple
 
@@ -113,6 +113,12 @@ class ConvForward(Convolution):
     def flops(self, node: Node) -> int:
         return 2 * node.output.size * prod(present(node.inputs.weight).shape[1:])
 
+    def without(self, node: Node, unread: Set[Tensor]) -> Node:
+        node = _without_argument(node, unread)
+        if node.outputs[1] not in unread:
+            return node
+        return node.with_(outputs=[node.output, None, *node.outputs[2:]], statistics_rows=0)
+
     def images(self, node: Node) -> Sequence[str]:
         return ("input", "residual")
 
@@ -192,6 +198,9 @@ class ConvBackwardData(Convolution):
             grad_weight, _ = backward_weight(grad, grad_output, window, groups, weight.shape, False)
         return [again, grad_weight, grad_bias, grad if needs.residual else None]
 
+    def without(self, node: Node, unread: Set[Tensor]) -> Node:
+        return _without_argument(node, unread)
+
     def images(self, node: Node) -> Sequence[str]:
         return ("grad", "residual")
 
@@ -268,6 +277,13 @@ def _gating(node: Node) -> Tensor:
         return node.output
     *_, argument = node.outputs
     return present(argument)
+
+
+def _without_argument(node: Node, unread: Set[Tensor]) -> Node:
+    """Return a node that does not keep the argument of its activation where nobody reads it."""
+    if not node.attrs.keeps_argument or node.outputs[2] not in unread:
+        return node
+    return node.with_(outputs=node.outputs[:2], keeps_argument=False)
 
 
 def _writes_parts(node: Node) -> bool:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from math import prod
 from typing import Any, ClassVar, NamedTuple
 
@@ -135,6 +135,11 @@ class _Indexed(_Pool):
             (shape, self.index_dtype(attrs), Layout.CHANNELS_LAST) if attrs.with_index else None
         )
         return [(shape, "float32", Layout.CHANNELS_LAST), index]
+
+    def without(self, node: Node, unread: Set[Tensor]) -> Node:
+        if not node.attrs.with_index or node.outputs[1] not in unread:
+            return node
+        return node.with_(outputs=[node.output, None], with_index=False)
 
     def positions(self, node: Node) -> Tensor:
         """Return the positions of the maxima; from now on the forward step writes them."""

@@ -41,6 +41,7 @@ class Trainer:
             number, which is averaged by rows; one or several, or None. By default accuracy where the targets
             are classes, "multilabel_accuracy" for `nn.BCEWithLogitsLoss` over several labels a row, and
             nothing for other targets.
+        max_memory: bytes that a training step may work with, as in `train_step`.
 
     Data are given as (x, y) arrays, as a `data.Dataset`, or as an iterable of batches (x, y). x is
     used as it is, converted to float32: scale uint8 images to 0..1 before if the model expects that.
@@ -64,6 +65,8 @@ class Trainer:
         loss: Callable[[Any, Any], Any],
         optimizer: Optimizer,
         metrics: MetricLike | Iterable[MetricLike] | None = DEFAULT_METRICS,
+        *,
+        max_memory: int | str | None = None,
     ) -> None:
         if not isinstance(model, Module):
             raise TypeError(f"expected model to be a Module, got {type(model).__name__}")
@@ -81,7 +84,7 @@ class Trainer:
         self.epoch = 0
         self.stop_training = False
         self._objective = _Objective(model, loss)
-        self._step = train_step(self._objective.forward, optimizer)
+        self._step = train_step(self._objective.forward, optimizer, max_memory=max_memory)
 
     @takes_pair
     def fit(

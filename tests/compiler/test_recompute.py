@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nodes that are repeated on purpose: where they stand, and that passes leave them alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cnncore import ops
+from cnncore.compiler.autodiff import add_gradients
+from cnncore.compiler.pipeline import set_outputs
+from cnncore.compiler.recompute import recompute
+from cnncore.compiler.serialize import describe, freeze_sources, restore
+from cnncore.compiler.simplify import simplify
+from cnncore.graph.tensor import Graph, Node, Tensor
+from cnncore.graph.trace import trace
+
+X = np.linspace(-1, 1, 64, dtype=np.float32).reshape(4, 16)
+
+
+def graph_of(fn: Any) -> tuple[Graph, list[Tensor]]:
+    """Return the graph of a function and its gradient, and the tensors the function made."""
+    graph, result = trace(fn, [X])
+    set_outputs(graph, result)
+    made = [node.output for node in graph.nodes]
+    graph.outputs += [g for g in add_gradients(graph, graph.outputs[0], graph.inputs) if g is not None]
+    return graph, made
+
+
+def again(graph: Graph) -> list[Node]:
+    return [node for node in graph.nodes if node.origin.recomputed]
+
+
+def test_a_repeated_node_stands_before_the_first_gradient_that_reads_it() -> None:
+    graph, (a, b, *_) = graph_of(lambda x: ops.exp(ops.sin(ops.tanh(x))).sum())
+    count = len(graph.nodes)
+    graph.recomputed = {a, b}
+    recompute(graph)
+    repeated = again(graph)
+    assert [node.attrs.function for node in repeated] == ["tanh"]  # exp's gradient reads its result, not b
+    assert len(graph.nodes) == count + 1
+    (node,) = repeated
+    place = graph.nodes.index(node)
+    readers = [i for i, other in enumerate(graph.nodes) if node.output in set(other.inputs)]
+    assert readers
+    assert place + 1 == min(readers)
+    assert all(graph.nodes[i].origin.derivative for i in readers)
+    gradients = [n for n in graph.nodes if n.origin.derivative and not n.origin.recomputed]
+    assert not any(a in set(n.inputs) for n in gradients)
+
+
+def test_simplifying_does_not_merge_repeated_nodes() -> None:
+    """Without the mark they would be the first ones again, and their values kept."""
+    graph, made = graph_of(lambda x: ops.cos(ops.exp(ops.tanh(x))).sum())
+    graph.recomputed = set(made[:2])
+    recompute(graph)
+    before = [node.op.label(node) for node in again(graph)]
+    assert len(before) == 2
+    simplify(graph)
+    assert [node.op.label(node) for node in again(graph)] == before
+
+
+def test_the_mark_is_saved_with_a_graph() -> None:
+    graph, made = graph_of(lambda x: ops.cos(ops.exp(x)).sum())
+    graph.recomputed = set(made[:1])
+    recompute(graph)
+    freeze_sources(graph)
+    restored = restore(describe(graph))
+    marks = [node.origin.recomputed for node in graph.nodes]
+    assert any(marks)
+    assert [node.origin.recomputed for node in restored.nodes] == marks
