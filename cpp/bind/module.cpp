@@ -7,5 +7,6 @@ PYBIND11_MODULE(_core, module) {
   cnncore::bind_program(module);
   cnncore::bind_conv(module);
   cnncore::bind_norm(module);
+  cnncore::bind_images(module);
   cnncore::bind_runtime(module);
 }

@@ -13,6 +13,7 @@ than 95 % of the others were noticed.
 from __future__ import annotations
 
 import argparse
+import ast
 import difflib
 import importlib.util
 import queue
@@ -79,19 +80,38 @@ def suite(fault: Fault | None) -> list[str]:
     return [str(TESTS / name) for name in names if (TESTS / name).exists()]
 
 
+def cases_of(file: Path) -> str:
+    """The pytest expression for the cases of what a file of `ops` defines, "" if nothing public."""
+    tree = ast.parse(file.read_text())
+    lists = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    ]
+    return " or ".join(name for names in lists for name in ast.literal_eval(names))
+
+
 def tests_pass(package: Path, fault: Fault | None, torch: bool) -> bool:
-    """Run the tests on the copy until the first failure."""
+    """Run the tests on the copy until the first failure: first the cases of what the faulty file defines."""
+    of_ops = fault is not None and fault.file.startswith("ops/")
+    chosen = cases_of(package / fault.file) if fault and of_ops else ""
+    if chosen and not run_tests(package, [str(TESTS / "ops/test_cases.py"), "-k", chosen], torch):
+        return False
+    return run_tests(package, suite(fault), torch, planted=fault is not None)
+
+
+def run_tests(package: Path, tests: list[str], torch: bool, planted: bool = True) -> bool:
     command = [sys.executable, "-B", "-c", CHILD, str(package.parent), "with" if torch else "without"]
-    command += ["-q", "-x", "-p", "no:cacheprovider", "--no-header", "--tb=no", *suite(fault)]
+    command += ["-q", "-x", "-p", "no:cacheprovider", "--no-header", "--tb=no", *tests]
     try:
         done = subprocess.run(command, cwd=TESTS.parent, capture_output=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        if fault is None:
+        if not planted:
             sys.exit(f"the tests take more than {SECONDS} s without any fault")
         return False
     if b"not the copy" in done.stderr:
         sys.exit(done.stderr.decode())
-    if fault is None and done.returncode:
+    if not planted and done.returncode:
         sys.exit(f"the tests fail without any fault:\n{done.stdout.decode()[-2000:]}")
     return done.returncode == 0
 

@@ -5,6 +5,7 @@
 width) float32 from 0 to 1 (or uint8 with ``dtype="uint8"``), y int64 class numbers.
 """
 
+from . import transforms
 from .cifar import cifar10
 from .dataset import Dataset
 from .folder import ImageArrays, image_folder
@@ -26,5 +27,6 @@ __all__ = [
     "read_idx",
     "read_image",
     "resize",
+    "transforms",
     "with_channels",
 ]

@@ -71,10 +71,23 @@ class Dataset:
         if type(self).__getitem__ is Dataset.__getitem__:
             chosen = np.asarray(indices, dtype=np.intp)
             return tuple(array[chosen] for array in self.arrays)
+        return tuple(stack(values) for values in self.columns(indices))
+
+    def columns(self, indices: Any) -> list[Any]:
+        """Return what `batch` returns, before samples that come one at a time are stacked.
+
+        Args:
+            indices: as of `batch`.
+
+        Returns:
+            For each array of a sample an array with one row a sample, or a tuple of the samples' arrays.
+        """
+        if type(self).__getitem__ is Dataset.__getitem__ or type(self).batch is not Dataset.batch:
+            return list(self.batch(indices))
         samples = [_as_tuple(self[int(index)]) for index in indices]
         if not samples:
             raise ValueError("expected at least one index, got none")
-        return tuple(_stack(values) for values in zip(*samples, strict=True))
+        return list(zip(*samples, strict=True))
 
 
 class _Samples(Dataset):
@@ -131,7 +144,10 @@ def _as_tuple(sample: Any) -> tuple[Any, ...]:
     return tuple(sample) if isinstance(sample, (tuple, list)) else (sample,)
 
 
-def _stack(values: tuple[Any, ...]) -> NDArray[Any]:
+def stack(values: Any) -> NDArray[Any]:
+    """Return samples' arrays or numbers as one array; class numbers become int64."""
+    if isinstance(values, np.ndarray):
+        return values
     rows = [_as_array(value) for value in values]
     if any(row.dtype == object for row in rows):
         raise TypeError(f"expected samples as tuples of arrays and numbers, got {type(values[0]).__name__}")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .dataset import Arrays, as_dataset
+from .transformed import check_targets, transformed_batch
+from .transforms import Transform
+from .transforms.draws import Draws
 
 PREFETCHED_BATCHES_PER_WORKER = 2
 
@@ -30,8 +33,11 @@ class DataLoader:
         shuffle: draw a new order for each epoch.
         seed: of the order.
         drop_last: leave out a last batch smaller than `batch_size`.
-        transform: a function of a batch's first array, (batch, ...), that returns what takes its place;
-            called in the workers.
+        transform: called in the workers: a `transforms.Transform`, whose random numbers of a sample follow
+            from (seed, epoch, sample number) and which takes images of different sizes; or a function of a
+            batch's first array, (batch, ...), that returns what takes its place.
+        targets: what each array of a batch is to a `transforms.Transform`: "image", "mask", "boxes", "label"
+            or None for what it does not see; further arrays are not seen.
         workers: threads that prepare batches ahead; 0 prepares each when it is asked for.
 
     Attributes:
@@ -55,8 +61,9 @@ class DataLoader:
         shuffle: bool = False,
         seed: int = 0,
         drop_last: bool = False,
-        transform: Callable[[NDArray[Any]], Any] | None = None,
+        transform: Transform | Callable[[NDArray[Any]], Any] | None = None,
         workers: int = 0,
+        targets: Sequence[str | None] = ("image", "label"),
     ) -> None:
         self.dataset = as_dataset(dataset)
         self.batch_size = _natural("batch_size", batch_size, 1)
@@ -65,6 +72,7 @@ class DataLoader:
         self.drop_last = bool(drop_last)
         self.transform = transform
         self.workers = _natural("workers", workers, 0)
+        self.targets = check_targets(targets)
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -72,12 +80,12 @@ class DataLoader:
         return samples // self.batch_size if self.drop_last else -(-samples // self.batch_size)
 
     def __iter__(self) -> Iterator[Arrays]:
-        order = self.order(self.epoch)
+        epoch, order = self.epoch, self.order(self.epoch)
         self.epoch += 1
         batches = (order[i * self.batch_size : (i + 1) * self.batch_size] for i in range(len(self)))
         if self.workers == 0:
-            return (self._prepare(indices) for indices in batches)
-        return self._prefetch(batches)
+            return (self._prepare(epoch, indices) for indices in batches)
+        return self._prefetch(epoch, batches)
 
     def order(self, epoch: int) -> NDArray[np.intp]:
         """Return the sample numbers of an epoch in their order."""
@@ -88,18 +96,21 @@ class DataLoader:
         words = np.random.Philox(np.random.SeedSequence((self.seed, epoch))).random_raw(samples)
         return np.argsort(words, kind="stable")
 
-    def _prepare(self, indices: NDArray[np.intp]) -> Arrays:
+    def _prepare(self, epoch: int, indices: NDArray[np.intp]) -> Arrays:
+        if isinstance(self.transform, Transform):
+            draws = Draws.of(self.seed, epoch, indices)
+            return transformed_batch(self.dataset, indices, self.transform, draws, self.targets)
         batch = self.dataset.batch(indices)
         if self.transform is None:
             return batch
         return (np.asarray(self.transform(batch[0])), *batch[1:])
 
-    def _prefetch(self, batches: Iterator[NDArray[np.intp]]) -> Iterator[Arrays]:
+    def _prefetch(self, epoch: int, batches: Iterator[NDArray[np.intp]]) -> Iterator[Arrays]:
         waiting: deque[Future[Arrays]] = deque()
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="cnncore-loader")
         try:
             for indices in batches:
-                waiting.append(pool.submit(self._prepare, indices))
+                waiting.append(pool.submit(self._prepare, epoch, indices))
                 if len(waiting) >= PREFETCHED_BATCHES_PER_WORKER * self.workers:
                     yield waiting.popleft().result()
             while waiting:

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .. import _core
 
 MAX_PIXELS = 1 << 26
 """Larger images are refused: a few bytes can claim to be gigapixels."""
@@ -28,8 +29,7 @@ def check_size(size: Any) -> tuple[int, int]:
 def resize(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """Resize the last two axes to (height, width), linearly; shrinking averages over all pixels covered.
 
-    The aspect ratio is not kept. Beside image and result there is room for one more of the smaller extent of
-    each axis.
+    The aspect ratio is not kept.
 
     Args:
         image: an array (..., height, width) of uint8, or of floats.
@@ -56,35 +56,16 @@ def resize(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
         )
     if image.shape[-2:] == (height, width):
         return image
-    # The axis that shrinks most comes first: what lies between the two passes is small then.
-    axes = sorted([(height / image.shape[-2], -2, height), (width / image.shape[-1], -1, width)])
-    values: NDArray[Any] = image
-    for _, axis, new in axes:
-        values = _along(values, axis, new)
-    return as_before(values, image)
+    pixels = np.ascontiguousarray(image, None if image.dtype == np.uint8 else np.float32)
+    planes = pixels.reshape(1, -1, *image.shape[-2:])
+    whole = np.array([0, 0, *image.shape[-2:]], np.float64)
+    resized = _core.resample_images(planes, whole, height, width, "bilinear", True)
+    return np.asarray(resized).reshape(*image.shape[:-2], height, width)
 
 
 def as_before(values: NDArray[Any], image: NDArray[Any]) -> NDArray[Any]:
     """Return what was computed from an image in that image's kind of numbers."""
     return np.rint(values).clip(0, 255).astype(np.uint8) if image.dtype == np.uint8 else values
-
-
-def _along(image: NDArray[Any], axis: int, new: int) -> NDArray[np.float32]:
-    """Return float32 values with `new` elements along an axis: triangle filters that touch every element."""
-    old = image.shape[axis]
-    scale = old / new
-    reach = max(scale, 1.0)
-    shape = list(image.shape)
-    shape[axis] = new
-    result = np.empty(shape, np.float32)
-    source, target = np.moveaxis(image, axis, -1), np.moveaxis(result, axis, -1)
-    for index in range(new):
-        centre = (index + 0.5) * scale - 0.5
-        begin, end = max(0, math.ceil(centre - reach)), min(old, math.floor(centre + reach) + 1)
-        weights = np.maximum(0.0, 1.0 - np.abs(np.arange(begin, end) - centre) / reach)
-        weights /= weights.sum()
-        target[..., index] = source[..., begin:end].astype(np.float32) @ weights.astype(np.float32)
-    return result
 
 
 def _is_integer(value: Any) -> bool:
