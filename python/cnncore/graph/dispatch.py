@@ -47,11 +47,10 @@ def operator(*tensors: str) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
             arrays: list[Any] = []
             key: list[Any] = [fn]
             for i, value in enumerate(values):
-                if i in positions:
-                    value = values[i] = _array(value, op, arrays)
+                value = values[i] = _array(value, op, arrays) if i in positions else _setting(value)
                 key.append((value.shape, value.dtype.char) if type(value) is np.ndarray else _key(value))
             if named:
-                named = {k: _array(v, op, arrays) if k in keywords else v for k, v in named.items()}
+                named = {k: _array(v, op, arrays) if k in keywords else _setting(v) for k, v in named.items()}
                 key.append(tuple([(name, _key(value)) for name, value in named.items()]))
             frozen = tuple(key)
             program = _programs.get(frozen)
@@ -97,6 +96,15 @@ def _array(value: Any, op: str, arrays: list[Any]) -> Any:
             return parts
     value = to_input(value, op)
     arrays.append(value)
+    return value
+
+
+def _setting(value: Any) -> Any:
+    """Return an argument that is no tensor: arrays as the numbers they hold."""
+    if type(value) is np.ndarray:
+        return value.tolist()
+    if type(value) in (tuple, list) and any(type(item) is np.ndarray for item in value):
+        return type(value)(_setting(item) for item in value)
     return value
 
 

@@ -43,13 +43,18 @@ class _MaxPool(_Pool):
         ceil_mode: bool = False,
     ) -> None:
         super().__init__(kernel_size, stride, padding, ceil_mode)
-        if return_indices:
-            raise ValueError("return_indices=True is not supported")
+        self.return_indices = bool(return_indices)
         self.dilation = ntuple("dilation", dilation, 1, self.rank)
 
     def forward(self, input: Any) -> Any:
         return self.function(
-            input, self.kernel_size, self.stride, self.padding, self.dilation, ceil_mode=self.ceil_mode
+            input,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.dilation,
+            ceil_mode=self.ceil_mode,
+            return_indices=self.return_indices,
         )
 
     def extra_repr(self) -> str:
@@ -64,7 +69,7 @@ class MaxPool1d(_MaxPool):
         stride: int; None means kernel_size.
         padding: int, at most half the kernel; padded places never win.
         dilation: int.
-        return_indices: False, the only choice there is.
+        return_indices: return the pair (values, indices), as `MaxUnpool` takes them.
         ceil_mode: round the output size up, so that the last window may reach beyond the input.
 
     >>> import numpy as np
@@ -84,7 +89,7 @@ class MaxPool2d(_MaxPool):
         stride: int or pair; None means kernel_size.
         padding: int or pair, at most half the kernel; padded places never win.
         dilation: int or pair.
-        return_indices: False, the only choice there is.
+        return_indices: return the pair (values, indices), as `MaxUnpool` takes them.
         ceil_mode: round the output size up, so that the last window may reach beyond the input.
 
     >>> import numpy as np
@@ -104,7 +109,7 @@ class MaxPool3d(_MaxPool):
         stride: int or triple; None means kernel_size.
         padding: int or triple, at most half the kernel; padded places never win.
         dilation: int or triple.
-        return_indices: False, the only choice there is.
+        return_indices: return the pair (values, indices), as `MaxUnpool` takes them.
         ceil_mode: round the output size up, so that the last window may reach beyond the input.
 
     >>> import numpy as np
@@ -277,11 +282,21 @@ class AdaptiveAvgPool3d(_AdaptivePool):
     function = staticmethod(ops.adaptive_avg_pool3d)
 
 
-class AdaptiveMaxPool1d(_AdaptivePool):
+class _AdaptiveMaxPool(_AdaptivePool):
+    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
+        super().__init__(output_size)
+        self.return_indices = bool(return_indices)
+
+    def forward(self, input: Any) -> Any:
+        return self.function(input, self.output_size, self.return_indices)
+
+
+class AdaptiveMaxPool1d(_AdaptiveMaxPool):
     """Largest values over windows chosen so that the output has a given size.
 
     Args:
         output_size: int; None keeps the input's size on that axis.
+        return_indices: return the pair (values, indices), as `MaxUnpool` takes them.
 
     >>> import numpy as np
     >>> AdaptiveMaxPool1d(1)(np.ones((2, 3, 7))).shape
@@ -292,11 +307,12 @@ class AdaptiveMaxPool1d(_AdaptivePool):
     function = staticmethod(ops.adaptive_max_pool1d)
 
 
-class AdaptiveMaxPool2d(_AdaptivePool):
+class AdaptiveMaxPool2d(_AdaptiveMaxPool):
     """Largest values over windows chosen so that the output has a given size.
 
     Args:
         output_size: int or pair (height, width); None keeps the input's size on that axis.
+        return_indices: return the pair (values, indices), as `MaxUnpool` takes them.
 
     >>> import numpy as np
     >>> AdaptiveMaxPool2d(1)(np.ones((2, 3, 7, 7))).shape
@@ -307,11 +323,12 @@ class AdaptiveMaxPool2d(_AdaptivePool):
     function = staticmethod(ops.adaptive_max_pool2d)
 
 
-class AdaptiveMaxPool3d(_AdaptivePool):
+class AdaptiveMaxPool3d(_AdaptiveMaxPool):
     """Largest values over windows chosen so that the output has a given size.
 
     Args:
         output_size: int or triple (depth, height, width); None keeps the input's size on that axis.
+        return_indices: return the pair (values, indices), as `MaxUnpool` takes them.
 
     >>> import numpy as np
     >>> AdaptiveMaxPool3d(1)(np.ones((2, 3, 4, 7, 7))).shape

@@ -9,7 +9,7 @@ from ..graph.dispatch import operator
 from ..graph.dtype import is_float
 from ..graph.tensor import Tensor
 from ..graph.trace import as_tensor, dtype_error, shape_error
-from .build import elementwise, integral
+from .build import cast, elementwise, integral
 from .check import as_float, float_tensor, is_number
 from .promotion import integer_operands, result_type, tensors_of
 
@@ -282,4 +282,7 @@ def square(input: Any) -> Tensor:
     [16, 81]
     """
     x = as_tensor(input, "square")
-    return elementwise("square", x) if is_float(x.dtype) else mul(x, x)
+    if is_float(x.dtype):
+        return elementwise("square", x)
+    x = cast(x, "int64") if x.dtype == "bool" else x
+    return integral("mul", x.dtype, x, x)

@@ -48,11 +48,14 @@ def optional_float(value: Any, op: str) -> Tensor | None:
 
 
 def integers(value: Any, count: int, name: str, op: str, least: int = 1) -> tuple[int, ...]:
-    """Return an int or a sequence of `count` ints, each from `least` to `LARGEST_SETTING`, as a tuple."""
+    """Return an int or a sequence of `count` ints, each from `least` to `LARGEST_SETTING`, as a tuple.
+
+    A sequence of one stands for its number.
+    """
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         values: tuple[Any, ...] = (value,) * count
     elif isinstance(value, Sequence) and not isinstance(value, str):
-        values = tuple(value)
+        values = tuple(value) * (count if len(value) == 1 else 1)
     else:
         raise dtype_error(op, f"expected {name} to be an int or {count} ints, got {value!r}")
     if len(values) != count:
@@ -102,13 +105,13 @@ def one_dim(dim: Any, rank: int, op: str) -> int:
 
 
 def many_dims(dim: Any, rank: int, op: str) -> tuple[int, ...]:
-    """Return axis numbers (None means all) sorted and from 0 to rank - 1."""
+    """Return axis numbers (None means all) sorted and from 0 to rank - 1; a scalar has the axis 0, too."""
     if dim is None:
         return tuple(range(rank))
-    dims = [one_dim(d, rank, op) for d in (dim if isinstance(dim, (tuple, list)) else (dim,))]
+    dims = [one_dim(d, max(rank, 1), op) for d in (dim if isinstance(dim, (tuple, list)) else (dim,))]
     if len(set(dims)) != len(dims):
         raise shape_error(op, f"expected different axes, got {dim!r}")
-    return tuple(sorted(dims))
+    return tuple(sorted(dims)) if rank else ()
 
 
 def require_rank(tensor: Tensor, rank: int, op: str, what: str = "input") -> None:

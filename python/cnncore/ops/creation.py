@@ -31,9 +31,15 @@ __all__ = [
 ]
 
 
-def _given(array: NDArray[Any], op: str, dtype: Any, device: Any, default: str = "float32") -> Any:
-    if device is not None and str(device) != "cpu":
-        raise dtype_error(op, f"expected device 'cpu', got {device!r}")
+def _given(
+    array: NDArray[Any], op: str, dtype: Any, device: Any, requires_grad: bool, default: str = "float32"
+) -> Any:
+    if device is not None and str(device).partition(":")[0] != "cpu":
+        raise dtype_error(op, f"expected device 'cpu', got {device!r}: networks are computed on CPUs")
+    if requires_grad:
+        raise dtype_error(
+            op, "expected requires_grad=False: cc.grad takes gradients by inputs, training by nn.Parameter"
+        )
     made = array.astype(default if dtype is None else dtype_named(dtype, op))
     return as_tensor(made, op) if is_tracing() else made
 
@@ -44,27 +50,29 @@ def _extents(size: Sequence[Any], op: str) -> tuple[int, ...]:
     return integers(tuple(size), len(size), "the extents", op, least=0)
 
 
-def zeros(*size: Any, dtype: Any = None, device: Any = None) -> Any:
+def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """Return a tensor of zeros; `size` are its extents or one sequence of them.
 
     >>> from cnncore import ops
     >>> ops.zeros(2, 3).tolist()
     [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
     """
-    return _given(np.zeros(_extents(size, "zeros")), "zeros", dtype, device)
+    return _given(np.zeros(_extents(size, "zeros")), "zeros", dtype, device, requires_grad)
 
 
-def ones(*size: Any, dtype: Any = None, device: Any = None) -> Any:
+def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """Return a tensor of ones; `size` are its extents or one sequence of them.
 
     >>> from cnncore import ops
     >>> ops.ones((2,), dtype="int64").tolist()
     [1, 1]
     """
-    return _given(np.ones(_extents(size, "ones")), "ones", dtype, device)
+    return _given(np.ones(_extents(size, "ones")), "ones", dtype, device, requires_grad)
 
 
-def full(size: Sequence[int], fill_value: float, dtype: Any = None, device: Any = None) -> Any:
+def full(
+    size: Sequence[int], fill_value: float, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Any:
     """Return a tensor of one value, of that value's kind: bool, int64 or float32.
 
     >>> from cnncore import ops
@@ -75,37 +83,39 @@ def full(size: Sequence[int], fill_value: float, dtype: Any = None, device: Any 
         raise dtype_error("full", f"expected a number for fill_value, got {fill_value!r}")
     array = np.full(_extents((size,), "full"), fill_value)
     default = "float32" if array.dtype.kind == "f" else "bool" if array.dtype.kind == "b" else "int64"
-    return _given(array, "full", dtype, device, default)
+    return _given(array, "full", dtype, device, requires_grad, default)
 
 
-def _like(op: str, input: Any, value: float, dtype: Any) -> Any:
+def _like(op: str, input: Any, value: float, dtype: Any, device: Any, requires_grad: bool) -> Any:
     known = input if isinstance(input, Tensor) or is_stored(input) else np.asarray(input)
     kind = str(known.dtype)
     default = "float32" if np.dtype(kind).kind == "f" else dtype_named(kind, op)
-    return _given(np.full(known.shape, value), op, dtype, None, default)
+    return _given(np.full(known.shape, value), op, dtype, device, requires_grad, default)
 
 
-def zeros_like(input: Any, dtype: Any = None) -> Any:
+def zeros_like(input: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """Return zeros of the input's shape and type.
 
     >>> from cnncore import ops
     >>> ops.zeros_like([[1, 2]]).tolist()
     [[0, 0]]
     """
-    return _like("zeros_like", input, 0, dtype)
+    return _like("zeros_like", input, 0, dtype, device, requires_grad)
 
 
-def ones_like(input: Any, dtype: Any = None) -> Any:
+def ones_like(input: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """Return ones of the input's shape and type.
 
     >>> from cnncore import ops
     >>> ops.ones_like([[0.5, 2]]).tolist()
     [[1.0, 1.0]]
     """
-    return _like("ones_like", input, 1, dtype)
+    return _like("ones_like", input, 1, dtype, device, requires_grad)
 
 
-def full_like(input: Any, fill_value: float, dtype: Any = None) -> Any:
+def full_like(
+    input: Any, fill_value: float, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Any:
     """Return one value in the input's shape and type.
 
     >>> from cnncore import ops
@@ -114,11 +124,16 @@ def full_like(input: Any, fill_value: float, dtype: Any = None) -> Any:
     """
     if not is_number(fill_value):
         raise dtype_error("full_like", f"expected a number for fill_value, got {fill_value!r}")
-    return _like("full_like", input, fill_value, dtype)
+    return _like("full_like", input, fill_value, dtype, device, requires_grad)
 
 
 def arange(
-    start: float, end: float | None = None, step: float = 1, dtype: Any = None, device: Any = None
+    start: float,
+    end: float | None = None,
+    step: float = 1,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Any:
     """Return start, start + step, ... below `end`; with one argument 0, 1, ... below it.
 
@@ -135,10 +150,14 @@ def arange(
     if step == 0:
         raise shape_error("arange", "expected a step other than 0")
     array = np.arange(start, end, step)
-    return _given(array, "arange", dtype, device, "float32" if array.dtype.kind == "f" else "int64")
+    return _given(
+        array, "arange", dtype, device, requires_grad, "float32" if array.dtype.kind == "f" else "int64"
+    )
 
 
-def linspace(start: float, end: float, steps: int, dtype: Any = None, device: Any = None) -> Any:
+def linspace(
+    start: float, end: float, steps: int, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Any:
     """Return `steps` numbers at equal distances, the first `start` and the last `end`.
 
     >>> from cnncore import ops
@@ -146,10 +165,12 @@ def linspace(start: float, end: float, steps: int, dtype: Any = None, device: An
     [0.0, 0.5, 1.0]
     """
     (count,) = integers(steps, 1, "steps", "linspace", least=0)
-    return _given(np.linspace(start, end, count), "linspace", dtype, device)
+    return _given(np.linspace(start, end, count), "linspace", dtype, device, requires_grad)
 
 
-def eye(n: int, m: int | None = None, dtype: Any = None, device: Any = None) -> Any:
+def eye(
+    n: int, m: int | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Any:
     """Return (n, m) zeros with ones where row and column have one number; m is n unless given.
 
     >>> from cnncore import ops
@@ -157,7 +178,7 @@ def eye(n: int, m: int | None = None, dtype: Any = None, device: Any = None) -> 
     [[1.0, 0.0], [0.0, 1.0]]
     """
     rows, columns = integers((n, n if m is None else m), 2, "n and m", "eye", least=0)
-    return _given(np.eye(rows, columns), "eye", dtype, device)
+    return _given(np.eye(rows, columns), "eye", dtype, device, requires_grad)
 
 
 @operator("input")

@@ -15,6 +15,7 @@ from .arithmetic import sub
 from .build import cast, decided, elementwise, embed, window, with_layout
 from .check import integers, one_dim
 from .comparison import not_equal
+from .parts import concat
 from .promotion import dtype_named
 
 __all__ = ["cumprod", "cumsum", "diff"]
@@ -90,7 +91,7 @@ def _next(x: Tensor, axis: int, reverse: bool) -> Tensor:
     part = tuple(extent - 1 if i == axis else n for i, n in enumerate(x.shape))
     first = tuple(int(i == axis) for i in range(x.ndim))
     start, steps = (0,) * x.ndim, (1,) * x.ndim
-    if extent == 1:
+    if extent <= 1:
         return elementwise("mul_scalar", x, alpha=0.0)
     kept = window(x, start if reverse else first, steps, part)
     return embed(kept, x.shape, first if reverse else start, steps, 0.0)
@@ -99,16 +100,17 @@ def _next(x: Tensor, axis: int, reverse: bool) -> Tensor:
 def _along(op: str, input: Any, dim: Any, dtype: Any, product: bool) -> Tensor:
     x = as_tensor(input, op)
     x = cast(x, dtype_named(dtype, op)) if dtype is not None else x
+    wanted = x.dtype if dtype is not None or is_float(x.dtype) else "int64"
     x = x if is_float(x.dtype) else cast(x, "int64")
     axis = one_dim(dim, max(x.ndim, 1), op)
-    if x.ndim == 0:
-        return x
-    return scan(x, None, ScanAttributes(axis, 1)) if product else scan(None, x, ScanAttributes(axis))
+    if x.ndim:
+        x = scan(x, None, ScanAttributes(axis, 1)) if product else scan(None, x, ScanAttributes(axis))
+    return cast(x, wanted)
 
 
 @operator("input")
 def cumsum(input: Any, dim: int, dtype: Any = None) -> Tensor:
-    """Return the sums of the elements so far along axis `dim`; integers and booleans give int64.
+    """Return the sums of the elements so far along axis `dim`; integers and booleans give int64 or `dtype`.
 
     >>> from cnncore import ops
     >>> ops.cumsum([1, 2, 3], 0).tolist()
@@ -119,9 +121,9 @@ def cumsum(input: Any, dim: int, dtype: Any = None) -> Tensor:
 
 @operator("input")
 def cumprod(input: Any, dim: int, dtype: Any = None) -> Tensor:
-    """Return the products of the elements so far along axis `dim`; integers and booleans give int64.
+    """Return the products of the elements so far along axis `dim`.
 
-    The gradient is right for zeros, too.
+    Integers and booleans give int64 or `dtype`. The gradient is right for zeros, too.
 
     >>> from cnncore import ops
     >>> ops.cumprod([1, 2, 3], 0).tolist()
@@ -130,17 +132,25 @@ def cumprod(input: Any, dim: int, dtype: Any = None) -> Tensor:
     return _along("cumprod", input, dim, dtype, True)
 
 
-@operator("input")
-def diff(input: Any, n: int = 1, dim: int = -1) -> Tensor:
+@operator("input", "prepend", "append")
+def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Tensor:
     """Return the differences of neighbours along axis `dim`, `n` times over.
 
     Booleans give whether neighbours differ.
+
+    Args:
+        input: tensor with at least one axis.
+        n: how often.
+        dim: the axis.
+        prepend: tensor that is joined in front of the input along that axis, or None.
+        append: tensor that is joined behind it, or None.
 
     >>> from cnncore import ops
     >>> ops.diff([1, 4, 9, 16]).tolist(), ops.diff([1, 4, 9, 16], n=2).tolist()
     ([3, 5, 7], [2, 2])
     """
-    x = as_tensor(input, "diff")
+    parts = [as_tensor(part, "diff") for part in (prepend, input, append) if part is not None]
+    x: Tensor = parts[0] if len(parts) == 1 else concat(parts, dim)
     (times,) = integers(n, 1, "n", "diff", least=0)
     axis = one_dim(dim, max(x.ndim, 1), "diff")
     if x.ndim == 0 or x.shape[axis] <= times:

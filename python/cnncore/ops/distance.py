@@ -111,6 +111,6 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tens
     a, b = float_tensor(x1, op), float_tensor(x2, op)
     shape = broadcast_shape([a.shape, b.shape], op)
     a, b = expand_to(a, shape), expand_to(b, shape)
-    axes = (one_dim(dim, len(shape), op),)
+    axes = many_dims(one_dim(dim, max(len(shape), 1), op), len(shape), op)
     norms = [elementwise("max_scalar", lp_norm(x, 2, axes, op), alpha=eps) for x in (a, b)]
     return elementwise("div", reduce("sum", elementwise("mul", a, b), axes), elementwise("mul", *norms))

@@ -85,8 +85,9 @@ def _mask(x: Tensor, shape: Shape, p: float) -> Tensor:
 
 
 def _features(input: Any, p: Any, op: str, ranks: tuple[int, ...]) -> tuple[Tensor, Shape, float]:
+    """Return the input of one of `ranks` (none: any), the shape of a number for each channel, and p."""
     x, p = float_tensor(input, op), real(p, "a probability p", op, 0, 1)
-    if x.ndim not in ranks:
+    if x.ndim not in ranks and ranks:
         forms = " or ".join(AXES.get(rank, "(batch, channels, ...)") for rank in ranks)
         raise shape_error(op, f"expected input {forms}, got shape {x.shape}")
     return x, (*x.shape[:2], *(1,) * (x.ndim - 2)), p
@@ -211,7 +212,9 @@ def feature_alpha_dropout(
     >>> ops.feature_alpha_dropout(np.ones((1, 2, 3))).tolist()
     [[[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]]
     """
-    x, shape, p = _features(input, p, "feature_alpha_dropout", (2, 3, 4, 5))
+    x, shape, p = _features(input, p, "feature_alpha_dropout", ())
+    if x.ndim < 2 and training:
+        raise shape_error("feature_alpha_dropout", f"expected input (batch, channels, ...), got {x.shape}")
     return _alpha_dropout(x, shape, p) if training and p > 0 else x
 
 

@@ -77,7 +77,7 @@ class EdgePad(Op):
 def _folded(grad: Tensor, axis: int, stretches: list[_Stretch], n: int) -> Tensor:
     """Add what borders along an axis were given to where they came from."""
     total: Tensor | None = None
-    if len(stretches) == 1:
+    if len(stretches) <= 1:  # none where the axis has no elements
         return grad
     for part in stretches:
         backwards = part.step < 0

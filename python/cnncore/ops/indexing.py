@@ -14,7 +14,18 @@ from ..graph.dispatch import operator
 from ..graph.tensor import Layout, Tensor
 from ..graph.trace import as_tensor, dtype_error, is_stored, shape_error
 from .arithmetic import add, mul
-from .build import decided, elementwise, embed, expand_to, permute_to, reduce, reshape_to, window, with_layout
+from .build import (
+    cast,
+    decided,
+    elementwise,
+    embed,
+    expand_to,
+    permute_to,
+    reduce,
+    reshape_to,
+    window,
+    with_layout,
+)
 from .check import as_float, broadcast_shape, float_tensor, integers, is_number, one_dim
 from .comparison import equal, where
 from .gather import ScatterAttributes, gather_axis, put_axis, scatter_axis, take_axis
@@ -32,6 +43,11 @@ __all__ = [
     "scatter_add",
     "take_along_dim",
 ]
+
+
+def _with_axis(x: Tensor) -> Tensor:
+    """Return a tensor with an axis: a scalar as a vector of one."""
+    return x if x.ndim else reshape_to(x, (1,))
 
 
 def _vector(op: str, index: Any, extent: int) -> Tensor:
@@ -52,11 +68,11 @@ def index_select(input: Any, dim: int, index: Any) -> Tensor:
     >>> ops.index_select([[1, 2, 3], [4, 5, 6]], 1, [2, 0]).tolist()
     [[3, 1], [6, 4]]
     """
-    x = as_tensor(input, "index_select")
-    if x.ndim == 0:
-        x = reshape_to(x, (1,))
+    given = as_tensor(input, "index_select")
+    x = _with_axis(given)
     axis = one_dim(dim, x.ndim, "index_select")
-    return take_axis(x, _vector("index_select", index, x.shape[axis]), axis)
+    taken = take_axis(x, _vector("index_select", index, x.shape[axis]), axis)
+    return taken if given.ndim else reshape_to(taken, ())
 
 
 @operator("input", "index", "source")
@@ -69,7 +85,8 @@ def index_add(input: Any, dim: int, index: Any, source: Any, alpha: float = 1) -
     >>> ops.index_add([0.0, 0.0], 0, [1, 1, 0], [1.0, 2.0, 4.0]).tolist()
     [4.0, 3.0]
     """
-    x, y = float_tensor(input, "index_add"), float_tensor(source, "index_add")
+    given = float_tensor(input, "index_add")
+    x, y = _with_axis(given), _with_axis(float_tensor(source, "index_add"))
     axis = one_dim(dim, x.ndim, "index_add")
     places = _vector("index_add", index, x.shape[axis])
     expected = (*x.shape[:axis], places.size, *x.shape[axis + 1 :])
@@ -78,7 +95,7 @@ def index_add(input: Any, dim: int, index: Any, source: Any, alpha: float = 1) -
     if alpha != 1:
         y = elementwise("mul_scalar", y, alpha=float(alpha))
     attrs = ScatterAttributes(axis, x.shape, decided(x).layout)
-    return elementwise("add", x, put_axis(y, places, attrs))
+    return reshape_to(elementwise("add", x, put_axis(y, places, attrs)), given.shape)
 
 
 def _within(op: str, x: Tensor, index: Tensor, axis: int) -> None:
@@ -174,13 +191,18 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Tensor:
     >>> ops.scatter_add([0.0, 0.0], 0, [1, 1, 0], [1.0, 2.0, 4.0]).tolist()
     [4.0, 3.0]
     """
-    x, y = float_tensor(input, "scatter_add"), float_tensor(src, "scatter_add")
-    axis = one_dim(dim, x.ndim, "scatter_add")
-    return elementwise("add", x, _scattered("scatter_add", x, index, y, axis, False))
+    return _scatter_add("scatter_add", input, dim, index, src)
+
+
+def _scatter_add(op: str, input: Any, dim: int, index: Any, src: Any) -> Tensor:
+    given = float_tensor(input, op)
+    x, y, places = _with_axis(given), _with_axis(float_tensor(src, op)), _with_axis(as_tensor(index, op))
+    axis = one_dim(dim, x.ndim, op)
+    return reshape_to(elementwise("add", x, _scattered(op, x, places, y, axis, False)), given.shape)
 
 
 @operator("input", "index", "src")
-def scatter(input: Any, dim: int, index: Any, src: Any) -> Tensor:
+def scatter(input: Any, dim: int, index: Any, src: Any, reduce: str | None = None) -> Tensor:
     """Return the input with elements of `src` in place of those at `index` along axis `dim`.
 
     Args:
@@ -189,30 +211,41 @@ def scatter(input: Any, dim: int, index: Any, src: Any) -> Tensor:
         index: integers; along other axes its extents may be smaller than input's.
         src: tensor of at least index's shape, or a number. Of several elements for one place the last counts;
             their gradients are right where places are different, as in torch.
+        reduce: "add" adds instead, as `scatter_add`; None.
 
     >>> from cnncore import ops
     >>> ops.scatter([1.0, 2.0, 3.0], 0, [2, 0], 9.0).tolist()
     [9.0, 2.0, 9.0]
     """
-    x, places = float_tensor(input, "scatter"), as_tensor(index, "scatter")
+    if reduce not in (None, "add"):
+        raise shape_error("scatter", f"expected reduce 'add' or None, got {reduce!r}")
+    given, places = float_tensor(input, "scatter"), _with_axis(as_tensor(index, "scatter"))
+    if reduce == "add":
+        source = _filled(src, places.shape) if is_number(src) else src
+        return _scatter_add("scatter", given, dim, places, source)
+    x = _with_axis(given)
     axis = one_dim(dim, x.ndim, "scatter")
-    ones = expand_to(reshape_to(as_float(1.0), (1,) * places.ndim), places.shape)
-    written = _scattered("scatter", x, places, ones, axis, True)
+    written = _scattered("scatter", x, places, _filled(1.0, places.shape), axis, True)
     if is_number(src):
-        return elementwise("select", written, as_float(src), x)
-    values = _scattered("scatter", x, places, float_tensor(src, "scatter"), axis, True)
-    return elementwise("select", written, values, x)
+        return reshape_to(elementwise("select", written, as_float(src), x), given.shape)
+    values = _scattered("scatter", x, places, _with_axis(float_tensor(src, "scatter")), axis, True)
+    return reshape_to(elementwise("select", written, values, x), given.shape)
+
+
+def _filled(value: Any, shape: Sequence[int]) -> Tensor:
+    return expand_to(reshape_to(as_float(value), (1,) * len(shape)), tuple(shape))
 
 
 @operator("input", "mask", "value")
 def masked_fill(input: Any, mask: Any, value: Any) -> Tensor:
-    """Return the input with `value` where `mask` is true.
+    """Return the input with `value`, converted to its type, where `mask` is true.
 
     >>> from cnncore import ops
     >>> ops.masked_fill([1, 2, 3], [True, False, True], 0).tolist()
     [0, 2, 0]
     """
-    filled: Tensor = where(mask, value, input)
+    x = as_tensor(input, "masked_fill")
+    filled: Tensor = where(mask, cast(as_tensor(value, "masked_fill"), x.dtype), x)
     return filled
 
 

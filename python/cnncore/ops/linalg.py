@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from ..graph.dispatch import operator
+from ..graph.dtype import is_float
 from ..graph.tensor import Tensor
 from ..graph.trace import as_tensor, dtype_error, shape_error
-from .arithmetic import mul
-from .build import elementwise, expand_to, permute_to, reduce, reshape_to, window
-from .check import float_tensor, integers, one_dim, real, require_rank
+from .arithmetic import add, mul
+from .build import cast, elementwise, expand_to, permute_to, reduce, reshape_to, window
+from .check import as_float, float_tensor, integer, integers, one_dim, real, require_rank
 from .linear import matmul
 from .statistics import length
 
@@ -70,7 +71,7 @@ def dot(input: Any, tensor: Any) -> Tensor:
     if a.shape != b.shape:
         raise shape_error("dot", f"expected vectors of one length, got {a.shape} and {b.shape}")
     products: Tensor = mul(a, b)
-    return reduce("sum", products, (0,))
+    return cast(reduce("sum", products, (0,)), products.dtype)
 
 
 @operator("input", "other")
@@ -130,7 +131,12 @@ def bmm(input: Any, mat2: Any) -> Tensor:
 
 def _plus(op: str, input: Any, made: Tensor, beta: Any, alpha: Any) -> Tensor:
     """Return beta input + alpha made; an input with the factor 0 does not count, even NaN."""
-    x, factor, scale = float_tensor(input, op), real(beta, "beta", op), real(alpha, "alpha", op)
+    factor, scale = real(beta, "beta", op), real(alpha, "alpha", op)
+    given = as_tensor(input, op)
+    if not is_float(given.dtype) and not is_float(made.dtype):
+        total: Tensor = add(mul(given, integer(beta, "beta", op)), mul(made, integer(alpha, "alpha", op)))
+        return total
+    x, made = as_float(given), as_float(made)
     if scale != 1:
         made = elementwise("mul_scalar", made, alpha=scale)
     if factor == 0:
@@ -184,17 +190,21 @@ def addbmm(input: Any, batch1: Any, batch2: Any, beta: float = 1, alpha: float =
     >>> ops.addbmm([1.0], [[[1.0, 2.0]]], [[[3.0], [4.0]]]).tolist()
     [[12.0]]
     """
-    return _plus("addbmm", input, reduce("sum", bmm(batch1, batch2), (0,)), beta, alpha)
+    made: Tensor = bmm(batch1, batch2)
+    return _plus("addbmm", input, cast(reduce("sum", made, (0,)), made.dtype), beta, alpha)
 
 
 @operator("x1", "x2")
-def cdist(x1: Any, x2: Any, p: float = 2.0) -> Tensor:
+def cdist(
+    x1: Any, x2: Any, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary"
+) -> Tensor:
     """Return the p-norm distance of each row of `x1` from each of `x2`.
 
     Args:
         x1: (..., n, features).
         x2: (..., m, features).
         p: 0 or more, or infinity.
+        compute_mode: accepted; products of matrices are never used.
 
     Returns:
         (..., n, m). Distances are taken from differences, not from products, and lose no digits; the gradient
@@ -242,7 +252,8 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Tensor:
     Args:
         a: tensor.
         b: tensor.
-        dims: how many of a's last and b's first axes, or (axes of a, axes of b).
+        dims: how many of a's last and b's first axes, or (axes of a, axes of b); an axis of extent 1 is
+            broadcast.
 
     Returns:
         The other axes of a, then those of b.
@@ -261,7 +272,8 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Tensor:
     else:
         (count,) = integers(dims, 1, "dims", "tensordot", least=0)
         of_x, of_y = list(range(x.ndim - count, x.ndim)), list(range(count))
-    if [x.shape[i] for i in of_x] != [y.shape[i] for i in of_y]:
+    extents = [(x.shape[i], y.shape[j]) for i, j in zip(of_x, of_y, strict=False)]
+    if len(of_x) != len(of_y) or any(n != m and 1 not in (n, m) for n, m in extents):
         raise shape_error("tensordot", f"axes {of_x} of {x.shape} do not go with {of_y} of {y.shape}")
     names = {i: ("sum", k) for k, i in enumerate(of_x)}
     left = [names.get(i, ("a", i)) for i in range(x.ndim)]

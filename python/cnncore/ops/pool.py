@@ -6,10 +6,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..graph.dispatch import operator
-from ..graph.tensor import Layout, Op, Shape, Tensor
+from ..graph.tensor import Layout, Op, Shape, Tensor, present
 from ..graph.trace import emit, shape_error
-from .build import Single, with_layout
+from .build import Single, cast, with_layout
 from .check import float_tensor, integers, require_rank
+from .pool_places import input_places
 from .pooling import (
     AdaptiveAttributes,
     AdaptiveAvgPool,
@@ -28,7 +29,7 @@ def _windows(
     """Return the window, and output extents; its padding at the end is what the last windows reach into."""
     require_rank(x, rank + 2, op)
     kernel = integers(kernel_size, rank, "kernel_size", op)
-    strides = kernel if stride is None else integers(stride, rank, "stride", op)
+    strides = kernel if stride is None or stride == () else integers(stride, rank, "stride", op)
     pads = integers(padding, rank, "padding", op, least=0)
     spread = integers(dilation, rank, "dilation", op)
     for pad, extent in zip(pads, kernel, strict=True):
@@ -54,12 +55,23 @@ def _windows(
 
 
 def _max_pool(
-    rank: int, input: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
-) -> Tensor:
+    rank: int,
+    input: Any,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: bool,
+    return_indices: bool,
+) -> Any:
     op = f"max_pool{rank}d"
     x = float_tensor(input, op)
-    window, _ = _windows(x, rank, kernel_size, stride, padding, dilation, ceil_mode, op)
-    return emit(MaxPool, Single(with_layout(x, Layout.CHANNELS_LAST)), MaxPoolAttributes(window)).output
+    window, output = _windows(x, rank, kernel_size, stride, padding, dilation, ceil_mode, op)
+    inputs = Single(with_layout(x, Layout.CHANNELS_LAST))
+    node = emit(MaxPool, inputs, MaxPoolAttributes(window, with_index=bool(return_indices)))
+    if not return_indices:
+        return node.output
+    return node.output, input_places(present(node.outputs[1]), window, x.shape[2:], output)
 
 
 @operator("input")
@@ -70,7 +82,8 @@ def max_pool1d(
     padding: int | tuple[int] = 0,
     dilation: int | tuple[int] = 1,
     ceil_mode: bool = False,
-) -> Tensor:
+    return_indices: bool = False,
+) -> Any:
     """Return the largest value of each window.
 
     Args:
@@ -80,12 +93,17 @@ def max_pool1d(
         padding: int, at most half the kernel; padding never wins.
         dilation: int.
         ceil_mode: also take windows that begin inside the input and reach beyond its end.
+        return_indices: also return where in the channel's elements, in C order, each value was found (int64),
+            which `max_unpool1d` takes.
+
+    Returns:
+        Values, or with `return_indices` the pair (values, indices) of one shape.
 
     >>> from cnncore import ops
     >>> ops.max_pool1d([[[1.0, 5.0, 2.0, 4.0]]], 2).tolist()
     [[[5.0, 4.0]]]
     """
-    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode)
+    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 @operator("input")
@@ -96,7 +114,8 @@ def max_pool2d(
     padding: int | tuple[int, int] = 0,
     dilation: int | tuple[int, int] = 1,
     ceil_mode: bool = False,
-) -> Tensor:
+    return_indices: bool = False,
+) -> Any:
     """Return the largest value of each window.
 
     Args:
@@ -106,13 +125,18 @@ def max_pool2d(
         padding: int or pair, at most half the kernel; padding never wins.
         dilation: int or pair.
         ceil_mode: also take windows that begin inside the input and reach beyond its end.
+        return_indices: also return where in the channel's elements, in C order, each value was found (int64),
+            which `max_unpool2d` takes.
+
+    Returns:
+        Values, or with `return_indices` the pair (values, indices) of one shape.
 
     >>> import numpy as np
     >>> from cnncore import ops
     >>> ops.max_pool2d(np.arange(16).reshape(1, 1, 4, 4), 2).tolist()
     [[[[5.0, 7.0], [13.0, 15.0]]]]
     """
-    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode)
+    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 @operator("input")
@@ -123,7 +147,8 @@ def max_pool3d(
     padding: int | tuple[int, int, int] = 0,
     dilation: int | tuple[int, int, int] = 1,
     ceil_mode: bool = False,
-) -> Tensor:
+    return_indices: bool = False,
+) -> Any:
     """Return the largest value of each window.
 
     Args:
@@ -133,13 +158,18 @@ def max_pool3d(
         padding: int or triple, at most half the kernel; padding never wins.
         dilation: int or triple.
         ceil_mode: also take windows that begin inside the input and reach beyond its end.
+        return_indices: also return where in the channel's elements, in C order, each value was found (int64),
+            which `max_unpool3d` takes.
+
+    Returns:
+        Values, or with `return_indices` the pair (values, indices) of one shape.
 
     >>> import numpy as np
     >>> from cnncore import ops
     >>> ops.max_pool3d(np.arange(8).reshape(1, 1, 2, 2, 2), 2).tolist()
     [[[[[7.0]]]]]
     """
-    return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode)
+    return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 def _avg_pool(
@@ -247,7 +277,7 @@ def avg_pool3d(
     return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
-def _adaptive(pool: type[Op], rank: int, input: Any, output_size: Any) -> Tensor:
+def _adaptive(pool: type[Op], rank: int, input: Any, output_size: Any, return_indices: bool = False) -> Any:
     op = f"{pool.name}{rank}d"
     x = float_tensor(input, op)
     require_rank(x, rank + 2, op)
@@ -258,7 +288,9 @@ def _adaptive(pool: type[Op], rank: int, input: Any, output_size: Any) -> Tensor
         n if size is None else integers(size, 1, "output_size", op)[0]
         for n, size in zip(x.shape[2:], wanted, strict=True)
     )
-    return emit(pool, Single(with_layout(x, Layout.CHANNELS_LAST)), AdaptiveAttributes(output)).output
+    inputs = Single(with_layout(x, Layout.CHANNELS_LAST))
+    node = emit(pool, inputs, AdaptiveAttributes(output, bool(return_indices)))
+    return (node.output, cast(present(node.outputs[1]), "int64")) if return_indices else node.output
 
 
 @operator("input")
@@ -273,7 +305,8 @@ def adaptive_avg_pool1d(input: Any, output_size: Any) -> Tensor:
     >>> ops.adaptive_avg_pool1d([[[1.0, 5.0, 2.0, 4.0]]], 2).tolist()
     [[[3.0, 3.0]]]
     """
-    return _adaptive(AdaptiveAvgPool, 1, input, output_size)
+    pooled: Tensor = _adaptive(AdaptiveAvgPool, 1, input, output_size)
+    return pooled
 
 
 @operator("input")
@@ -289,7 +322,8 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Tensor:
     >>> ops.adaptive_avg_pool2d(np.arange(4).reshape(1, 1, 2, 2), 1).tolist()
     [[[[1.5]]]]
     """
-    return _adaptive(AdaptiveAvgPool, 2, input, output_size)
+    pooled: Tensor = _adaptive(AdaptiveAvgPool, 2, input, output_size)
+    return pooled
 
 
 @operator("input")
@@ -305,51 +339,55 @@ def adaptive_avg_pool3d(input: Any, output_size: Any) -> Tensor:
     >>> ops.adaptive_avg_pool3d(np.arange(8).reshape(1, 1, 2, 2, 2), 1).tolist()
     [[[[[3.5]]]]]
     """
-    return _adaptive(AdaptiveAvgPool, 3, input, output_size)
+    pooled: Tensor = _adaptive(AdaptiveAvgPool, 3, input, output_size)
+    return pooled
 
 
 @operator("input")
-def adaptive_max_pool1d(input: Any, output_size: Any) -> Tensor:
+def adaptive_max_pool1d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
     """Return maxima over windows chosen such that the output is `output_size`.
 
     Args:
         input: (batch, channels, length).
         output_size: int; None keeps the input's extent.
+        return_indices: also return where in the channel's elements, in C order, each value was found (int64).
 
     >>> from cnncore import ops
     >>> ops.adaptive_max_pool1d([[[1.0, 5.0, 2.0, 4.0]]], 2).tolist()
     [[[5.0, 4.0]]]
     """
-    return _adaptive(AdaptiveMaxPool, 1, input, output_size)
+    return _adaptive(AdaptiveMaxPool, 1, input, output_size, return_indices)
 
 
 @operator("input")
-def adaptive_max_pool2d(input: Any, output_size: Any) -> Tensor:
+def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
     """Return maxima over windows chosen such that the output is `output_size`.
 
     Args:
         input: (batch, channels, height, width).
         output_size: int or pair; None keeps the input's extent.
+        return_indices: also return where in the channel's elements, in C order, each value was found (int64).
 
     >>> import numpy as np
     >>> from cnncore import ops
     >>> ops.adaptive_max_pool2d(np.arange(4).reshape(1, 1, 2, 2), 1).tolist()
     [[[[3.0]]]]
     """
-    return _adaptive(AdaptiveMaxPool, 2, input, output_size)
+    return _adaptive(AdaptiveMaxPool, 2, input, output_size, return_indices)
 
 
 @operator("input")
-def adaptive_max_pool3d(input: Any, output_size: Any) -> Tensor:
+def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
     """Return maxima over windows chosen such that the output is `output_size`.
 
     Args:
         input: (batch, channels, depth, height, width).
         output_size: int or triple; None keeps the input's extent.
+        return_indices: also return where in the channel's elements, in C order, each value was found (int64).
 
     >>> import numpy as np
     >>> from cnncore import ops
     >>> ops.adaptive_max_pool3d(np.arange(8).reshape(1, 1, 2, 2, 2), 1).tolist()
     [[[[[7.0]]]]]
     """
-    return _adaptive(AdaptiveMaxPool, 3, input, output_size)
+    return _adaptive(AdaptiveMaxPool, 3, input, output_size, return_indices)

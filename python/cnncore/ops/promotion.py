@@ -76,6 +76,12 @@ def integer_operands(op: str, operands: Sequence[Any], dtype: str) -> list[Tenso
     return [as_tensor(x, op) for x in operands]
 
 
+def require_float32(dtype: Any, op: str) -> None:
+    """Refuse a dtype, where one is given, that is not what functions of floats compute in."""
+    if dtype is not None and dtype_named(dtype, op) != "float32":
+        raise dtype_error(op, f"expected dtype float32 or None, got {dtype!r}: results are float32")
+
+
 _UNKNOWN = {
     "float64": "values are computed in float32; numpy can check them in float64",
     "float16": "values are computed in float32; convert arrays with .astype(np.float32)",

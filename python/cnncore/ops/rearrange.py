@@ -95,7 +95,8 @@ def narrow(input: Any, dim: int, start: int, length: int) -> Tensor:
 
 def unfold(input: Any, dimension: int, size: int, step: int) -> Tensor:
     """Return all windows of `size` places along an axis, `step` apart; the last axis is that of a window."""
-    x = as_tensor(input, "unfold")
+    given = as_tensor(input, "unfold")
+    x = given if given.ndim else reshape_to(given, (1,))
     axis = one_dim(dimension, x.ndim, "unfold")
     (width,), (stride,) = integers(size, 1, "size", "unfold"), integers(step, 1, "step", "unfold")
     if width > x.shape[axis]:
@@ -103,6 +104,8 @@ def unfold(input: Any, dimension: int, size: int, step: int) -> Tensor:
     starts = np.arange(0, x.shape[axis] - width + 1, stride)
     places = (starts[:, None] + np.arange(width)).reshape(-1)
     taken = take_axis(x, as_tensor(places, "unfold"), axis)
+    if given.ndim == 0:
+        return taken
     windows = reshape_to(taken, (*x.shape[:axis], len(starts), width, *x.shape[axis + 1 :]))
     return permute_to(windows, (*(i for i in range(x.ndim + 1) if i != axis + 1), axis + 1))
 
@@ -217,13 +220,16 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tenso
 
 
 @operator("input")
-def repeat_interleave(input: Any, repeats: Any, dim: int | None = None) -> Tensor:
+def repeat_interleave(
+    input: Any, repeats: Any, dim: int | None = None, output_size: int | None = None
+) -> Tensor:
     """Repeat each place of an axis, the copies side by side.
 
     Args:
         input: tensor.
         repeats: how often, or as many numbers as the axis has places.
         dim: the axis; None repeats all elements in C order.
+        output_size: the result's extent, which is checked.
 
     >>> from cnncore import ops
     >>> ops.repeat_interleave([1, 2], 2).tolist(), ops.repeat_interleave([1, 2], [1, 3]).tolist()
@@ -237,6 +243,8 @@ def repeat_interleave(input: Any, repeats: Any, dim: int | None = None) -> Tenso
         repeats = np.asarray(repeats).tolist()
     counts = integers(repeats, extent, "repeats", "repeat_interleave", least=0)
     places = np.repeat(np.arange(extent), counts)
+    if output_size not in (None, places.size):
+        raise shape_error("repeat_interleave", f"expected output_size {places.size}, got {output_size}")
     if not places.size:
         raise shape_error("repeat_interleave", "expected repeats of which one is at least 1, got zeros")
     if len(set(counts)) > 1:

@@ -171,14 +171,14 @@ def prelu(input: Any, weight: Any) -> Tensor:
 
 
 @operator("input")
-def softmin(input: Any, dim: int = -1) -> Tensor:
-    """Return exp(-input) / sum(exp(-input)) along axis `dim`, without overflow.
+def softmin(input: Any, dim: int = -1, dtype: Any = None) -> Tensor:
+    """Return exp(-input) / sum(exp(-input)) along axis `dim`, without overflow; `dtype` is float32 or None.
 
     >>> from cnncore import ops
     >>> ops.softmin([[1000, 1000]]).tolist()
     [[0.5, 0.5]]
     """
-    y: Tensor = softmax(e("neg", float_tensor(input, "softmin")), dim)
+    y: Tensor = softmax(e("neg", float_tensor(input, "softmin")), dim, dtype)
     return y
 
 

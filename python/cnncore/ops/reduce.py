@@ -27,7 +27,7 @@ from .build import (
 from .check import float_tensor, many_dims
 from .comparison import truth
 from .cumulative import products_before
-from .promotion import dtype_named
+from .promotion import dtype_named, require_float32
 
 __all__ = ["all", "any", "count_nonzero", "mean", "prod", "sum"]
 
@@ -97,12 +97,15 @@ def product_of_others(x: Tensor, axes: tuple[int, ...]) -> Tensor:
     return permute_to(others, tuple(order.index(i) for i in range(x.ndim)))
 
 
-def _reduction(function: str, op: str, x: Tensor, dim: Any, keepdim: bool) -> Tensor:
+def _reduction(function: str, op: str, x: Tensor, dim: Any, keepdim: bool, dtype: Any = None) -> Tensor:
+    """Add a reduction; integers and booleans give int64, or `dtype` where one is given."""
     axes = many_dims(dim, x.ndim, op)
-    if not axes:
-        return x if is_float(x.dtype) else cast(x, "int64")
-    y = reduce(function, x, axes)
-    return keep_axes(y, x, axes) if keepdim else y
+    if axes:
+        y = reduce(function, x, axes)
+        y = keep_axes(y, x, axes) if keepdim else y
+    else:
+        y = x if is_float(x.dtype) else cast(x, "int64")
+    return y if dtype is None else cast(y, x.dtype)
 
 
 def _numbers(input: Any, dtype: Any, op: str) -> Tensor:
@@ -117,13 +120,13 @@ def sum(
 ) -> Tensor:
     """Return the sum over axes `dim` (None: all); `keepdim` keeps them with extent 1.
 
-    Integers and booleans give int64, exactly; `dtype` converts the elements first.
+    Integers and booleans give int64, exactly; `dtype` converts the elements first and is the result's.
 
     >>> from cnncore import ops
     >>> ops.sum([[1, 2], [3, 4]], dim=1).tolist(), ops.sum([0.5, 0.25]).item()
     ([3, 7], 0.75)
     """
-    return _reduction("sum", "sum", _numbers(input, dtype, "sum"), dim, keepdim)
+    return _reduction("sum", "sum", _numbers(input, dtype, "sum"), dim, keepdim, dtype)
 
 
 @operator("input")
@@ -132,26 +135,29 @@ def prod(
 ) -> Tensor:
     """Return the product over axes `dim` (None: all); `keepdim` keeps them with extent 1.
 
-    Integers and booleans give int64, modulo 2^64; `dtype` converts the elements first. The gradient is right
-    for zeros, too.
+    Integers and booleans give int64, modulo 2^64; `dtype` converts the elements first and is the result's.
+    The gradient is right for zeros, too.
 
     >>> from cnncore import ops
     >>> ops.prod([[1, 2], [3, 4]], dim=1).tolist()
     [2, 12]
     """
-    return _reduction("prod", "prod", _numbers(input, dtype, "prod"), dim, keepdim)
+    return _reduction("prod", "prod", _numbers(input, dtype, "prod"), dim, keepdim, dtype)
 
 
 @operator("input")
-def mean(input: Any, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Tensor:
+def mean(
+    input: Any, dim: int | tuple[int, ...] | None = None, keepdim: bool = False, dtype: Any = None
+) -> Tensor:
     """Return the mean over axes `dim` (None: all); `keepdim` keeps them with extent 1.
 
-    Integers and booleans are converted to float32, where torch refuses them.
+    Integers and booleans are converted to float32, where torch refuses them; `dtype` is float32 or None.
 
     >>> from cnncore import ops
     >>> ops.mean([[1, 2], [3, 4]]).item()
     2.5
     """
+    require_float32(dtype, "mean")
     return _reduction("mean", "mean", float_tensor(input, "mean"), dim, keepdim)
 
 

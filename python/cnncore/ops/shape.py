@@ -238,6 +238,7 @@ def transpose(input: Any, dim0: int, dim1: int) -> Tensor:
     """
     x = as_tensor(input, "transpose")
     order = list(range(x.ndim))
-    a, b = one_dim(dim0, x.ndim, "transpose"), one_dim(dim1, x.ndim, "transpose")
-    order[a], order[b] = b, a
+    a, b = (one_dim(dim, max(x.ndim, 1), "transpose") for dim in (dim0, dim1))
+    if x.ndim:
+        order[a], order[b] = b, a
     return permute_to(x, tuple(order))

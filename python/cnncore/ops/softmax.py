@@ -10,8 +10,9 @@ from ..graph.dispatch import operator
 from ..graph.lowering import Builder
 from ..graph.tensor import Node, Op, Spec, Tensor, present
 from ..graph.trace import emit
-from .build import Single, with_layout
+from .build import Single, reshape_to, with_layout
 from .check import float_tensor, one_dim
+from .promotion import require_float32
 
 
 class AxisAttributes(NamedTuple):
@@ -73,25 +74,36 @@ def along(function: type[Softmax], x: Tensor, axis: int) -> Tensor:
     return emit(function, Single(x), AxisAttributes(axis)).output
 
 
+def _softmax(function: type[Softmax], input: Any, dim: int, dtype: Any) -> Tensor:
+    op = function.name
+    require_float32(dtype, op)
+    x = float_tensor(input, op)
+    axis = one_dim(dim, max(x.ndim, 1), op)
+    return along(function, x, axis) if x.ndim else reshape_to(along(function, reshape_to(x, (1,)), 0), ())
+
+
 @operator("input")
-def softmax(input: Any, dim: int = -1) -> Tensor:
+def softmax(input: Any, dim: int = -1, dtype: Any = None) -> Tensor:
     """Return exp(input) / sum(exp(input)) along axis `dim`, without overflow.
+
+    Args:
+        input: any shape.
+        dim: the axis.
+        dtype: float32 or None.
 
     >>> from cnncore import ops
     >>> ops.softmax([[1000, 1000]]).tolist()
     [[0.5, 0.5]]
     """
-    x = float_tensor(input, "softmax")
-    return along(Softmax, x, one_dim(dim, x.ndim, "softmax"))
+    return _softmax(Softmax, input, dim, dtype)
 
 
 @operator("input")
-def log_softmax(input: Any, dim: int = -1) -> Tensor:
-    """Return the logarithm of `softmax(input, dim)`, without underflow.
+def log_softmax(input: Any, dim: int = -1, dtype: Any = None) -> Tensor:
+    """Return the logarithm of `softmax(input, dim)`, without underflow; `dtype` is float32 or None.
 
     >>> from cnncore import ops
     >>> ops.log_softmax([[0, -1000]]).tolist()
     [[0.0, -1000.0]]
     """
-    x = float_tensor(input, "log_softmax")
-    return along(LogSoftmax, x, one_dim(dim, x.ndim, "log_softmax"))
+    return _softmax(LogSoftmax, input, dim, dtype)

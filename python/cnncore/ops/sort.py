@@ -7,14 +7,18 @@ element, and `max`, `min` and `median` return it where there is one. Integers st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec
+
+import numpy as np
 
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
 from ..graph.tensor import Layout, Node, Op, Spec, Tensor, present
-from ..graph.trace import as_tensor, emit, shape_error
+from ..graph.trace import as_tensor, emit, is_stored, shape_error
+from .arithmetic import maximum, minimum
 from .build import ReduceAttributes, Single, keep_axes, permute_to, reduce, reshape_to, with_layout
 from .check import integers, many_dims, one_dim
 from .gather import scatter_axis
@@ -38,6 +42,7 @@ __all__ = [
 ]
 
 Grads = Sequence[Tensor | None]
+P = ParamSpec("P")
 
 
 class Selection(NamedTuple):
@@ -115,14 +120,14 @@ class RunningExtreme(Sort):
 
 
 def _along(
-    op: type[Sort], x: Tensor, dim: Any, count: int | None, keepdim: bool, **settings: Any
+    op: type[Sort], name: str, x: Tensor, dim: Any, count: int | None, keepdim: bool, **settings: Any
 ) -> Selection:
-    """Add `op` along axis `dim`; `count` None means all elements."""
+    """Add `op` along axis `dim` for the function `name`; `count` None means all elements."""
     scalar = x.ndim == 0
     if scalar:
-        x, axis = reshape_to(x, (1,)), one_dim(dim, 1, op.name)
+        x, axis = reshape_to(x, (1,)), one_dim(dim, 1, name)
     else:
-        axis = one_dim(dim, x.ndim, op.name)
+        axis = one_dim(dim, x.ndim, name)
     kept = keepdim or count is None or count > 1
     if axis == 0 and not kept:
         x = with_layout(x, Layout.C)  # without its first axis, channels-last memory has no layout
@@ -138,7 +143,7 @@ def _rank(
 ) -> Selection:
     """Return the elements from rank `begin` on, among whom NaN is the largest unless it wins."""
     settings = {"begin": begin, "descending": False, "nan_wins": False, **more}
-    return _along(Sort, as_tensor(input, name), dim, count, keepdim, **settings)
+    return _along(Sort, name, as_tensor(input, name), dim, count, keepdim, **settings)
 
 
 def _extent(x: Tensor, dim: Any, op: str) -> int:
@@ -162,7 +167,7 @@ def extreme(input: Any, dim: Any, keepdim: bool, least: bool, op: str) -> Any:
         raise shape_error(
             op, f"expected one axis, got {dim!r}; a{op} takes several, and returns values alone"
         )
-    return _along(Extreme, x, dim, 1, keepdim, least=least)
+    return _along(Extreme, op, x, dim, 1, keepdim, least=least)
 
 
 def over_axes(x: Tensor, dim: Any, keepdim: bool, least: bool, op: str) -> Tensor:
@@ -176,25 +181,45 @@ def over_axes(x: Tensor, dim: Any, keepdim: bool, least: bool, op: str) -> Tenso
     kept = tuple(i for i in range(x.ndim) if i not in axes)
     shape = tuple(x.shape[i] for i in kept)
     rows = reshape_to(permute_to(x, (*kept, *axes)), (*shape, prod(x.shape[i] for i in axes)))
-    values: Tensor = _along(Extreme, rows, -1, 1, False, least=least).values
+    values: Tensor = _along(Extreme, op, rows, -1, 1, False, least=least).values
     return keep_axes(values, x, axes) if keepdim else values
 
 
 def place_of_extreme(x: Tensor, dim: Any, keepdim: bool, least: bool, op: str) -> Tensor:
     """Return the index of the first largest or smallest element along an axis, or of all (`dim` None)."""
     if dim is not None:
-        found: Tensor = _along(Extreme, x, dim, 1, keepdim, least=least).indices
+        found: Tensor = _along(Extreme, op, x, dim, 1, keepdim, least=least).indices
         return found
-    flat: Tensor = _along(Extreme, reshape_to(x, (x.size,)), 0, 1, False, least=least).indices
+    flat: Tensor = _along(Extreme, op, reshape_to(x, (x.size,)), 0, 1, False, least=least).indices
     return reshape_to(flat, (1,) * x.ndim) if keepdim else flat
 
 
 # -- public functions --------------------------------------------------------------------------------
 
 
+def _or_of_two(pairwise: Callable[[Any, Any], Any]) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
+    """Make a function of (input, dim) also take a second tensor, in the place of `dim` or as `other`."""
+
+    def decorate(function: Callable[P, Any]) -> Callable[P, Any]:
+        @wraps(function)
+        def call(*args: P.args, **named: P.kwargs) -> Any:
+            second = args[1] if len(args) > 1 else named.get("other")
+            if isinstance(second, (np.ndarray, Tensor)) or is_stored(second):
+                first = args[0] if args else named["input"]
+                return pairwise(first, second)
+            return function(*args, **named)
+
+        return call
+
+    return decorate
+
+
+@_or_of_two(maximum)
 @operator("input")
 def max(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     """Return the largest of all elements or, with `dim`, (values, indices) along that axis.
+
+    ``max(input, other)`` of two tensors is `maximum`.
 
     Args:
         input: tensor of any shape and dtype.
@@ -213,6 +238,7 @@ def max(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     return extreme(input, dim, keepdim, False, "max")
 
 
+@_or_of_two(minimum)
 @operator("input")
 def min(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     """Return the smallest of all elements or, with `dim`, (values, indices) along that axis; see `max`.
@@ -260,10 +286,10 @@ def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
     x = as_tensor(input, "argmax")
     if x.dtype != "float32":
         return place_of_extreme(x, dim, keepdim, False, "argmax")
-    flat = reshape_to(x, (x.size,)) if dim is None else x
-    axis = (0 if dim is None else one_dim(dim, x.ndim, "argmax"),)
+    flat = reshape_to(x, (x.size,)) if dim is None or x.ndim == 0 else x
+    axis = (0 if dim is None else one_dim(dim, flat.ndim, "argmax"),)
     y = emit(ArgMax, Single(flat), ReduceAttributes(ArgMax.name, axis)).output
-    if not keepdim:
+    if not keepdim or x.ndim == 0:
         return y
     return reshape_to(y, (1,) * x.ndim) if dim is None else keep_axes(y, x, axis)
 
@@ -372,7 +398,7 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False) -> Selection:
     >>> ops.mode([3, 1, 2, 1]).values.item()
     1
     """
-    return _along(Mode, as_tensor(input, "mode"), dim, 1, keepdim)
+    return _along(Mode, "mode", as_tensor(input, "mode"), dim, 1, keepdim)
 
 
 @operator("input")
@@ -383,7 +409,7 @@ def cummax(input: Any, dim: int) -> Selection:
     >>> ops.cummax([1, 3, 2], 0).values.tolist()
     [1, 3, 3]
     """
-    return _along(RunningExtreme, as_tensor(input, "cummax"), dim, None, True, least=False)
+    return _along(RunningExtreme, "cummax", as_tensor(input, "cummax"), dim, None, True, least=False)
 
 
 @operator("input")
@@ -394,4 +420,4 @@ def cummin(input: Any, dim: int) -> Selection:
     >>> ops.cummin([3, 1, 2], 0).values.tolist()
     [3, 1, 1]
     """
-    return _along(RunningExtreme, as_tensor(input, "cummin"), dim, None, True, least=True)
+    return _along(RunningExtreme, "cummin", as_tensor(input, "cummin"), dim, None, True, least=True)

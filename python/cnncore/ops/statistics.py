@@ -18,6 +18,7 @@ from .sort import amax, amin
 __all__ = ["aminmax", "logsumexp", "norm", "std", "std_mean", "var", "var_mean"]
 
 Dim = int | tuple[int, ...] | None
+VarianceDim = Dim | bool
 
 
 class Extremes(NamedTuple):
@@ -34,13 +35,14 @@ def root(x: Tensor) -> Tensor:
 
 
 def _moments(
-    op: str, input: Any, dim: Dim, correction: Any, keepdim: bool, unbiased: Any
+    op: str, input: Any, dim: VarianceDim, correction: Any, keepdim: bool, unbiased: Any
 ) -> tuple[Tensor, Tensor]:
     """Return variance and mean over axes."""
+    if isinstance(dim, bool):  # torch's var(input, unbiased)
+        dim, unbiased = None, dim
     if unbiased is not None:
         correction = int(bool(unbiased))
-    if isinstance(dim, bool):
-        raise dtype_error(op, f"expected axes for dim, got {dim!r}; write unbiased={dim!r}")
+    correction = 1 if correction is None else correction
     if not is_number(correction):
         raise dtype_error(op, f"expected a number for correction, got {correction!r}")
     x = float_tensor(input, op)
@@ -58,16 +60,21 @@ def _moments(
 
 @operator("input")
 def var(
-    input: Any, dim: Dim = None, correction: float = 1, keepdim: bool = False, unbiased: bool | None = None
+    input: Any,
+    dim: VarianceDim = None,
+    correction: float | None = 1,
+    keepdim: bool = False,
+    unbiased: bool | None = None,
 ) -> Tensor:
     """Return the variance over axes `dim` (None: all).
 
     Args:
         input: tensor of any shape.
         dim: axes.
-        correction: what is taken from the number of elements in the divisor; 0 gives the mean square.
+        correction: what is taken from the number of elements in the divisor; None is 1, and 0 gives the mean
+            square.
         keepdim: keep the axes with extent 1.
-        unbiased: True or False for a correction of 1 or 0.
+        unbiased: True or False for a correction of 1 or 0; it may stand in the place of `dim`.
 
     >>> from cnncore import ops
     >>> ops.var([1, 2, 3, 4], correction=0).item()
@@ -78,7 +85,11 @@ def var(
 
 @operator("input")
 def std(
-    input: Any, dim: Dim = None, correction: float = 1, keepdim: bool = False, unbiased: bool | None = None
+    input: Any,
+    dim: VarianceDim = None,
+    correction: float | None = 1,
+    keepdim: bool = False,
+    unbiased: bool | None = None,
 ) -> Tensor:
     """Return the standard deviation over axes `dim`, the square root of `var`; its gradient at 0 is 0.
 
@@ -91,7 +102,11 @@ def std(
 
 @operator("input")
 def var_mean(
-    input: Any, dim: Dim = None, correction: float = 1, keepdim: bool = False, unbiased: bool | None = None
+    input: Any,
+    dim: VarianceDim = None,
+    correction: float | None = 1,
+    keepdim: bool = False,
+    unbiased: bool | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return (variance, mean) over axes `dim`; see `var`.
 
@@ -104,7 +119,11 @@ def var_mean(
 
 @operator("input")
 def std_mean(
-    input: Any, dim: Dim = None, correction: float = 1, keepdim: bool = False, unbiased: bool | None = None
+    input: Any,
+    dim: VarianceDim = None,
+    correction: float | None = 1,
+    keepdim: bool = False,
+    unbiased: bool | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return (standard deviation, mean) over axes `dim`; see `var`.
 
