@@ -16,6 +16,7 @@ void bind_program(py::module_& module);
 void bind_conv(py::module_& module);
 void bind_images(py::module_& module);
 void bind_norm(py::module_& module);
+void bind_recurrent(py::module_& module);
 void bind_runtime(py::module_& module);
 void bind_storage(py::module_& module);
 

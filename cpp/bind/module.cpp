@@ -8,5 +8,6 @@ PYBIND11_MODULE(_core, module) {
   cnncore::bind_conv(module);
   cnncore::bind_norm(module);
   cnncore::bind_images(module);
+  cnncore::bind_recurrent(module);
   cnncore::bind_runtime(module);
 }

@@ -18,6 +18,7 @@
 #include "core/cpu_info.h"
 #include "core/fork.h"
 #include "core/parallel.h"
+#include "core/pause.h"
 
 namespace cnncore {
 namespace {
@@ -32,14 +33,6 @@ constexpr std::chrono::microseconds kShortSpin{2};
 constexpr int kSpinsPerLook = 16;  // at the clock
 
 thread_local bool inside_team = false;  // nested loops run serially
-
-void pause_core() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  __asm__ volatile("yield");
-#endif
-}
 
 /// Returns whether `ready` became true in time.
 template <class Ready>

@@ -18,6 +18,7 @@
 #include "isa/outer_tile.h"
 #include "isa/peak.h"
 #include "isa/pool.h"
+#include "isa/recurrent.h"
 #include "isa/reduce.h"
 #include "isa/row_norm.h"
 #include "isa/sample.h"
@@ -43,6 +44,7 @@ struct KernelTable {
   PoolKernels pool;
   NormKernels norm;
   RowNormKernels row_norm;
+  RecurrentKernels recurrent;
   ActivationKernels activation;
   ElementwiseKernels elementwise;
   IntegerKernels integer;

@@ -12,6 +12,7 @@ void register_pool(StepRegistry& registry);
 void register_norm(StepRegistry& registry);
 void register_group_norm(StepRegistry& registry);
 void register_row_norm(StepRegistry& registry);
+void register_recurrent(StepRegistry& registry);
 void register_elementwise(StepRegistry& registry);
 void register_elementwise_chain(StepRegistry& registry);
 void register_reduce(StepRegistry& registry);
@@ -50,6 +51,7 @@ const StepRegistry& step_registry() {
     register_norm(all);
     register_group_norm(all);
     register_row_norm(all);
+    register_recurrent(all);
     register_elementwise(all);
     register_elementwise_chain(all);
     register_reduce(all);

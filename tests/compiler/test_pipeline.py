@@ -145,3 +145,16 @@ def test_a_wrong_graph_is_noticed() -> None:
     y.shape = (3, 2)
     with pytest.raises(AssertionError):
         check(graph)
+
+
+def test_losses_may_share_their_labels() -> None:
+    """The checks of the labels are then one."""
+    x, labels = np.zeros((2, 3), np.float32), np.array([0, 1])
+
+    def loss(x: Any, labels: Any) -> Any:
+        return ops.cross_entropy(x, labels) + 2.0 * ops.cross_entropy(x * 3.0, labels)
+
+    once = cc.grad(ops.cross_entropy)(x, labels)
+    np.testing.assert_allclose(cc.grad(loss)(x, labels), 7.0 * once, rtol=1e-6)
+    with pytest.raises(ValueError, match="label"):
+        cc.grad(loss)(x, np.array([0, 3]))

@@ -18,6 +18,7 @@ ScatterKernels scatter_kernels();
 PoolKernels pool_kernels();
 NormKernels norm_kernels();
 RowNormKernels row_norm_kernels();
+RecurrentKernels recurrent_kernels();
 ActivationKernels activation_kernels();
 ElementwiseKernels elementwise_kernels();
 IntegerKernels integer_kernels();
@@ -43,6 +44,7 @@ KernelTable kernel_table() {
       pool_kernels(),
       norm_kernels(),
       row_norm_kernels(),
+      recurrent_kernels(),
       activation_kernels(),
       elementwise_kernels(),
       integer_kernels(),

@@ -134,4 +134,7 @@ def substitute(graph: Graph, replacement: dict[Tensor, Tensor]) -> None:
     )
     graph.outputs = [final(tensor) for tensor in graph.outputs]
     graph.updates = [(target, final(new)) for target, new in graph.updates]
-    graph.checks = [(final(flag), message) for flag, message in graph.checks]
+    checks: dict[Tensor, str] = {}  # one for each flag, with the first message
+    for flag, message in graph.checks:
+        checks.setdefault(final(flag), message)
+    graph.checks = list(checks.items())

@@ -16,6 +16,8 @@ from . import norm as _norm
 from . import pad as _pad
 from . import patch as _patch
 from . import rectifier as _rectifier
+from . import recurrent as _recurrent
+from . import recurrent_cell as _recurrent_cell
 from . import sample_norm as _sample_norm
 from . import upsample as _upsample
 from .activation import *  # noqa: F403
@@ -54,6 +56,8 @@ from .pool import (
     MaxPool3d,
 )
 from .rectifier import *  # noqa: F403
+from .recurrent import *  # noqa: F403
+from .recurrent_cell import *  # noqa: F403
 from .sample_norm import *  # noqa: F403
 from .shape import Flatten, Unflatten
 from .upsample import *  # noqa: F403
@@ -70,6 +74,8 @@ __all__ = [
     *_patch.__all__,
     *_pad.__all__,
     *_rectifier.__all__,
+    *_recurrent.__all__,
+    *_recurrent_cell.__all__,
     *_sample_norm.__all__,
     *_upsample.__all__,
     *_loss_elements.__all__,

@@ -33,6 +33,7 @@ from . import patch as _patch
 from . import rearrange as _rearrange
 from . import rectifier as _rectifier
 from . import reduce as _reduce
+from . import rnn as _rnn
 from . import rounding as _rounding
 from . import row_norm as _row_norm
 from . import sample as _sample
@@ -95,6 +96,7 @@ from .portions import SplitBatch as _SplitBatch  # noqa: F401
 from .rearrange import *  # noqa: F403
 from .rectifier import *  # noqa: F403
 from .reduce import *  # noqa: F403
+from .rnn import *  # noqa: F403
 from .rounding import *  # noqa: F403
 from .row_norm import *  # noqa: F403
 from .sample import *  # noqa: F403
@@ -136,6 +138,7 @@ __all__ = [
     *_norm.__all__,
     *_rearrange.__all__,
     *_reduce.__all__,
+    *_rnn.__all__,
     *_rounding.__all__,
     *_row_norm.__all__,
     *_sample.__all__,
