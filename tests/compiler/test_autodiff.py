@@ -139,6 +139,7 @@ DIFFERENTIABLE_BY_OTHERS = {
     "grid_sample_backward_grid",
     "log_softmax_backward",
     "max_pool_backward",
+    "recurrent_backward",
     "row_norm_backward",
     "softmax_backward",
 }
