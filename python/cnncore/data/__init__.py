@@ -6,6 +6,7 @@ width) float32 from 0 to 1 (or uint8 with ``dtype="uint8"``), y int64 class numb
 """
 
 from . import transforms
+from .audio import mel_filters, mel_spectrogram, mfcc, resample, spectrogram, stft
 from .cifar import cifar10
 from .dataset import Dataset
 from .folder import ImageArrays, image_folder
@@ -14,19 +15,44 @@ from .images import read_image, with_channels
 from .loader import DataLoader
 from .mnist_files import mnist
 from .resizing import resize
+from .sequences import DNA, PROTEIN, RNA, one_hot_sequences, reverse_complement, sequence_letters
+from .sounds import SoundArrays, fsdd, wav_folder
+from .text import Tokenizer, hash_tokens, pad_sequences
 from .uci_digits import digits
+from .wav import Sound, read_wav, write_wav
 
 __all__ = [
+    "DNA",
+    "PROTEIN",
+    "RNA",
     "DataLoader",
     "Dataset",
     "ImageArrays",
+    "Sound",
+    "SoundArrays",
+    "Tokenizer",
     "cifar10",
     "digits",
+    "fsdd",
+    "hash_tokens",
     "image_folder",
+    "mel_filters",
+    "mel_spectrogram",
+    "mfcc",
     "mnist",
+    "one_hot_sequences",
+    "pad_sequences",
     "read_idx",
     "read_image",
+    "read_wav",
+    "resample",
     "resize",
+    "reverse_complement",
+    "sequence_letters",
+    "spectrogram",
+    "stft",
     "transforms",
+    "wav_folder",
     "with_channels",
+    "write_wav",
 ]

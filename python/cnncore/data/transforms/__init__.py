@@ -24,6 +24,14 @@ from .colour import (
 from .crops import CenterCrop, Pad, RandomCrop, RandomFlip, RandomHorizontalFlip, RandomVerticalFlip
 from .mixing import CutMix, MixUp, Mixup, Mosaic
 from .policies import AutoAugment, RandAugment, TrivialAugmentWide
+from .signals import (
+    FrequencyMasking,
+    RandomGain,
+    RandomReverseComplement,
+    RandomTimeShift,
+    SpecAugment,
+    TimeMasking,
+)
 from .sizes import RandomResizedCrop, Resize
 from .transform import Compose, Lambda, RandomApply, RandomChoice, RandomOrder, Transform
 from .values import Normalize, RandomErasing, ToFloat
@@ -36,6 +44,7 @@ __all__ = [
     "Compose",
     "CutMix",
     "ElasticTransform",
+    "FrequencyMasking",
     "GaussianBlur",
     "GaussianNoise",
     "Grayscale",
@@ -55,6 +64,7 @@ __all__ = [
     "RandomEqualize",
     "RandomErasing",
     "RandomFlip",
+    "RandomGain",
     "RandomGrayscale",
     "RandomHorizontalFlip",
     "RandomInvert",
@@ -62,10 +72,14 @@ __all__ = [
     "RandomPerspective",
     "RandomPosterize",
     "RandomResizedCrop",
+    "RandomReverseComplement",
     "RandomRotation",
     "RandomSolarize",
+    "RandomTimeShift",
     "RandomVerticalFlip",
     "Resize",
+    "SpecAugment",
+    "TimeMasking",
     "ToFloat",
     "Transform",
     "TrivialAugmentWide",

@@ -27,7 +27,49 @@ class _Mixing(Transform):
         )
 
 
-class Mixup(_Mixing):
+class _Pairs(_Mixing):
+    """Samples of two, with labels in proportion.
+
+    Args:
+        num_classes: labels that are class numbers become (samples, num_classes); None where they have
+            probabilities already.
+        alpha: of the Beta distribution of the first sample's share.
+        p: probability for a sample to be mixed.
+    """
+
+    def __init__(self, num_classes: int | None = None, alpha: float = 1.0, p: float = 1.0) -> None:
+        self.num_classes = num_classes
+        self.alpha = finite(alpha, "alpha", 0)
+        if self.alpha == 0:
+            raise ValueError(f"expected alpha above 0, got {alpha}")
+        self.p = probability(p)
+
+    def partners(self, samples: Samples, draws: Draws) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Each sample's partner and its own share, 1 for those that are left alone."""
+        partner = draws.integers(len(samples))
+        mixed = draws.chance(self.p)
+        return partner, np.where(mixed, _beta(draws.fork(0), self.alpha), 1.0)
+
+    def labels(
+        self, labels: NDArray[Any] | None, partner: NDArray[Any], share: Any
+    ) -> NDArray[np.float32] | None:
+        """The means of labels, (samples, classes)."""
+        if labels is None:
+            return None
+        name, classes = type(self).__name__, self.num_classes
+        if labels.ndim == 1:
+            if classes is None:
+                raise ValueError(
+                    f"[{name}] expected num_classes, since labels are class numbers, or (samples, classes)"
+                )
+            if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+                raise ValueError(f"[{name}] expected labels from 0 to {classes - 1}, got {labels.max()}")
+            labels = np.eye(classes, dtype=np.float32)[labels]
+        weights = np.asarray(share, np.float32).reshape(-1, *(1,) * (labels.ndim - 1))
+        return np.asarray(labels * weights + labels[partner] * (1 - weights), np.float32)
+
+
+class Mixup(_Pairs):
     """Means of two samples and of their labels (Zhang et al., 2017).
 
     Args:
@@ -43,28 +85,21 @@ class Mixup(_Mixing):
     True
     """
 
-    def __init__(self, num_classes: int | None = None, alpha: float = 1.0, p: float = 1.0) -> None:
-        self.num_classes = num_classes
-        self.alpha = finite(alpha, "alpha", 0)
-        if self.alpha == 0:
-            raise ValueError(f"expected alpha above 0, got {alpha}")
-        self.p = probability(p)
-
     def apply(self, samples: Samples, draws: Draws) -> Samples:
         _refuse(self, samples, masks=True)
-        partner, share = _partners(samples, draws, self.alpha, self.p)
+        partner, share = self.partners(samples, draws)
         images = samples.images
         weights = share.reshape(-1, *(1,) * (images.ndim - 1))
         mixed = images * weights + images[partner] * (1 - weights)
         changed = to_colours(mixed, images) if images.dtype == np.uint8 else mixed.astype(np.float32)
-        labels = _mixed_labels(samples.labels, partner, share, self.num_classes, self)
+        labels = self.labels(samples.labels, partner, share)
         return Samples(changed, None, None, labels)
 
 
 MixUp = Mixup
 
 
-class CutMix(_Mixing):
+class CutMix(_Pairs):
     """A rectangle of another sample, and labels by area (Yun et al., 2019).
 
     Args:
@@ -82,16 +117,9 @@ class CutMix(_Mixing):
     True
     """
 
-    def __init__(self, num_classes: int | None = None, alpha: float = 1.0, p: float = 1.0) -> None:
-        self.num_classes = num_classes
-        self.alpha = finite(alpha, "alpha", 0)
-        if self.alpha == 0:
-            raise ValueError(f"expected alpha above 0, got {alpha}")
-        self.p = probability(p)
-
     def apply(self, samples: Samples, draws: Draws) -> Samples:
         _refuse(self, samples, masks=False)
-        partner, share = _partners(samples, draws, self.alpha, self.p)
+        partner, share = self.partners(samples, draws)
         size = np.array(samples.extents)
         axes = len(size)
         middle = np.floor(draws.uniform(0, 1, (axes,)) * size)
@@ -107,7 +135,7 @@ class CutMix(_Mixing):
             if masks is not None and samples.masks is not None:
                 masks[i][inside] = samples.masks[other][inside]
         kept = 1 - np.prod((end - begin) / size, axis=1)
-        labels = _mixed_labels(samples.labels, partner, kept, self.num_classes, self)
+        labels = self.labels(samples.labels, partner, kept)
         return Samples(images, masks, None, labels)
 
 
@@ -168,15 +196,6 @@ class Mosaic(_Mixing):
         return Samples(images, masks, boxes, None)
 
 
-def _partners(
-    samples: Samples, draws: Draws, alpha: float, p: float
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Each sample's partner and its own share, 1 for those that are left alone."""
-    partner = draws.integers(len(samples))
-    mixed = draws.chance(p)
-    return partner, np.where(mixed, _beta(draws.fork(0), alpha), 1.0)
-
-
 def _beta(draws: Draws, alpha: float) -> NDArray[np.float64]:
     """(samples,) of the symmetric Beta distribution (Jöhnk, 1964)."""
     result = np.full(len(draws), np.nan)
@@ -186,24 +205,6 @@ def _beta(draws: Draws, alpha: float) -> NDArray[np.float64]:
         total = np.logaddexp(first, second)
         result = np.where(np.isnan(result) & (total <= 0), np.exp(first - total), result)
     return result
-
-
-def _mixed_labels(
-    labels: NDArray[Any] | None, partner: Any, share: Any, classes: int | None, transform: Transform
-) -> NDArray[np.float32] | None:
-    if labels is None:
-        return None
-    name = type(transform).__name__
-    if labels.ndim == 1:
-        if classes is None:
-            raise ValueError(
-                f"[{name}] expected num_classes, since labels are class numbers, or (samples, classes)"
-            )
-        if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
-            raise ValueError(f"[{name}] expected labels from 0 to {classes - 1}, got {labels.max()}")
-        labels = np.eye(classes, dtype=np.float32)[labels]
-    weights = np.asarray(share, np.float32).reshape(-1, *(1,) * (labels.ndim - 1))
-    return np.asarray(labels * weights + labels[partner] * (1 - weights), np.float32)
 
 
 def _refuse(transform: Transform, samples: Samples, masks: bool) -> None:
