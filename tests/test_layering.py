@@ -149,16 +149,25 @@ def test_graph_operations_and_compiler_hold_no_circle() -> None:
         wanted = {module: names for module, names in wanted.items() if module not in free}
 
 
+EXTRAS = {"onnx": {"onnx", "google"}}
+"""What packages of an extra may need besides numpy; nothing else of cnncore imports them, nor them."""
+
+
 def test_numpy_is_the_only_dependency() -> None:
     import sys
 
     for path in PYTHON:
+        known = {
+            "cnncore",
+            "numpy",
+            "__future__",
+            *EXTRAS.get(package_of(path), ()),
+        } | sys.stdlib_module_names
         for name, at_once in imports(path):
-            top = name.partition(".")[0]
             if at_once:
-                assert top in {"cnncore", "numpy", "__future__"} | sys.stdlib_module_names, (
-                    f"{relative(path)}: {name}"
-                )
+                assert name.partition(".")[0] in known, f"{relative(path)}: {name}"
+            for extra in EXTRAS:
+                assert package_of(path) == extra or not within(name, extra), f"{relative(path)}: {name}"
 
 
 def test_every_source_names_its_licence() -> None:

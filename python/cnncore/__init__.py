@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from .training import train_step
     from .transforms import grad, value_and_grad
 
-_MODULES = ("bench", "data", "io", "models", "nn", "ops", "optim", "train")
+_MODULES = ("bench", "data", "io", "models", "nn", "onnx", "ops", "optim", "train")
 
 _NAMES = {
     "capture": "intermediate",
