@@ -5,6 +5,8 @@
     python benchmarks/run.py --accuracy exact      the same with cnncore's "exact" mode beside
     python benchmarks/run.py --isa avx2            the same on AVX2, against torch held to it
     python benchmarks/run.py --layers              ResNet-50's convolutions, % of the FMA peak
+    python benchmarks/run.py --layers --shapes conv_shapes.csv --json rows.jsonl
+                                                   the file's convolutions against torch and onnxruntime
     python benchmarks/run.py --memory              peak memory of serving and training processes
     python benchmarks/run.py --errors              rounding errors against float64
     python benchmarks/run.py --overhead            what a call and a step cost beside arithmetic
@@ -30,6 +32,7 @@ from measure import WrongAnswerError, inference, training
 from networks import NETWORKS, Network
 from peers import EXACT, MODULES, OURS, Runner, UnavailableError, runners
 from results import ERROR_LIMIT, ResultFile, Row, means
+from rows import command
 
 PEER_SETTINGS = {
     "avx512": {"CNNCORE_ISA": "avx512"},
@@ -63,6 +66,8 @@ def main(argv: list[str] | None = None) -> int:
         ", ".join(f"{key} {value}" for key, value in facts.items()) + f", threads {options.threads}",
         flush=True,
     )
+    if options.layers and options.shapes:
+        return command.convolutions(options)
     file = ResultFile(options.json, {"machine": facts, "threads": options.threads})
     if options.layers:
         return measure_layers(options, file)
@@ -98,7 +103,13 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--layers", action="store_true", help="single convolution steps against the FMA peak")
     made.add_argument(
-        "--directions", type=_names(LAYER_DIRECTIONS), default=list(LAYER_DIRECTIONS), help="of --layers"
+        "--directions", type=_names(LAYER_DIRECTIONS), default=[], help="of --layers; default: all"
+    )
+    made.add_argument("--shapes", metavar="FILE", help="csv of --layers, looked for in $CNNCORE_DATA, too")
+    made.add_argument("--rows", default="", metavar="N:M", help="of the file of --shapes")
+    made.add_argument("--filter", default="", metavar="REGEX", help="of names and problems of --layers")
+    made.add_argument(
+        "--summary", action="store_true", help="--shapes: of the rows in --json, measuring none"
     )
     made.add_argument("--memory", action="store_true", help="peak memory, a process for each runner")
     made.add_argument("--errors", action="store_true", help="rounding errors against float64")
@@ -161,7 +172,7 @@ def measure_layers(options: argparse.Namespace, file: ResultFile) -> int:
         found = []
         for result in layers.measure(
             problems[::3] if options.quick else problems,
-            options.directions,
+            options.directions or LAYER_DIRECTIONS,
             options.accuracy or "exact",
             QUICK_SECONDS if options.quick else 0.3,
         ):

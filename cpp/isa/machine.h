@@ -88,6 +88,7 @@ struct Machine {
     WinogradForm f4 = {205.0, 125.0, 24.0};
     WinogradForm f2 = {80.0, 45.0, 12.0};
     WinogradForm f2x5 = {205.0, 90.0, 60.0};
+    WinogradForm f4x1 = {30.0, 22.0, 4.0};
     double direct_weight = 24.0 / 9.0;  // direct gradients: a tap's sums to their places
     double start = 3000.0;              // of a step with its stages and tasks
     // Weights beyond a second cache come from the third, and larger ones from memory, once for a problem of

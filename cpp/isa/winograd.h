@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Winograd convolution of 3x3 and 5x5 kernels, stride 1: transforms between pixels and points, and the
-// products at the points. Transformed activations are [point][block of 16 channels][tile][16 channels], so a
-// tile's channels lie at constant offsets for every ISA; channels past the last are zero.
+// Winograd convolution of 3x3 and 5x5 kernels and of kernels of three taps along one axis, stride 1:
+// transforms between pixels and points, and the products at the points. Transformed activations are
+// [point][block of 16 channels][tile][16 channels], so a tile's channels lie at constant offsets for every
+// ISA; channels past the last are zero.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +24,17 @@ struct WinogradImages {
   std::int64_t left = 0;
   std::int64_t tile_rows = 0;
   std::int64_t tile_columns = 0;
+
+  /// Volumes of so many images, of which a tile of image z reads image z + front of its volume, zeros
+  /// outside.
+  std::int64_t depth = 1;
+  std::int64_t tile_depth = 1;  // images of a volume of tiles
+  std::int64_t front = 0;
+
+  /// Lines: tiles along one axis. A line's positions lie `step` pixels apart, its tiles form a row; an image
+  /// has `pixels` pixels, and pixels before the first or from the last on are zero. `left` is in pixels.
+  std::int64_t step = 0;
+  std::int64_t pixels = 0;
 };
 
 struct WinogradGather {
@@ -30,6 +42,7 @@ struct WinogradGather {
   const float* pixels = nullptr;
   const float* zeros = nullptr;  // 6 * pitch of them, what a row outside the image reads
   std::int64_t channels = 0;
+  std::int64_t written = 0;  // channels that get values: zero from `channels` on
   std::int64_t first_tile = 0;
   std::int64_t tiles = 0;
   float* values = nullptr;
@@ -80,7 +93,8 @@ struct WinogradWeightGradient {
   std::int64_t width = 0;
   std::int64_t rows = 0;
   std::int64_t columns = 0;
-  float* grad = nullptr;  // a filter's contiguous taps at row * (their number) + column * column_step
+  float* grad = nullptr;  // a filter's contiguous taps at row * row_step + column * column_step
+  std::int64_t row_step = 0;
   std::int64_t column_step = 0;
   bool accumulate = false;  // add to what grad holds
 };
@@ -118,14 +132,15 @@ struct WinogradOuter {
   bool accumulate = false;  // add to what sum holds
 };
 
-/// The transforms of F(tile x tile, taps x taps).
+/// The transforms of F(tile x tile, taps x taps), or of F(tile, taps) along one axis.
 struct WinogradTransforms {
   int tile;    // output pixels along an axis
   int taps;    // of a filter along an axis
+  int filter;  // taps of a filter in all
   int points;  // in all
   void (*input)(const WinogradGather& args);
   void (*output)(const WinogradScatter& args);
-  void (*pool)(const WinogradScatter& args);
+  void (*pool)(const WinogradScatter& args);  // null: it does not
   void (*weight)(const WinogradWeight& args);
   void (*grad_output)(const WinogradGather& args);
   void (*grad_weight)(const WinogradWeightGradient& args);
@@ -135,8 +150,9 @@ struct WinogradKernels {
   WinogradTransforms f4;  // 3x3
   WinogradTransforms f2;  // 3x3
   WinogradTransforms f2x5;
-  int nr;  // columns of a full panel
-  int mr;  // tiles that fill register blocks of every width
+  WinogradTransforms f4x1;  // three taps along one axis
+  int nr;                   // columns of a full panel
+  int mr;                   // tiles that fill register blocks of every width
   void (*multiply)(const WinogradProduct& args);
   void (*outer)(const WinogradOuter& args);
 };

@@ -19,12 +19,14 @@ const std::vector<ConvAlgorithm>& algorithms() {
       winograd_f4_forward(),
       winograd_f2_forward(),
       winograd_f2x5_forward(),
+      winograd_f4x1_forward(),
       direct_forward(),
       linear_backward_data(),
       depthwise_backward_data(),
       winograd_f4_backward_data(),
       winograd_f2_backward_data(),
       winograd_f2x5_backward_data(),
+      winograd_f4x1_backward_data(),
       scatter_backward_data(),
       direct_backward_data(),
       linear_backward_weight(),
@@ -32,6 +34,7 @@ const std::vector<ConvAlgorithm>& algorithms() {
       winograd_f4_backward_weight(),
       winograd_f2_backward_weight(),
       winograd_f2x5_backward_weight(),
+      winograd_f4x1_backward_weight(),
       direct_backward_weight(),
   };
   return list;

@@ -28,7 +28,7 @@ class WinogradPlan {
       : geometry(p, direction, form), transforms(winograd_transforms(form)) {
     const auto& kernel = kernels().winograd;
     panels = ceil_div(geometry.out_channels, kernel.nr);
-    in_blocks = ceil_div(geometry.in_channels, kWinogradBlock);
+    in_blocks = ceil_div(geometry.depth(), kWinogradBlock);
     const std::int64_t panel_columns = std::min<std::int64_t>(geometry.out_channels, kernel.nr);
     out_blocks = ceil_div(panel_columns, kWinogradBlock);
     in_place = panels == 1 && out_blocks <= in_blocks;
@@ -47,7 +47,7 @@ class WinogradPlan {
                     kernels().width);
   }
   std::int64_t panel_point_step(std::int64_t panel) const {
-    return winograd_matrix_step(geometry.in_channels * width(panel));
+    return winograd_matrix_step(geometry.depth() * width(panel));
   }
   std::int64_t panel_offset(std::int64_t panel) const {
     return panel * transforms.points * panel_point_step(0);
@@ -76,7 +76,7 @@ class WinogradPlan {
   void plan_tiles() {
     const std::int64_t unit = kernels().winograd.mr;
     const std::int64_t blocks = in_blocks + (in_place ? 0 : out_blocks);
-    const std::int64_t weight_floats = transforms.points * geometry.in_channels * geometry.out_channels;
+    const std::int64_t weight_floats = transforms.points * geometry.depth() * geometry.out_channels;
     std::int64_t units = machine().winograd.block / (transforms.points * blocks * kWinogradBlock * unit);
     if (weight_floats > machine().winograd.near_weight) units = std::max<std::int64_t>(units, 2);
     if (weight_floats > machine().winograd.far_weight) units = kMaxUnits;
@@ -97,37 +97,49 @@ class WinogradPack : public Step {
 
   void run(const StepArgs& args) const override {
     const auto& g = plan_.geometry;
-    const std::int64_t pieces = ceil_div(g.in_channels, kPackRows);
+    const std::int64_t pieces = g.slices * ceil_div(g.in_channels, kPackRows);
     const double work = static_cast<double>(g.groups * plan_.group_floats()) / 4.0;
     parallel_for(g.groups * plan_.panels * pieces, work, [&](std::int64_t task, int) {
-      const std::int64_t first_row = task % pieces * kPackRows;
       const std::int64_t panel = task / pieces % plan_.panels;
       const std::int64_t group = task / pieces / plan_.panels;
-      const std::int64_t nr = kernels().winograd.nr;
-      const std::int64_t taps = plan_.transforms.taps * plan_.transforms.taps;
-      WinogradWeight call;
-      if (direction_ == ConvDirection::backward_data) {
-        call.row_step = taps * g.out_channels;
-        call.column_step = taps;
-        call.rotate = true;
-      } else {
-        call.row_step = taps;
-        call.column_step = taps * g.in_channels;
-      }
-      call.weight = args.input(0) + group * g.in_channels * g.out_channels * taps +
-                    first_row * call.row_step + panel * nr * call.column_step;
-      call.rows = std::min(kPackRows, g.in_channels - first_row);
-      call.columns = std::min<std::int64_t>(nr, g.out_channels - panel * nr);
-      call.width = plan_.width(panel);
-      call.values =
-          args.output(0) + group * plan_.group_floats() + plan_.panel_offset(panel) + first_row * call.width;
-      call.point_step = plan_.panel_point_step(panel);
-      plan_.transforms.weight(call);
+      pack_rows(group, panel, task % pieces % g.slices, task % pieces / g.slices * kPackRows, args);
     });
   }
   std::string algorithm() const override { return winograd_name(form_); }
 
  private:
+  /// Input channels from first_row on of a slice, and zeros up to the next slice's.
+  void pack_rows(std::int64_t group, std::int64_t panel, std::int64_t slice, std::int64_t first_row,
+                 const StepArgs& args) const {
+    const auto& g = plan_.geometry;
+    const std::int64_t nr = kernels().winograd.nr;
+    const std::int64_t taps = plan_.transforms.filter * g.slices;
+    WinogradWeight call;
+    if (direction_ == ConvDirection::backward_data) {
+      call.row_step = taps * g.out_channels;
+      call.column_step = taps;
+      call.rotate = true;
+    } else {
+      call.row_step = taps;
+      call.column_step = taps * g.in_channels;
+    }
+    call.weight = args.input(0) + group * g.in_channels * g.out_channels * taps + first_row * call.row_step +
+                  panel * nr * call.column_step + slice * plan_.transforms.filter;
+    call.rows = std::min(kPackRows, g.in_channels - first_row);
+    call.columns = std::min<std::int64_t>(nr, g.out_channels - panel * nr);
+    call.width = plan_.width(panel);
+    const std::int64_t row = slice * g.slice_channels() + first_row;
+    call.values =
+        args.output(0) + group * plan_.group_floats() + plan_.panel_offset(panel) + row * call.width;
+    call.point_step = plan_.panel_point_step(panel);
+    plan_.transforms.weight(call);
+    if (slice + 1 == g.slices) return;
+    for (std::int64_t point = 0; point < plan_.transforms.points; ++point) {
+      std::memset(call.values + point * call.point_step + call.rows * call.width, 0,
+                  static_cast<std::size_t>((kPackRows - call.rows) * call.width) * sizeof(float));
+    }
+  }
+
   WinogradPlan plan_;
   ConvDirection direction_;
   WinogradForm form_;
@@ -150,15 +162,15 @@ class WinogradConv : public Step {
     const std::int64_t blocks = plan_.tile_blocks * g.groups;
     const double values = static_cast<double>(g.tiles * g.groups * plan_.transforms.points);
     if (plan_.shared) {
-      const std::int64_t pieces = ceil_div(g.in_channels, kPieceChannels);
-      const double vectors = values * static_cast<double>(g.in_channels) / kernels().width;
+      const std::int64_t pieces = g.slices * ceil_div(g.in_channels, kPieceChannels);
+      const double vectors = values * static_cast<double>(g.depth()) / kernels().width;
       parallel_for(blocks * pieces, 4.0 * vectors, [&](std::int64_t task, int thread) {
-        const std::int64_t channel = task % pieces * kPieceChannels;
-        gather(task / pieces, channel, std::min(kPieceChannels, g.in_channels - channel), args,
-               args.scratch_of(thread), shared_values(task / pieces, args));
+        const std::int64_t channel = task % pieces / g.slices * kPieceChannels;
+        gather(task / pieces, task % g.slices, channel, std::min(kPieceChannels, g.in_channels - channel),
+               args, args.scratch_of(thread), shared_values(task / pieces, args));
       });
     }
-    const double work = values * static_cast<double>(g.in_channels * g.out_channels + 8) / kernels().width;
+    const double work = values * static_cast<double>(g.depth() * g.out_channels + 8) / kernels().width;
     parallel_for(blocks * plan_.panel_groups, work, [&](std::int64_t task, int thread) {
       // Blocks of tiles are the inner loop: one that takes weights from memory leaves them to the next.
       const std::int64_t block = task % plan_.tile_blocks;
@@ -182,19 +194,19 @@ class WinogradConv : public Step {
     return reinterpret_cast<float*>(args.workspace) + block_and_group * plan_.value_floats();
   }
 
-  /// Channels of a block of tiles to the points.
-  void gather(std::int64_t block_and_group, std::int64_t channel, std::int64_t channels, const StepArgs& args,
-              float* zeros, float* values) const {
+  /// Channels of a slice of a block of tiles to the points.
+  void gather(std::int64_t block_and_group, std::int64_t slice, std::int64_t channel, std::int64_t channels,
+              const StepArgs& args, float* zeros, float* values) const {
     const auto& g = plan_.geometry;
     const std::int64_t first = epilogue_.first_channels;
     if (channel < first && channel + channels > first) {
-      gather(block_and_group, channel, first - channel, args, zeros, values);
-      gather(block_and_group, first, channel + channels - first, args, zeros, values);
+      gather(block_and_group, slice, channel, first - channel, args, zeros, values);
+      gather(block_and_group, slice, first, channel + channels - first, args, zeros, values);
       return;
     }
     std::memset(zeros, 0, static_cast<std::size_t>(plan_.zero_floats()) * sizeof(float));
     WinogradGather call;
-    call.images = g.input;
+    call.images = g.slice_images(slice);
     if (first == 0) {
       call.pixels = args.input(0) + block_and_group % g.groups * g.in_channels + channel;
     } else {
@@ -204,11 +216,12 @@ class WinogradConv : public Step {
     }
     call.zeros = zeros;
     call.channels = channels;
+    call.written = g.slices == 1 ? channels : round_up(channels, kWinogradBlock);
     call.first_tile = block_and_group / g.groups * plan_.block_tiles;
     call.tiles = std::min(plan_.block_tiles, g.tiles - call.first_tile);
     call.point_step = plan_.point_step;
     call.block_step = winograd_block_step(plan_.block_tiles);
-    call.values = values + channel / kWinogradBlock * call.block_step;
+    call.values = values + (slice * g.slice_channels() + channel) / kWinogradBlock * call.block_step;
     plan_.transforms.input(call);
   }
 
@@ -225,13 +238,15 @@ class WinogradConv : public Step {
     if (plan_.shared) {
       values = shared_values(block_and_group, args);
     } else {
-      gather(block_and_group, 0, g.in_channels, args, scratch, values);
+      for (std::int64_t slice = 0; slice < g.slices; ++slice) {
+        gather(block_and_group, slice, 0, g.in_channels, args, scratch, values);
+      }
     }
 
     WinogradProduct product;
     product.points = plan_.transforms.points;
     product.tiles = std::min(plan_.block_tiles, g.tiles - block * plan_.block_tiles);
-    product.depth = g.in_channels;
+    product.depth = g.depth();
     product.left = values;
     product.left_point_step = plan_.point_step;
     product.left_block_step = winograd_block_step(plan_.block_tiles);
@@ -297,7 +312,10 @@ ConvAlgorithm algorithm() {
     return Packed{p.groups * plan.group_floats()};
   };
   a.statistics_rows = [](const ConvProblem& p) {
-    return kDirection == ConvDirection::forward ? WinogradPlan(p, kDirection, kForm).tile_blocks : 0;
+    // Among the tiles of a dilated line may be empty ones, which have no mean.
+    const bool has_statistics = kDirection == ConvDirection::forward &&
+                                (kForm != WinogradForm::f4x1 || p.dilation == Spatial{1, 1, 1});
+    return has_statistics ? WinogradPlan(p, kDirection, kForm).tile_blocks : 0;
   };
   a.make_pack = [](const ConvProblem& p) -> std::unique_ptr<Step> {
     return std::make_unique<WinogradPack>(p, kDirection, kForm);
@@ -313,6 +331,7 @@ ConvAlgorithm algorithm() {
 ConvAlgorithm winograd_f4_forward() { return algorithm<ConvDirection::forward, WinogradForm::f4>(); }
 ConvAlgorithm winograd_f2_forward() { return algorithm<ConvDirection::forward, WinogradForm::f2>(); }
 ConvAlgorithm winograd_f2x5_forward() { return algorithm<ConvDirection::forward, WinogradForm::f2x5>(); }
+ConvAlgorithm winograd_f4x1_forward() { return algorithm<ConvDirection::forward, WinogradForm::f4x1>(); }
 ConvAlgorithm winograd_f4_backward_data() {
   return algorithm<ConvDirection::backward_data, WinogradForm::f4>();
 }
@@ -321,6 +340,9 @@ ConvAlgorithm winograd_f2_backward_data() {
 }
 ConvAlgorithm winograd_f2x5_backward_data() {
   return algorithm<ConvDirection::backward_data, WinogradForm::f2x5>();
+}
+ConvAlgorithm winograd_f4x1_backward_data() {
+  return algorithm<ConvDirection::backward_data, WinogradForm::f4x1>();
 }
 
 }  // namespace cnncore

@@ -74,7 +74,7 @@ class WinogradWeightGradientStep : public Step {
     float* grad_weight = args.output(0);
     const std::int64_t floats = weight_floats();
     const double work = static_cast<double>(geometry_.tiles * geometry_.groups * transforms_.points) *
-                        static_cast<double>(geometry_.in_channels * geometry_.out_channels) / kernels().width;
+                        static_cast<double>(geometry_.depth() * geometry_.out_channels) / kernels().width;
     parallel_for(blocks() * splits_, work, [&](std::int64_t task, int thread) {
       const std::int64_t split = task / blocks();
       float* target = split == 0 ? grad_weight : partial + (split - 1) * floats;
@@ -115,7 +115,7 @@ class WinogradWeightGradientStep : public Step {
   }
   /// Of a task's channels, or its sums stay where they are while all its tiles pass.
   bool has_parts() const { return rows_.part < rows_.block || columns_.part < columns_.block; }
-  std::int64_t blocks() const { return rows_.blocks * columns_.blocks * geometry_.groups; }
+  std::int64_t blocks() const { return rows_.blocks * columns_.blocks * geometry_.groups * geometry_.slices; }
   std::int64_t weight_floats() const {
     return geometry_.groups * geometry_.in_channels * geometry_.out_channels * problem_.taps();
   }
@@ -147,11 +147,13 @@ class WinogradWeightGradientStep : public Step {
     const auto& g = geometry_;
     const std::int64_t column = block % columns_.blocks * columns_.block;
     const std::int64_t row = block / columns_.blocks % rows_.blocks * rows_.block;
-    const std::int64_t group = block / columns_.blocks / rows_.blocks;
+    const std::int64_t group = block / columns_.blocks / rows_.blocks % g.groups;
+    const std::int64_t slice = block / columns_.blocks / rows_.blocks / g.groups;
     std::memset(scratch, 0, static_cast<std::size_t>(zero_floats()) * sizeof(float));
 
     float* sums = scratch + zero_floats();
     WinogradGather input = gather(rows_, args.input(0) + group * g.in_channels + row, row, scratch);
+    input.images = g.slice_images(slice);
     input.values = sums + sum_floats();
     WinogradGather grad = gather(columns_, args.input(1) + group * g.out_channels + column, column, scratch);
     grad.values = input.values + transforms_.points * rows_.point_step;
@@ -160,8 +162,10 @@ class WinogradWeightGradientStep : public Step {
     taps.values = sums;
     taps.point_step = winograd_matrix_step(rows_.part * columns_.part);
     taps.width = columns_.part;
-    taps.column_step = g.in_channels * problem_.taps();
-    float* corner = target + (group * g.out_channels + column) * taps.column_step + row * problem_.taps();
+    taps.row_step = problem_.taps();
+    taps.column_step = g.in_channels * taps.row_step;
+    float* corner = target + (group * g.out_channels + column) * taps.column_step + row * taps.row_step +
+                    slice * transforms_.filter;
     const std::int64_t begin = g.tiles * split / splits_;
     const std::int64_t end = g.tiles * (split + 1) / splits_;
     for (std::int64_t tile = begin; tile < end; tile += value_tiles_) {
@@ -175,7 +179,7 @@ class WinogradWeightGradientStep : public Step {
           taps.columns = std::min(columns_.part, grad.channels - c);
           sum_part(input, r, grad, c, taps, sums, !has_parts() && tile > begin);
           if (!has_parts() && tile + value_tiles_ < end) continue;
-          taps.grad = corner + c * taps.column_step + r * problem_.taps();
+          taps.grad = corner + c * taps.column_step + r * taps.row_step;
           transforms_.grad_weight(taps);
         }
       }
@@ -191,6 +195,7 @@ class WinogradWeightGradientStep : public Step {
     call.pixels = pixels;
     call.zeros = zeros;
     call.channels = std::min(side.block, side.channels - channel);
+    call.written = call.channels;
     call.point_step = side.point_step;
     call.block_step = winograd_block_step(value_tiles_);
     return call;
@@ -259,5 +264,6 @@ ConvAlgorithm algorithm() {
 ConvAlgorithm winograd_f4_backward_weight() { return algorithm<WinogradForm::f4>(); }
 ConvAlgorithm winograd_f2_backward_weight() { return algorithm<WinogradForm::f2>(); }
 ConvAlgorithm winograd_f2x5_backward_weight() { return algorithm<WinogradForm::f2x5>(); }
+ConvAlgorithm winograd_f4x1_backward_weight() { return algorithm<WinogradForm::f4x1>(); }
 
 }  // namespace cnncore

@@ -19,7 +19,7 @@ from .runtime import get_num_threads, measure_peak
 STEP_SECONDS = 2e-6
 """What a step costs that does next to nothing: the call, waking the threads, waiting for the last one."""
 
-SAVINGS = {"winograd_f4": 4.0, "winograd_f2": 2.25, "winograd_f2x5": 25.0 / 9.0}
+SAVINGS = {"winograd_f4": 4.0, "winograd_f2": 2.25, "winograd_f2x5": 25.0 / 9.0, "winograd_f4x1": 2.0}
 """How many times fewer multiplications an algorithm needs than the direct sum its flops are counted by."""
 
 

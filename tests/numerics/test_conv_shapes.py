@@ -31,7 +31,7 @@ LARGEST_WHOLE = 4
 WINOGRAD_POINTS = (0.0, 0.625, -0.625, 1.5, -1.5)
 WINOGRAD_TILES = {3: 4, 5: 2}
 """Extent of a kernel -> outputs of a tile at these points."""
-WINOGRAD_RMS = {"winograd_f4": 2.5, "winograd_f2": 1.25, "winograd_f2x5": 2.5}
+WINOGRAD_RMS = {"winograd_f4": 2.5, "winograd_f2": 1.25, "winograd_f2x5": 2.5, "winograd_f4x1": 1.9}
 """Algorithm -> rms error in units of a plain float32 sum's.
 
 F(4x4, 3x3) and F(2x2, 5x5) have 1.9 in theory. Below two tiles most products are with padding and have no
@@ -152,31 +152,41 @@ def check_random_numbers(problem: ConvProblem, direction: str, accuracy: str = "
 
 def has_tiles(problem: ConvProblem) -> bool:
     """Whether a plain sum has errors to compare with: two tiles along each axis."""
-    tile = WINOGRAD_TILES[problem.kernel[0]]
-    return problem.groups == 1 and min(*problem.output, *problem.input) >= 2 * tile
+    pairs = zip(problem.kernel, problem.output, problem.input, problem.dilation, strict=True)
+    return problem.groups == 1 and all(
+        min(output, size) >= 2 * dilation * WINOGRAD_TILES[kernel]
+        for kernel, output, size, dilation in pairs
+        if kernel > 1
+    )
 
 
 def winograd_bound(direction: str, problem: ConvProblem, first: Array, second: Array) -> Array:
     """Bound of F(4x4, 3x3) or F(2x2, 5x5) and of their gradients by the weight, F(3x3, 4x4) and F(5x5, 2x2).
 
-    Every rounding is relative to the largest products of a tile, grown by the transform along both axes. One
-    result adds up its reduction and passes two transforms of six terms on the way in and on the way out.
+    Every rounding is relative to the largest products of a tile, grown by the transform along each axis, of
+    which F(4, 3) has one. One result adds up its reduction and passes two transforms of six terms on the way
+    in and on the way out. The taps of a kernel's depth are more channels.
     """
-    single = replace(
-        problem, input=(1, 1), kernel=(1, 1), stride=(1, 1), pad_begin=(0, 0), pad_end=(0, 0), dilation=(1, 1)
-    )
-    peaks = [np.abs(operand).max((2, 3), keepdims=True) for operand in (first, second)]
+    rank = len(problem.input)
+    one, none = (1,) * rank, (0,) * rank
+    single = replace(problem, input=one, kernel=one, stride=one, pad_begin=none, pad_end=none, dilation=one)
+    peaks = [np.abs(operand).max(tuple(range(2, rank + 2)), keepdims=True) for operand in (first, second)]
     magnitude = expected_of(direction, single, *peaks)
-    taps = problem.kernel[0]
+    axes = 2 if rank > 1 and min(problem.kernel[-2:]) > 1 else 1
+    slices = problem.kernel[0] if rank == 3 and axes == 2 else 1
+    taps = problem.kernel[-1] if axes == 2 else max(problem.kernel)
     tile = WINOGRAD_TILES[taps]
     if direction == "backward_weight":
         growth = ref.winograd_growth(taps, tile, WINOGRAD_POINTS)
-        tiles = int(np.prod([-(-extent // tile) for extent in problem.output]))
+        # Each position is a tile of its own at most; images under a depth are not cut.
+        cut = [tile if axes == 2 and axis >= rank - 2 else 1 for axis in range(rank)]
+        extents = zip(problem.output, cut, strict=True)
+        tiles = int(np.prod([-(-extent // size) for extent, size in extents]))
         magnitude, length = tiles * magnitude, tiles * problem.batch
     else:
         growth = ref.winograd_growth(tile, taps, WINOGRAD_POINTS)
-        length = reduction_length(direction, single)
-    return growth**2 * ref.dot_bound(length + 4 * 6, magnitude)
+        magnitude, length = slices * magnitude, slices * reduction_length(direction, single)
+    return growth**axes * ref.dot_bound(length + 4 * 6, magnitude)
 
 
 def rms(values: Array) -> float:

@@ -11,6 +11,7 @@ namespace CNNCORE_ISA {
 WinogradTransforms winograd_f4();
 WinogradTransforms winograd_f2();
 WinogradTransforms winograd_f2x5();
+WinogradTransforms winograd_f4x1();
 
 namespace {
 
@@ -231,8 +232,14 @@ void outer(const WinogradOuter& args) {
 }  // namespace
 
 WinogradKernels winograd_kernels() {
-  return {winograd_f4(), winograd_f2(), winograd_f2x5(), kWinogradVectors * kWidth, kWinogradTileUnit,
-          multiply,      outer};
+  return {winograd_f4(),
+          winograd_f2(),
+          winograd_f2x5(),
+          winograd_f4x1(),
+          kWinogradVectors * kWidth,
+          kWinogradTileUnit,
+          multiply,
+          outer};
 }
 
 }  // namespace CNNCORE_ISA

@@ -2,66 +2,13 @@
 // Winograd's two-dimensional transforms, kWidth channels at a time. A group of rows is transformed down every
 // column and then along its rows, so all between is in registers; the pixels, in the first cache, are read
 // again for each group.
-#include "isa/kernels/activations.h"
-#include "isa/kernels/winograd_points.h"
+#include "isa/kernels/winograd_tiles.h"
 #include "isa/kernels/winograd_weight.h"
 #include "isa/winograd.h"
 
 namespace cnncore {
 namespace CNNCORE_ISA {
 namespace {
-
-/// The first n lanes of a vector, n = 0 ... kWidth.
-struct Lanes {
-#if defined(__AVX512F__)
-  __mmask16 mask;
-  explicit Lanes(int64_t n = 0) : mask(static_cast<__mmask16>((1u << n) - 1u)) {}
-  CNNCORE_MEMBER Vec load(const float* p) const {
-    return _mm512_maskz_loadu_ps(mask, seen(p, __builtin_popcount(mask)));
-  }
-#elif defined(__AVX2__)
-  __m256i mask;
-  explicit Lanes(int64_t n = 0) : mask(tail_mask(n)) {}
-  CNNCORE_MEMBER Vec load(const float* p) const {
-    const int lanes = _mm256_movemask_ps(_mm256_castsi256_ps(mask));
-    return _mm256_maskload_ps(seen(p, __builtin_popcount(static_cast<unsigned>(lanes))), mask);
-  }
-#else
-  int64_t count;
-  explicit Lanes(int64_t n = 0) : count(n) {}
-  CNNCORE_MEMBER Vec load(const float* p) const {
-    return count == kWidth ? CNNCORE_ISA::load(p) : load_partial(p, count);
-  }
-#endif
-};
-
-/// Position of a tile, moved on from tile to tile.
-struct Position {
-  int64_t image, row, column;
-
-  Position(const WinogradImages& images, int64_t tile)
-      : image(tile / images.tile_columns / images.tile_rows),
-        row(tile / images.tile_columns % images.tile_rows),
-        column(tile % images.tile_columns) {}
-
-  void next(const WinogradImages& images) {
-    if (++column < images.tile_columns) return;
-    column = 0;
-    if (++row < images.tile_rows) return;
-    row = 0;
-    ++image;
-  }
-};
-
-template <class F, class T, int H, int kRows>
-CNNCORE_MEMBER void transform_row(const Vec (&t)[T::kRead][kRows], int row, int64_t point_step, float*& out) {
-  constexpr int kResults = F::kFirst[H + 1] - F::kFirst[H];
-  Vec o[2];
-  T::template group<H>([&](int c) CNNCORE_FLATTEN { return t[c][row]; }, o);
-#pragma GCC unroll 2
-  for (int j = 0; j < kResults; ++j, out += point_step) store(out, o[j]);
-  if constexpr (H + 1 < F::kGroups) transform_row<F, T, H + 1>(t, row, point_step, out);
-}
 
 /// Writes the points of group G of rows and of the groups after it.
 template <class F, class T, int G, class Read>
@@ -75,7 +22,7 @@ CNNCORE_MEMBER void transform_tile(const Read& read, int64_t point_step, float*&
 #pragma GCC unroll 2
   for (int i = 0; i < kRows; ++i) {
     asm volatile("" : "+r"(out));  // the addresses of all points are not made before and kept in memory
-    transform_row<F, T, 0>(t, i, point_step, out);
+    transform_points<F, T, 0>([&](int c) CNNCORE_FLATTEN { return t[c][i]; }, point_step, out);
   }
   if constexpr (G + 1 < F::kGroups) transform_tile<F, T, G + 1>(read, point_step, out);
 }
@@ -99,19 +46,21 @@ void gather(const WinogradGather& args) {
   const WinogradImages& images = args.images;
   const int64_t pitch = images.pitch;
   Position at(images, args.first_tile);
+  int64_t source = 0;
   for (int64_t tile = 0; tile < args.tiles; ++tile, at.next(images)) {
     const int64_t y = images.top + at.row * F::kTile;
     const int64_t x = images.left + at.column * F::kTile;
+    if (tile == 0 || at.row + at.column == 0) source = source_image(images, at.image);
     const float* row[T::kRead];
     for (int r = 0; r < T::kRead; ++r) {
-      const bool inside = y + r >= 0 && y + r < images.height;
+      const bool inside = source >= 0 && y + r >= 0 && y + r < images.height;
       row[r] =
-          inside ? args.pixels + ((at.image * images.height + y + r) * images.width + x) * pitch : args.zeros;
+          inside ? args.pixels + ((source * images.height + y + r) * images.width + x) * pitch : args.zeros;
     }
     const bool has_below = y + T::kRead - 1 + F::kTile < images.height;
     const bool whole = x >= 0 && x + T::kRead <= images.width;
-    for (int64_t channel = 0; channel < args.channels; channel += kWidth) {
-      const int64_t left = min_of(args.channels - channel, kWidth);
+    for (int64_t channel = 0; channel < args.written; channel += kWidth) {
+      const int64_t left = max_of(0, min_of(args.channels - channel, kWidth));
       float* out = args.values + channel / kWinogradBlock * args.block_step + tile * kWinogradBlock +
                    channel % kWinogradBlock;
       if (has_below) fetch_below<F, T>(row, channel, pitch, images.width * pitch);
@@ -131,72 +80,6 @@ void gather(const WinogradGather& args) {
   }
 }
 
-/// What happens to the results of one vector of channels.
-struct Finish {
-  const WinogradScatter& args;
-  int64_t channel;
-  int64_t left;
-  Vec bias, alpha;
-  Vec shift = zero(), sum = zero(), squares = zero();
-  int64_t count = 0;
-
-  Finish(const WinogradScatter& a, int64_t first_channel)
-      : args(a),
-        channel(first_channel),
-        left(min_of(a.channels - first_channel, kWidth)),
-        bias(a.bias != nullptr ? load_upto(a.bias + first_channel, left) : zero()),
-        alpha(set1(a.alpha)) {}
-
-  /// Takes the first `columns` of a row's values, stored from pixel offset `at` on.
-  template <int kTile, bool kWhole>
-  CNNCORE_MEMBER void row(Vec (&y)[kTile], int64_t at, int64_t columns) {
-    const int64_t pitch = args.images.pitch;
-    const int64_t lanes = kWhole ? kWidth : left;
-    const int64_t end = kWhole ? kTile : columns;
-    if (args.bias != nullptr) {
-#pragma GCC unroll 4
-      for (int c = 0; c < kTile; ++c) y[c] = y[c] + bias;
-    }
-    if (args.residual != nullptr) {
-#pragma GCC unroll 4
-      for (int c = 0; c < kTile; ++c) {
-        if (c < end) y[c] = y[c] + load_upto(args.residual + at + c * pitch, lanes);
-      }
-    }
-    if (args.statistics != nullptr) add_statistics<kTile>(y, end);
-    if (args.activation != Activation::none) {  // those in registers
-#pragma GCC unroll 4
-      for (int c = 0; c < kTile; ++c) y[c] = activate(y[c], args.activation, alpha);
-    }
-#pragma GCC unroll 4
-    for (int c = 0; c < kTile; ++c) {
-      if (c < end) store_upto(args.output + at + c * pitch, y[c], lanes);
-    }
-  }
-
-  template <int kTile>
-  CNNCORE_MEMBER void add_statistics(const Vec (&y)[kTile], int64_t columns) {
-    if (count == 0) shift = y[0];  // deviations from a value of the data do not cancel
-    count += columns;
-#pragma GCC unroll 4
-    for (int c = 0; c < kTile; ++c) {
-      if (c >= columns) break;
-      const Vec deviation = y[c] - shift;
-      sum = sum + deviation;
-      squares = fmadd(deviation, deviation, squares);
-    }
-  }
-
-  void write_statistics() const {
-    float* result = args.statistics + channel;
-    const Vec offset = sum * set1(1.0f / static_cast<float>(count));
-    store_upto(result, set1(static_cast<float>(count)), left);
-    store_upto(result + args.statistics_step, shift + offset, left);
-    // A NaN stays, rounding below zero does not.
-    store_upto(result + 2 * args.statistics_step, max(zero(), fnmadd(sum, offset, squares)), left);
-  }
-};
-
 /// Calls use(row, values) for rows G and G + 2 of a tile's results.
 template <class F, int G, bool kWhole, class Read, class Use>
 CNNCORE_MEMBER void transform_rows(const Read& read, int64_t rows, const Use& use) {
@@ -210,14 +93,8 @@ CNNCORE_MEMBER void transform_rows(const Read& read, int64_t rows, const Use& us
   for (int i = 0; i < kRows; ++i) {
     if (!kWhole && G + 2 * i >= rows) break;
     const auto value = [&](int c) CNNCORE_FLATTEN { return t[c][i]; };
-    Vec even[kRows], odd[kRows], y[F::kTile];
-    F::template output<0>(value, even);
-    F::template output<1>(value, odd);
-#pragma GCC unroll 2
-    for (int j = 0; j < kRows; ++j) {
-      y[2 * j] = even[j];
-      y[2 * j + 1] = odd[j];
-    }
+    Vec y[F::kTile];
+    transform_results<F>(value, y);
     use(G + 2 * i, y);
   }
 }
@@ -304,7 +181,7 @@ void scatter(const WinogradScatter& args) {
   const WinogradImages& images = args.images;
   const int64_t step = args.point_step;
   for (int64_t channel = 0; channel < args.channels; channel += kWidth) {
-    Finish finish(args, channel);
+    Finish finish(args, channel, images.pitch);
     Position at(images, args.first_tile);
     const float* block = args.values + channel / kWinogradBlock * args.block_step + channel % kWinogradBlock;
     for (int64_t tile = 0; tile < args.tiles; ++tile, block += kWinogradBlock, at.next(images)) {
@@ -330,13 +207,14 @@ template <class F>
 WinogradTransforms transforms() {
   return {F::kTile,
           F::kTaps,
+          F::kTaps * F::kTaps,
           F::kPoints * F::kPoints,
           gather<F, typename F::Input>,
           scatter<F, false>,
           scatter<F, true>,
-          transform_weight<F>,
+          transform_weight<F, false>,
           gather<F, typename F::Gradient>,
-          transform_grad_weight<F>};
+          transform_grad_weight<F, false>};
 }
 
 }  // namespace

@@ -8,10 +8,11 @@
 namespace cnncore {
 namespace CNNCORE_ISA {
 
-template <class F>
+/// kLine: along one axis.
+template <class F, bool kLine>
 void transform_weight(const WinogradWeight& args);
 
-template <class F>
+template <class F, bool kLine>
 void transform_grad_weight(const WinogradWeightGradient& args);
 
 }  // namespace CNNCORE_ISA

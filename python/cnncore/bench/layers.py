@@ -98,25 +98,45 @@ def summarise(results: Iterable[LayerResult]) -> list[Summary]:
 
 
 def _measure_one(problem: ConvProblem, direction: str, accuracy: str, seconds: float) -> LayerResult:
-    run, algorithm = step(problem, direction, accuracy)
+    tried = step(problem, direction, accuracy)
     peaks: list[float] = []
 
     def peak() -> None:
         rates = _core.measure_peak(PEAK_SECONDS)
         peaks.append(rates["gflops"])
 
-    timing = interleaved({"step": run}, seconds, min_rounds=2)["step"]
+    timing = interleaved({"step": tried.run}, seconds, min_rounds=2)["step"]
     peak()
-    again = interleaved({"step": run}, seconds, min_rounds=2)["step"]
+    again = interleaved({"step": tried.run}, seconds, min_rounds=2)["step"]
     peak()
     best = min(timing, again, key=lambda taken: taken.minimum)
-    return LayerResult(problem, direction, algorithm, best, max(peaks))
+    return LayerResult(problem, direction, tried.algorithm, best, max(peaks))
 
 
-def step(problem: ConvProblem, direction: str, accuracy: str) -> tuple[Callable[[], object], str]:
-    """A call that runs one convolution step on random data, and the algorithm it takes.
+@dataclass(frozen=True)
+class ConvStep:
+    """One convolution step on random data: inputs in the order torch's functions take them."""
+
+    run: Callable[[], object]
+    algorithm: str
+    inputs: Sequence[Array]
+    output: Array
+    """What the last run has computed."""
+
+
+def step(problem: ConvProblem, direction: str, accuracy: str, packs: bool = False) -> ConvStep:
+    """A convolution step that is ready to run.
 
     All memory is touched before the first timed call, and nothing is allocated by it.
+
+    Args:
+        problem: the convolution.
+        direction: "forward", "backward_data" or "backward_weight".
+        accuracy: "exact" or "fast".
+        packs: whether each run puts the weight into the algorithm's order, as a training step does.
+
+    Returns:
+        The step, which has run once.
     """
     program = _core.Program()
     attrs: dict[str, int | float | str | Sequence[int] | Sequence[float]] = {**problem.attrs()}
@@ -132,38 +152,36 @@ def step(problem: ConvProblem, direction: str, accuracy: str) -> tuple[Callable[
         program.bind(value, held[-1])
         return value
 
+    packed_bytes = 0
     if direction == "backward_weight":
         inputs = [bound(problem.input_shape, "channels_last"), bound(problem.output_shape, "channels_last")]
-        output = program.add_value(problem.weight_shape, layout="c")
-        persistent = 0
+        output = bound(problem.weight_shape, "c")
     else:
         forward = direction == "forward"
+        data = bound(problem.input_shape if forward else problem.output_shape, "channels_last")
         weight = bound(problem.weight_shape, "c")
-        packed = weight
         if choice.packed.count:
+            packed_bytes = _aligned(choice.packed.nbytes)
             packed = program.add_value([choice.packed.count], choice.packed.dtype, "c")
-            program.place(packed, "persistent", 0)
+            program.place(packed, "arena" if packs else "persistent", 0)
             packing = {**attrs, "direction": direction, "input_shape": list(problem.input_shape)}
-            program.add_step("conv_pack_weight", [weight], [packed], packing, setup=True)
-        inputs = [bound(problem.input_shape if forward else problem.output_shape, "channels_last"), packed]
-        output = program.add_value(problem.output_shape if forward else problem.input_shape)
+            program.add_step("conv_pack_weight", [weight], [packed], packing, setup=not packs)
+            weight = packed
+        inputs = [data, weight]
+        output = bound(problem.output_shape if forward else problem.input_shape, "channels_last")
         attrs["weight_shape"] = list(problem.weight_shape)
-        persistent = choice.packed.nbytes
-    size = FLOAT * int(np.prod(problem.output_shape if direction == "forward" else problem.input_shape))
-    size = FLOAT * int(np.prod(problem.weight_shape)) if direction == "backward_weight" else size
     index = program.add_step(f"conv_{direction}", inputs, [output], attrs)
     info = program.step_info(index)
-    program.place(output, "arena", 0)
-    workspace = _aligned(size)
+    workspace = packed_bytes if packs else 0
     program.place_workspace(index, workspace)
-    program.finish(workspace + _aligned(info["workspace"]), _aligned(persistent))
+    program.finish(workspace + _aligned(info["workspace"]), 0 if packs else packed_bytes)
     program.setup()
 
     def run() -> object:
         return program.run([])
 
     run()
-    return run, str(info["algorithm"])
+    return ConvStep(run, str(info["algorithm"]), held[:2], held[2])
 
 
 def _random(shape: Sequence[int], channels_last: bool) -> Array:

@@ -35,6 +35,7 @@ def interleaved(
     seconds: float = 1.0,
     min_rounds: int = 3,
     settle: float = SETTLE_SECONDS,
+    burst: float = BURST_SECONDS,
 ) -> dict[str, Timing]:
     """Time each call of `calls` in turns.
 
@@ -43,6 +44,7 @@ def interleaved(
         seconds: what each of them gets altogether, about.
         min_rounds: bursts each gets at least, however long a call takes.
         settle: pause before each burst.
+        burst: seconds a burst takes at least; a call that takes longer is one.
 
     Returns:
         name -> `Timing`, in the order of `calls`.
@@ -60,18 +62,18 @@ def interleaved(
     while rounds < min_rounds or time.perf_counter() - begin < seconds * len(calls):
         for name, call in calls.items():
             time.sleep(settle)
-            samples[name] += _burst(call)
+            samples[name] += _burst(call, burst)
         rounds += 1
     return {name: Timing(min(taken), statistics.median(taken), len(taken)) for name, taken in samples.items()}
 
 
-def _burst(call: Callable[[], object]) -> list[float]:
+def _burst(call: Callable[[], object], seconds: float) -> list[float]:
     """Seconds of each call of one burst, preceded by one that wakes threads and caches."""
     first = _once(call)
     if first > WARM_SECONDS:
         return [first]
     taken: list[float] = []
-    end = time.perf_counter() + BURST_SECONDS
+    end = time.perf_counter() + seconds
     while not taken or time.perf_counter() < end:
         taken.append(_once(call))
     return taken
