@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .checkpointing import checkpoint, checkpoint_sequential
     from .gradient_check import grad_check
     from .intermediate import capture
-    from .io import load, load_into, save
+    from .io import load, load_into, load_torch, save
     from .model_summary import summary
     from .nonfinite import NonFinite, find_nonfinite
     from .predictor import Predictor, compile
@@ -60,6 +60,7 @@ _NAMES = {
     "Trainer": "train",
     "load": "io",
     "load_into": "io",
+    "load_torch": "io",
     "save": "io",
     "summary": "model_summary",
     **dict.fromkeys(
@@ -99,6 +100,7 @@ __all__ = [
     "io",
     "load",
     "load_into",
+    "load_torch",
     "manual_seed",
     "measure_peak",
     "models",

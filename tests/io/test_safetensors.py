@@ -219,7 +219,7 @@ def test_pickle_is_recognised_and_never_run(protocol: int, tmp_path: Path) -> No
 def test_other_formats_are_recognised(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "m.pth", "w") as archive:
         archive.writestr("archive/data.pkl", pickle.dumps(Bomb()))
-    with pytest.raises(ValueError, match=r"got a zip file .*torch checkpoint.*safetensors.torch.save_file"):
+    with pytest.raises(ValueError, match=r"got a zip file .cc.load_torch reads torch checkpoints"):
         io.load(tmp_path / "m.pth")
     np.save(tmp_path / "m.npy", np.zeros(3))
     with pytest.raises(ValueError, match=r"a .npy file; read it with numpy.load"):

@@ -46,7 +46,8 @@ def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_list_names_every_network() -> None:
-    assert models.list() == sorted(SIZES)
+    assert set(SIZES) <= set(models.list())
+    assert models.list() == sorted(models.list())
 
 
 @pytest.mark.parametrize("name", SIZES)

@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 
-from .._core import write_storages
-from .._files import check_path, open_regular
+from .._files import check_path
 from ..nn.module import Module
-from ..nn.state import IncompatibleKeys, as_contents, fit_state, read_state
+from ..nn.state import read_state
 from . import safetensors
+from .filling import LoadReport, fill_model
+from .naming import Rules
+from .sources import opened
 
-__all__ = ["load", "load_into", "load_metadata", "save"]
+__all__ = ["LoadReport", "load", "load_into", "load_metadata", "load_torch", "save"]
 
 Path = str | os.PathLike[str]
 
@@ -59,13 +61,41 @@ def save(
 
 
 def load(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a safetensors file by name. bfloat16 becomes float32.
+    """Return the arrays of a file by name: safetensors, an index of several such files, or .npz.
+
+    bfloat16 and 8-bit floats become float32. `load_torch` reads torch checkpoints.
 
     Raises:
         ValueError: another format or a damaged file; the message says what was found.
         OSError: the file cannot be read.
     """
-    return safetensors.read(path)[0]
+    with opened(path, kinds="arrays") as source:
+        return {name: source.array(name) for name in source.names}
+
+
+def load_torch(path: Path, key: str | None = None) -> dict[str, NDArray[Any]]:
+    """Return the tensors of a torch checkpoint, or of a TorchScript archive, by name; torch is not needed.
+
+    Nothing in the file is executed: its pickle is read by an interpreter that makes plain containers and
+    tensors, and refuses whatever else is asked for, by name. Views and shared storages become arrays of
+    their own.
+
+    Args:
+        path: what `torch.save` of version 1.6 and later wrote, or `torch.jit.save`.
+        key: the entry of a whole checkpoint that has the model, such as "ema" (dots lead into entries);
+            None takes the first of "state_dict", "model_state_dict", "model", "net", ..., "ema" that has
+            tensors, or all there are.
+
+    Returns:
+        Arrays; float16, bfloat16 and 8-bit floats as float32.
+
+    Raises:
+        ValueError: another or an older format, a damaged file, or one that would execute something; the
+            message says what to do.
+        OSError: the file cannot be read.
+    """
+    with opened(path, key, kinds="torch") as source:
+        return {name: source.array(name) for name in source.names}
 
 
 def load_metadata(path: Path) -> dict[str, str]:
@@ -73,48 +103,46 @@ def load_metadata(path: Path) -> dict[str, str]:
     return safetensors.read(path)[1]
 
 
-def load_into(model: Module, path: Path, strict: bool = True) -> IncompatibleKeys:
-    """Load a safetensors file into a model: all of it, or nothing when something does not fit or be read.
+def load_into(
+    model: Module, path: Path, strict: bool = True, rename: Rules = (), key: str | None = None
+) -> LoadReport:
+    """Load a file of weights into a model: all of it, or nothing when something does not fit or be read.
+
+    Safetensors files, an index of several such files, torch checkpoints (as `load_torch` reads them) and .npz
+    are taken. Prefixes `module.`, `_orig_mod.` and `backbone.` are taken off names that the model does not
+    have.
 
     Other threads see the model before or after, as with `load_state_dict`, and so does who presses Ctrl-C.
     The file is read through before anything changes. Its contents are held beside the model until then,
-    except for initial weights: those of the same dtype are read in place, and drawn again if that fails.
+    except for initial weights: those of the same dtype in a safetensors file are read in place, and drawn
+    again if that fails.
 
     Args:
         model: the Module to change.
         path: the file.
-        strict: raise when arrays are missing or unexpected; otherwise only report them.
+        strict: raise when arrays are missing, unexpected or of another shape; otherwise these are left out
+            and reported.
+        rename: pairs (regular expression, replacement), applied to each of the file's names in their order;
+            None as replacement leaves out what the expression finds.
+        key: the entry of a whole torch checkpoint to take.
 
     Returns:
-        (missing_keys, unexpected_keys).
+        (missing_keys, unexpected_keys), with the model's names of arrays of other shapes as its
+        `mismatched_keys`.
 
     Raises:
-        TypeError: no Module, or no path.
+        TypeError: no Module, no path, or no rules.
         ValueError: a bad file, or arrays that do not fit; names the file and every problem.
         OSError: the file cannot be read.
+
+    >>> import os, tempfile
+    >>> from cnncore import nn
+    >>> path = os.path.join(tempfile.mkdtemp(), "m.safetensors")
+    >>> save({"module.old.weight": nn.Linear(3, 2).weight}, path)
+    >>> load_into(nn.Linear(3, 2), path, strict=False, rename=[(r"old\\.", "")])
+    LoadReport(missing_keys=['bias'], unexpected_keys=[], mismatched_keys=[])
     """
     if not isinstance(model, Module):
         raise TypeError(f"expected model to be a Module, got {type(model).__name__}")
-    with open_regular(path) as file:
-        reader = safetensors.Reader(file, path)
-        try:
-            targets, keys = fit_state(model, {name: reader.outline(name) for name in reader.entries}, strict)
-        except ValueError as error:
-            raise ValueError(f"{os.fsdecode(path)}: {error}") from None
-        contents: list[Any] = []
-        drawn: list[Callable[[], None]] = []
-        for name, target in targets.items():
-            again = target.again() if reader.has_memory_of(name, target.dtype) else None
-            if again is None:
-                contents.append(as_contents(target, reader.array(name)))
-            else:
-                reader.check(name)
-                contents.append(reader.place(name))
-                drawn.append(again)
-        try:
-            write_storages([target.storage for target in targets.values()], contents)
-        except OSError:
-            for again in drawn:
-                again()
-            raise
-    return keys
+    with opened(path, key) as source:
+        return fill_model(model, source, path, strict, rename)

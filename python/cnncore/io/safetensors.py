@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from .._files import open_regular
 from .atomic import atomic_write
+from .small_floats import STORED, widen
 
 _BLOCK = 1 << 15  # elements read at once into a model
 
@@ -40,7 +41,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
-    "BF16": np.dtype("<u2"),
+    "BF16": STORED["bfloat16"],
     "I64": np.dtype("<i8"),
     "I32": np.dtype("<i4"),
     "I16": np.dtype("<i2"),
@@ -50,8 +51,19 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "U16": np.dtype("<u2"),
     "U8": np.dtype("u1"),
     "BOOL": np.dtype("?"),
+    "F8_E4M3": STORED["float8_e4m3fn"],
+    "F8_E5M2": STORED["float8_e5m2"],
+    "F8_E8M0": STORED["float8_e8m0fnu"],
 }
-_NAMES = {dtype: name for name, dtype in _DTYPES.items() if name != "BF16"}
+_WIDENED = {
+    "BF16": "bfloat16",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E8M0": "float8_e8m0fnu",
+}
+"""Kinds that numpy lacks, which become float32."""
+
+_NAMES = {dtype: name for name, dtype in _DTYPES.items() if name not in _WIDENED}
 
 
 def write(path: str | os.PathLike[str], arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
@@ -87,7 +99,7 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, Any], metadata: Map
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Return (arrays by name, metadata). BF16 is widened to float32.
+    """Return (arrays by name, metadata). BF16 and the 8-bit floats are widened to float32.
 
     Raises:
         ValueError: the file is not safetensors, or is damaged; names file, expectation and finding.
@@ -112,6 +124,11 @@ class Reader:
         _check_places(entries, size - self._start, path)
         self.entries = {entry[0]: entry for entry in entries}
 
+    @property
+    def names(self) -> list[str]:
+        """The arrays' names, in the order of the header."""
+        return list(self.entries)
+
     def array(self, name: str) -> NDArray[Any]:
         """Return one array, read from the file."""
         _, kind, shape, _, _ = self.entries[name]
@@ -120,7 +137,7 @@ class Reader:
         except ValueError as error:
             raise _damaged(self._path, f"{name}: shape {_short(shape)}: {error}") from None
         self._read(name, array)
-        return _widen(array) if kind == "BF16" else _checked_bool(array, name, self._path)
+        return self._values(array, name)
 
     def blocks(self, name: str) -> Iterator[NDArray[Any]]:
         """Yield the elements of one array, flat and in C order, a block at a time."""
@@ -130,7 +147,7 @@ class Reader:
         for start in range(0, count, _BLOCK):
             block = np.empty(min(_BLOCK, count - start), dtype)
             self._read(name, block, start * dtype.itemsize)
-            yield _widen(block) if kind == "BF16" else _checked_bool(block, name, self._path)
+            yield self._values(block, name)
 
     def check(self, name: str) -> None:
         """Read one array through without keeping it; raises what reading it raises."""
@@ -140,7 +157,13 @@ class Reader:
     def has_memory_of(self, name: str, dtype: np.dtype[Any]) -> bool:
         """Whether the array's bytes are what an array of `dtype` has in memory."""
         kind = self.entries[name][1]
-        return kind not in ("BF16", "BOOL") and _DTYPES[kind] == dtype
+        return kind not in _WIDENED and kind != "BOOL" and _DTYPES[kind] == dtype
+
+    def _values(self, array: NDArray[Any], name: str) -> NDArray[Any]:
+        kind = self.entries[name][1]
+        if kind in _WIDENED:
+            return widen(array, _WIDENED[kind])
+        return _checked_bool(array, name, self._path)
 
     def place(self, name: str) -> tuple[int, int]:
         """Return where the array's bytes begin: the file's descriptor and the offset."""
@@ -161,7 +184,7 @@ class Reader:
         # Of bool arrays the contents may be wrong, too.
         if kind == "BOOL" or not math.prod(shape):
             return self.array(name)
-        dtype = np.dtype(np.float32) if kind == "BF16" else _DTYPES[kind]
+        dtype = np.dtype(np.float32) if kind in _WIDENED else _DTYPES[kind]
         return np.broadcast_to(np.zeros((), dtype), shape)
 
 
@@ -196,7 +219,7 @@ def _read_header(file: BufferedReader, size: int, path: str | os.PathLike[str]) 
 def _other_format(prefix: bytes) -> str:
     never = "it holds pickle, which is never loaded; convert it with safetensors.torch.save_file"
     if prefix.startswith(b"PK\x03\x04"):
-        return f"a zip file (if it is a torch checkpoint, {never})"
+        return "a zip file (cc.load_torch reads torch checkpoints)"
     if prefix[:1] == b"\x80" and prefix[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return f"a pickle file (if it is a torch checkpoint, {never})"
     if prefix.startswith(b"\x89HDF"):
@@ -265,10 +288,6 @@ def _short(value: Any) -> str:
 
 def _bytes_of(array: NDArray[Any]) -> memoryview:
     return array.reshape(-1).view(np.uint8).data
-
-
-def _widen(bits: NDArray[Any]) -> NDArray[Any]:
-    return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def _checked_bool(array: NDArray[Any], name: str, path: str | os.PathLike[str]) -> NDArray[Any]:

@@ -1,56 +1,141 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks, each a function of `classes=` and `in_channels=` that returns a Module."""
+"""Networks with torchvision's names, arguments and state_dict keys, each a function that returns a Module.
+
+`models.list()` names all of them, `models.get(name, ...)` makes one.
+"""
 
 import builtins
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
-from .alexnet import AlexNet, alexnet
-from .lenet import LeNet5, MnistCNN, lenet5, mnist_cnn
-from .mobilenet import MobileNetV2, mobilenet_v2
-from .resnet import ResNet, resnet18, resnet34, resnet50, resnet101, resnet152
-from .resnet_cifar import CifarResNet, resnet20, resnet32, resnet44, resnet56, resnet110
-from .unet import UNet, unet
-from .vgg import VGG, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
+from .. import nn
+from . import alexnet as _alexnet
+from . import convnext as _convnext
+from . import densenet as _densenet
+from . import efficientnet as _efficientnet
+from . import googlenet as _googlenet
+from . import inception as _inception
+from . import lenet as _lenet
+from . import mnasnet as _mnasnet
+from . import mobilenet as _mobilenet
+from . import mobilenet_v3 as _mobilenet_v3
+from . import regnet as _regnet
+from . import resnet as _resnet
+from . import resnet_cifar as _resnet_cifar
+from . import segmentation, video
+from . import shufflenet as _shufflenet
+from . import squeezenet as _squeezenet
+from . import unet as _unet
+from . import vgg as _vgg
+from . import vision_transformer as _vision_transformer
+from .alexnet import *  # noqa: F403
+from .convnext import *  # noqa: F403
+from .densenet import *  # noqa: F403
+from .efficientnet import *  # noqa: F403
+from .googlenet import *  # noqa: F403
+from .inception import *  # noqa: F403
+from .lenet import *  # noqa: F403
+from .mnasnet import *  # noqa: F403
+from .mobilenet import *  # noqa: F403
+from .mobilenet_v3 import *  # noqa: F403
+from .preprocessing import Preprocessing, preprocessing
+from .regnet import *  # noqa: F403
+from .resnet import *  # noqa: F403
+from .resnet_cifar import *  # noqa: F403
+from .shufflenet import *  # noqa: F403
+from .squeezenet import *  # noqa: F403
+from .unet import *  # noqa: F403
+from .vgg import *  # noqa: F403
+from .vision_transformer import *  # noqa: F403
+
+_FAMILIES: tuple[ModuleType, ...] = (
+    _alexnet,
+    _convnext,
+    _densenet,
+    _efficientnet,
+    _googlenet,
+    _inception,
+    _lenet,
+    _mnasnet,
+    _mobilenet,
+    _mobilenet_v3,
+    _regnet,
+    _resnet,
+    _resnet_cifar,
+    _shufflenet,
+    _squeezenet,
+    _unet,
+    _vgg,
+    _vision_transformer,
+)
+
+_PACKAGES: dict[str, ModuleType] = {"segmentation": segmentation, "video": video}
 
 __all__ = [
-    "VGG",
-    "AlexNet",
-    "CifarResNet",
-    "LeNet5",
-    "MnistCNN",
-    "MobileNetV2",
-    "ResNet",
-    "UNet",
-    "alexnet",
-    "lenet5",
+    *_alexnet.__all__,
+    *_convnext.__all__,
+    *_densenet.__all__,
+    *_efficientnet.__all__,
+    *_googlenet.__all__,
+    *_inception.__all__,
+    *_lenet.__all__,
+    *_mnasnet.__all__,
+    *_mobilenet.__all__,
+    *_mobilenet_v3.__all__,
+    *_regnet.__all__,
+    *_resnet.__all__,
+    *_resnet_cifar.__all__,
+    *_shufflenet.__all__,
+    *_squeezenet.__all__,
+    *_unet.__all__,
+    *_vgg.__all__,
+    *_vision_transformer.__all__,
+    "Preprocessing",
+    "get",
     "list",
-    "mnist_cnn",
-    "mobilenet_v2",
-    "resnet18",
-    "resnet20",
-    "resnet32",
-    "resnet34",
-    "resnet44",
-    "resnet50",
-    "resnet56",
-    "resnet101",
-    "resnet110",
-    "resnet152",
-    "unet",
-    "vgg11",
-    "vgg11_bn",
-    "vgg13",
-    "vgg13_bn",
-    "vgg16",
-    "vgg16_bn",
-    "vgg19",
-    "vgg19_bn",
+    "preprocessing",
+    "segmentation",
+    "video",
 ]
 
 
 def list() -> builtins.list[str]:
     """Return the names of the networks there are.
 
-    >>> "resnet20" in list()
-    True
+    >>> "resnet20" in list(), "video.r3d_18" in list()
+    (True, True)
     """
-    return sorted(name for name in __all__ if name.islower() and name != "list")
+    names = [name for family in _FAMILIES for name in family.__all__ if name.islower()]
+    for package, module in _PACKAGES.items():
+        names += [f"{package}.{name}" for name in module.__all__ if name.islower()]
+    return sorted(names)
+
+
+def get(name: str, **options: Any) -> nn.Module:
+    """Return a new network by its name.
+
+    Args:
+        name: one of `list()`; "video.", "segmentation." and "detection." may be left out.
+        options: arguments of the function of that name, such as `num_classes` and `weights`, a safetensors
+            or torch file.
+
+    Raises:
+        ValueError: there is none of that name, or the file does not fit.
+
+    >>> import numpy as np
+    >>> get("squeezenet1_1", num_classes=10)(np.zeros((1, 3, 32, 32))).shape
+    (1, 10)
+    """
+    network: nn.Module = _builder(name)(**options)
+    return network
+
+
+def _builder(name: str) -> Callable[..., Any]:
+    names = list()
+    for full in names:
+        package, _, short = full.rpartition(".")
+        if name in (full, short):
+            function: Callable[..., Any] = getattr(_PACKAGES[package], short) if package else globals()[short]
+            return function
+    raise ValueError(f"expected a network among {', '.join(names)}, got {name!r}")

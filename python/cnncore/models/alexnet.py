@@ -11,6 +11,11 @@ from .arguments import CommonOptions, torchvision_names
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+__all__ = [
+    "AlexNet",
+    "alexnet",
+]
+
 
 class AlexNet(nn.Module):
     """Five convolutions and three linear layers, for images of 63x63 and more; made for 224x224.
@@ -61,6 +66,6 @@ def alexnet(
 ) -> AlexNet:
     """Return an `AlexNet` (61 million parameters).
 
-    Arguments as those of `AlexNet`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    Arguments as those of `AlexNet`, and torchvision's `num_classes`, `weights` and `progress`.
     """
     return AlexNet(classes, in_channels, dropout, **dict[str, Any](options))

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from typing import Any, ParamSpec, TypedDict, TypeVar
+from typing import Any, ParamSpec, TypedDict, TypeVar, cast
 
 from .. import nn
 
@@ -17,31 +18,58 @@ NormLayer = Callable[[int], nn.Module]
 
 
 class CommonOptions(TypedDict, total=False):
-    """What `torchvision_names` takes: `classes` under another name, and arguments of fetched weights."""
+    """What `torchvision_names` takes: `classes` under another name, and a file of weights."""
 
     num_classes: int
-    weights: None
+    weights: str | os.PathLike[str] | None
     progress: bool
 
 
 def torchvision_names(build: Callable[P, Network]) -> Callable[P, Network]:
-    """Let a function that builds a network take `num_classes` for `classes`, `weights=None` and `progress`.
+    """Let a function that builds a network take `num_classes` for `classes`, `weights` and `progress`."""
+    return published()(build)
 
-    Trained weights are not fetched: other values of `weights` are refused with the way to load a file.
+
+def published(
+    rename: Sequence[tuple[str, str | None]] = (), with_weights: Mapping[str, Any] | None = None
+) -> Callable[[Callable[P, Network]], Callable[P, Network]]:
+    """Return `torchvision_names` for a network whose published weights ask for more than being read.
+
+    Args:
+        rename: rules of `cc.load_into` for names that files of them have.
+        with_weights: arguments that take these values where a file is named and they are not given, as
+            torchvision sets them for its own weights.
     """
 
-    @wraps(build)
-    def built(*args: Any, weights: Any = None, progress: bool = True, **options: Any) -> Network:
-        name = build.__name__
-        if weights is not None:
-            raise ValueError(
-                f"{name}: expected weights=None, got {weights!r}: none are fetched; "
-                "cc.load_into(model, path) reads a safetensors file with torchvision's names"
-            )
-        if "num_classes" in options:
-            if args or "classes" in options:
-                raise TypeError(f"{name}: got classes twice: as classes and as num_classes")
-            options["classes"] = options.pop("num_classes")
-        return build(*args, **options)
+    def decorate(build: Callable[P, Network]) -> Callable[P, Network]:
+        @wraps(build)
+        def built(*args: Any, weights: Any = None, progress: bool = True, **options: Any) -> Network:
+            name = build.__name__
+            path = _weights_file(name, weights)
+            if "num_classes" in options:
+                if args or "classes" in options:
+                    raise TypeError(f"{name}: got classes twice: as classes and as num_classes")
+                options["classes"] = options.pop("num_classes")
+            if path is None:
+                return build(*args, **options)
+            network = build(*args, **{**(with_weights or {}), **options})
+            from ..io import load_into
 
-    return built  # type: ignore[return-value]
+            load_into(cast(nn.Module, network), path, rename=rename)
+            return network
+
+        return built  # type: ignore[return-value]
+
+    return decorate
+
+
+def _weights_file(name: str, weights: Any) -> str | os.PathLike[str] | None:
+    """Return the file of weights, or raise for the names of weights that torchvision fetches."""
+    if weights is None or isinstance(weights, os.PathLike):
+        return weights
+    if isinstance(weights, str) and os.path.splitext(weights)[1]:
+        return weights
+    raise ValueError(
+        f"{name}: expected weights=None or a file, such as '{name}.safetensors' or '{name}.pth', got "
+        f"{weights!r}: none are fetched"
+    )

@@ -7,6 +7,13 @@ from typing import Any
 
 from .. import nn, ops
 
+__all__ = [
+    "LeNet5",
+    "MnistCNN",
+    "lenet5",
+    "mnist_cnn",
+]
+
 
 class LeNet5(nn.Module):
     """LeNet-5 by LeCun et al. (1998) with ReLU and max pooling, for 28x28 images.

@@ -4,14 +4,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .. import nn, ops
+from .. import nn
 from ..nn.arguments import finite, positive
 from .arguments import CommonOptions, NormLayer, torchvision_names
+from .blocks import Conv2dNormActivation, divisible, draw, he_fan_out, normal, pooled
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+__all__ = [
+    "MobileNetV2",
+    "mobilenet_v2",
+]
 
 _STAGES = (
     (1, 16, 1, 1),
@@ -26,6 +33,8 @@ _STAGES = (
 
 
 Stages = Sequence[Sequence[float]]
+
+_conv = partial(Conv2dNormActivation, activation_layer=nn.ReLU6)
 
 
 class MobileNetV2Options(CommonOptions, total=False):
@@ -54,9 +63,9 @@ class InvertedResidual(nn.Module):
         hidden = round(in_channels * expand_ratio)
         layers: list[nn.Module] = []
         if expand_ratio != 1:
-            layers.append(_conv_norm_relu6(norm_layer, in_channels, hidden, 1))
+            layers.append(_conv(in_channels, hidden, 1, norm_layer=norm_layer))
         layers += [
-            _conv_norm_relu6(norm_layer, hidden, hidden, 3, stride, groups=hidden),
+            _conv(hidden, hidden, 3, stride, groups=hidden, norm_layer=norm_layer),
             nn.Conv2d(hidden, channels, 1, bias=False),
             norm_layer(channels),
         ]
@@ -102,27 +111,21 @@ class MobileNetV2(nn.Module):
             positive("round_nearest", round_nearest),
         )
         block, norm_layer = block or InvertedResidual, norm_layer or nn.BatchNorm2d
-        channels = _rounded(32 * width_mult, round_nearest)
-        layers: list[nn.Module] = [_conv_norm_relu6(norm_layer, in_channels, channels, 3, stride=2)]
+        channels = divisible(32 * width_mult, round_nearest)
+        layers: list[nn.Module] = [_conv(in_channels, channels, 3, 2, norm_layer=norm_layer)]
         for expansion, base, blocks, first_stride in _stages(inverted_residual_setting):
-            outputs = _rounded(base * width_mult, round_nearest)
+            outputs = divisible(base * width_mult, round_nearest)
             for number in range(int(blocks)):
                 stride = 1 if number else int(first_stride)
                 layers.append(block(channels, outputs, stride, expand_ratio=expansion, norm_layer=norm_layer))
                 channels = outputs
-        last = _rounded(1280 * max(1.0, width_mult), round_nearest)
-        self.features = nn.Sequential(*layers, _conv_norm_relu6(norm_layer, channels, last, 1))
+        last = divisible(1280 * max(1.0, width_mult), round_nearest)
+        self.features = nn.Sequential(*layers, _conv(channels, last, 1, norm_layer=norm_layer))
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(last, classes))
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out")
-            elif isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, 0.0, 0.01)
-                nn.init.zeros_(module.bias)
+        draw(self, he_fan_out, normal(0.01))
 
     def forward(self, x: Any) -> Any:
-        x = ops.adaptive_avg_pool2d(self.features(x), 1)
-        return self.classifier(ops.flatten(x, 1))
+        return self.classifier(pooled(self.features(x)))
 
 
 def _stages(setting: Stages | None) -> Stages:
@@ -140,22 +143,6 @@ def _stages(setting: Stages | None) -> Stages:
     return setting
 
 
-def _conv_norm_relu6(
-    norm_layer: NormLayer, in_channels: int, channels: int, kernel: int, stride: int = 1, groups: int = 1
-) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(in_channels, channels, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
-        norm_layer(channels),
-        nn.ReLU6(inplace=True),
-    )
-
-
-def _rounded(channels: float, divisor: int) -> int:
-    """Return the nearest multiple of `divisor` that is not more than a tenth below `channels`."""
-    nearest = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return nearest if nearest >= 0.9 * channels else nearest + divisor
-
-
 @torchvision_names
 def mobilenet_v2(
     classes: int = 1000,
@@ -166,6 +153,6 @@ def mobilenet_v2(
 ) -> MobileNetV2:
     """Return a `MobileNetV2` (3.5 million parameters).
 
-    Arguments as those of `MobileNetV2`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    Arguments as those of `MobileNetV2`, and torchvision's `num_classes`, `weights` and `progress`.
     """
     return MobileNetV2(classes, in_channels, width_mult, dropout=dropout, **dict[str, Any](options))

@@ -3,14 +3,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import nn, ops
 from .arguments import CommonOptions, NormLayer, torchvision_names
+from .blocks import draw, he_fan_out
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+__all__ = [
+    "ResNet",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
+]
 
 
 class ResNetOptions(CommonOptions, total=False):
@@ -141,10 +156,9 @@ class ResNet(nn.Module):
             outputs = channels * block.expansion
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(outputs, classes)
+        draw(self, he_fan_out)
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            elif zero_init_residual and isinstance(module, (BasicBlock, Bottleneck)):
+            if zero_init_residual and isinstance(module, (BasicBlock, Bottleneck)):
                 last = module.bn3 if isinstance(module, Bottleneck) else module.bn2
                 if getattr(last, "weight", None) is not None:
                     nn.init.zeros_(last.weight)
@@ -186,17 +200,6 @@ def _stage(
     return nn.Sequential(first, *others)
 
 
-def _resnet(
-    block: type[BasicBlock] | type[Bottleneck],
-    layers: Sequence[int],
-    classes: int,
-    in_channels: int,
-    zero_init_residual: bool,
-    options: Mapping[str, object],
-) -> ResNet:
-    return ResNet(block, layers, classes, in_channels, zero_init_residual, **dict[str, Any](options))
-
-
 @torchvision_names
 def resnet18(
     classes: int = 1000,
@@ -206,7 +209,7 @@ def resnet18(
 ) -> ResNet:
     """Return a `ResNet` of 18 layers (11.7 million parameters).
 
-    Arguments as those of `ResNet`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    Arguments as those of `ResNet`, and torchvision's `num_classes`, `weights` and `progress`.
     """
     return ResNet(
         BasicBlock, (2, 2, 2, 2), classes, in_channels, zero_init_residual, **dict[str, Any](options)
@@ -222,7 +225,7 @@ def resnet34(
 ) -> ResNet:
     """Return a `ResNet` of 34 layers (21.8 million parameters).
 
-    Arguments as those of `ResNet`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    Arguments as those of `ResNet`, and torchvision's `num_classes`, `weights` and `progress`.
     """
     return ResNet(
         BasicBlock, (3, 4, 6, 3), classes, in_channels, zero_init_residual, **dict[str, Any](options)
@@ -238,7 +241,7 @@ def resnet50(
 ) -> ResNet:
     """Return a `ResNet` of 50 layers (25.6 million parameters).
 
-    Arguments as those of `ResNet`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    Arguments as those of `ResNet`, and torchvision's `num_classes`, `weights` and `progress`.
     """
     return ResNet(
         Bottleneck, (3, 4, 6, 3), classes, in_channels, zero_init_residual, **dict[str, Any](options)
@@ -254,7 +257,7 @@ def resnet101(
 ) -> ResNet:
     """Return a `ResNet` of 101 layers (44.5 million parameters).
 
-    Arguments as those of `ResNet`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    Arguments as those of `ResNet`, and torchvision's `num_classes`, `weights` and `progress`.
     """
     return ResNet(
         Bottleneck, (3, 4, 23, 3), classes, in_channels, zero_init_residual, **dict[str, Any](options)
@@ -270,8 +273,53 @@ def resnet152(
 ) -> ResNet:
     """Return a `ResNet` of 152 layers (60.2 million parameters).
 
-    Arguments as those of `ResNet`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    Arguments as those of `ResNet`, and torchvision's `num_classes`, `weights` and `progress`.
     """
     return ResNet(
         Bottleneck, (3, 8, 36, 3), classes, in_channels, zero_init_residual, **dict[str, Any](options)
     )
+
+
+@torchvision_names
+def resnext50_32x4d(classes: int = 1000, in_channels: int = 3, **options: Any) -> ResNet:
+    """Return a ResNeXt-50 by Xie et al. (2017), in 32 groups (25.0 million parameters).
+
+    Arguments as those of `resnet50`.
+    """
+    return ResNet(Bottleneck, (3, 4, 6, 3), classes, in_channels, groups=32, width_per_group=4, **options)
+
+
+@torchvision_names
+def resnext101_32x8d(classes: int = 1000, in_channels: int = 3, **options: Any) -> ResNet:
+    """Return a ResNeXt-101 by Xie et al. (2017), in 32 groups (88.8 million parameters).
+
+    Arguments as those of `resnet50`.
+    """
+    return ResNet(Bottleneck, (3, 4, 23, 3), classes, in_channels, groups=32, width_per_group=8, **options)
+
+
+@torchvision_names
+def resnext101_64x4d(classes: int = 1000, in_channels: int = 3, **options: Any) -> ResNet:
+    """Return a ResNeXt-101 by Xie et al. (2017), in 64 groups (83.5 million parameters).
+
+    Arguments as those of `resnet50`.
+    """
+    return ResNet(Bottleneck, (3, 4, 23, 3), classes, in_channels, groups=64, width_per_group=4, **options)
+
+
+@torchvision_names
+def wide_resnet50_2(classes: int = 1000, in_channels: int = 3, **options: Any) -> ResNet:
+    """Return a Wide ResNet-50 by Zagoruyko and Komodakis (2016) (68.9 million parameters).
+
+    Arguments as those of `resnet50`.
+    """
+    return ResNet(Bottleneck, (3, 4, 6, 3), classes, in_channels, width_per_group=128, **options)
+
+
+@torchvision_names
+def wide_resnet101_2(classes: int = 1000, in_channels: int = 3, **options: Any) -> ResNet:
+    """Return a Wide ResNet-101 by Zagoruyko and Komodakis (2016) (127 million parameters).
+
+    Arguments as those of `resnet50`.
+    """
+    return ResNet(Bottleneck, (3, 4, 23, 3), classes, in_channels, width_per_group=128, **options)

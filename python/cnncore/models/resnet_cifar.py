@@ -7,6 +7,15 @@ from typing import Any
 
 from .. import nn, ops
 
+__all__ = [
+    "CifarResNet",
+    "resnet20",
+    "resnet32",
+    "resnet44",
+    "resnet56",
+    "resnet110",
+]
+
 
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions beside a shortcut without parameters (the paper's option A).

@@ -7,6 +7,11 @@ from typing import Any
 
 from .. import nn, ops
 
+__all__ = [
+    "UNet",
+    "unet",
+]
+
 
 class DoubleConv(nn.Module):
     """Twice: 3x3 convolution, batch norm, ReLU."""

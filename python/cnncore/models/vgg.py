@@ -8,9 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 from .. import nn, ops
 from .arguments import CommonOptions, torchvision_names
+from .blocks import draw, he_fan_out, normal
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+__all__ = [
+    "VGG",
+    "vgg11",
+    "vgg11_bn",
+    "vgg13",
+    "vgg13_bn",
+    "vgg16",
+    "vgg16_bn",
+    "vgg19",
+    "vgg19_bn",
+]
 
 
 class VGGOptions(CommonOptions, total=False):
@@ -60,13 +73,8 @@ class VGG(nn.Module):
             nn.Dropout(dropout),
             nn.Linear(4096, classes),
         )
-        for module in self.modules() if init_weights else ():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-                nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, 0.0, 0.01)
-                nn.init.zeros_(module.bias)
+        if init_weights:
+            draw(self, he_fan_out, normal(0.01))
 
     def forward(self, x: Any) -> Any:
         return self.classifier(ops.flatten(self.avgpool(self.features(x)), 1))
@@ -91,7 +99,7 @@ def vgg11(
 ) -> VGG:
     """Return a `VGG` of 11 layers (133 million parameters).
 
-    Arguments as those of `VGG`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    Arguments as those of `VGG`, and torchvision's `num_classes`, `weights` and `progress`.
     """
     return VGG(_DEPTHS[11], False, classes, in_channels, dropout, **dict[str, Any](options))
 
@@ -102,7 +110,7 @@ def vgg11_bn(
 ) -> VGG:
     """Return a `VGG` of 11 layers with batch norm (133 million parameters).
 
-    Arguments as those of `VGG`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    Arguments as those of `VGG`, and torchvision's `num_classes`, `weights` and `progress`.
     """
     return VGG(_DEPTHS[11], True, classes, in_channels, dropout, **dict[str, Any](options))
 
@@ -113,7 +121,7 @@ def vgg13(
 ) -> VGG:
     """Return a `VGG` of 13 layers (133 million parameters).
 
-    Arguments as those of `VGG`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    Arguments as those of `VGG`, and torchvision's `num_classes`, `weights` and `progress`.
     """
     return VGG(_DEPTHS[13], False, classes, in_channels, dropout, **dict[str, Any](options))
 
@@ -124,7 +132,7 @@ def vgg13_bn(
 ) -> VGG:
     """Return a `VGG` of 13 layers with batch norm (133 million parameters).
 
-    Arguments as those of `VGG`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    Arguments as those of `VGG`, and torchvision's `num_classes`, `weights` and `progress`.
     """
     return VGG(_DEPTHS[13], True, classes, in_channels, dropout, **dict[str, Any](options))
 
@@ -135,7 +143,7 @@ def vgg16(
 ) -> VGG:
     """Return a `VGG` of 16 layers (138 million parameters).
 
-    Arguments as those of `VGG`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    Arguments as those of `VGG`, and torchvision's `num_classes`, `weights` and `progress`.
     """
     return VGG(_DEPTHS[16], False, classes, in_channels, dropout, **dict[str, Any](options))
 
@@ -146,7 +154,7 @@ def vgg16_bn(
 ) -> VGG:
     """Return a `VGG` of 16 layers with batch norm (138 million parameters).
 
-    Arguments as those of `VGG`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    Arguments as those of `VGG`, and torchvision's `num_classes`, `weights` and `progress`.
     """
     return VGG(_DEPTHS[16], True, classes, in_channels, dropout, **dict[str, Any](options))
 
@@ -157,7 +165,7 @@ def vgg19(
 ) -> VGG:
     """Return a `VGG` of 19 layers (144 million parameters).
 
-    Arguments as those of `VGG`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    Arguments as those of `VGG`, and torchvision's `num_classes`, `weights` and `progress`.
     """
     return VGG(_DEPTHS[19], False, classes, in_channels, dropout, **dict[str, Any](options))
 
@@ -168,6 +176,6 @@ def vgg19_bn(
 ) -> VGG:
     """Return a `VGG` of 19 layers with batch norm (144 million parameters).
 
-    Arguments as those of `VGG`, and torchvision's `num_classes`, `weights=None` and `progress`.
+    Arguments as those of `VGG`, and torchvision's `num_classes`, `weights` and `progress`.
     """
     return VGG(_DEPTHS[19], True, classes, in_channels, dropout, **dict[str, Any](options))

@@ -97,7 +97,7 @@ def fit_state(
             continue
         if isinstance(target, Uninitialized):
             continue
-        if source.shape != target.shape and not (source.shape == (1,) and target.shape == ()):
+        if not fits(target, source):
             problems.append(f"{path}: expected shape {target.shape}, got {source.shape}")
         elif target.dtype.kind == "i" and source.dtype.kind == "f":
             problems.append(f"{path}: expected integers ({target.dtype}), got {source.dtype}")
@@ -111,6 +111,13 @@ def fit_state(
             kind = Parameter if isinstance(target, Parameter) else Buffer
             target.become(kind(np.zeros(to_array(state[path]).shape)))
     return fitting, IncompatibleKeys(missing, unexpected)
+
+
+def fits(target: StoredArray, source: NDArray[Any]) -> bool:
+    """Whether an array has a target's shape; one of one element fits a scalar, any a lazy layer's."""
+    if isinstance(target, Uninitialized):
+        return True
+    return source.shape == target.shape or (source.shape == (1,) and target.shape == ())
 
 
 def _message(module: Module, problems: list[str], missing: list[str], unexpected: list[str]) -> str:
