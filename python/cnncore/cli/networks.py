@@ -50,21 +50,28 @@ _SMALL_INPUT = {
     "unet": (3, 128, 128),
 }
 
-_FIXED_SIZE = ("digits_cnn", "lenet5", "mnist_cnn")
-"""Networks whose linear layers fit one image size."""
+_FIXED_SIZE = (
+    *("digits_cnn", "lenet5", "mnist_cnn"),
+    *("vit_b_16", "vit_b_32", "vit_h_14", "vit_l_16", "vit_l_32"),
+)
+"""Networks that fit one image size."""
+
+_OPTIONS = {name: {"aux_logits": False} for name in ("googlenet", "inception_v3")}
+"""Without auxiliary classifiers: the loss is of one result."""
 
 _PER_PIXEL = ("unet",)
 """Networks that classify pixels instead of images."""
 
 
 def names() -> list[str]:
-    """Return the names that `build` takes."""
-    return sorted([*_OWN, *models.list()])
+    """Return the names that `build` takes, those of networks for images."""
+    return sorted([*_OWN, *(name for name in models.list() if "." not in name)])
 
 
 def usual_input(name: str) -> tuple[int, int, int]:
     """Return channels, height and width that a network is made for."""
-    return _SMALL_INPUT.get(name, (3, 224, 224))
+    extent = 299 if name == "inception_v3" else 224
+    return _SMALL_INPUT.get(name, (3, extent, extent))
 
 
 def build(name: str, classes: int, in_channels: int) -> nn.Module:
@@ -75,7 +82,8 @@ def build(name: str, classes: int, in_channels: int) -> nn.Module:
     """
     if name not in names():
         raise ValueError(f"expected a network among {', '.join(names())}, got {name!r}")
-    made: nn.Module = (_OWN.get(name) or getattr(models, name))(classes=classes, in_channels=in_channels)
+    function = _OWN.get(name) or getattr(models, name)
+    made: nn.Module = function(classes=classes, in_channels=in_channels, **_OPTIONS.get(name, {}))
     return made
 
 
