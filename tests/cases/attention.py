@@ -37,14 +37,13 @@ CASES = [
     case("embedding", (NUMBERS, TABLE), lambda i, w: w[i], exact=True),
     case("embedding", (np.array(3), TABLE), lambda i, w: w[i], exact=True),
     case("embedding", (np.zeros((0, 2), np.int64), TABLE), lambda i, w: w[i], exact=True),
-    case("scaled_dot_product_attention", (Q, K, V), _attention, ulps=64.0, twice=False),
+    case("scaled_dot_product_attention", (Q, K, V), _attention, ulps=64.0),
     case(
         "scaled_dot_product_attention",
         (Q, K, V),
         lambda q, k, v: _attention(q, k, v, scale=0.3),
         scale=0.3,
         ulps=64.0,
-        twice=False,
     ),
     *[
         case(
@@ -54,7 +53,6 @@ CASES = [
             function=lambda q, k, v, m=mask: ops.scaled_dot_product_attention(q, k, v, m),
             torch=False,
             ulps=64.0,
-            twice=False,
         )
         for mask in (SOME, SOME[0], FLOATS, LOW)
     ],
@@ -64,7 +62,6 @@ CASES = [
         lambda q, k, v: _attention(q, k, v, np.tri(3, 5, dtype=bool)),
         is_causal=True,
         ulps=64.0,
-        twice=False,
     ),
     case(
         "scaled_dot_product_attention",
@@ -72,6 +69,5 @@ CASES = [
         _heads,
         enable_gqa=True,
         ulps=64.0,
-        twice=False,
     ),
 ]

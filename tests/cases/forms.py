@@ -66,7 +66,6 @@ CASES = [
             different(*shape),
             lambda x, s=s: _placed(x, s),
             exact=True,
-            twice=False,
             return_indices=True,
             **s,
         )
@@ -80,12 +79,11 @@ CASES = [
             output_size=size,
             return_indices=True,
             exact=True,
-            twice=False,
         )
         for shape, size in (((2, 3, 10), (3,)), ((2, 3, 5, 7), (2, 4)), ((1, 2, 4, 5, 6), (2, 3, 5)))
     ],
     *[
-        case(name, SCALAR, expected, dim=0, twice="soft" not in name, differentiable=name not in WHOLE)
+        case(name, SCALAR, expected, dim=0, differentiable=name not in WHOLE)
         for name, expected in (
             ("sum", lambda x: x),
             ("mean", lambda x: x),
@@ -105,9 +103,7 @@ CASES = [
         )
     ],
     case("normalize", np.array(-3.0), np.sign, dim=0),
-    case(
-        "cosine_similarity", (np.array(2.0), np.array(-3.0)), lambda a, b: np.sign(a * b), dim=0, twice=False
-    ),
+    case("cosine_similarity", (np.array(2.0), np.array(-3.0)), lambda a, b: np.sign(a * b), dim=0),
     case("transpose", SCALAR, lambda x: x, dim0=0, dim1=-1),
     case(
         "index_select",

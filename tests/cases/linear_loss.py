@@ -32,7 +32,6 @@ CASES = [
             x, w, t, linear_bias=b, weight=c, reduction=r, label_smoothing=s
         ),
         torch=False,
-        twice=False,
         ulps=32.0,
     )
     for shape, labels in (((5, 3), LABELS), ((5, 2, 3), MAPS))

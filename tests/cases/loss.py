@@ -40,7 +40,6 @@ CASES = [
             lambda x, t, w=w, s=s, r=r: _labels(x, t, class_weight=w, label_smoothing=s, reduction=r),
             function=lambda x, t, w=w, s=s, r=r: ops.cross_entropy(x, t, w, label_smoothing=s, reduction=r),
             torch=False,
-            twice=False,
         )
         for shape, labels in (((6, 5), LABELS), ((2, 5, 2, 3), MAPS))
         for w in (None, WEIGHT)
@@ -54,7 +53,6 @@ CASES = [
             lambda x, t, w=w, s=s, r=r: _soft(x, t, w, s, r),
             function=lambda x, t, w=w, s=s, r=r: ops.cross_entropy(x, t, w, label_smoothing=s, reduction=r),
             torch=False,
-            twice=False,
             ulps=32.0,
         )
         for w in (None, WEIGHT)

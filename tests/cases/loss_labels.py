@@ -55,7 +55,6 @@ CASES = [
             lambda x, t, w=w, g=g, r=r: reference.softmax_focal(x, t, w, g, -100, r),
             function=lambda x, t, w=w, g=g, r=r: ops.softmax_focal_loss(x, t, w, g, reduction=r),
             torch=False,
-            twice=False,
             ulps=32.0,
         )
         for shape, labels in (((6, 5), LABELS), ((2, 5, 2, 3), MAPS))
@@ -144,7 +143,6 @@ CASES = [
             lambda a, b, t=t: reference.nt_xent(a, b, t),
             temperature=t,
             torch=False,
-            twice=False,
             ulps=32.0,
         )
         for t in (0.5, 1.0)

@@ -53,7 +53,6 @@ CASES = [
             _training,
             function=lambda x, w, b: ops.batch_norm(x, None, None, w, b, training=True),
             torch=False,
-            twice=False,
             ulps=64.0,
         )
         for shape in SHAPES
@@ -65,7 +64,6 @@ CASES = [
             lambda x, w, b, m=m, v=v: _running(x, m, v, w, b, 0.1),
             function=lambda x, w, b, m=m, v=v: ops.batch_norm(x, m, v, w, b, eps=0.1),
             torch=False,
-            twice=False,
             ulps=32.0,
         )
         for shape in SHAPES
@@ -78,7 +76,6 @@ CASES = [
             lambda x, w, b, groups=groups: reference.group_norm(x, groups, w, b, 0.01),
             function=lambda x, w, b, groups=groups: ops.group_norm(x, groups, w, b, eps=0.01),
             torch=_torch_group_norm(groups),
-            twice=False,
             ulps=64.0,
         )
         for shape, groups in (
@@ -95,7 +92,6 @@ CASES = [
         draw(2, 4, 3, 3),
         lambda x: reference.group_norm(x, 2),
         num_groups=2,
-        twice=False,
         ulps=64.0,
     ),
     *[case(name, draw(*shape), np.array, training=False) for name, shape in FEATURES],

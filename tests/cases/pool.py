@@ -71,7 +71,6 @@ CASES = [
             different(2, 3, *SIZE[rank]),
             lambda x, s=s: _max(x, s),
             exact=True,
-            twice=False,
             **s,
         )
         for rank, s in (*OTHER_SETTINGS, (1, {"kernel_size": 3, "dilation": 2}))
@@ -99,12 +98,11 @@ CASES = [
             lambda x, e=e: reference.adaptive_max_pool(x, e)[0],
             output_size=size,
             exact=True,
-            twice=False,
         )
         for rank, size, e in OTHER_EXTENTS
     ],
     *[
-        case("max_pool2d", different(2, 3, 5, 6), lambda x, s=s: _max(x, s), exact=True, twice=False, **s)
+        case("max_pool2d", different(2, 3, 5, 6), lambda x, s=s: _max(x, s), exact=True, **s)
         for s in (*SETTINGS, {"kernel_size": 2, "stride": 2, "padding": 1, "dilation": 2})
     ],
     case(
@@ -112,7 +110,6 @@ CASES = [
         different(*LARGE),
         lambda x: _max(x, SETTINGS[1]),
         exact=True,
-        twice=False,
         **SETTINGS[1],
     ),
     *[
@@ -138,7 +135,6 @@ CASES = [
             lambda x, e=e: reference.adaptive_max_pool(x, e)[0],
             output_size=size,
             exact=True,
-            twice=False,
         )
         for size, e in ((1, (1, 1)), ((2, 4), (2, 4)), ((None, 4), (5, 4)), (7, (7, 7)))
     ],

@@ -50,7 +50,6 @@ def _in_torch(name: str, shape: tuple[int, ...], eps: float) -> Any:
 def _rows(shape: tuple[int, ...], axes: int) -> list[Any]:
     extents = shape[len(shape) - axes :]
     parts = (draw(*extents, seed=2), draw(*extents, seed=3))
-    twice: dict[str, Any] = {"twice": False, "ulps": 64.0}
     return [
         case(
             "layer_norm",
@@ -58,7 +57,7 @@ def _rows(shape: tuple[int, ...], axes: int) -> list[Any]:
             lambda x, w, b: _layer_norm(x, w, b, 0.01),
             function=lambda x, w, b: ops.layer_norm(x, extents, w, b, 0.01),
             torch=_in_torch("layer_norm", extents, 0.01),
-            **twice,
+            ulps=64.0,
         ),
         case(
             "rms_norm",
@@ -66,7 +65,7 @@ def _rows(shape: tuple[int, ...], axes: int) -> list[Any]:
             lambda x, w: _rms_norm(x, w, 0.01),
             function=lambda x, w: ops.rms_norm(x, extents, w, 0.01),
             torch=_in_torch("rms_norm", extents, 0.01),
-            **twice,
+            ulps=64.0,
         ),
     ]
 
@@ -91,7 +90,6 @@ CASES = [
             lambda x, w, b: _layer_norm(2 * x, w, b, 0.01),
             function=lambda x, w, b, memory=memory: ops.layer_norm(memory(x), (2, 4, 3), w, b, 0.01),
             torch=False,
-            twice=False,
             ulps=64.0,
         )
         # What is computed in channels-last memory, and rows of it.
@@ -102,7 +100,6 @@ CASES = [
         draw(4, 6),
         lambda x: _layer_norm(x, np.ones(6), 0, 1e-5),
         normalized_shape=(6,),
-        twice=False,
         ulps=64.0,
     ),
     *[
@@ -114,7 +111,6 @@ CASES = [
             torch=lambda x, w, b: __import__("torch").nn.functional.instance_norm(
                 x, None, None, w, b, eps=0.01
             ),
-            twice=False,
             ulps=64.0,
         )
         for shape in ((4, 3, 5), (2, 3, 3, 4), (2, 3, 2, 2, 2), (1, 1, 2), LARGE)

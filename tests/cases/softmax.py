@@ -15,7 +15,6 @@ CASES = [
         lambda x, f=f, a=a: f(x, a),
         dim=a,
         ulps=16.0,
-        twice=False,
         **rest,
     )
     for name, f, rest in (

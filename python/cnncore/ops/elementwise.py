@@ -244,6 +244,13 @@ def _curvature_of_gelu(x: Tensor) -> Tensor:
     return elementwise("mul", density, elementwise("rsub_scalar", square, alpha=2.0))
 
 
+def _curvature_of_mish(x: Tensor) -> Tensor:
+    """u (2 + x (1 - s - 2 t s)), t = tanh(softplus(x)), s = sigmoid(x), u = (1 - t^2) s."""
+    s, t = elementwise("sigmoid", x), elementwise("tanh", elementwise("softplus", x))
+    inner = elementwise("rsub_scalar", _product(s, _affine(t, 2.0, 1.0)), alpha=1.0)
+    return elementwise("tanh_backward", _product(_affine(_product(x, inner), 1.0, 2.0), s), t)
+
+
 def _curve_of_elu(grad: Tensor, node: Node) -> Tensor:
     """alpha e^x where x <= 0, times both gradients."""
     x = _x(node, 1)
@@ -327,6 +334,7 @@ GRADIENTS: dict[str, tuple[Rule | None, ...]] = {
     ),
     "silu_backward": (_again("silu"), lambda g, n: _product(_curvature_of_silu(_x(n, 1)), g, _x(n, 0))),
     "gelu_backward": (_again("gelu"), lambda g, n: _product(_curvature_of_gelu(_x(n, 1)), g, _x(n, 0))),
+    "mish_backward": (_again("mish"), lambda g, n: _product(_curvature_of_mish(_x(n, 1)), g, _x(n, 0))),
     "hardswish_backward": (
         _again("hardswish"),
         lambda g, n: _scaled(elementwise("hardsigmoid_backward", _product(g, _x(n, 0)), _x(n, 1)), 2.0),

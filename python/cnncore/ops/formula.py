@@ -13,6 +13,7 @@ from ..graph.trace import building, emit
 from .build import common_layout, elementwise, reshape_to, sum_to
 from .check import broadcast_shape
 from .elementwise import ElementwiseChain, in_place, links_of
+from .pull_back import chain_rule
 
 Function = Callable[..., Tensor]
 
@@ -148,22 +149,8 @@ def _value(name: str, by: tuple[int, ...], inputs: list[Tensor], settings: dict[
 
 def _chain_rule(y: Tensor, x: Tensor, grad: Tensor) -> Tensor | None:
     """Return the gradient by `x` of what the graph being built computes from it, None for zero."""
-    needed, active = {x}, []
-    for node in _nodes_before(y):
-        if any(tensor in needed for tensor in node.inputs):
-            needed.add(node.output)
-            active.append(node)
-    grads = {y: grad}
-    for node in reversed(active):
-        of_output = grads.get(node.output)
-        if of_output is None:
-            continue
-        needs = node.op.named([tensor in needed for tensor in node.inputs])
-        for tensor, found in zip(node.inputs, node.op.gradient(node, [of_output], needs), strict=False):
-            if tensor is not None and found is not None and tensor in needed:
-                known = grads.get(tensor)
-                grads[tensor] = found if known is None else elementwise("add", known, found)
-    return grads.get(x)
+    (found,) = chain_rule(_nodes_before(y), {y: grad}, [x])
+    return found
 
 
 def _nodes_before(y: Tensor) -> list[Node]:

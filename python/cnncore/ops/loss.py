@@ -7,15 +7,19 @@ from collections.abc import Sequence
 from math import nan
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
 from ..graph.tensor import Layout, Node, Op, Spec, Tensor, present
 from ..graph.trace import as_tensor, current_graph, dtype_error, emit, shape_error, where
-from .build import cast, elementwise, reduce, reshape_to, with_layout
+from .build import cast, elementwise, keep_axes, reduce, reshape_to, with_layout
 from .check import float_tensor, integer, optional_float, real
+from .comparison import equal, not_equal
 from .formula import apply, formula
+from .pull_back import pull_back
 from .reduction import check_reduction
-from .softmax import LogSoftmax, along
+from .softmax import LogSoftmax, Softmax, along
 
 Grads = Sequence[Tensor | None]
 
@@ -106,8 +110,45 @@ class CrossEntropyBackward(Op):
         logits = inputs.logits
         return [(logits.shape, "float32", logits.layout)]
 
+    def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
+        grad, logits, target, _, weight = node.inputs
+        shares, total = _target_shares(logits, target, weight, node.attrs)
+
+        def written_out(grad: Tensor, logits: Tensor) -> list[Tensor | None]:
+            if node.attrs.reduction == "mean":
+                grad = elementwise("div", grad, total)
+            grad = keep_axes(grad, logits, (1,)) if grad.ndim else grad
+            ours = elementwise(
+                "mul", along(Softmax, logits, 1), keep_axes(reduce("sum", shares, (1,)), logits, (1,))
+            )
+            return [elementwise("mul", elementwise("sub", ours, shares), grad)]
+
+        of_grad, of_logits = pull_back(written_out, (grad, logits), grads, (needs.grad, needs.logits))
+        return [of_grad, of_logits, None, None, None]
+
     def lower(self, node: Node, builder: Builder) -> None:
         builder.node_step(node)
+
+
+def _target_shares(
+    logits: Tensor, target: Tensor, weight: Tensor | None, attrs: CrossEntropyAttributes
+) -> tuple[Tensor, Tensor]:
+    """Return what each logarithm of a probability counts in the loss, and the sum of the labels' weights."""
+    classes = logits.shape[1]
+    column = (1, classes, *(1,) * (logits.ndim - 2))
+    labels = keep_axes(target, logits, (1,))
+    hit = cast(equal(labels, np.arange(classes).reshape(column)), "float32")
+    counted = cast(not_equal(labels, attrs.ignore_index), "float32")
+    hit = elementwise("mul", hit, counted)
+    factors = None if weight is None else reshape_to(weight, column)
+    weighted = hit if factors is None else elementwise("mul", hit, factors)
+    total = reduce("sum", weighted, tuple(range(weighted.ndim)))
+    shares = elementwise("mul_scalar", weighted, alpha=1.0 - attrs.label_smoothing)
+    if attrs.label_smoothing:
+        each = counted if factors is None else elementwise("mul", counted, factors)
+        spread = elementwise("mul_scalar", each, alpha=attrs.label_smoothing / classes)
+        shares = elementwise("add", shares, spread)
+    return with_layout(shares, logits.layout), total
 
 
 def _labels(target: Any, logits: Tensor, op: str) -> Tensor:

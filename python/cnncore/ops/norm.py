@@ -13,8 +13,10 @@ from ..graph.lowering import Builder
 from ..graph.tensor import Layout, Node, Op, Spec, Tensor, present
 from ..graph.trace import current_graph, emit, is_stored, shape_error
 from .activation import FUSABLE
-from .build import Single, elementwise, reduce, with_layout
+from .build import Single, elementwise, reduce, reshape_to, with_layout
 from .check import channels_hint, float_tensor, integers, optional_float, real
+from .norm_derivative import by_input, by_parameters, normalised, of_channels, scaled
+from .pull_back import pull_back
 from .window import PLAIN, Epilogue
 
 __all__ = ["batch_norm", "group_norm", "instance_norm"]
@@ -184,6 +186,29 @@ class BatchNormBackward(Op):
         masked = residual and attrs.epilogue.activation != "none"
         return [like, channels if weight else None, channels if bias else None, like if masked else None]
 
+    def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
+        assert node.attrs.epilogue.activation == "none"  # fused after all but the last differentiation
+        _, x, mean, invstd, weight, *_ = node.inputs
+        training, _, (by_weight, by_bias, _) = node.attrs
+        eps = invstd.node.attrs.eps
+        axes = (0, *range(2, x.ndim))
+
+        def written_out(grad: Tensor, x: Tensor, weight: Tensor | None) -> list[Tensor | None]:
+            center = of_channels(mean, x)
+            if training:
+                y, factor = normalised(x, axes, eps)
+                by_x = by_input(scaled(grad, weight), y, factor, axes)
+            else:
+                factor = of_channels(invstd, x)
+                y = elementwise("mul", elementwise("sub", x, center), factor)
+                by_x = elementwise("mul", scaled(grad, weight), factor)
+            return [by_x, *by_parameters(grad, y, axes, (by_weight, by_bias)), None]
+
+        inputs = (node.inputs.grad, x, weight)
+        found = pull_back(written_out, inputs, grads, (needs.grad, needs.input, needs.weight))
+        of_grad, of_x, of_weight = found
+        return [of_grad, of_x, None, None, of_weight, None, None]
+
     def of_nothing(self, node: Node) -> float:
         return 0.0
 
@@ -230,8 +255,8 @@ class GroupNorm(Op):
         _, mean, invstd = map(present, node.outputs)
         grad = with_layout(present(grads[0]), Layout.CHANNELS_LAST)
         inputs = GroupNormBackwardInputs(grad, x, mean, invstd, weight, bias)
-        groups, _, epilogue = node.attrs
-        attrs = GroupNormBackwardAttributes(groups, epilogue, (needs.weight, needs.bias))
+        groups, eps, epilogue = node.attrs
+        attrs = GroupNormBackwardAttributes(groups, eps, epilogue, (needs.weight, needs.bias))
         return emit(GroupNormBackward, inputs, attrs).outputs
 
     def lower(self, node: Node, builder: Builder) -> None:
@@ -253,6 +278,7 @@ class GroupNormBackwardAttributes(NamedTuple):
     """`wanted`: gradients by weight and bias."""
 
     groups: int
+    eps: float
     epilogue: Epilogue
     wanted: tuple[bool, bool]
 
@@ -273,6 +299,22 @@ class GroupNormBackward(Op):
         weight, bias = attrs.wanted
         like: Spec = (x.shape, "float32", Layout.CHANNELS_LAST)
         return [like, channels if weight else None, channels if bias else None]
+
+    def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
+        assert node.attrs.epilogue.activation == "none"  # fused after all but the last differentiation
+        groups, eps, _, wanted = node.attrs
+
+        def written_out(grad: Tensor, x: Tensor, weight: Tensor | None) -> list[Tensor | None]:
+            rows = (x.shape[0], groups, x.size // (x.shape[0] * groups))
+            y, invstd = normalised(reshape_to(x, rows), (2,), eps)
+            by_x = by_input(reshape_to(scaled(grad, weight), rows), y, invstd, (2,))
+            whole = reshape_to(y, x.shape)
+            return [reshape_to(by_x, x.shape), *by_parameters(grad, whole, (0, *range(2, x.ndim)), wanted)]
+
+        grad, x, _, _, weight, _ = node.inputs
+        found = pull_back(written_out, (grad, x, weight), grads, (needs.grad, needs.input, needs.weight))
+        of_grad, of_x, of_weight = found
+        return [of_grad, of_x, None, None, of_weight, None]
 
     def of_nothing(self, node: Node) -> float:
         return 0.0

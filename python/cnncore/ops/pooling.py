@@ -11,7 +11,9 @@ from ..graph.lowering import Builder
 from ..graph.tensor import Layout, Node, Op, Shape, Spec, Tensor, present
 from ..graph.trace import current_graph, emit
 from .activation import POOLED_FIRST
-from .build import Single, with_layout
+from .build import Single, cast, reshape_to, with_layout
+from .gather import gather_axis
+from .pool_places import input_places
 from .window import PLAIN, Epilogue, Window
 
 Grads = Sequence[Tensor | None]
@@ -184,6 +186,14 @@ class MaxPoolBackward(_PoolBackward):
     Inputs = MaxPoolBackwardInputs
     Attributes = MaxPoolBackwardAttributes
 
+    def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
+        assert node.inputs.y is None  # fused after all but the last differentiation
+        grad, window = node.inputs.grad, node.attrs.window
+        extents = node.attrs.input_shape[2:]
+        places = input_places(node.inputs.positions, window, extents, grad.shape[2:])
+        by_result = with_layout(present(grads[0]), Layout.CHANNELS_LAST)
+        return [_at_places(by_result, places), None, None, by_result if needs.addend else None]
+
     def settings(self, attrs: MaxPoolBackwardAttributes) -> dict[str, Any]:
         return _max_settings(attrs)
 
@@ -264,3 +274,13 @@ class AdaptiveMaxPoolBackward(_PoolBackward):
     name = "adaptive_max_pool_backward"
     Inputs = MaxPoolBackwardInputs
     Attributes = AdaptiveBackwardAttributes
+
+    def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
+        return [_at_places(present(grads[0]), cast(node.inputs.positions, "int64")), None, None, None]
+
+
+def _at_places(x: Tensor, places: Tensor) -> Tensor:
+    """Return the elements at places in each channel, in C order of its elements."""
+    rows, wanted = (*x.shape[:2], prod(x.shape[2:])), (*x.shape[:2], prod(places.shape[2:]))
+    flat = reshape_to(with_layout(x, Layout.C), rows), reshape_to(with_layout(places, Layout.C), wanted)
+    return with_layout(reshape_to(gather_axis(*flat, 2), places.shape), Layout.CHANNELS_LAST)

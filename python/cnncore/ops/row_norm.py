@@ -15,6 +15,8 @@ from .build import Single, elementwise, reshape_to, with_layout
 from .check import float_tensor, integers, optional_float, real
 from .formula import apply, formula
 from .norm import group_norm
+from .norm_derivative import by_input, by_parameters, normalised, scaled
+from .pull_back import pull_back
 
 __all__ = ["layer_norm", "local_response_norm", "rms_norm"]
 
@@ -50,7 +52,8 @@ class RowNorm(Op):
         x, weight, _ = node.inputs
         _, mean, invstd = map(present, node.outputs)
         inputs = RowNormBackwardInputs(present(grads[0]), x, mean, invstd, weight)
-        attrs = RowNormBackwardAttributes(node.attrs.centred, (needs.weight, needs.bias))
+        eps, centred = node.attrs
+        attrs = RowNormBackwardAttributes(eps, centred, (needs.weight, needs.bias))
         return emit(RowNormBackward, inputs, attrs).outputs
 
     def lower(self, node: Node, builder: Builder) -> None:
@@ -69,6 +72,7 @@ class RowNormBackwardInputs(NamedTuple):
 class RowNormBackwardAttributes(NamedTuple):
     """`wanted`: gradients by weight and bias."""
 
+    eps: float
     centred: bool
     wanted: tuple[bool, bool]
 
@@ -85,6 +89,19 @@ class RowNormBackward(Op):
         features: Spec = (x.shape[1:], "float32", Layout.C)
         weight, bias = attrs.wanted
         return [(x.shape, "float32", Layout.C), features if weight else None, features if bias else None]
+
+    def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
+        eps, centred, wanted = node.attrs
+
+        def written_out(grad: Tensor, x: Tensor, weight: Tensor | None) -> list[Tensor | None]:
+            y, invstd = normalised(x, (1,), eps, centred)
+            by_x = by_input(scaled(grad, weight), y, invstd, (1,), centred)
+            return [by_x, *by_parameters(grad, y, (0,), wanted)]
+
+        grad, x, _, _, weight = node.inputs
+        found = pull_back(written_out, (grad, x, weight), grads, (needs.grad, needs.rows, needs.weight))
+        of_grad, of_x, of_weight = found
+        return [of_grad, of_x, None, None, of_weight]
 
     def of_nothing(self, node: Node) -> float:
         return 0.0

@@ -10,9 +10,10 @@ from ..graph.dispatch import operator
 from ..graph.lowering import Builder
 from ..graph.tensor import Node, Op, Spec, Tensor, present
 from ..graph.trace import emit
-from .build import Single, reshape_to, with_layout
+from .build import Single, elementwise, keep_axes, reduce, reshape_to, with_layout
 from .check import float_tensor, one_dim
 from .promotion import require_float32
+from .pull_back import pull_back
 
 
 class AxisAttributes(NamedTuple):
@@ -61,12 +62,30 @@ class SoftmaxBackward(Op):
         y = inputs.y
         return [(y.shape, "float32", y.layout)]
 
+    def gradient(self, node: Node, grads: Sequence[Tensor | None], needs: Any) -> Sequence[Tensor | None]:
+        axes = (node.attrs.axis,)
+
+        def written_out(grad: Tensor, y: Tensor) -> list[Tensor | None]:
+            return [self.formula(grad, y, axes)]
+
+        return pull_back(written_out, node.inputs, grads, needs)
+
+    def formula(self, grad: Tensor, y: Tensor, axes: tuple[int, ...]) -> Tensor:
+        """Return y (grad - sum of grad y)."""
+        total = reduce("sum", elementwise("mul", grad, y), axes)
+        return elementwise("mul", y, elementwise("sub", grad, keep_axes(total, y, axes)))
+
     def lower(self, node: Node, builder: Builder) -> None:
         builder.node_step(node)
 
 
 class LogSoftmaxBackward(SoftmaxBackward):
     name = "log_softmax_backward"
+
+    def formula(self, grad: Tensor, y: Tensor, axes: tuple[int, ...]) -> Tensor:
+        """Return grad - exp(y) * sum of grad."""
+        total = keep_axes(reduce("sum", grad, axes), y, axes)
+        return elementwise("sub", grad, elementwise("mul", elementwise("exp", y), total))
 
 
 def along(function: type[Softmax], x: Tensor, axis: int) -> Tensor:
