@@ -11,6 +11,7 @@ from .cifar import cifar10
 from .dataset import Dataset
 from .folder import ImageArrays, image_folder
 from .idx import read_idx
+from .image_files import ImageFiles, ImageFolder, ImageTable
 from .images import read_image, with_channels
 from .loader import DataLoader
 from .mnist_files import mnist
@@ -28,6 +29,9 @@ __all__ = [
     "DataLoader",
     "Dataset",
     "ImageArrays",
+    "ImageFiles",
+    "ImageFolder",
+    "ImageTable",
     "Sound",
     "SoundArrays",
     "Tokenizer",

@@ -76,18 +76,8 @@ def image_folder(
     """
     dtype = check_dtype(dtype)
     size = None if size is None else check_size(size)
-    source = open_source(path)
-    name = os.fsdecode(path)
-    with source:
-        parts = _find(source, name)
-        classes = sorted({image.label for image in parts[0]})
-        for image in parts[-1]:
-            if image.label not in classes:
-                raise ValueError(f"{name}: expected test classes among {classes}, got {image.label!r}")
-        if len(classes) < 2:
-            raise ValueError(
-                f"{name}: expected a folder for each of at least two classes, got only {classes[0]!r}"
-            )
+    parts, classes = labelled_files(path)
+    with open_source(path) as source:
         files = [image.name for part in parts for image in part]
         images = as_dtype(_read_all(source, files, size, channels), dtype)
     numbers = {label: number for number, label in enumerate(classes)}
@@ -102,6 +92,27 @@ def image_folder(
     return tuple(result) if len(result) > 1 else result[0]
 
 
+def labelled_files(path: str | os.PathLike[str]) -> tuple[list[list[LabelledFile]], list[str]]:
+    """Return the images of a folder or zip file, or those of train and those of test, and the classes' names.
+
+    Raises:
+        FileNotFoundError: no such folder or file.
+        ValueError: no images, one class, test classes unknown to train.
+    """
+    name = os.fsdecode(path)
+    with open_source(path) as source:
+        parts = _find(source, name)
+    classes = sorted({image.label for image in parts[0]})
+    for image in parts[-1]:
+        if image.label not in classes:
+            raise ValueError(f"{name}: expected test classes among {classes}, got {image.label!r}")
+    if len(classes) < 2:
+        raise ValueError(
+            f"{name}: expected a folder for each of at least two classes, got only {classes[0]!r}"
+        )
+    return parts, classes
+
+
 def image_split(path: str | os.PathLike[str], channels: int, dtype: str) -> tuple[ImageArrays, ImageArrays]:
     """Return train and test of a folder or zip file that must have both."""
     parts = image_folder(path, channels=channels, dtype=dtype)
@@ -111,7 +122,9 @@ def image_split(path: str | os.PathLike[str], channels: int, dtype: str) -> tupl
     return train, test
 
 
-class _Image(NamedTuple):
+class LabelledFile(NamedTuple):
+    """An image file."""
+
     name: str
     """The path inside the folder or zip file."""
     label: str
@@ -128,7 +141,7 @@ def _part_name(name: str) -> str:
     return "train" if lower in _TRAIN_NAMES else lower if lower in _TEST_NAMES else ""
 
 
-def _find(source: Source, path: str) -> list[list[_Image]]:
+def _find(source: Source, path: str) -> list[list[LabelledFile]]:
     """Return all images, or those of train and those of test; warn of what is left out."""
     files, folders = source.names()
     paths = [(name, PurePosixPath(name).parts) for name in _readable(files, path)]
@@ -163,7 +176,7 @@ def _find(source: Source, path: str) -> list[list[_Image]]:
             f"{path}: no images in {_some(empty)}, which {'are no classes' if empty[1:] else 'is no class'}",
             frames=2,
         )
-    return [[_Image(name, parts[depth]) for name, parts in group] for group in groups]
+    return [[LabelledFile(name, parts[depth]) for name, parts in group] for group in groups]
 
 
 def _readable(files: list[str], path: str) -> list[str]:
@@ -181,7 +194,7 @@ def _readable(files: list[str], path: str) -> list[str]:
 
 
 def _warn(text: str, frames: int) -> None:
-    """Warn at the line that called `image_folder`, so many frames above the caller."""
+    """Warn at the line that called the public function, so many frames above the caller."""
     warnings.warn(text, UserWarning, stacklevel=2 + frames)
 
 
