@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "isa/activation.h"
+#include "isa/boxes.h"
 #include "isa/copy.h"
 #include "isa/depthwise.h"
 #include "isa/dropout.h"
@@ -54,6 +55,7 @@ struct KernelTable {
   OptimizerKernels optimizer;
   CopyKernels copy;
   SampleKernels sample;
+  BoxKernels boxes;
   PeakKernels peak;
 };
 

@@ -130,7 +130,12 @@ def test_frozen_parameters_cost_nothing():
     assert "conv_backward_data" not in found
 
 
-DIFFERENTIABLE_BY_OTHERS = {"ctc_loss_backward", "grid_sample_backward_grid", "recurrent_backward"}
+DIFFERENTIABLE_BY_OTHERS = {
+    "ctc_loss_backward",
+    "grid_sample_backward_grid",
+    "recurrent_backward",
+    "roi_pool_backward",
+}
 """Gradients without a gradient of their own: second derivatives through them raise NotImplementedError."""
 
 

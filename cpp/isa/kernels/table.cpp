@@ -28,6 +28,7 @@ DropoutKernels dropout_kernels();
 OptimizerKernels optimizer_kernels();
 CopyKernels copy_kernels();
 SampleKernels sample_kernels();
+BoxKernels box_kernels();
 PeakKernels peak_kernels();
 
 KernelTable kernel_table() {
@@ -54,6 +55,7 @@ KernelTable kernel_table() {
       optimizer_kernels(),
       copy_kernels(),
       sample_kernels(),
+      box_kernels(),
       peak_kernels(),
   };
 }

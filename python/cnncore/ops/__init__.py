@@ -9,6 +9,8 @@ from . import arithmetic as _arithmetic
 from . import arrange as _arrange
 from . import attention as _attention
 from . import blend as _blend
+from . import box_loss as _box_loss
+from . import boxes as _boxes
 from . import comparison as _comparison
 from . import creation as _creation
 from . import ctc as _ctc
@@ -28,12 +30,14 @@ from . import loss_overlap as _loss_overlap
 from . import loss_regression as _loss_regression
 from . import lovasz as _lovasz
 from . import lp_pool as _lp_pool
+from . import nms as _nms
 from . import norm as _norm
 from . import patch as _patch
 from . import rearrange as _rearrange
 from . import rectifier as _rectifier
 from . import reduce as _reduce
 from . import rnn as _rnn
+from . import roi as _roi
 from . import rounding as _rounding
 from . import row_norm as _row_norm
 from . import sample as _sample
@@ -46,6 +50,8 @@ from .arithmetic import *  # noqa: F403
 from .arrange import *  # noqa: F403
 from .attention import *  # noqa: F403
 from .blend import *  # noqa: F403
+from .box_loss import *  # noqa: F403
+from .boxes import *  # noqa: F403
 from .comparison import *  # noqa: F403
 from .conv import conv1d, conv2d, conv3d
 from .conv_pool import ConvPool as _ConvPool  # noqa: F401
@@ -74,6 +80,7 @@ from .loss_regression import *  # noqa: F403
 from .lovasz import *  # noqa: F403
 from .lp_pool import *  # noqa: F403
 from .methods import Methods as _Methods  # noqa: F401
+from .nms import *  # noqa: F403
 from .norm import *  # noqa: F403
 from .numpy_names import OPERATIONS as _OPERATIONS
 from .parts import concat, pad, slice
@@ -97,6 +104,7 @@ from .rearrange import *  # noqa: F403
 from .rectifier import *  # noqa: F403
 from .reduce import *  # noqa: F403
 from .rnn import *  # noqa: F403
+from .roi import *  # noqa: F403
 from .rounding import *  # noqa: F403
 from .row_norm import *  # noqa: F403
 from .sample import *  # noqa: F403
@@ -118,6 +126,8 @@ __all__ = [
     *_arrange.__all__,
     *_attention.__all__,
     *_blend.__all__,
+    *_box_loss.__all__,
+    *_boxes.__all__,
     *_comparison.__all__,
     *_creation.__all__,
     *_cumulative.__all__,
@@ -135,10 +145,12 @@ __all__ = [
     *_lovasz.__all__,
     *_loss_margin.__all__,
     *_loss_regression.__all__,
+    *_nms.__all__,
     *_norm.__all__,
     *_rearrange.__all__,
     *_reduce.__all__,
     *_rnn.__all__,
+    *_roi.__all__,
     *_rounding.__all__,
     *_row_norm.__all__,
     *_sample.__all__,
