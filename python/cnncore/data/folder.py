@@ -99,8 +99,8 @@ def labelled_files(path: str | os.PathLike[str]) -> tuple[list[list[LabelledFile
         FileNotFoundError: no such folder or file.
         ValueError: no images, one class, test classes unknown to train.
     """
-    name = os.fsdecode(path)
     with open_source(path) as source:
+        name = os.fsdecode(path)
         parts = _find(source, name)
     classes = sorted({image.label for image in parts[0]})
     for image in parts[-1]:
