@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,18 @@ def generator() -> np.random.Generator:
 
         _settings.generator = np.random.default_rng(_settings.seed)
     return _settings.generator
+
+
+def init_state() -> dict[str, Any]:
+    """Return the state of the numbers that initial weights are drawn from."""
+    return {"seed": _settings.seed, "generator": generator().bit_generator.state}
+
+
+def set_init_state(state: Mapping[str, Any]) -> None:
+    """Go back to a state that `init_state` returned."""
+    _settings.seed = int(state["seed"])
+    _settings.generator = None
+    generator().bit_generator.state = state["generator"]
 
 
 def set_accuracy(accuracy: str) -> None:

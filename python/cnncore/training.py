@@ -90,6 +90,28 @@ class TrainStep(Function):
         place = self._batches.item() % self._accumulate if self._accumulate > 1 else 0
         return place == 0, place == self._accumulate - 1
 
+    def pending(self) -> dict[str, Any]:
+        """Return what the batches so far, of those that share an update, have summed up.
+
+        ``{"batches": batches of all updates so far, "sums": {number of the parameter: array}}``
+        """
+        with self.optimizer.lock:
+            numbers = {id(parameter): number for number, parameter in enumerate(self._parameters())}
+            sums = {numbers[id(parameter)]: kept.read() for parameter, kept in self._sums.items()}
+            return {"batches": int(self._batches.item()), "sums": sums}
+
+    def load_pending(self, pending: dict[str, Any]) -> None:
+        """Go on from what `pending` returned for a step of the same function and settings."""
+        parameters = self._parameters()
+        with self.optimizer.lock:
+            self._batches.write(np.array(pending["batches"], np.int64))
+            for number, values in pending["sums"].items():
+                kept = self._sums.setdefault(parameters[number], Storage(np.zeros(values.shape, np.float32)))
+                kept.write(values)
+
+    def _parameters(self) -> list[Any]:
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
     def explain(self, *inputs: Any) -> Table:
         """Return a row for each part of a step: layer, step, algorithm, and why others were not taken.
 

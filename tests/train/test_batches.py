@@ -10,16 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnncore import data
-from cnncore.train.batches import bounds, epoch_order, make_batches
+from cnncore.train.batches import Rows, Stretches, bounds, epoch_order, make_batches, split_rows
 
 X = np.arange(20.0).reshape(10, 2)
 Y = np.arange(10)
 
 
-def rows(batches: Iterator[tuple[Any, Any]]) -> list[list[int]]:
+def rows(batches: Iterator[Any]) -> list[list[int]]:
     """Targets of each batch; every x must belong to its y."""
     found = []
-    for x, y in batches:
+    for x, y, weight in batches:
+        assert weight is None
         np.testing.assert_array_equal(x, X[y])
         found.append(y.tolist())
     return found
@@ -109,7 +110,7 @@ def test_an_exhausted_generator_is_explained() -> None:
 
 
 def test_data_in_memory_are_not_copied_when_in_order() -> None:
-    for x, y in make_batches((X, Y), 4, False, 0).epoch(0):
+    for x, y, _ in make_batches((X, Y), 4, False, 0).epoch(0):
         assert np.shares_memory(x, X)
         assert np.shares_memory(y, Y)
 
@@ -133,7 +134,108 @@ def test_bad_data(value: Any, error: type[Exception], message: str) -> None:
         make_batches(value, 4, True, 0)
 
 
-@pytest.mark.parametrize("batch", [(X,), (X, Y, Y), X, {"x": X}])
+@pytest.mark.parametrize("batch", [(X,), (X, Y, Y, Y), X, {"x": X}])
 def test_bad_batches(batch: Any) -> None:
-    with pytest.raises(ValueError, match=r"expected batches \(x, y\), got a"):
-        list(make_batches([batch, batch, batch], 4, True, 0).epoch(0))
+    with pytest.raises(ValueError, match=r"expected batches \(x, y\) or \(x, y, weights\), got a"):
+        list(make_batches([batch] * 4, 4, True, 0).epoch(0))
+
+
+def test_weights_of_rows_go_with_their_rows() -> None:
+    weights = Y / 10
+    for form in ((X, Y, weights), data.Dataset(X, Y, weights)):
+        found = list(make_batches(form, 4, True, 5).epoch(1))
+        assert all(np.array_equal(batch.weight, np.float32(batch.y / 10)) for batch in found)
+    found = list(make_batches((X, Y), 4, True, 5, weight=weights[:, None]).epoch(1))
+    assert all(np.array_equal(batch.weight, np.float32(batch.y / 10)) for batch in found)
+    (batch,) = make_batches([(X, Y, weights)] * 1, 4, True, 5).epoch(0)
+    assert np.array_equal(batch.weight, np.float32(weights))
+    for wrong, message in [
+        (weights[:9], r"a weight for each of 10 rows, got shape \(9,\)"),
+        (-weights, "finite and at least 0"),
+        (np.full(10, np.nan), "finite and at least 0"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            make_batches((X, Y, wrong), 4, True, 5)
+    with pytest.raises(TypeError, match="weights of rows once"):
+        make_batches((X, Y, weights), 4, True, 5, weight=weights)
+    with pytest.raises(TypeError, match="sample_weight goes with arrays"):
+        make_batches([(X, Y)], 4, True, 5, weight=weights)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_several_inputs_and_targets_keep_their_rows(shuffle: bool) -> None:
+    given = Rows({"a": X, "b": X[:, 0]}, (Y, {"c": Y * 2}))
+    batches = make_batches(given, 4, shuffle, 5)
+    assert (batches.rows(), batches.count()) == (10, 3)
+    seen = []
+    for x, y, _ in batches.epoch(2):
+        np.testing.assert_array_equal(x["a"], X[y[0]])
+        np.testing.assert_array_equal(x["b"], X[y[0], 0])
+        np.testing.assert_array_equal(y[1]["c"], y[0] * 2)
+        seen += y[0].tolist()
+    assert sorted(seen) == list(range(10))
+    assert (seen == list(range(10))) is not shuffle
+    with pytest.raises(ValueError, match=r"as many rows in each of x, got {'a': 10, 'b': 9}"):
+        make_batches(Rows({"a": X, "b": X[:9]}, Y), 4, True, 0)
+
+
+@pytest.mark.parametrize("form", [*FORMS, "list of batches", "loader"])
+@given(start=st.integers(0, 3))
+def test_an_epoch_from_a_batch_on(form: str, start: int) -> None:
+    whole = {
+        **FORMS,
+        "list of batches": [(X[:4], Y[:4]), (X[4:8], Y[4:8]), (X[8:], Y[8:])],
+        "loader": data.DataLoader((X, Y), 4, shuffle=True, seed=1),
+    }[form]
+    batches = make_batches(whole, 4, True, 5)
+    assert rows(batches.epoch(3, start)) == rows(batches.epoch(3))[start:]
+
+
+@pytest.mark.parametrize("form", ["tuple", "any dataset", "endless"])
+def test_epochs_of_so_many_steps_go_on_where_the_last_ended(form: str) -> None:
+    class Endless:
+        def __iter__(self) -> Iterator[Any]:
+            for i in range(10**6):
+                chosen = np.arange(i, i + 3) % 10
+                yield X[chosen], Y[chosen]
+
+    def make() -> Stretches:
+        return Stretches(make_batches(FORMS.get(form, Endless()), 4, True, 5), 4, 4)
+
+    one = make()
+    epochs = [rows(one.epoch(number)) for number in range(4)]
+    assert all(len(epoch) == 4 for epoch in epochs)
+    if form == "tuple":
+        passes = [b for number in range(6) for b in rows(make_batches((X, Y), 4, True, 5).epoch(number))]
+        assert [batch for epoch in epochs for batch in epoch] == passes[:16]
+    for number, start in [(2, 0), (1, 3), (3, 2), (0, 4)]:
+        assert rows(make().epoch(number, start)) == epochs[number][start:]
+
+
+def test_a_generator_goes_on_and_ends_with_a_message() -> None:
+    def generate() -> Iterator[Any]:
+        for i in range(5):
+            yield X[i : i + 2], Y[i : i + 2]
+
+    batches = Stretches(make_batches(generate(), 1, True, 0), 2, 1)
+    assert rows(batches.epoch(0)) == [[0, 1], [1, 2]]
+    assert rows(batches.epoch(1)) == [[2, 3], [3, 4]]
+    with pytest.raises(ValueError, match="the data ended in step 2 of 2 of an epoch"):
+        rows(batches.epoch(2))
+
+
+def test_the_last_rows_are_split_off() -> None:
+    train, last = split_rows(make_batches((X, Y, Y / 10), 4, True, 5), 0.25, False)
+    assert (train.rows(), last.rows()) == (7, 3)
+    assert last.y.tolist() == [7, 8, 9]
+    assert train.weight is not None
+    labels = Y // 5
+    with pytest.raises(ValueError, match="takes the last rows, and class 1 occurs only there: mix the rows"):
+        split_rows(make_batches((X, labels), 4, True, 5), 0.5, True)
+    split_rows(make_batches((X, labels), 4, True, 5), 0.5, False)
+    for share, message in [(1.0, "between 0 and 1"), (0.01, None), (0.999, "leaves none on one side")]:
+        if message is not None:
+            with pytest.raises(ValueError, match=message):
+                split_rows(make_batches((X, Y), 4, True, 5), share, False)
+    with pytest.raises(TypeError, match="validation_split goes with arrays"):
+        split_rows(make_batches([(X, Y)], 4, True, 5), 0.5, False)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -34,16 +36,95 @@ def check_batch_size(batch_size: Any) -> int:
     return int(batch_size.__index__())
 
 
+def call_with(module: Callable[..., Any], x: Any) -> Any:
+    """Call a module with one input, a tuple of inputs, or a dict of inputs by the names of its arguments.
+
+    A module whose `forward` has no such arguments gets the tuple or dict itself.
+    """
+    if isinstance(x, tuple) and _takes(module, x, {}):
+        return module(*x)
+    if isinstance(x, dict) and _takes(module, (), x):
+        return module(**x)
+    return module(x)
+
+
+def _takes(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    try:
+        inspect.signature(getattr(module, "forward", module)).bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
+
+
 def predict(module: Module, x: Any, batch_size: int) -> Any:
     """See `Module.predict`."""
     size = check_batch_size(batch_size)
+    if not _is_rows(x):
+        return _of_batches(module, x, size)
+    rows = _checked(x)
+    count = len(_first(rows))
+    # No rows give what one row gives, without it.
+    given = rows if count else map_tree(lambda a: np.zeros((1, *a.shape[1:]), a.dtype), rows)
+    starts = range(0, count or 1, size)
+    with inference_mode(module):
+        parts = [call_with(module, _cut(given, slice(start, start + size))) for start in starts]
+    joined = join_rows(parts, [min(size, (count or 1) - start) for start in starts])
+    return joined if count else map_tree(lambda value: None if value is None else value[:0], joined)
+
+
+def _cut(tree: Any, chosen: slice) -> Any:
+    return map_tree(lambda array: array[chosen], tree)
+
+
+def _is_rows(x: Any) -> bool:
+    """Whether inputs are arrays, or dicts and tuples of them, and not batches or samples to go through."""
+    if isinstance(x, (dict, tuple, list)) or hasattr(x, "shape") or hasattr(x, "__array_interface__"):
+        return True
+    return not (hasattr(x, "__iter__") or hasattr(x, "__getitem__")) or hasattr(x, "__dlpack__")
+
+
+def _of_batches(module: Module, x: Any, size: int) -> Any:
+    """Run on a dataset, a loader or another iterable of batches: x, (x, y) or (x, y, weights)."""
+    if hasattr(x, "__len__") and hasattr(x, "batch") and not hasattr(x, "batch_size"):
+        batches: Any = (x.batch(range(i, min(i + size, len(x)))) for i in range(0, len(x), size))
+    else:
+        batches = x
+    parts, counts = [], []
+    with inference_mode(module):
+        for batch in batches:
+            rows = _checked(batch[0] if isinstance(batch, (tuple, list)) else batch)
+            parts.append(call_with(module, rows))
+            counts.append(len(_first(rows)))
+    if not parts:
+        raise ValueError("expected at least one batch, got none; a generator can be used once only")
+    return join_rows(parts, counts)
+
+
+def _checked(x: Any) -> Any:
+    """Return inputs as arrays with equally many rows."""
+    if isinstance(x, dict) or (isinstance(x, tuple) and x and all(hasattr(part, "shape") for part in x)):
+        found = map_tree(to_array, x)
+        if any(array.ndim == 0 for array in _leaves(found)):
+            raise ValueError("expected inputs of shape (rows, ...), got a number")
+        counts = {len(array) for array in _leaves(found)}
+        if len(counts) != 1:
+            raise ValueError(f"expected as many rows in each input, got {sorted(counts)}")
+        return found
+    return _rows(x)
+
+
+def _rows(x: Any) -> Any:
     rows = to_array(x)
     if rows.ndim < 2:
         raise ValueError(f"expected x of shape (rows, ...), got {rows.shape}; one row is x[None]")
-    # No rows give what one row gives, without it.
-    given = rows if len(rows) else np.zeros((1, *rows.shape[1:]), rows.dtype)
-    starts = range(0, len(given), size)
-    with inference_mode(module):
-        parts = [module(given[start : start + size]) for start in starts]
-    joined = join_rows(parts, [min(size, len(given) - start) for start in starts])
-    return joined if len(rows) else map_tree(lambda value: None if value is None else value[:0], joined)
+    return rows
+
+
+def _leaves(tree: Any) -> list[Any]:
+    found: list[Any] = []
+    map_tree(found.append, tree)
+    return found
+
+
+def _first(tree: Any) -> Any:
+    return _leaves(tree)[0]

@@ -1,9 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training loops."""
+"""Training loops, their callbacks and metrics."""
 
 from . import metrics
-from .callbacks import Callback
+from .callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    Lambda,
+    LearningRateScheduler,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+    TensorBoard,
+    TerminateOnNaN,
+)
 from .history import History
 from .trainer import Trainer
 
-__all__ = ["Callback", "History", "Trainer", "metrics"]
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "EarlyStopping",
+    "History",
+    "Lambda",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "ReduceLROnPlateau",
+    "TensorBoard",
+    "TerminateOnNaN",
+    "Trainer",
+    "metrics",
+]

@@ -3,30 +3,38 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._importing import importing
 from ..graph.arrays import to_array
+from ..graph.trace import map_tree
+from .labels import Classes, encode
+from .rows import Batch, as_rows, checked_weights, is_several, rows_of, shapes, take
 
-Batch = tuple[Any, Any]
 Result = TypeVar("Result")
-
 
 KERAS_NAMES = {
     "validation_data": "pass validation=(x, y)",
-    "validation_split": "pass some of the rows as validation=(x, y)",
-    "class_weight": "a loss takes weights of classes: nn.CrossEntropyLoss(weight=...)",
-    "sample_weight": "weights of samples go into the loss",
-    "steps_per_epoch": "an epoch is once through the data",
-    "initial_epoch": "a Trainer goes on from the epoch it is at",
+    "validation_steps": "validation data are used as a whole",
+    "validation_freq": "validation follows each epoch",
     "use_multiprocessing": "data.DataLoader(..., workers=) reads in threads",
+    "workers": "data.DataLoader(..., workers=) reads in threads",
 }
 """What to write for arguments of Keras's `fit`."""
+
+
+class Rows(NamedTuple):
+    """Inputs, targets and weights that were given as such, and cannot be batches."""
+
+    x: Any
+    y: Any
+    weight: Any = None
 
 
 def takes_pair(method: Callable[..., Result]) -> Callable[..., Result]:
@@ -37,25 +45,28 @@ def takes_pair(method: Callable[..., Result]) -> Callable[..., Result]:
         for name in options.keys() & KERAS_NAMES.keys():
             raise TypeError(f"{method.__name__} has no argument {name!r}: {KERAS_NAMES[name]}")
         if args and "y" in options:
-            return method(self, (args[0], options.pop("y")), *args[1:], **options)
+            return method(self, Rows(args[0], options.pop("y")), *args[1:], **options)
         if "x" in options and "y" in options:
-            return method(self, (options.pop("x"), options.pop("y")), *args, **options)
+            return method(self, Rows(options.pop("x"), options.pop("y")), *args, **options)
         # What comes second otherwise is an integer: epochs, or a batch size.
         if len(args) > 1 and not isinstance(args[1], (int, float, np.number)):
-            return method(self, args[:2], *args[2:], **options)
+            return method(self, Rows(*args[:2]), *args[2:], **options)
         return method(self, *args, **options)
 
     return taking
 
 
 class Batches(Protocol):
-    """A source of (x, y) batches."""
+    """A source of batches."""
 
     def rows(self) -> int | None:
         """Return the rows of an epoch, None when they are not known beforehand."""
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """Yield the batches of epoch `number`, the same ones whenever it is asked for again."""
+    def count(self) -> int | None:
+        """Return the batches of an epoch, None when they are not known beforehand."""
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of epoch `number` from `start` on, the same ones whenever it is asked for."""
 
 
 def bounds(rows: int, batch_size: int) -> list[tuple[int, int]]:
@@ -73,42 +84,86 @@ def bounds(rows: int, batch_size: int) -> list[tuple[int, int]]:
 
 
 class ArrayBatches:
-    """Batches of arrays (x, y) with the rows along the first axis.
+    """Batches of arrays x, y and weights with the rows along the first axis.
 
-    Rows are gathered batch by batch, in an order that depends on (seed, epoch) only; the array a
-    batch comes in is used again for the next one.
+    x and y are arrays, or dicts or tuples of arrays. Rows are gathered batch by batch, in an order that
+    depends on (seed, epoch) only; the array a batch comes in is used again for the next one.
+
+    Attributes:
+        classes: the names of the classes, where the targets are such.
     """
 
-    def __init__(self, x: Any, y: Any, batch_size: int, shuffle: bool, seed: int) -> None:
-        self.x, self.y = _rows("x", x), _rows("y", _checked_labels(y))
-        if len(self.x) != len(self.y):
-            raise ValueError(f"expected as many rows in x as in y, got {self.x.shape} and {self.y.shape}")
-        self.bounds = bounds(len(self.x), batch_size)
+    def __init__(
+        self, rows: Rows, batch_size: int, shuffle: bool, seed: int, classes: Classes = None
+    ) -> None:
+        y = rows.y
+        self.classes: Classes = None
+        if isinstance(y, _Named) or not is_several(y):
+            y, self.classes = encode(y, classes)
+        self.x, self.y = as_rows("x", rows.x), as_rows("y", y)
+        count = rows_of(self.x)
+        if count != rows_of(self.y):
+            raise ValueError(f"expected as many rows in x as in y, got {shapes(self.x)} and {shapes(self.y)}")
+        self.weight = None if rows.weight is None else checked_weights(rows.weight, count)
+        self.bounds = bounds(count, batch_size)
+        self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
 
     def rows(self) -> int:
-        return len(self.x)
+        return rows_of(self.x)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def count(self) -> int:
+        return len(self.bounds)
+
+    def part(self, chosen: slice) -> ArrayBatches:
+        """Return batches of some of the rows."""
+        part = Rows(*(take(value, chosen) if value is not None else None for value in self._all))
+        return ArrayBatches(part, self.batch_size, self.shuffle, self.seed)
+
+    @property
+    def all_rows(self) -> Rows:
+        """The rows themselves."""
+        return Rows(self.x, self.y, self.weight)
+
+    @property
+    def _all(self) -> tuple[Any, Any, Any]:
+        return self.x, self.y, self.weight
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         if not self.shuffle:
-            for begin, end in self.bounds:
-                yield self.x[begin:end], self.y[begin:end]
+            for begin, end in self.bounds[start:]:
+                chosen = slice(begin, end)
+                yield Batch(*(None if value is None else take(value, chosen) for value in self._all))
             return
-        order = epoch_order(len(self.x), self.seed, number)
+        order = epoch_order(self.rows(), self.seed, number)
         widest = max(end - begin for begin, end in self.bounds)
-        x, y = (np.empty((widest, *array.shape[1:]), array.dtype) for array in (self.x, self.y))
-        for begin, end in self.bounds:
-            chosen, count = order[begin:end], end - begin
-            np.take(self.x, chosen, axis=0, out=x[:count], mode="clip")
-            np.take(self.y, chosen, axis=0, out=y[:count], mode="clip")
-            yield x[:count], y[:count]
+        room = map_tree(_room(widest), self._all)
+        for begin, end in self.bounds[start:]:
+            yield Batch(*_gather(self._all, order[begin:end], room))
+
+
+def _room(rows: int) -> Callable[[Any], Any]:
+    return lambda array: None if array is None else np.empty((rows, *array.shape[1:]), array.dtype)
+
+
+def _gather(tree: Any, chosen: NDArray[np.intp], room: Any) -> Any:
+    """Return the chosen rows of arrays in memory that is there already."""
+    if isinstance(tree, dict):
+        return {key: _gather(part, chosen, room[key]) for key, part in tree.items()}
+    if isinstance(tree, tuple):
+        return tuple(_gather(part, chosen, place) for part, place in zip(tree, room, strict=True))
+    if tree is None:
+        return None
+    out = room[: len(chosen)]
+    np.take(tree, chosen, axis=0, out=out, mode="clip")
+    return out
 
 
 class DatasetBatches:
-    """Batches of a `data.Dataset`, or of any object with `len()` whose item `i` is (x, y)."""
+    """Batches of a `data.Dataset`, or of any object with `len()` whose items are (x, y) or (x, y, weight)."""
 
-    def __init__(self, samples: Any, batch_size: int, shuffle: bool, seed: int) -> None:
+    def __init__(self, samples: Any, batch_size: int, shuffle: bool, seed: int, classes: Classes) -> None:
         with importing:
             from ..data.dataset import as_dataset
 
@@ -116,17 +171,21 @@ class DatasetBatches:
         self.bounds = bounds(len(self.dataset), batch_size)
         self.shuffle = shuffle
         self.seed = seed
+        self.classes = classes
         if not self.bounds:
             raise ValueError("expected a dataset with at least one row, got an empty one")
 
     def rows(self) -> int:
         return len(self.dataset)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def count(self) -> int:
+        return len(self.bounds)
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         rows = len(self.dataset)
         order = epoch_order(rows, self.seed, number) if self.shuffle else np.arange(rows)
-        for begin, end in self.bounds:
-            yield _pair(self.dataset.batch(order[begin:end]))
+        for begin, end in self.bounds[start:]:
+            yield _batch(self.dataset.batch(order[begin:end]), self.classes)
 
 
 class IterableBatches:
@@ -135,26 +194,85 @@ class IterableBatches:
     Where the iterable has an attribute `epoch`, as a DataLoader has, it is set before each epoch.
     """
 
-    def __init__(self, iterable: Any) -> None:
+    def __init__(self, iterable: Any, classes: Classes = None) -> None:
         self.iterable = iterable
+        self.classes = classes
 
     def rows(self) -> int | None:
         dataset: Any = getattr(self.iterable, "dataset", None)
         known = hasattr(dataset, "__len__") and not getattr(self.iterable, "drop_last", False)
         return len(dataset) if known else None
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def count(self) -> int | None:
+        return len(self.iterable) if hasattr(self.iterable, "__len__") else None
+
+    def once(self) -> bool:
+        """Whether the iterable can be gone through a single time, as a generator."""
+        return iter(self.iterable) is self.iterable
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         if hasattr(self.iterable, "epoch"):
             self.iterable.epoch = number
         empty = True
-        for batch in self.iterable:
+        for position, batch in enumerate(self.iterable):
             empty = False
-            yield _pair(batch)
+            if position >= start:
+                yield _batch(batch, self.classes)
         if empty:
             raise ValueError(
-                "the iterable of batches gave none; a generator can be used for one epoch only: "
-                "pass a list, a DataLoader, or another object that can be iterated again"
+                "the iterable of batches gave none; a generator can be used for one epoch only: pass a list, "
+                "a DataLoader, or another object that can be iterated again, or say steps_per_epoch"
             )
+
+
+class Stretches:
+    """Epochs of so many batches each, cut from one pass through the data after the other.
+
+    A generator goes on where it stands; other data are brought to the place that (epoch, step) says.
+    """
+
+    def __init__(self, batches: Batches, steps: int, batch_size: int) -> None:
+        self.batches = batches
+        self.steps = steps
+        self._rows = None if batches.rows() is None else steps * batch_size
+        self._at = -1
+        self._iterator: Iterator[Batch] = iter(())
+
+    def rows(self) -> int | None:
+        return self._rows
+
+    def count(self) -> int:
+        return self.steps
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        wanted = number * self.steps + start
+        if self._at != wanted:
+            self._iterator, self._at = self._from(wanted), wanted
+        for _ in range(start, self.steps):
+            batch = next(self._iterator, None)
+            if batch is None:
+                raise ValueError(
+                    f"the data ended in step {self._at - number * self.steps + 1} of {self.steps} of an "
+                    "epoch; a generator must give steps_per_epoch batches for each epoch"
+                )
+            self._at += 1
+            yield batch
+
+    def _from(self, position: int) -> Iterator[Batch]:
+        """Yield the batches of pass after pass, from a position counted through all passes on."""
+        if isinstance(self.batches, IterableBatches) and self.batches.once():
+            yield from self.batches.epoch(0)
+            return
+        count, number = self.batches.count(), 0
+        if count:
+            number, position = divmod(position, count)
+        while True:
+            passed = 0
+            for passed, batch in enumerate(self.batches.epoch(number, position if count else 0), 1):
+                if count or passed > position:
+                    yield batch
+            position = 0 if count else max(0, position - passed)
+            number += 1
 
 
 def epoch_order(rows: int, seed: int, epoch: int) -> NDArray[np.intp]:
@@ -165,45 +283,87 @@ def epoch_order(rows: int, seed: int, epoch: int) -> NDArray[np.intp]:
     return DataLoader((np.empty(rows),), shuffle=True, seed=seed).order(epoch)
 
 
-def make_batches(data: Any, batch_size: int, shuffle: bool, seed: int) -> Batches:
-    """Return `data` - (x, y) arrays, a dataset, or an iterable of batches - as batches."""
-    with importing:
-        from ..data import Dataset
+def make_batches(
+    data: Any,
+    batch_size: int,
+    shuffle: bool,
+    seed: int,
+    weight: Any = None,
+    classes: Classes = None,
+) -> Batches:
+    """Return `data` as batches.
 
-    if isinstance(data, (tuple, list)) and len(data) == 2 and not all(map(_is_batch, data)):
-        return ArrayBatches(data[0], data[1], batch_size, shuffle, seed)
+    Args:
+        data: x and y with or without weights, as arrays or trees of them; a dataset; or an iterable of
+            batches.
+        batch_size: rows of a batch.
+        shuffle: take rows in a new order each epoch.
+        seed: of the orders.
+        weight: weights of rows, beside arrays.
+        classes: names of the classes that texts among the targets stand for.
+    """
+    rows = _as_rows(data)
+    if rows is not None:
+        if weight is not None and rows.weight is not None:
+            raise TypeError("expected weights of rows once: as sample_weight or in (x, y, weights)")
+        rows = rows._replace(weight=rows.weight if weight is None else weight)
+        return ArrayBatches(rows, batch_size, shuffle, seed, classes)
+    if weight is not None:
+        raise TypeError("sample_weight goes with arrays x and y; batches and samples are (x, y, weight)")
     if isinstance(data, np.ndarray):
         raise TypeError("expected (x, y), got one array")
-    if isinstance(data, (tuple, list)) and len(data) == 2 and not any(_has_array(pair) for pair in data):
-        raise TypeError(
-            "two pairs of lists can be x and y of two rows each, or two batches (x, y): "
-            "pass numpy arrays, numpy.array(x) and numpy.array(y)"
-        )
     if isinstance(data, (list, tuple)) and not data:
         raise ValueError("expected at least one batch, got none")
-    if type(data) is Dataset and len(data.arrays) == 2:
-        return ArrayBatches(*data.arrays, batch_size, shuffle, seed)
-    if (
-        hasattr(data, "__getitem__")
-        and hasattr(data, "__len__")
-        and not isinstance(data, (tuple, list, dict))
-    ):
-        return DatasetBatches(data, batch_size, shuffle, seed)
-    if isinstance(data, tuple) and len(data) > 2 and all(hasattr(part, "shape") for part in data):
-        raise TypeError(f"expected (x, y), got {len(data)} arrays; weights of samples go into the loss")
+    sequence = hasattr(data, "__getitem__") and hasattr(data, "__len__")
+    if sequence and not isinstance(data, (tuple, list, dict)):
+        return DatasetBatches(data, batch_size, shuffle, seed, classes)
     if isinstance(data, dict) or not hasattr(data, "__iter__"):
         raise TypeError(
             f"expected (x, y) arrays, a dataset or an iterable of batches, got {type(data).__name__}"
         )
-    return IterableBatches(data)
+    return IterableBatches(data, classes)
+
+
+class _Named(NamedTuple):
+    """Class numbers and their names, in the form of a categorical."""
+
+    codes: Any
+    categories: tuple[str, ...]
+
+
+def _as_rows(data: Any) -> Rows | None:
+    """Return data as rows where they are arrays, None where they are samples or batches."""
+    with importing:
+        from ..data import Dataset, ImageArrays
+
+    if isinstance(data, Rows):
+        return data
+    if isinstance(data, ImageArrays) and data.classes:
+        return Rows(data.x, _Named(data.y, data.classes))
+    if type(data) is Dataset and len(data.arrays) in (2, 3):
+        return Rows(*data.arrays)
+    if not isinstance(data, (tuple, list)):
+        return None
+    if len(data) == 2 and not all(map(_is_batch, data)):
+        return Rows(*data)
+    if len(data) == 2 and not any(_has_array(pair) for pair in data):
+        raise TypeError(
+            "two pairs of lists can be x and y of two rows each, or two batches (x, y): "
+            "pass numpy arrays, numpy.array(x) and numpy.array(y)"
+        )
+    if len(data) == 3 and isinstance(data, tuple) and not any(map(_is_batch, data)):
+        return Rows(*data)
+    if isinstance(data, tuple) and len(data) > 3 and all(hasattr(part, "shape") for part in data):
+        raise TypeError(f"expected (x, y) or (x, y, weights), got {len(data)} arrays")
+    return None
 
 
 def _is_batch(value: Any) -> bool:
-    """Return whether a value, of two that could be x and y, is a batch (x, y) itself."""
-    if not isinstance(value, (tuple, list)) or len(value) != 2:
+    """Return whether a value, of several that could be x and y, is a batch (x, y) itself."""
+    if not isinstance(value, (tuple, list)) or len(value) not in (2, 3):
         return False
     try:
-        return len(value[0]) == len(value[1]) and not isinstance(value[0], str)
+        return len({len(part) for part in value}) == 1 and not isinstance(value[0], str)
     except TypeError:
         return False
 
@@ -212,30 +372,64 @@ def _has_array(values: Any) -> bool:
     return any(hasattr(value, "shape") for value in values)
 
 
-def _checked_labels(labels: Any) -> Any:
-    """Raise for names of classes, with the way to their numbers."""
-    found = np.asarray(labels) if isinstance(labels, (list, tuple, np.ndarray)) else np.empty(0)
-    if found.dtype.kind in "USO" and found.size and isinstance(found.flat[0], (str, bytes)):
-        raise TypeError(
-            f"expected y as class numbers, got texts such as {str(found.flat[0])!r}; "
-            "classes, y = numpy.unique(labels, return_inverse=True) gives names in order, and numbers"
-        )
-    return labels
-
-
-def _rows(name: str, value: Any) -> NDArray[Any]:
-    array = to_array(value)
-    if array.ndim == 0 or array.shape[0] == 0:
-        raise ValueError(f"expected {name} with at least one row, got shape {array.shape}")
-    return array
-
-
-def _pair(batch: Any) -> Batch:
-    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+def _batch(batch: Any, classes: Classes) -> Batch:
+    if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
         if hasattr(batch, "shape"):
             found = f"an array of shape {tuple(batch.shape)}; x and y as a whole are two arrays: (x, y)"
         else:
             count = f" of {len(batch)}" if isinstance(batch, (tuple, list)) else ""
             found = f"a {type(batch).__name__}{count}"
-        raise ValueError(f"expected batches (x, y), got {found}")
-    return to_array(batch[0]), to_array(_checked_labels(batch[1]))
+        raise ValueError(f"expected batches (x, y) or (x, y, weights), got {found}")
+    x, y = map_tree_of(to_array, batch[0]), batch[1]
+    if not is_several(y):
+        labels = encode(y, classes)
+        if labels.numbers is not y and classes is None:
+            raise TypeError(
+                "expected y of batches as class numbers, got texts; data.Dataset and arrays (x, y) may have "
+                "texts, and a Trainer knows their numbers after a fit with such"
+            )
+        y = labels.numbers
+    y = map_tree_of(to_array, y)
+    weight = None if len(batch) == 2 else checked_weights(batch[2], rows_of(y))
+    return Batch(x, y, weight)
+
+
+def map_tree_of(convert: Callable[[Any], Any], value: Any) -> Any:
+    """Return an array, or a dict or tuple of arrays; lists are rows of one."""
+    if is_several(value):
+        if isinstance(value, dict):
+            return {key: map_tree_of(convert, part) for key, part in value.items()}
+        return tuple(map_tree_of(convert, part) for part in value)
+    return convert(value)
+
+
+def split_rows(batches: Batches, share: float, of_classes: bool) -> tuple[ArrayBatches, ArrayBatches]:
+    """Return the first rows for training, and the last ones, `share` of all, for validation.
+
+    Args:
+        batches: of arrays.
+        share: between 0 and 1.
+        of_classes: whether the targets are classes, each of which must occur among the first rows.
+
+    Raises:
+        TypeError: no arrays.
+        ValueError: a share that leaves no rows on one side, or rows of validation with classes that training
+            lacks, as where rows are sorted by class.
+    """
+    if not isinstance(batches, ArrayBatches):
+        raise TypeError("validation_split goes with arrays x and y; pass other data as validation=")
+    if isinstance(share, bool) or not hasattr(share, "__float__") or not 0 < float(share) < 1:
+        raise ValueError(f"expected validation_split as a share between 0 and 1, got {share!r}")
+    rows = batches.rows()
+    first = math.floor(rows * (1 - float(share)))
+    if not 0 < first < rows:
+        raise ValueError(f"validation_split={share} of {rows} rows leaves none on one side")
+    train, validation = batches.part(slice(0, first)), batches.part(slice(first, rows))
+    if of_classes and isinstance(batches.y, np.ndarray) and batches.y.ndim == 1:
+        lacking = np.setdiff1d(validation.y, train.y)
+        if lacking.size:
+            raise ValueError(
+                f"validation_split takes the last rows, and class {lacking[0]} occurs only there: mix the "
+                "rows before, order = numpy.random.permutation(len(x)); x, y = x[order], y[order]"
+            )
+    return train, validation

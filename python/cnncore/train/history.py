@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..nonfinite import NonFinite
@@ -35,3 +36,49 @@ class History(dict[str, list[Any]]):
         """Add the figures of one epoch."""
         for name, value in figures.items():
             self.setdefault(name, []).append(value)
+
+    def plot(self, names: Sequence[str] | None = None) -> Any:
+        """Draw the figures over the epochs, each beside that of the validation.
+
+        Args:
+            names: of the figures; by default all numbers but times.
+
+        Returns:
+            A matplotlib Figure; ``history.plot().savefig("history.png")`` keeps it.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+            ValueError: there is nothing to draw.
+        """
+        try:
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise ImportError("History.plot needs matplotlib: pip install 'cnncore[viz]'") from error
+        shown = self._drawable() if names is None else list(names)
+        unknown = [name for name in shown if name not in self]
+        if unknown or not shown:
+            raise ValueError(
+                f"expected figures among {', '.join(self) or 'none yet'}, got {unknown or 'none'}"
+            )
+        shown = [
+            name for name in shown if name.removeprefix("val_") not in shown or not name.startswith("val_")
+        ]
+        figure = Figure(figsize=(4.5 * len(shown), 3.2), layout="constrained")
+        for axes, name in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+            for label in (name, f"val_{name}"):
+                if label in self:
+                    axes.plot(range(1, len(self[label]) + 1), self[label], marker=".", label=label)
+            axes.set_xlabel("epoch")
+            axes.set_title(name)
+            axes.legend()
+        return figure
+
+    def _drawable(self) -> list[str]:
+        return [
+            name
+            for name, values in self.items()
+            if name not in ("seconds", "images_per_second")
+            and values
+            and hasattr(values[0], "__float__")
+            and not getattr(values[0], "ndim", 0)
+        ]

@@ -121,10 +121,14 @@ class Bar(Lines):
             self.bar = None
 
 
-def make_progress(verbose: int) -> Progress:
-    """Return the display for `verbose`: 0 silent, 1 a bar where it can be, 2 plain lines."""
+def make_progress(verbose: int | str) -> Progress:
+    """Return the display for `verbose`: 0 silent, 1 or "auto" a bar where it can be, 2 plain lines."""
+    if verbose == "auto":
+        verbose = 1
     if verbose not in (0, 1, 2):
-        raise ValueError(f"expected verbose 0 (silent), 1 (bar or lines) or 2 (lines), got {verbose!r}")
+        raise ValueError(
+            f"expected verbose 0 (silent), 1 or 'auto' (bar or lines) or 2 (lines), got {verbose!r}"
+        )
     if verbose == 0:
         return Silent()
     if verbose == 1 and sys.stderr is not None and sys.stderr.isatty():

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from ..nn.loss import BCEWithLogitsLoss, CrossEntropyLoss
 from ..ops.loss import cross_entropy
 from ..ops.loss_margin import binary_cross_entropy_with_logits
@@ -21,10 +23,37 @@ _TAKEN = ("loss", "seconds", "images_per_second")
 
 Metrics = dict[str, Metric]
 MetricLike = str | Metric | Callable[[Any, Any], Any]
+MetricsLike = MetricLike | Iterable[MetricLike] | Mapping[Any, MetricLike | Iterable[MetricLike]] | None
+
+
+class OfOutput(Metric):
+    """A metric of one of a model's outputs and the target of the same key or position."""
+
+    def __init__(self, key: Any, metric: Metric) -> None:
+        self.key = key
+        self.metric = metric
+        self.at_end = metric.at_end
+
+    def reset(self) -> None:
+        self.metric = self.metric.fresh()
+
+    def update(self, output: Any, target: Any) -> None:
+        self.metric.update(output[self.key], target[self.key])
+
+    def result(self) -> Any:
+        return self.metric.result()
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.metric.state_dict()
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        self.metric.load_state_dict(state_dict)
 
 
 def usual_metrics(loss: Any, output: Array, target: Array) -> Metrics:
     """Return the metrics of a training that names none: accuracy where there are classes, else nothing."""
+    if not isinstance(output, np.ndarray) or not isinstance(target, np.ndarray):
+        return {}
     if isinstance(loss, BCEWithLogitsLoss) or loss is binary_cross_entropy_with_logits:
         several = output.ndim > 1 and output.shape[1] > 1
         return {"multilabel_accuracy": MultilabelAccuracy()} if several else {"accuracy": Accuracy()}
@@ -34,8 +63,8 @@ def usual_metrics(loss: Any, output: Array, target: Array) -> Metrics:
     return {"accuracy": Accuracy()} if classes or loss is cross_entropy else {}
 
 
-def named_metrics(metrics: MetricLike | Iterable[MetricLike] | None) -> Metrics:
-    """Return metrics by name from names, functions and objects.
+def named_metrics(metrics: MetricsLike) -> Metrics:
+    """Return metrics by name from names, functions and objects, or from such by the key of a model's output.
 
     A function goes by its own name; another of the same name gets a number behind it.
 
@@ -44,6 +73,12 @@ def named_metrics(metrics: MetricLike | Iterable[MetricLike] | None) -> Metrics:
     """
     if metrics is None:
         return {}
+    if isinstance(metrics, Mapping):
+        return {
+            f"{key}_{name}": OfOutput(key, metric)
+            for key, some in metrics.items()
+            for name, metric in named_metrics(some).items()
+        }
     if isinstance(metrics, str) or callable(metrics):
         metrics = (metrics,)
     if not isinstance(metrics, Iterable):
@@ -85,21 +120,27 @@ class RunningMeans:
 
         Args:
             loss: its mean loss.
-            output: what the model returned; of a tuple the first entry.
-            target: what it should be.
+            output: what the model returned; of a tuple metrics without a key take the first entry.
+            target: what it should be, likewise.
             rows: of the batch.
             weight: the sum of its rows' weights; without, all weigh 1.
         """
         first = output[0] if isinstance(output, (tuple, list)) else output
+        first_target = target[0] if isinstance(target, tuple) else target
         if self._choose is not None:
-            self.metrics, self._choose = _fresh(self._choose(first, target)), None
+            self.metrics, self._choose = _fresh(self._choose(first, first_target)), None
             self._load(self._counted or {})
         self.rows += rows
         weight = float(rows) if weight is None else weight
         self.weight += weight
         self.loss += float(loss) * weight
-        for metric in self.metrics.values():
-            metric.update(first, target)
+        for name, metric in self.metrics.items():
+            if isinstance(metric, OfOutput):
+                metric.update(output, target)
+            elif isinstance(first, dict) or isinstance(first_target, dict):
+                raise TypeError(f"metric {name!r}: say of which output, metrics={{key: {name!r}}}")
+            else:
+                metric.update(first, first_target)
 
     def means(self, at_end: bool = True) -> dict[str, Any]:
         """Return the figures by name; NaN before the first row.
@@ -124,7 +165,10 @@ class RunningMeans:
         if self._choose is None:
             self._load(state_dict["metrics"])
         else:
+            # Those of a training that names none, which have their names; the next batch says their settings.
             self._counted = state_dict["metrics"]
+            self.metrics = {name: find_metric(name)[1] for name in self._counted}
+            self._load(self._counted)
 
     def _load(self, counted: Mapping[str, Any]) -> None:
         for name, state in counted.items():

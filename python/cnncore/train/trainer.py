@@ -3,30 +3,37 @@
 
 from __future__ import annotations
 
-import math
-import time
-import warnings
-from collections.abc import Callable, Iterable
-from functools import partial
+import os
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from .. import ops
 from .._core import write_storages
+from ..nn.loss import BCEWithLogitsLoss
+from ..nn.loss_elements import BCELoss
+from ..nn.loss_labels import NLLLoss
 from ..nn.module import Module
 from ..nn.predict import check_batch_size, inference_mode
 from ..nn.state import loadable_state
-from ..nonfinite import NonFinite, find_nonfinite
+from ..optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from ..optim.optimizer import Optimizer
-from ..training import train_step
-from .batches import Batches, make_batches, takes_pair
-from .callbacks import Callback, check_callbacks, overrides
+from ..optim.swa_utils import EMA, AveragedModel
+from ..training import TrainStep
+from .batches import ArrayBatches, Batches, Stretches, make_batches, split_rows, takes_pair
+from .callbacks.base import Callback, check_callbacks
 from .history import History
-from .interrupt import StopOnInterrupt
-from .progress import Progress, make_progress
-from .running import DEFAULT_METRICS, MetricLike, Metrics, RunningMeans, named_metrics, usual_metrics
+from .labels import class_weights
+from .objective import Objective, arrays_of, check_loss, form_of, is_of_classes, total_weight
+from .progress import make_progress
+from .rows import Batch, rows_of
+from .run import Run
+from .running import DEFAULT_METRICS, Metrics, MetricsLike, RunningMeans, named_metrics, usual_metrics
 
 EVALUATION_BATCH_SIZE = 128
+
+_EPOCHS_OR_STEPS = ("epoch", "step")
 
 
 class Trainer:
@@ -34,19 +41,35 @@ class Trainer:
 
     Args:
         model: a Module.
-        loss: a loss layer or a function (output, target) that returns a scalar.
+        loss: a loss layer or a function (output, target) that returns a scalar; for a model of several
+            outputs also a dict or list of such, by key or position of the output, which are summed.
         optimizer: an optimiser over the model's parameters.
         metrics: names ("accuracy", "top5_accuracy", "f1", "f1_micro", "auc", "mse", ...), functions and
             objects of `cnncore.train.metrics`, or functions (output, target) of numpy arrays that return a
-            number, which is averaged by rows; one or several, or None. By default accuracy where the targets
-            are classes, "multilabel_accuracy" for `nn.BCEWithLogitsLoss` over several labels a row, and
-            nothing for other targets.
-        max_memory: bytes that a training step may work with, as in `train_step`.
+            number, which is averaged by rows; one or several, or None, or a dict of such by key of the
+            model's output. By default accuracy where the targets are classes, "multilabel_accuracy" for
+            `nn.BCEWithLogitsLoss` over several labels a row, and nothing for other targets.
+        scheduler: a scheduler of the optimiser, or a list of them; `optim.lr_scheduler.ReduceLROnPlateau`
+            follows "val_loss" where there is validation, else "loss".
+        schedule_by: "epoch" or "step": when the scheduler goes on; steps are updates of the parameters.
+        clip_grad_norm: largest norm of all gradients together, as in `cc.train_step`.
+        clip_grad_value: largest size of a gradient's element.
+        accumulate: batches whose mean gradient makes one update; the count goes on over epochs.
+        ema: decay of a moving average of the weights, or an `optim.swa_utils.AveragedModel` of the model. The
+            average is what validation, `evaluate`, `predict` and `save_model` use.
+        max_memory: bytes that a training step may work with, as in `cc.train_step`.
 
     Data are given as (x, y) arrays, as a `data.Dataset`, or as an iterable of batches (x, y). x is
-    used as it is, converted to float32: scale uint8 images to 0..1 before if the model expects that.
+    used as it is, converted to float32: scale uint8 images to 0..1 before if the model expects that. x and y
+        may
+    be dicts or tuples of arrays: a dict goes to `forward` by the names of its arguments, a tuple by their
+        order.
 
-    `epoch` counts the epochs trained so far, through all calls of `fit`.
+    Attributes:
+        epoch: the epochs trained so far, through all calls of `fit`.
+        class_names: the names of the classes where targets were given as texts or categories, else None; the
+            model has them, too.
+        averaged: the average of the model, or None.
 
     >>> import numpy as np
     >>> from cnncore import nn, optim
@@ -54,7 +77,7 @@ class Trainer:
     >>> x = rng.normal(size=(64, 2)); y = (x[:, 0] > 0).astype(int)
     >>> model = nn.Linear(2, 2)
     >>> trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=1.0))
-    >>> history = trainer.fit((x, y), epochs=20, batch_size=16, verbose=0)
+    >>> history = trainer.fit(x, y, epochs=20, batch_size=16, verbose=0)
     >>> history["accuracy"][-1] > 0.9, trainer.predict(x).shape
     (True, (64, 2))
     """
@@ -62,56 +85,102 @@ class Trainer:
     def __init__(
         self,
         model: Module,
-        loss: Callable[[Any, Any], Any],
+        loss: Callable[[Any, Any], Any] | Mapping[Any, Any] | Iterable[Any],
         optimizer: Optimizer,
-        metrics: MetricLike | Iterable[MetricLike] | None = DEFAULT_METRICS,
+        metrics: MetricsLike = DEFAULT_METRICS,
         *,
+        scheduler: LRScheduler | Iterable[LRScheduler] | None = None,
+        schedule_by: str = "epoch",
+        clip_grad_norm: float | None = None,
+        clip_grad_value: float | None = None,
+        accumulate: int = 1,
+        ema: float | AveragedModel | None = None,
         max_memory: int | str | None = None,
     ) -> None:
         if not isinstance(model, Module):
             raise TypeError(f"expected model to be a Module, got {type(model).__name__}")
-        if isinstance(loss, type):
-            raise TypeError(f"expected loss to be a loss layer, got the class itself: pass {loss.__name__}()")
-        if not callable(loss):
-            raise TypeError(f"expected loss to be a loss layer or a function, got {type(loss).__name__}")
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"expected optimizer to be an Optimizer, got {type(optimizer).__name__}")
+        if schedule_by not in _EPOCHS_OR_STEPS:
+            raise ValueError(f"expected schedule_by 'epoch' or 'step', got {schedule_by!r}")
         self.model = model
-        self.loss = loss
+        self.loss = check_loss(loss)
         self.optimizer = optimizer
         self.metrics = named_metrics(metrics)
         self._chosen = metrics is not DEFAULT_METRICS
+        self.schedulers = _schedulers(scheduler, optimizer)
+        self.schedule_by = schedule_by
+        if schedule_by == "step" and any(isinstance(s, ReduceLROnPlateau) for s in self.schedulers):
+            raise ValueError("ReduceLROnPlateau follows a figure of epochs: schedule_by='epoch'")
+        self.averaged = _averaged(model, ema)
         self.epoch = 0
+        self.class_names: tuple[str, ...] | None = None
         self.stop_training = False
-        self._objective = _Objective(model, loss)
-        self._step = train_step(self._objective.forward, optimizer, max_memory=max_memory)
+        self._settings: dict[str, Any] = {
+            "clip_grad_norm": clip_grad_norm,
+            "clip_grad_value": clip_grad_value,
+            "accumulate": accumulate,
+            "max_memory": max_memory,
+        }
+        self._objectives: dict[Any, Objective] = {}
+        self._steps: dict[str, TrainStep] = {}
+        TrainStep(_nothing, optimizer, **self._settings)  # raises for wrong settings
+        self._pending: dict[str, Any] = {}
+        self._run: Run | None = None
+        self._resumed: dict[str, Any] | None = None
+
+    @property
+    def final_model(self) -> Module:
+        """The model to use: the average of the weights where there is one, else the model that is trained."""
+        averaged = self.averaged
+        if averaged is None or not int(np.asarray(averaged.n_averaged)):
+            return self.model
+        module: Module = averaged.module
+        return module
 
     @takes_pair
     def fit(
         self,
         train: Any,
-        epochs: int,
+        epochs: int = 1,
         batch_size: int = 32,
         validation: Any = None,
-        callbacks: Callback | Iterable[Callback] | None = (),
+        callbacks: Callback | Callable[..., Any] | Iterable[Any] | None = (),
         shuffle: bool = True,
         seed: int = 0,
-        verbose: int = 1,
+        verbose: int | str = 1,
+        *,
+        validation_split: float = 0.0,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        steps_per_epoch: int | None = None,
+        initial_epoch: int | None = None,
     ) -> History:
         """Train the model. ``fit(x, y, epochs)`` is ``fit((x, y), epochs)``.
 
         Args:
-            train: (x, y) arrays, a Dataset or an iterable of batches.
-            epochs: how often to go through the data.
+            train: (x, y) or (x, y, weights) arrays, a Dataset or an iterable of batches of this form. Texts
+                and pandas' categories as y become class numbers (`class_names`), one-hot rows are taken as
+                classes.
+            epochs: how often to go through the data. After `resume` in the midst of a run, they count from
+                the first epoch of that run.
             batch_size: rows of a step; the last one takes what is left, and a single row left over
                 joins the batch before it. Not used for an iterable of batches.
             validation: data to evaluate after each epoch, in any of the three forms.
-            callbacks: `Callback` objects; one or several, or None.
+            callbacks: `Callback` objects and functions (epoch, logs), which are called after each epoch; one
+                or several, or None.
             shuffle: take the rows in a new order each epoch; not used for an iterable of batches.
             seed: the order follows from (seed, epoch), so that a run can be repeated and two calls
                 of `fit` do what one of as many epochs does.
-            verbose: 0 shows nothing, 1 a progress bar where tqdm is installed and stderr is a
+            verbose: 0 shows nothing, 1 or "auto" a progress bar where tqdm is installed and stderr is a
                 terminal and lines elsewhere, 2 lines.
+            validation_split: share of the rows, the last ones of arrays, that are validated and not trained.
+            class_weight: a weight for each class, by number or name, or "balanced": inversely to their rows.
+            sample_weight: (rows,) a weight for each row of arrays. The loss of a batch is the sum of weight
+                times loss, by the sum of the weights; metrics are not weighted.
+            steps_per_epoch: batches of an epoch, which then begins where the one before ended: for endless
+                iterables, and for generators.
+            initial_epoch: the number of the first epoch; `epochs` is then the number to end at, as in Keras.
 
         Returns:
             The figures of each epoch. A loss that is NaN or infinite ends training: a warning, and
@@ -119,24 +188,62 @@ class Trainer:
             optimiser, with its settings, are as after the last epoch before. Ctrl-C ends training after the
             step at work and returns the epochs so far; the model keeps what it learnt.
         """
-        if isinstance(epochs, bool) or not hasattr(epochs, "__index__") or epochs < 0:
-            raise ValueError(f"expected epochs as an integer of at least 0, got {epochs!r}")
+        epochs = _count("epochs", epochs, 0)
         if not isinstance(shuffle, (bool, np.bool_)):
             raise TypeError(f"expected shuffle True or False, got {shuffle!r}")
         batch_size = check_batch_size(batch_size)
-        batches = make_batches(train, batch_size, shuffle, seed)
-        checks = None if validation is None else make_batches(validation, EVALUATION_BATCH_SIZE, False, 0)
-        run = _Run(self, batches, checks, check_callbacks(callbacks), epochs, make_progress(verbose))
+        batches = make_batches(train, batch_size, shuffle, seed, sample_weight, self.class_names)
+        self._learn_classes(batches)
+        checks = None if validation is None else self._batches(validation, EVALUATION_BATCH_SIZE)
+        if validation_split:
+            if validation is not None:
+                raise TypeError("expected validation or validation_split, got both")
+            of_classes = is_of_classes(self.loss) or self.class_names is not None
+            batches, part = split_rows(batches, validation_split, of_classes)
+            checks = ArrayBatches(part.all_rows, EVALUATION_BATCH_SIZE, False, 0)
+        weights = None
+        if class_weight is not None:
+            weights = class_weights(class_weight, getattr(batches, "y", None), self.class_names)
+        if steps_per_epoch is not None:
+            batches = Stretches(batches, _count("steps_per_epoch", steps_per_epoch, 1), batch_size)
+        shown, resumed = make_progress(verbose), self._resumed
+        found = check_callbacks(callbacks)
+        if initial_epoch is not None:
+            first = _count("initial_epoch", initial_epoch, 0)
+            if first != self.epoch:
+                self.epoch, resumed = first, None
+            epochs = max(0, epochs - (first if resumed is None else resumed["first"]))
+        self._resumed = None
+        run = Run(self, batches, checks, found, epochs, shown, weights, resumed)
+        return self._carry_out(run)
+
+    def _carry_out(self, run: Run) -> History:
         modes = [(module, module.training) for module in self.model.modules()]
+        self._run = run
         try:
             return run.run()
         finally:
+            self._run = None
             for module, training in modes:
                 if module.training != training:
                     module.training = training
 
+    def _batches(self, data: Any, batch_size: Any, weight: Any = None) -> Batches:
+        return make_batches(data, check_batch_size(batch_size), False, 0, weight, self.class_names)
+
+    def _learn_classes(self, batches: Batches) -> None:
+        """Keep the names of the classes that the targets had, here and in the model."""
+        found = getattr(batches, "classes", None)
+        if found is not None and found != self.class_names:
+            self.class_names = found
+        for model in {id(m): m for m in (self.model, self.final_model)}.values():
+            if self.class_names is not None and getattr(model, "class_names", None) != self.class_names:
+                model.class_names = self.class_names
+
     @takes_pair
-    def evaluate(self, data: Any, batch_size: int = EVALUATION_BATCH_SIZE) -> dict[str, Any]:
+    def evaluate(
+        self, data: Any, batch_size: int = EVALUATION_BATCH_SIZE, *, sample_weight: Any = None
+    ) -> dict[str, Any]:
         """Return loss and metrics of the model, in inference mode, over all rows.
 
         ``evaluate(x, y)`` is ``evaluate((x, y))``.
@@ -144,161 +251,226 @@ class Trainer:
         Args:
             data: (x, y) arrays, a Dataset or an iterable of batches.
             batch_size: rows at a time; bounds the memory used.
+            sample_weight: (rows,) weights of rows in the loss.
         """
-        return self._evaluate(make_batches(data, check_batch_size(batch_size), False, 0))
+        return self._evaluate(self._batches(data, batch_size, sample_weight))
 
-    def _metrics(self, output: Any, target: Any) -> Metrics:
-        """Return the metrics, after the first batch has shown which ones are usual."""
-        if not self._chosen:
-            self.metrics = usual_metrics(self.loss, output, target)
-            self._chosen = True
+    def _counting(self) -> Metrics | Callable[[Any, Any], Metrics]:
+        """Return the metrics or, before the first batch has shown which ones are usual, what chooses them."""
+        return self.metrics if self._chosen else self._choose_metrics
+
+    def _choose_metrics(self, output: Any, target: Any) -> Metrics:
+        self.metrics = usual_metrics(self.loss, output, target)
+        self._chosen = True
         return self.metrics
 
-    def _evaluate(self, batches: Batches) -> dict[str, float]:
-        running = RunningMeans(self._metrics)
-        with inference_mode(self.model):
-            for x, y in batches.epoch(0):
-                loss, output = self._objective(x, y)
-                running.update(loss, output, y, len(y))
+    def _evaluate(self, batches: Batches) -> dict[str, Any]:
+        running, model = RunningMeans(self._counting()), self.final_model
+        with inference_mode(model):
+            for batch in batches.epoch(0):
+                loss, output = self._objective(batch, model)(*arrays_of(batch))
+                rows = rows_of(batch.x)
+                running.update(loss, output, batch.y, rows, total_weight(batch.weight, rows))
         return running.means()
 
     def predict(self, x: Any, batch_size: int = EVALUATION_BATCH_SIZE) -> Any:
-        """Return the model's output for all rows of `x`, in inference mode."""
-        return self.model.predict(x, batch_size)
+        """Return the model's output for all rows of `x`, in inference mode; see `Module.predict`."""
+        return self.final_model.predict(x, batch_size)
 
+    def predict_proba(self, x: Any, batch_size: int = EVALUATION_BATCH_SIZE) -> Any:
+        """Return the probabilities of the classes, (rows, classes, ...), or of yes, as the loss takes
+        outputs.
 
-class _Objective(Module):
-    """Loss and output of a model for a batch."""
+        Raises:
+            TypeError: a loss that is none of classes.
+        """
+        output, loss = self.predict(x, batch_size), self.loss
+        if isinstance(loss, NLLLoss):
+            return np.exp(output)
+        if is_of_classes(loss):
+            return ops.softmax(output, 1)
+        if isinstance(loss, BCEWithLogitsLoss) or loss is ops.binary_cross_entropy_with_logits:
+            return ops.sigmoid(output)
+        if isinstance(loss, BCELoss):
+            return output
+        name = getattr(loss, "__name__", type(loss).__name__)
+        raise TypeError(f"{name} does not say how outputs become probabilities: apply it to predict(x)")
 
-    def __init__(self, model: Module, loss: Callable[[Any, Any], Any]) -> None:
-        super().__init__()
-        # In a tuple they are not registered, so that errors name layers by their path in the model.
-        self.parts = model, loss
+    def predict_classes(self, x: Any, batch_size: int = EVALUATION_BATCH_SIZE) -> Any:
+        """Return the likeliest class of each row: its name where there are names, else its number.
 
-    def forward(self, x: Any, y: Any) -> Any:
-        model, loss = self.parts
-        output = model(x)
-        return loss(output, y), output
+        Raises:
+            TypeError: a loss that is none of classes.
+        """
+        probabilities = self.predict_proba(x, batch_size)
+        if is_of_classes(self.loss):
+            numbers = probabilities.argmax(1)
+        else:
+            numbers = (probabilities > 0.5).astype(np.int64)
+        return numbers if self.class_names is None else np.array(self.class_names)[numbers]
 
+    def save_model(self, path: str | os.PathLike[str]) -> None:
+        """Write the model alone, `final_model`, as `cc.save` does."""
+        from ..io import save
 
-class _Run:
-    """One call of `Trainer.fit`."""
+        save(self.final_model, path)
 
-    def __init__(
-        self,
-        trainer: Trainer,
-        batches: Batches,
-        validation: Batches | None,
-        callbacks: list[Callback],
-        epochs: int,
-        progress: Progress,
-    ) -> None:
-        self.trainer = trainer
-        self.batches = batches
-        self.validation = validation
-        self.callbacks = callbacks
-        self.on_batch_end = [c.on_batch_end for c in callbacks if overrides(c, "on_batch_end")]
-        self.epochs = epochs
-        self.progress = progress
-        self.history = History()
-        self._kept: tuple[dict[str, Any], dict[str, Any], int] | None = None  # model, optimiser, epochs
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all that training needs to go on, from any step: also in the midst of `fit`, by a callback.
 
-    def run(self) -> History:
-        trainer = self.trainer
-        trainer.stop_training = False
-        for callback in self.callbacks:
-            callback.trainer = trainer
-            callback.on_train_begin()
-        try:
-            with StopOnInterrupt() as interrupt:
-                first = trainer.epoch
-                for epoch in range(first, first + self.epochs):
-                    self.progress.begin(epoch - first + 1, self.epochs, self.batches.rows())
-                    if not self._epoch(epoch, interrupt) or trainer.stop_training:
-                        break
-        except KeyboardInterrupt:
-            self._note_interrupt()
-        finally:
-            self.progress.close()
-            for callback in self.callbacks:
-                callback.on_train_end()
-        return self.history
+        That is the model, its average, the optimiser, the schedulers, the callbacks, the figures so far, the
+        place in the data and the state of the random numbers that layers draw. Not saved are the data,
+        numpy's own random state, and what the Trainer was made with.
 
-    def _epoch(self, epoch: int, interrupt: StopOnInterrupt) -> bool:
-        """Train and validate one epoch; return whether it was completed."""
-        trainer = self.trainer
-        trainer.model.train()
-        for callback in self.callbacks:
-            callback.on_epoch_begin(epoch)
-        self._keep()
-        running = RunningMeans(trainer._metrics)
-        started = time.perf_counter()
-        for number, (x, y) in enumerate(self.batches.epoch(epoch)):
-            loss, output = trainer._step(x, y)
-            if not math.isfinite(loss):
-                self._end_nonfinite(loss, epoch, number, x, y)
-                return False
-            running.update(loss, output, y, len(y))
-            self.progress.step(len(y), partial(running.means, at_end=False))
-            for on_batch_end in self.on_batch_end:
-                on_batch_end(number, running.means(at_end=False))
-            if interrupt.requested:
-                self._note_interrupt()
-                return False
-            if trainer.stop_training:
-                self.history.interrupted = True
-                return False
-        seconds = time.perf_counter() - started
-        trainer.epoch = epoch + 1
-        figures = running.means()
-        if self.validation is not None:
-            validated = trainer._evaluate(self.validation)
-            figures.update({f"val_{name}": value for name, value in validated.items()})
-        figures.update(seconds=seconds, images_per_second=running.rows / seconds)
-        self.history.append(figures)
-        self.progress.end(figures)
-        for callback in self.callbacks:
-            callback.on_epoch_end(epoch, figures)
-        return not interrupt.requested
+        Args:
+            path: a safetensors file with a digest. It is replaced only once the new one is complete; the one
+                before is kept beside it, as ``<name>.previous.<extension>``.
 
-    def _keep(self) -> None:
-        """Keep the state, to go back to if the loss becomes NaN or infinite."""
-        trainer = self.trainer
-        model = trainer.model.state_dict()
-        if self._kept is None or all(np.isfinite(array).all() for array in model.values()):
-            self._kept = model, trainer.optimizer.state_dict(), trainer.epoch
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> from cnncore import nn, optim
+        >>> def make():
+        ...     model = nn.Linear(2, 1)
+        ...     return Trainer(model, nn.MSELoss(), optim.Adam(model.parameters()))
+        >>> path = os.path.join(tempfile.mkdtemp(), "run.safetensors")
+        >>> first, second = make(), make()
+        >>> _ = first.fit(np.ones((8, 2)), np.ones((8, 1)), epochs=3, verbose=0)
+        >>> first.save(path); second.resume(path)
+        >>> second.epoch, bool((second.model.weight.numpy() == first.model.weight.numpy()).all())
+        (3, True)
+        """
+        from .state import save
 
-    def _end_nonfinite(self, loss: float, epoch: int, batch: int, x: Any, y: Any) -> None:
-        """Go back to the last state that was finite, and say where the loss' NaN or infinity comes from."""
-        assert self._kept is not None
-        trainer, (model, optimizer, kept_epoch) = self.trainer, self._kept
-        try:
-            now = find_nonfinite(trainer._objective, x, y)
-        finally:  # Ctrl-C included
-            self._go_back(model, optimizer, kept_epoch)
-        # What the finite weights bring about is the cause; else they have grown out of bounds step by step.
-        found = find_nonfinite(trainer._objective, x, y) or now or NonFinite("the loss", "output", "loss")
-        self.history.nonfinite = found
-        hint = "; a smaller learning rate may help" if found.what == "weights" else ""
-        warnings.warn(
-            f"the loss became {loss} in epoch {epoch + 1}, batch {batch + 1}: "
-            f"{found} has NaN or infinity{hint}. "
-            f"Training ends; the model is as it was after {kept_epoch} epochs",
-            stacklevel=2,
+        save(self, path)
+
+    def resume(self, path: str | os.PathLike[str]) -> None:
+        """Go on from what `save` wrote: the next `fit` ends with the bits of a run that was never stopped.
+
+        The Trainer must be made as it was, and `fit` be called with the same data and settings; `epochs` then
+        counts from the first epoch of the run that was stopped. The number of threads may be another.
+
+        Raises:
+            ValueError: no such file's contents, a damaged one, or one of another model, optimiser or
+                schedule.
+            OSError: it cannot be read.
+        """
+        from .state import resume
+
+        resume(self, path)
+
+    # -- what a run uses ------------------------------------------------------------------------
+
+    def _objective(self, batch: Batch, model: Module) -> Objective:
+        form, key = form_of(batch)
+        objective = self._objectives.get((key, id(model)))
+        if objective is None:
+            objective = self._objectives[key, id(model)] = Objective(model, self.loss, form)
+        return objective
+
+    def _step_for(self, batch: Batch) -> TrainStep:
+        _, key = form_of(batch)
+        step = self._steps.get(key)
+        if step is None:
+            objective = self._objective(batch, self.model)
+            step = self._steps[key] = TrainStep(objective.forward, self.optimizer, **self._settings)
+            if key in self._pending:
+                step.load_pending(self._pending.pop(key))
+        return step
+
+    def _train_step(self, batch: Batch) -> Any:
+        """Train on a batch; return loss and output."""
+        updates = self.optimizer.step_count
+        result = self._step_for(batch)(*arrays_of(batch))
+        if self.optimizer.step_count != updates:
+            if self.averaged is not None:
+                self.averaged.update_parameters(self.model)
+            if self.schedule_by == "step":
+                for scheduler in self.schedulers:
+                    scheduler.step()
+        return result
+
+    def _epoch_ended(self, figures: dict[str, Any]) -> None:
+        if self.schedule_by == "step":
+            return
+        for scheduler in self.schedulers:
+            if isinstance(scheduler, ReduceLROnPlateau):
+                scheduler.step(figures.get("val_loss", figures["loss"]))
+            else:
+                scheduler.step()
+
+    def _weights(self) -> dict[str, Any]:
+        """Return copies of the arrays of the model and of its average."""
+        return {
+            "model": self.model.state_dict(),
+            "averaged": None if self.averaged is None else self.averaged.state_dict(),
+        }
+
+    def _load_weights(self, weights: Mapping[str, Any]) -> None:
+        self.model.load_state_dict(weights["model"])
+        if self.averaged is not None and weights["averaged"] is not None:
+            self.averaged.load_state_dict(weights["averaged"])
+
+    def _moment(self) -> dict[str, Any]:
+        """Return the state between two epochs."""
+        return {
+            **self._weights(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
+            "epoch": self.epoch,
+        }
+
+    def _go_back(self, moment: Mapping[str, Any]) -> None:
+        """Bring back a moment; model, average, optimiser and epoch in one call, which Ctrl-C cannot cut."""
+        with self.optimizer.lock:
+            storages, arrays, _ = loadable_state(self.model, moment["model"])
+            own, own_arrays, settings = self.optimizer.loadable_state(moment["optimizer"])
+            storages, arrays = [*storages, *own], [*arrays, *own_arrays]
+            if self.averaged is not None and moment["averaged"] is not None:
+                more, more_arrays, _ = loadable_state(self.averaged, moment["averaged"])
+                storages, arrays = [*storages, *more], [*arrays, *more_arrays]
+            settings.append((vars(self), {"epoch": moment["epoch"]}))
+            write_storages(storages, arrays, settings)
+        for scheduler, state in zip(self.schedulers, moment["schedulers"], strict=True):
+            scheduler.load_state_dict(state)
+
+    def __repr__(self) -> str:
+        loss = getattr(self.loss, "__name__", type(self.loss).__name__)
+        return (
+            f"Trainer({type(self.model).__name__}, {loss}, {type(self.optimizer).__name__}, "
+            f"metrics={list(self.metrics) if self._chosen else 'usual'}, epoch={self.epoch})"
         )
 
-    def _go_back(self, model: dict[str, Any], optimizer: dict[str, Any], epoch: int) -> None:
-        """Bring model, optimiser and number of epochs back in one call, which Ctrl-C cannot cut."""
-        trainer = self.trainer
-        with trainer.optimizer.lock:
-            storages, arrays, _ = loadable_state(trainer.model, model)
-            own, own_arrays, settings = trainer.optimizer.loadable_state(optimizer)
-            settings.append((vars(trainer), {"epoch": epoch}))
-            write_storages([*storages, *own], [*arrays, *own_arrays], settings)
 
-    def _note_interrupt(self) -> None:
-        self.history.interrupted = True
-        self.progress.note(
-            f"stopped by Ctrl-C after {self.history.epochs} of {self.epochs} epochs; "
-            "the model keeps what it has learnt"
-        )
+def _nothing() -> None: ...
+
+
+def _count(name: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+        raise ValueError(f"expected {name} as an integer of at least {least}, got {value!r}")
+    return int(value)
+
+
+def _schedulers(scheduler: Any, optimizer: Optimizer) -> list[LRScheduler]:
+    if scheduler is None:
+        return []
+    found = [scheduler] if isinstance(scheduler, LRScheduler) else scheduler
+    if not isinstance(found, Iterable):
+        raise TypeError(f"expected a scheduler of optim.lr_scheduler or a list of such, got {scheduler!r}")
+    found = list(found)
+    for each in found:
+        if not isinstance(each, LRScheduler):
+            called = f": make one, {each.__name__}(optimizer, ...)" if isinstance(each, type) else ""
+            raise TypeError(f"expected a scheduler of optim.lr_scheduler, got {each!r}{called}")
+        if each.optimizer is not optimizer:
+            raise ValueError(
+                f"expected a scheduler of the Trainer's optimizer, got one of {each.optimizer!r}"
+            )
+    return found
+
+
+def _averaged(model: Module, ema: Any) -> AveragedModel | None:
+    if ema is None or isinstance(ema, AveragedModel):
+        return ema
+    if isinstance(ema, bool) or not hasattr(ema, "__float__") or not 0 <= float(ema) < 1:
+        raise ValueError(f"expected ema as a decay from 0 to below 1, or an AveragedModel, got {ema!r}")
+    return EMA(model, decay=float(ema))

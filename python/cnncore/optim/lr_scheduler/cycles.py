@@ -205,9 +205,10 @@ class OneCycleLR(_Cycle):
             raise ValueError(
                 f"the cycle has {self.total_steps} steps, and this is step {self.last_epoch + 1}"
             )
-        begin, phase = 0.0, self.phases[0]
-        for phase in self.phases:
-            if self.last_epoch <= phase.end or phase is self.phases[-1]:
+        phases = [_Phase(*phase) for phase in self.phases]  # plain tuples where they come from a file
+        begin, phase = 0.0, phases[0]
+        for phase in phases:
+            if self.last_epoch <= phase.end or phase is phases[-1]:
                 break
             begin = phase.end
         share = (self.last_epoch - begin) / (phase.end - begin)

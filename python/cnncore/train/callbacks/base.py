@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .trainer import Trainer
+    from ..trainer import Trainer
 
 
 class Callback:
@@ -27,6 +28,9 @@ class Callback:
 
     trainer: Trainer
 
+    last = False
+    """Whether the callback is called after those that are not: it keeps what they do."""
+
     def on_train_begin(self) -> None:
         """Called before the first epoch."""
 
@@ -41,6 +45,69 @@ class Callback:
 
     def on_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
         """Called after each step."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a run that goes on needs: numbers, texts and arrays in dicts, lists and tuples."""
+        return {}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        self.__dict__.update(state_dict)
+
+
+class Lambda(Callback):
+    """Functions as a callback.
+
+    Args:
+        on_epoch_end: function (epoch, logs), called after each epoch.
+        on_batch_end: function (batch, logs), called after each step.
+        on_epoch_begin: function (epoch), called before each epoch.
+        on_train_begin: function (), called before the first epoch.
+        on_train_end: function (), called after the last epoch.
+
+    >>> callback = Lambda(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))
+    >>> callback.on_epoch_end(3, {"loss": 0.5})
+    3 0.5
+    """
+
+    def __init__(
+        self,
+        on_epoch_end: Callable[[int, dict[str, Any]], Any] | None = None,
+        on_batch_end: Callable[[int, dict[str, Any]], Any] | None = None,
+        on_epoch_begin: Callable[[int], Any] | None = None,
+        on_train_begin: Callable[[], Any] | None = None,
+        on_train_end: Callable[[], Any] | None = None,
+    ) -> None:
+        functions = {
+            "on_epoch_end": (on_epoch_end, 2),
+            "on_batch_end": (on_batch_end, 2),
+            "on_epoch_begin": (on_epoch_begin, 1),
+            "on_train_begin": (on_train_begin, 0),
+            "on_train_end": (on_train_end, 0),
+        }
+        for hook, (function, count) in functions.items():
+            if function is not None:
+                setattr(self, hook, _taking(hook, function, count))
+
+
+_ARGUMENTS = ("epoch or batch", "logs")
+
+
+def _taking(hook: str, function: Any, count: int) -> Any:
+    """Return a function after checking that it can be called with so many arguments."""
+    if not callable(function):
+        raise TypeError(f"expected a function as {hook}, got {function!r}")
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        raise TypeError(
+            f"expected a function of {count} arguments as {hook}"
+            + (f" ({', '.join(_ARGUMENTS[:count])})" if count else "")
+            + f", got {getattr(function, '__name__', function)!r}{inspect.signature(function)}"
+        ) from None
+    except ValueError:  # a function that does not say its arguments
+        pass
+    return function
 
 
 _HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
@@ -62,7 +129,8 @@ _NAMES_ELSEWHERE = {
 
 
 def check_callbacks(callbacks: Any) -> list[Callback]:
-    """Return callbacks, one or several or None, as a list.
+    """Return callbacks, one or several or None, as a list; a function (epoch, logs) is called after each
+    epoch.
 
     Raises:
         TypeError: something that is no Callback, or one with a hook that would never be called.
@@ -71,14 +139,17 @@ def check_callbacks(callbacks: Any) -> list[Callback]:
         return []
     if isinstance(callbacks, (Callback, type)) or not isinstance(callbacks, Iterable):
         callbacks = (callbacks,)
-    found = list(callbacks)
+    found = [
+        callback if isinstance(callback, (Callback, type)) or not callable(callback) else Lambda(callback)
+        for callback in callbacks
+    ]
     for callback in found:
         if isinstance(callback, type) and issubclass(callback, Callback):
             raise TypeError(f"expected Callback objects, got the class itself: pass {callback.__name__}()")
         if not isinstance(callback, Callback):
             raise TypeError(
-                f"expected Callback objects, got {callback!r}; a callback is a subclass of cc.Callback with "
-                f"some of the methods {', '.join(_HOOKS)}"
+                f"expected Callback objects, got {callback!r}; a callback is a function (epoch, logs), or a "
+                f"subclass of cc.Callback with some of the methods {', '.join(_HOOKS)}"
             )
         for name in dir(callback):
             if name.startswith("on_") and name not in _HOOKS and callable(getattr(callback, name)):
@@ -87,7 +158,7 @@ def check_callbacks(callbacks: Any) -> list[Callback]:
                     f"{type(callback).__name__}.{name} would never be called: "
                     + (f"its name is {near} here" if near else f"the hooks are {', '.join(_HOOKS)}")
                 )
-    return found
+    return sorted(found, key=lambda callback: callback.last)
 
 
 def overrides(callback: Callback, hook: str) -> bool:
