@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from .train import Callback, History, Trainer
     from .training import train_step
+    from .transfer import freeze, parameter_groups, replace_head, unfreeze
     from .transforms import grad, value_and_grad
 
 _MODULES = ("bench", "data", "io", "models", "nn", "onnx", "ops", "optim", "train")
@@ -48,6 +49,10 @@ _NAMES = {
     "checkpoint": "checkpointing",
     "checkpoint_sequential": "checkpointing",
     "find_nonfinite": "nonfinite",
+    "freeze": "transfer",
+    "parameter_groups": "transfer",
+    "replace_head": "transfer",
+    "unfreeze": "transfer",
     "grad_check": "gradient_check",
     "compile": "predictor",
     "NonFinite": "nonfinite",
@@ -92,6 +97,7 @@ __all__ = [
     "compile",
     "data",
     "find_nonfinite",
+    "freeze",
     "get_accuracy",
     "get_num_threads",
     "grad",
@@ -107,6 +113,8 @@ __all__ = [
     "nn",
     "ops",
     "optim",
+    "parameter_groups",
+    "replace_head",
     "save",
     "set_accuracy",
     "set_num_threads",
@@ -114,6 +122,7 @@ __all__ = [
     "threads",
     "train",
     "train_step",
+    "unfreeze",
     "value_and_grad",
 ]
 

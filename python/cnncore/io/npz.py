@@ -5,25 +5,19 @@ from __future__ import annotations
 
 import math
 import os
-import struct
-import tokenize
 import zipfile
-import zlib
 from io import BufferedReader
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .archives import damage
+
 _MAX_ARRAYS = 1 << 17
 _FREE = 1 << 30
 _MOST = 64
 """Arrays of compressed archives may take this many times the file's bytes, or a gibibyte, in memory."""
-
-_ERRORS = (
-    *(ValueError, zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError),
-    *(RuntimeError, OverflowError, SyntaxError, TypeError, KeyError, MemoryError, tokenize.TokenError),
-)
 
 
 def read(file: BufferedReader, path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
@@ -32,24 +26,23 @@ def read(file: BufferedReader, path: str | os.PathLike[str]) -> dict[str, NDArra
     Raises:
         ValueError: another kind of archive, a damaged one, or arrays of Python objects.
     """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            infos = archive.infolist()
-            available = os.fstat(file.fileno()).st_size
-            total = sum(info.file_size for info in infos)
-            if len(infos) > _MAX_ARRAYS or total > max(_MOST * available, _FREE):
-                raise ValueError(f"{len(infos)} arrays of {total} bytes in a file of {available}")
-            arrays: dict[str, NDArray[Any]] = {}
-            for info in infos:
-                name = info.filename.removesuffix(".npy")
-                if name == info.filename or name in arrays:
-                    raise ValueError(f"expected arrays with names of their own, got {info.filename[:100]!r}")
-                arrays[name] = _array(archive, info)
-            return arrays
-    except _ERRORS as error:
-        raise ValueError(
-            f"{os.fsdecode(path)}: not a valid .npz archive: {type(error).__name__}: {str(error)[:300]}"
-        ) from None
+
+    def refusal(text: str) -> ValueError:
+        return ValueError(f"{os.fsdecode(path)}: not a valid .npz archive: {text}")
+
+    with damage(refusal), zipfile.ZipFile(file) as archive:
+        infos = archive.infolist()
+        available = os.fstat(file.fileno()).st_size
+        total = sum(info.file_size for info in infos)
+        if len(infos) > _MAX_ARRAYS or total > max(_MOST * available, _FREE):
+            raise ValueError(f"{len(infos)} arrays of {total} bytes in a file of {available}")
+        arrays: dict[str, NDArray[Any]] = {}
+        for info in infos:
+            name = info.filename.removesuffix(".npy")
+            if name == info.filename or name in arrays:
+                raise ValueError(f"expected arrays with names of their own, got {info.filename[:100]!r}")
+            arrays[name] = _array(archive, info)
+    return arrays
 
 
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:

@@ -113,10 +113,10 @@ def legacy(path: str | os.PathLike[str]) -> ValueError:
 def _shards(file: BufferedReader, path: str | os.PathLike[str], stack: ExitStack) -> Shards:
     name = os.fsdecode(path)
     try:
-        text = file.read(_INDEX_BYTES + 1)
-        if len(text) > _INDEX_BYTES:
-            raise ValueError(f"more than {_INDEX_BYTES} bytes")
-        index = json.loads(text.decode("utf-8"))
+        size = os.fstat(file.fileno()).st_size
+        if size > _INDEX_BYTES:
+            raise ValueError(f"{size} bytes, more than {_INDEX_BYTES}")
+        index = json.loads(file.read(size).decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{name}: not an index of safetensors files: {str(error)[:300]}") from None
     homes = index.get("weight_map") if isinstance(index, dict) else None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from io import BufferedReader
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import pickled
+from .archives import damage
 from .pickled import Name, Record
 from .small_floats import STORED, widen
 
@@ -122,7 +122,7 @@ class TorchFile:
         self._storages: dict[str, NDArray[Any]] = {}
         self._given = 0
         self._taken: set[str] = set()
-        try:
+        with damage(self._refusal):
             self._zip = zipfile.ZipFile(file)
             self._parts = _parts(self._zip.infolist(), self._available)
             self._folder = self._find_folder()
@@ -133,15 +133,11 @@ class TorchFile:
             self._order = "<" if order == "little" else ">"
             data = self._read(f"{self._folder}data.pkl", pickled.MAX_BYTES)
             self.value = pickled.read(data, self._answer, self._storage)
-        except _ERRORS as error:
-            raise self._damaged(error) from None
 
     def array(self, tensor: _Tensor) -> NDArray[Any]:
         """Return a tensor's values; formats that numpy lacks, and float16, as float32."""
-        try:
+        with damage(self._refusal):
             return self._array(tensor)
-        except _ERRORS as error:
-            raise self._damaged(error) from None
 
     def state(self, key: str | None = None) -> dict[str, _Tensor]:
         """Return the tensors of a model by name.
@@ -289,28 +285,8 @@ class TorchFile:
             "trusted, torch.save(model.state_dict(), path) writes one of tensors alone"
         )
 
-    def _damaged(self, error: Exception) -> ValueError:
-        text = (
-            str(error)
-            if isinstance(error, ValueError | zipfile.BadZipFile)
-            else f"{type(error).__name__}: {error}"
-        )
-        return ValueError(f"{self._path}: cannot be read as a torch checkpoint: {text[:500]}")
-
-
-_ERRORS = (
-    ValueError,
-    zipfile.BadZipFile,
-    struct.error,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    OverflowError,
-    TypeError,
-    KeyError,
-    MemoryError,
-)
-"""What zipfile, numpy and the pickle raise for damaged contents."""
+    def _refusal(self, text: str) -> ValueError:
+        return ValueError(f"{self._path}: cannot be read as a torch checkpoint: {text}")
 
 
 def _parts(infos: list[zipfile.ZipInfo], available: int) -> dict[str, zipfile.ZipInfo]:

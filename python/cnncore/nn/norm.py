@@ -78,10 +78,15 @@ class ChannelNorm(Module):
         )
 
 
-class _BatchNorm(ChannelNorm):
+class BatchNorm(ChannelNorm):
+    """What normalises channels over a batch; with running statistics that it uses and keeps when `frozen`."""
+
+    frozen = False
+    """Whether training mode, too, uses the running statistics and leaves them as they are (`cc.freeze`)."""
+
     def _share(self) -> Any:
         """Count this batch and return its weight in the running statistics."""
-        if not (self.training and self.track_running_stats):
+        if self.frozen or not (self.training and self.track_running_stats):
             return 0.0  # there are none, or they stay
         count_call(self.num_batches_tracked)
         if self.momentum is not None:
@@ -96,13 +101,13 @@ class _BatchNorm(ChannelNorm):
             self.running_var,
             self.weight,
             self.bias,
-            training=self.training or not self.track_running_stats,
+            training=(self.training and not self.frozen) or not self.track_running_stats,
             momentum=self._share(),
             eps=self.eps,
         )
 
 
-class BatchNorm1d(_BatchNorm):
+class BatchNorm1d(BatchNorm):
     """Batch normalisation of each channel over (batch,) or (batch, length), by Ioffe and Szegedy (2015).
 
     Args:
@@ -124,7 +129,7 @@ class BatchNorm1d(_BatchNorm):
     axes = ("(batch, features)", "(batch, channels, length)")
 
 
-class BatchNorm2d(_BatchNorm):
+class BatchNorm2d(BatchNorm):
     """Batch normalisation of each channel over (batch, height, width), by Ioffe and Szegedy (2015).
 
     Args:
@@ -146,7 +151,7 @@ class BatchNorm2d(_BatchNorm):
     axes = ("(batch, channels, height, width)",)
 
 
-class BatchNorm3d(_BatchNorm):
+class BatchNorm3d(BatchNorm):
     """Batch normalisation of each channel over (batch, depth, height, width), by Ioffe and Szegedy (2015).
 
     Args:
@@ -168,7 +173,7 @@ class BatchNorm3d(_BatchNorm):
     axes = ("(batch, channels, depth, height, width)",)
 
 
-class SyncBatchNorm(_BatchNorm):
+class SyncBatchNorm(BatchNorm):
     """Batch normalisation under the name it has where several processes train: over this process's batch.
 
     There is one process, so that it equals BatchNorm1d, 2d and 3d; its state_dict is theirs.
