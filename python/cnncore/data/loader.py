@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .dataset import Arrays, as_dataset
+from .samplers import permutation
 from .transformed import check_targets, transformed_batch
 from .transforms import Transform
 from .transforms.draws import Draws
@@ -38,6 +39,10 @@ class DataLoader:
             batch's first array, (batch, ...), that returns what takes its place.
         targets: what each array of a batch is to a `transforms.Transform`: "image", "mask", "boxes", "label"
             or None for what it does not see; further arrays are not seen.
+        sampler: gives the order instead of `shuffle` and `seed`: one of `data`'s samplers, any object with
+            `order(epoch)` and `len()`, or an iterable of sample numbers, such as torch's samplers.
+        collate: a function of a list of samples that returns a batch, such as `pad_collate`; by default
+            samples are stacked.
         workers: threads that prepare batches ahead; 0 prepares each when it is asked for.
 
     Attributes:
@@ -64,6 +69,8 @@ class DataLoader:
         transform: Transform | Callable[[NDArray[Any]], Any] | None = None,
         workers: int = 0,
         targets: Sequence[str | None] = ("image", "label"),
+        sampler: Any = None,
+        collate: Callable[[list[Any]], Any] | None = None,
     ) -> None:
         self.dataset = as_dataset(dataset)
         self.batch_size = _natural("batch_size", batch_size, 1)
@@ -73,10 +80,16 @@ class DataLoader:
         self.transform = transform
         self.workers = _natural("workers", workers, 0)
         self.targets = check_targets(targets)
+        if sampler is not None and shuffle:
+            raise ValueError("expected shuffle=False with a sampler, which gives the order")
+        if sampler is not None and not hasattr(sampler, "__len__"):
+            raise TypeError(f"expected a sampler with order(epoch) and len(), got {type(sampler).__name__}")
+        self.sampler = sampler
+        self.collate = collate
         self.epoch = 0
 
     def __len__(self) -> int:
-        samples = len(self.dataset)
+        samples = len(self.dataset if self.sampler is None else self.sampler)
         return samples // self.batch_size if self.drop_last else -(-samples // self.batch_size)
 
     def __iter__(self) -> Iterator[Arrays]:
@@ -89,20 +102,31 @@ class DataLoader:
 
     def order(self, epoch: int) -> NDArray[np.intp]:
         """Return the sample numbers of an epoch in their order."""
+        if self.sampler is not None:
+            give = getattr(self.sampler, "order", None)
+            order = np.asarray(list(self.sampler) if give is None else give(epoch), np.intp)
+            if len(order) and not 0 <= order.min() <= order.max() < len(self.dataset):
+                raise ValueError(f"expected sample numbers from 0 to {len(self.dataset) - 1} of the sampler")
+            return order
         samples = len(self.dataset)
-        if not self.shuffle:
-            return np.arange(samples)
-        # The raw words of Philox never change between numpy versions; Generator.permutation may.
-        words = np.random.Philox(np.random.SeedSequence((self.seed, epoch))).random_raw(samples)
-        return np.argsort(words, kind="stable")
+        return permutation(samples, self.seed, epoch) if self.shuffle else np.arange(samples)
 
-    def _prepare(self, epoch: int, indices: NDArray[np.intp]) -> Arrays:
+    def _prepare(self, epoch: int, indices: NDArray[np.intp]) -> Any:
         if isinstance(self.transform, Transform):
             draws = Draws.of(self.seed, epoch, indices)
             return transformed_batch(self.dataset, indices, self.transform, draws, self.targets)
+        if self.collate is not None:
+            return self._collated(self.collate([self.dataset[int(index)] for index in indices]))
         batch = self.dataset.batch(indices)
         if self.transform is None:
             return batch
+        return (np.asarray(self.transform(batch[0])), *batch[1:])
+
+    def _collated(self, batch: Any) -> Any:
+        if self.transform is None:
+            return batch
+        if not isinstance(batch, tuple) or isinstance(self.transform, Transform):
+            raise TypeError("expected no transform with collate, or a function of a tuple's first array")
         return (np.asarray(self.transform(batch[0])), *batch[1:])
 
     def _prefetch(self, epoch: int, batches: Iterator[NDArray[np.intp]]) -> Iterator[Arrays]:
