@@ -23,7 +23,8 @@ struct Machine {
   // Hardly anything of a larger output is in cache when the next step reads it. What the system tells of the
   // last cache is no help: virtual machines report those of all chiplets as one.
   std::int64_t last_cache = 8 * 1024 * 1024;
-  std::int64_t resident = 524288;  // stays in the caches between two passes
+  std::int64_t resident = 524288;         // stays in the caches between two passes
+  std::int64_t near_weight = 192 * 1024;  // stays in the second cache from step to step of a recurrent layer
 
   // A chunk's input lies next to the block of the weight panel that passes over it.
   struct Direct {

@@ -76,6 +76,13 @@ struct RecurrentStoreArgs {
 };
 
 struct RecurrentKernels {
+  /// sums[column] = sum over k of row[k] * panel[k][column] for up to a full panel of whole vectors of the
+  /// GEMM tile. Panels that come from `far` are fetched ahead.
+  void (*multiply)(const float* row, std::int64_t depth, const float* panel, std::int64_t columns, bool far,
+                   float* sums);
+  /// Brings `units` floats of every gate of each row into the first cache, for what follows the products.
+  void (*fetch)(const RecurrentRows& gates, std::int64_t rows, std::int64_t units, std::int64_t count,
+                std::int64_t gate);
   void (*forward[kRecurrentCells])(const RecurrentForwardArgs& args);
   void (*backward[kRecurrentCells])(const RecurrentBackwardArgs& args);
   void (*store)(const RecurrentStoreArgs& args);

@@ -43,9 +43,8 @@ class Recurrent final : public Step {
     return static_cast<std::size_t>(2 * problem_.batch * pitch_ + unprojected) * sizeof(float);
   }
   std::size_t scratch_bytes() const override {
-    const std::int64_t columns = std::max(panels_.columns(), projection_.columns());
-    const std::int64_t rows = std::min(problem_.batch, RecurrentTasks::kRows);
-    return static_cast<std::size_t>(rows * columns) * sizeof(float);
+    const std::int64_t floats = std::max(tasks_.sums_floats(), projection_tasks_.sums_floats());
+    return static_cast<std::size_t>(floats) * sizeof(float);
   }
   double flops() const override {
     const auto steps = static_cast<double>(problem_.time * problem_.batch);
@@ -61,6 +60,8 @@ class Recurrent final : public Step {
   struct Run;
   void run_units(const Run& run, std::int64_t step, std::int64_t task, float* sums) const;
   void run_projection(const Run& run, std::int64_t step, std::int64_t task, float* sums) const;
+  RecurrentForwardArgs states(const Run& run, std::int64_t step, std::int64_t row, std::int64_t rows,
+                              std::int64_t block) const;
 
   RecurrentProblem problem_;
   UnitPanels panels_, projection_;
@@ -123,51 +124,70 @@ void Recurrent::run_units(const Run& run, std::int64_t step, std::int64_t task, 
   const RecurrentProblem& p = problem_;
   const StepArgs& args = run.args;
   const std::int64_t time = p.time_of(step), gated = p.gates * p.units;
-  tasks_.run(task, step % 2 == 1, [&](std::int64_t block, std::int64_t row, std::int64_t rows) {
-    panels_.multiply(block, args.input(kWeight), {run.state_before(step, row), pitch_}, rows, sums);
-    const std::int64_t unit = panels_.begin(block);
-    const auto at = [&](std::int64_t features) { return row * p.row_stride(features) + unit; };
-    RecurrentForwardArgs call;
-    call.range = run.range(p, step, row, rows, panels_.size(block));
-    call.sums = {sums, panels_.columns()};
-    call.sums_gate = panels_.block();
-    call.projected = p.rows(args.input(kProjected), gated, time, at(gated));
-    call.gate = p.units;
-    call.bias = args.input(kBias) == nullptr ? nullptr : args.input(kBias) + unit;
-    call.before = {run.state_before(step, row) + unit, pitch_};
-    if (!p.projects) {
-      call.after = {run.state_before(step + 1, row) + unit, pitch_};
-      call.output = p.target(args.output(kOutput), p.units, time, at(p.units));
-    } else if (args.output(kUnprojected) != nullptr) {
-      call.output = p.target(args.output(kUnprojected), p.units, time, at(p.units));
-    } else {
-      call.output = {run.unprojected + row * p.units + unit, p.units};
+  tasks_.run(task, step % 2 == 1, [&](const UnitBlocks& blocks, std::int64_t row, std::int64_t rows) {
+    for (std::int64_t i = 0; i < blocks.count; ++i) {
+      const std::int64_t block = blocks[i], at = row * p.row_stride(gated) + panels_.begin(block);
+      const RecurrentRows projected = p.rows(args.input(kProjected), gated, time, at);
+      kernels().recurrent.fetch(projected, rows, panels_.size(block), p.gates, p.units);
     }
-    if (is_lstm_) call.cell = {args.output(kLastCell) + row * p.units + unit, p.units};
-    call.gates = p.target(args.output(kOutGates), gated, time, at(gated));
-    call.kept = p.target(args.output(kOutKept), p.units, time, at(p.units));
-    kernels().recurrent.forward[static_cast<int>(p.cell)](call);
+    panels_.multiply(blocks, args.input(kWeight), {run.state_before(step, row), pitch_}, rows, sums);
+    for (std::int64_t i = 0; i < blocks.count; ++i) {
+      RecurrentForwardArgs call = states(run, step, row, rows, blocks[i]);
+      call.sums = panels_.sums_of(i, rows, sums);
+      kernels().recurrent.forward[static_cast<int>(p.cell)](call);
+    }
   });
+}
+
+/// What a block's new states are made of, but for the sums.
+RecurrentForwardArgs Recurrent::states(const Run& run, std::int64_t step, std::int64_t row, std::int64_t rows,
+                                       std::int64_t block) const {
+  const RecurrentProblem& p = problem_;
+  const StepArgs& args = run.args;
+  const std::int64_t time = p.time_of(step), gated = p.gates * p.units, unit = panels_.begin(block);
+  const std::int64_t at = row * p.row_stride(p.units) + unit, gates_at = row * p.row_stride(gated) + unit;
+  RecurrentForwardArgs call;
+  call.range = run.range(p, step, row, rows, panels_.size(block));
+  call.sums_gate = panels_.block();
+  call.projected = p.rows(args.input(kProjected), gated, time, gates_at);
+  call.gate = p.units;
+  call.bias = args.input(kBias) == nullptr ? nullptr : args.input(kBias) + unit;
+  call.before = {run.state_before(step, row) + unit, pitch_};
+  if (!p.projects) {
+    call.after = {run.state_before(step + 1, row) + unit, pitch_};
+    call.output = p.target(args.output(kOutput), p.units, time, at);
+  } else if (args.output(kUnprojected) != nullptr) {
+    call.output = p.target(args.output(kUnprojected), p.units, time, at);
+  } else {
+    call.output = {run.unprojected + row * p.units + unit, p.units};
+  }
+  if (is_lstm_) call.cell = {args.output(kLastCell) + row * p.units + unit, p.units};
+  call.gates = p.target(args.output(kOutGates), gated, time, gates_at);
+  call.kept = p.target(args.output(kOutKept), p.units, time, at);
+  return call;
 }
 
 void Recurrent::run_projection(const Run& run, std::int64_t step, std::int64_t task, float* sums) const {
   const RecurrentProblem& p = problem_;
   const StepArgs& args = run.args;
   const std::int64_t time = p.time_of(step);
-  projection_tasks_.run(task, step % 2 == 1, [&](std::int64_t block, std::int64_t row, std::int64_t rows) {
-    RecurrentRows input = {run.unprojected + row * p.units, p.units};
-    if (const float* kept = args.output(kUnprojected); kept != nullptr)
-      input = p.rows(kept, p.units, time, row * p.row_stride(p.units));
-    projection_.multiply(block, args.input(kProjection), input, rows, sums);
-    const std::int64_t unit = projection_.begin(block);
-    RecurrentStoreArgs call;
-    call.range = run.range(p, step, row, rows, projection_.size(block));
-    call.sums = {sums, projection_.columns()};
-    call.before = {run.state_before(step, row) + unit, pitch_};
-    call.after = {run.state_before(step + 1, row) + unit, pitch_};
-    call.output = p.target(args.output(kOutput), p.outputs, time, row * p.row_stride(p.outputs) + unit);
-    kernels().recurrent.store(call);
-  });
+  projection_tasks_.run(
+      task, step % 2 == 1, [&](const UnitBlocks& blocks, std::int64_t row, std::int64_t rows) {
+        RecurrentRows input = {run.unprojected + row * p.units, p.units};
+        if (const float* kept = args.output(kUnprojected); kept != nullptr)
+          input = p.rows(kept, p.units, time, row * p.row_stride(p.units));
+        projection_.multiply(blocks, args.input(kProjection), input, rows, sums);
+        for (std::int64_t i = 0; i < blocks.count; ++i) {
+          const std::int64_t unit = projection_.begin(blocks[i]), at = row * p.row_stride(p.outputs) + unit;
+          RecurrentStoreArgs call;
+          call.range = run.range(p, step, row, rows, projection_.size(blocks[i]));
+          call.sums = projection_.sums_of(i, rows, sums);
+          call.before = {run.state_before(step, row) + unit, pitch_};
+          call.after = {run.state_before(step + 1, row) + unit, pitch_};
+          call.output = p.target(args.output(kOutput), p.outputs, time, at);
+          kernels().recurrent.store(call);
+        }
+      });
 }
 
 void Recurrent::run(const StepArgs& args) const {

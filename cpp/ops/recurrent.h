@@ -3,6 +3,7 @@
 // in time.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
@@ -36,6 +37,13 @@ struct RecurrentProblem {
   bool batch_first = false;
 };
 
+/// Blocks of units one after the other, the last one first when `backwards`.
+struct UnitBlocks {
+  std::int64_t first = 0, count = 0;
+  bool backwards = false;
+  std::int64_t operator[](std::int64_t i) const { return backwards ? first + count - 1 - i : first + i; }
+};
+
 /// How a weight is packed: by blocks of units, the gates of a block's units next to each other in panels of
 /// the GEMM tile, so that who has a block's products can go on to its units' states.
 class UnitPanels {
@@ -54,9 +62,12 @@ class UnitPanels {
   /// Packs (gates * units, depth) or, `transposed`, (depth, units).
   void pack(const float* weight, bool transposed, float* packed) const;
 
-  /// sums[row] = the block's columns for input[row], `columns()` apart.
-  void multiply(std::int64_t block, const float* packed, const RecurrentRows& input, std::int64_t rows,
+  /// sums[block][row] = the block's columns for input[row].
+  void multiply(const UnitBlocks& blocks, const float* packed, const RecurrentRows& input, std::int64_t rows,
                 float* sums) const;
+  RecurrentRows sums_of(std::int64_t i, std::int64_t rows, const float* sums) const {
+    return {sums + i * rows * columns(), columns()};
+  }
 
  private:
   std::int64_t gates_ = 0, units_ = 0, depth_ = 0, block_ = 0, blocks_ = 0;
@@ -78,27 +89,33 @@ std::int64_t recurrent_packed_floats(std::int64_t gates, std::int64_t units, std
 /// The tasks of a step in time: groups of rows by groups of blocks. By shapes alone.
 class RecurrentTasks {
  public:
+  static constexpr std::int64_t kRows = 64;  // of a product
   RecurrentTasks() = default;
   RecurrentTasks(const UnitPanels& panels, std::int64_t batch);
   std::int64_t count() const { return row_groups_ * unit_groups_; }
-  double work() const { return work_; }      // vector operations of all tasks
-  static constexpr std::int64_t kRows = 64;  // whose sums stay in the first cache
+  double work() const { return work_; }  // vector operations of all tasks
+  /// Of the sums of all blocks and rows that are worked on together.
+  std::int64_t sums_floats() const { return blocks_together_ * std::min(batch_, kRows) * columns_; }
 
-  /// Calls body(block, first row, rows) for what a task consists of; from the end on when `backwards`.
+  /// Calls body(blocks, first row, rows) for what a task consists of; from the end on when `backwards`.
+  /// What is worked on together stays in the first cache; states of several blocks wait less for each other.
   template <class Body>
   void run(std::int64_t task, bool backwards, const Body& body) const {
     const std::int64_t group = task % unit_groups_, rows = task / unit_groups_;
     const std::int64_t first = blocks_ * group / unit_groups_, end = blocks_ * (group + 1) / unit_groups_;
     const std::int64_t row_end = batch_ * (rows + 1) / row_groups_;
-    for (std::int64_t i = first; i < end; ++i) {
-      const std::int64_t block = backwards ? first + end - 1 - i : i;
+    const UnitBlocks all = {first, end - first, backwards};
+    for (std::int64_t i = 0; i < all.count; i += blocks_together_) {
+      const std::int64_t count = std::min(blocks_together_, all.count - i);
+      const UnitBlocks blocks = {backwards ? all[i + count - 1] : all[i], count, backwards};
       for (std::int64_t row = batch_ * rows / row_groups_; row < row_end; row += kRows)
-        body(block, row, row_end - row < kRows ? row_end - row : kRows);
+        body(blocks, row, std::min(kRows, row_end - row));
     }
   }
 
  private:
-  std::int64_t batch_ = 0, blocks_ = 0, unit_groups_ = 1, row_groups_ = 1;
+  std::int64_t batch_ = 0, blocks_ = 0, columns_ = 0;
+  std::int64_t unit_groups_ = 1, row_groups_ = 1, blocks_together_ = 1;
   double work_ = 0.0;
 };
 

@@ -29,9 +29,8 @@ class RecurrentBackward final : public Step {
     return static_cast<std::size_t>(problem_.batch * problem_.outputs) * sizeof(float);
   }
   std::size_t scratch_bytes() const override {
-    const std::int64_t columns = std::max(panels_.columns(), projection_.columns());
-    const std::int64_t rows = std::min(problem_.batch, RecurrentTasks::kRows);
-    return static_cast<std::size_t>(rows * columns) * sizeof(float);
+    const std::int64_t floats = std::max(tasks_.sums_floats(), projection_tasks_.sums_floats());
+    return static_cast<std::size_t>(floats) * sizeof(float);
   }
   double flops() const override {
     const auto steps = static_cast<double>(problem_.time * problem_.batch);
@@ -59,7 +58,9 @@ class RecurrentBackward final : public Step {
   void run_outputs(const StepArgs& args, std::int64_t step, std::int64_t task, float* sums) const;
   void run_units(const StepArgs& args, std::int64_t step, std::int64_t task, float* sums) const;
   void run_initial(const StepArgs& args, std::int64_t task, float* sums) const;
-  bool multiply(const StepArgs& args, std::int64_t after, std::int64_t block, std::int64_t row,
+  void fetch(const StepArgs& args, std::int64_t step, std::int64_t row, std::int64_t rows,
+             std::int64_t block) const;
+  bool multiply(const StepArgs& args, std::int64_t after, const UnitBlocks& blocks, std::int64_t row,
                 std::int64_t rows, float* sums) const;
   RecurrentBackwardArgs step_args(const StepArgs& args, std::int64_t step, std::int64_t row,
                                   std::int64_t rows, std::int64_t unit, std::int64_t units) const;
@@ -109,14 +110,14 @@ RecurrentBackward::RecurrentBackward(const StepSpec& spec)
 }
 
 /// Computes what the step `after` says of the state before it; false where there is no such step.
-bool RecurrentBackward::multiply(const StepArgs& args, std::int64_t after, std::int64_t block,
+bool RecurrentBackward::multiply(const StepArgs& args, std::int64_t after, const UnitBlocks& blocks,
                                  std::int64_t row, std::int64_t rows, float* sums) const {
   const RecurrentProblem& p = problem_;
   if (after >= p.time) return false;
   const std::int64_t gated = p.gates * p.units;
   const float* grad = args.output(p.cell == RecurrentCell::gru ? kGradHidden : kGradGates);
   const RecurrentRows input = p.rows(grad, gated, p.time_of(after), row * p.row_stride(gated));
-  panels_.multiply(block, args.input(kWeight), input, rows, sums);
+  panels_.multiply(blocks, args.input(kWeight), input, rows, sums);
   return true;
 }
 
@@ -166,46 +167,66 @@ void RecurrentBackward::set_gates(const StepArgs& args, std::int64_t step, std::
 void RecurrentBackward::run_outputs(const StepArgs& args, std::int64_t step, std::int64_t task,
                                     float* sums) const {
   const RecurrentProblem& p = problem_;
-  tasks_.run(task, step % 2 == 1, [&](std::int64_t block, std::int64_t row, std::int64_t rows) {
-    const std::int64_t unit = panels_.begin(block);
-    RecurrentBackwardArgs call = step_args(args, step, row, rows, unit, panels_.size(block));
-    if (multiply(args, step + 1, block, row, rows, sums)) call.sums = {sums, panels_.columns()};
-    set_states(args, step, row, unit, call);
-    if (p.projects) {
-      const std::int64_t at = row * p.row_stride(p.outputs) + unit;
-      call.grad_gates = p.target(args.output(kGradState), p.outputs, p.time_of(step), at);
-      kernels().recurrent.collect(call);
-    } else {
-      set_gates(args, step, row, unit, call);
-      kernels().recurrent.backward[static_cast<int>(p.cell)](call);
+  tasks_.run(task, step % 2 == 1, [&](const UnitBlocks& blocks, std::int64_t row, std::int64_t rows) {
+    for (std::int64_t i = 0; i < blocks.count; ++i) fetch(args, step, row, rows, blocks[i]);
+    const bool has_sums = multiply(args, step + 1, blocks, row, rows, sums);
+    for (std::int64_t i = 0; i < blocks.count; ++i) {
+      const std::int64_t unit = panels_.begin(blocks[i]);
+      RecurrentBackwardArgs call = step_args(args, step, row, rows, unit, panels_.size(blocks[i]));
+      if (has_sums) call.sums = panels_.sums_of(i, rows, sums);
+      set_states(args, step, row, unit, call);
+      if (p.projects) {
+        const std::int64_t at = row * p.row_stride(p.outputs) + unit;
+        call.grad_gates = p.target(args.output(kGradState), p.outputs, p.time_of(step), at);
+        kernels().recurrent.collect(call);
+      } else {
+        set_gates(args, step, row, unit, call);
+        kernels().recurrent.backward[static_cast<int>(p.cell)](call);
+      }
     }
   });
+}
+
+/// Brings the gates of a block to the core while products are summed.
+void RecurrentBackward::fetch(const StepArgs& args, std::int64_t step, std::int64_t row, std::int64_t rows,
+                              std::int64_t block) const {
+  const RecurrentProblem& p = problem_;
+  if (p.projects || args.input(kGates) == nullptr) return;
+  const std::int64_t gated = p.gates * p.units, unit = panels_.begin(block);
+  const RecurrentRows gates =
+      p.rows(args.input(kGates), gated, p.time_of(step), row * p.row_stride(gated) + unit);
+  kernels().recurrent.fetch(gates, rows, panels_.size(block), p.gates, p.units);
 }
 
 /// The gradient of a step from that by its projected outputs.
 void RecurrentBackward::run_units(const StepArgs& args, std::int64_t step, std::int64_t task,
                                   float* sums) const {
   const RecurrentProblem& p = problem_;
-  projection_tasks_.run(task, step % 2 == 1, [&](std::int64_t block, std::int64_t row, std::int64_t rows) {
-    const std::int64_t unit = projection_.begin(block);
-    const RecurrentRows grad =
-        p.rows(args.output(kGradState), p.outputs, p.time_of(step), row * p.row_stride(p.outputs));
-    projection_.multiply(block, args.input(kProjection), grad, rows, sums);
-    RecurrentBackwardArgs call = step_args(args, step, row, rows, unit, projection_.size(block));
-    call.sums = {sums, projection_.columns()};
-    set_gates(args, step, row, unit, call);
-    kernels().recurrent.backward[static_cast<int>(p.cell)](call);
-  });
+  projection_tasks_.run(
+      task, step % 2 == 1, [&](const UnitBlocks& blocks, std::int64_t row, std::int64_t rows) {
+        const RecurrentRows grad =
+            p.rows(args.output(kGradState), p.outputs, p.time_of(step), row * p.row_stride(p.outputs));
+        projection_.multiply(blocks, args.input(kProjection), grad, rows, sums);
+        for (std::int64_t i = 0; i < blocks.count; ++i) {
+          const std::int64_t unit = projection_.begin(blocks[i]);
+          RecurrentBackwardArgs call = step_args(args, step, row, rows, unit, projection_.size(blocks[i]));
+          call.sums = projection_.sums_of(i, rows, sums);
+          set_gates(args, step, row, unit, call);
+          kernels().recurrent.backward[static_cast<int>(p.cell)](call);
+        }
+      });
 }
 
 void RecurrentBackward::run_initial(const StepArgs& args, std::int64_t task, float* sums) const {
   const RecurrentProblem& p = problem_;
-  tasks_.run(task, false, [&](std::int64_t block, std::int64_t row, std::int64_t rows) {
-    multiply(args, 0, block, row, rows, sums);
-    const std::int64_t unit = panels_.begin(block), at = row * p.outputs + unit;
-    const float* carry = reinterpret_cast<const float*>(args.workspace) + at;
-    kernels().recurrent.add({rows, panels_.size(block), nullptr, 0}, {carry, p.outputs},
-                            {sums, panels_.columns()}, {args.output(kGradState0) + at, p.outputs});
+  tasks_.run(task, false, [&](const UnitBlocks& blocks, std::int64_t row, std::int64_t rows) {
+    multiply(args, 0, blocks, row, rows, sums);
+    for (std::int64_t i = 0; i < blocks.count; ++i) {
+      const std::int64_t at = row * p.outputs + panels_.begin(blocks[i]);
+      const float* carry = reinterpret_cast<const float*>(args.workspace) + at;
+      kernels().recurrent.add({rows, panels_.size(blocks[i]), nullptr, 0}, {carry, p.outputs},
+                              panels_.sums_of(i, rows, sums), {args.output(kGradState0) + at, p.outputs});
+    }
   });
 }
 

@@ -2,7 +2,6 @@
 // recurrent_pack [weight (gates * units, depth)] -> [packed]
 //   attributes gates, units, depth, direction ("forward", "backward").
 #include <algorithm>
-#include <array>
 
 #include "core/error.h"
 #include "core/parallel.h"
@@ -19,6 +18,8 @@ namespace {
 /// Vector operations that a task should be worth: the hand-over to the next step costs some hundred.
 constexpr double kLeastWork = 1500.0;
 constexpr std::int64_t kLeastRows = 8;  // of a task, where units are too few to share
+constexpr double kStateWork = 30.0;     // of a gate's sum, to the state
+constexpr std::int64_t kSums = 4096;    // floats of sums that stay in the first cache
 
 UnitPanels panels_of(const RecurrentWeight& weight, const std::string& direction) {
   require(direction == "forward" || direction == "backward",
@@ -80,31 +81,45 @@ void UnitPanels::pack(const float* weight, bool transposed, float* packed) const
   });
 }
 
-void UnitPanels::multiply(std::int64_t block, const float* packed, const RecurrentRows& input,
+void UnitPanels::multiply(const UnitBlocks& blocks, const float* packed, const RecurrentRows& input,
                           std::int64_t rows, float* sums) const {
   const auto& tile = kernels().gemm_tile;
-  std::array<std::int64_t, RecurrentTasks::kRows> row_offset{}, sums_offset{};
+  const std::int64_t nr = tile.nr;
+  if (rows == 1) {
+    const bool far = floats() > machine().near_weight;
+    for (std::int64_t i = 0; i < blocks.count; ++i) {
+      const float* panels = packed + blocks[i] * columns() * depth_;
+      for (std::int64_t column = 0; column < columns(); column += nr) {
+        kernels().recurrent.multiply(input.data, depth_, panels + column * depth_,
+                                     std::min(nr, columns() - column), far, sums + i * columns() + column);
+      }
+    }
+    return;
+  }
+  std::int64_t row_offset[RecurrentTasks::kRows], sums_offset[RecurrentTasks::kRows];
   for (std::int64_t i = 0; i < rows; ++i) {
-    row_offset[static_cast<std::size_t>(i)] = i * input.stride;
-    sums_offset[static_cast<std::size_t>(i)] = i * columns();
+    row_offset[i] = i * input.stride;
+    sums_offset[i] = i * columns();
   }
   const std::int64_t zero = 0;
   GemmTileArgs call;
-  call.row_offset = row_offset.data();
-  call.output_offset = sums_offset.data();
+  call.row_offset = row_offset;
+  call.output_offset = sums_offset;
   call.rows = rows;
   call.tap_offset = &zero;
   call.tap_row = &zero;
-  for (std::int64_t column = 0; column < columns(); column += tile.nr) {
-    call.columns = std::min<std::int64_t>(tile.nr, columns() - column);
-    call.output = sums + column;
-    const float* panel = packed + (block * columns() + column) * depth_;
-    for (std::int64_t k = 0; k < depth_; k += machine().matmul.depth) {
-      call.depth = std::min(machine().matmul.depth, depth_ - k);
-      call.accumulate = k != 0;
-      call.input = input.data + k;
-      call.panel = panel + k * call.columns;
-      tile.run(call);
+  for (std::int64_t i = 0; i < blocks.count; ++i) {
+    for (std::int64_t column = 0; column < columns(); column += nr) {
+      call.columns = std::min(nr, columns() - column);
+      call.output = sums + i * rows * columns() + column;
+      const float* panel = packed + (blocks[i] * columns() + column) * depth_;
+      for (std::int64_t k = 0; k < depth_; k += machine().matmul.depth) {
+        call.depth = std::min(machine().matmul.depth, depth_ - k);
+        call.accumulate = k != 0;
+        call.input = input.data + k;
+        call.panel = panel + k * call.columns;
+        tile.run(call);
+      }
     }
   }
 }
@@ -117,15 +132,17 @@ std::int64_t recurrent_packed_floats(std::int64_t gates, std::int64_t units, std
 }
 
 RecurrentTasks::RecurrentTasks(const UnitPanels& panels, std::int64_t batch)
-    : batch_(batch), blocks_(panels.blocks()) {
+    : batch_(batch), blocks_(panels.blocks()), columns_(panels.columns()) {
   const double width = static_cast<double>(kernels().width);
   work_ = static_cast<double>(panels.floats() * batch) / width +
-          30.0 * static_cast<double>(panels.blocks() * panels.columns() * batch) / width;
-  const auto worth =
-      std::clamp<std::int64_t>(static_cast<std::int64_t>(work_ / kLeastWork), 1, machine().tasks);
+          kStateWork * static_cast<double>(blocks_ * columns_ * batch) / width;
+  std::int64_t worth = 1;  // a power of two, which 2, 4 and 8 threads share evenly
+  while (2 * worth <= machine().tasks && 2.0 * static_cast<double>(worth) * kLeastWork <= work_) worth *= 2;
   unit_groups_ = std::min(blocks_, worth);
   row_groups_ =
       std::clamp<std::int64_t>(worth / unit_groups_, 1, std::max<std::int64_t>(1, batch / kLeastRows));
+  blocks_together_ = std::max<std::int64_t>(1, kSums / (std::min(batch, kRows) * columns_));
+  blocks_together_ = std::min(blocks_together_, ceil_div(blocks_, unit_groups_));
 }
 
 void register_recurrent_weight(StepRegistry& registry) {

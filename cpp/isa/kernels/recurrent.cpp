@@ -2,6 +2,7 @@
 #include "isa/recurrent.h"
 
 #include "isa/kernels/lanes.h"
+#include "isa/kernels/tiles.h"
 #include "isa/kernels/vec_math.h"
 
 namespace cnncore {
@@ -17,6 +18,54 @@ const float* row_of(const RecurrentRows& rows, int64_t row) {
 }
 float* row_of(const RecurrentTarget& rows, int64_t row) {
   return rows.data == nullptr ? nullptr : rows.data + row * rows.stride;
+}
+
+/// Bytes from what is read to what is fetched meanwhile.
+constexpr int64_t kAhead = 1024;
+
+/// A panel of NV vectors; successive k get sums of their own, to hide the multiply-add's latency.
+template <int NV, bool kFar>
+void multiply_panel(const float* row, int64_t depth, const float* panel, float* sums) {
+  constexpr int kSplit = 8 / NV;
+  Vec sum[kSplit][NV];
+#pragma GCC unroll 8
+  for (int s = 0; s < kSplit; ++s) {
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) sum[s][j] = zero();
+  }
+  const auto step = [&](int64_t k, Vec(&part)[NV]) __attribute__((always_inline)) {
+    const Vec x = set1(row[k]);
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) {
+      if (kFar && j * kWidth % kLineFloats == 0)
+        __builtin_prefetch(reinterpret_cast<const char*>(panel + j * kWidth) + kAhead);
+      part[j] = fmadd(x, load(panel + j * kWidth), part[j]);
+    }
+    panel += NV * kWidth;
+  };
+  int64_t k = 0;
+  for (; k + kSplit <= depth; k += kSplit) {
+#pragma GCC unroll 8
+    for (int s = 0; s < kSplit; ++s) step(k + s, sum[s]);
+  }
+  for (; k < depth; ++k) step(k, sum[0]);
+#pragma GCC unroll 4
+  for (int j = 0; j < NV; ++j) {
+    Vec total = sum[0][j];
+#pragma GCC unroll 8
+    for (int s = 1; s < kSplit; ++s) total = total + sum[s][j];
+    store(sums + j * kWidth, total);
+  }
+}
+
+void multiply(const float* row, int64_t depth, const float* panel, int64_t columns, bool far, float* sums) {
+  using Function = void (*)(const float*, int64_t, const float*, float*);
+  constexpr Function kNear[] = {multiply_panel<1, false>, multiply_panel<2, false>, multiply_panel<3, false>,
+                                multiply_panel<4, false>};
+  constexpr Function kFar[] = {multiply_panel<1, true>, multiply_panel<2, true>, multiply_panel<3, true>,
+                               multiply_panel<4, true>};
+  static_assert(kGemmVectors <= 4, "panels have up to four vectors");
+  (far ? kFar : kNear)[columns / kWidth - 1](row, depth, panel, sums);
 }
 
 /// Values of absent memory are zero, and nothing is written to it.
@@ -273,10 +322,21 @@ void add(const RecurrentRange& range, const RecurrentRows& carry, const Recurren
   }
 }
 
+void fetch(const RecurrentRows& gates, int64_t rows, int64_t units, int64_t count, int64_t gate) {
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t g = 0; g < count; ++g) {
+      const float* line = row_of(gates, r) + g * gate;
+      for (int64_t i = 0; i < units; i += kLineFloats) __builtin_prefetch(line + i);
+    }
+  }
+}
+
 }  // namespace
 
 RecurrentKernels recurrent_kernels() {
-  return {{forward<Lstm>, forward<Gru>, forward<Rnn<false>>, forward<Rnn<true>>},
+  return {multiply,
+          fetch,
+          {forward<Lstm>, forward<Gru>, forward<Rnn<false>>, forward<Rnn<true>>},
           {backward<Lstm>, backward<Gru>, backward<Rnn<false>>, backward<Rnn<true>>},
           store_state,
           backward<Collect>,
