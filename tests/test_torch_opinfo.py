@@ -42,6 +42,8 @@ from torch_samples import (  # noqa: E402
 
 op_db = pytest.importorskip("torch.testing._internal.common_methods_invocations").op_db
 
+INTEGERS = (torch.int64, torch.int32, torch.uint8, torch.bool)
+
 FLOATS, OTHERS = 6, 2
 """Samples of an entry that are taken: of float32, and of each of the other dtypes."""
 
@@ -160,8 +162,14 @@ EXCEPTIONS: tuple[tuple[str, str, str, Rule], ...] = (
     (
         REFUSED,
         "shapes do not depend on values: the number of classes or bins is given",
-        r"one_hot|bincount",
-        lambda s: option(s, "num_classes", 0, -1) == -1 and not option(s, "minlength", default=0),
+        r"one_hot",
+        lambda s: option(s, "num_classes", 0, -1) == -1,
+    ),
+    (
+        REFUSED,
+        "shapes do not depend on values: the number of classes or bins is given",
+        r"bincount",
+        lambda s: s.input.numel() == 0 or s.input.max() >= option(s, "minlength", default=0),
     ),
     (
         REFUSED,
@@ -222,6 +230,8 @@ EXCEPTIONS: tuple[tuple[str, str, str, Rule], ...] = (
         r"dropout|dropout.d|alpha_dropout|feature_alpha_dropout",
         random,
     ),
+    (APART, "random numbers are other ones", r"fractional_max_pool.d", lambda s: True),
+    (APART, "random numbers are other ones", r"rrelu", lambda s: option(s, "training", default=False)),
     (
         APART,
         "random numbers are other ones",
@@ -245,6 +255,15 @@ EXCEPTIONS: tuple[tuple[str, str, str, Rule], ...] = (
         "torch divides integers without a remainder, or cuts limits to integers",
         r"avg_pool.d|local_response_norm|hardtanh",
         lambda s: not s.input.is_floating_point(),
+    ),
+    (
+        APART,
+        "torch cuts fractional limits to integers, in each type in its own way",
+        r"arange|linspace",
+        lambda s: (
+            s.kwargs.get("dtype") in INTEGERS
+            and any(isinstance(v, float) or is_tensor(v) for v in (s.input, *s.args, *s.kwargs.values()))
+        ),
     ),
     (APART, "torch keeps uint8 for `any` and `all`", r"any|all", lambda s: of(s, torch.uint8)),
     (
@@ -422,9 +441,6 @@ WARNED = pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("op", [op for op in COVERED if torch.float32 in op.supported_dtypes("cpu")], ids=_id)
 def test_float32(op: Any) -> None:
     check(op, torch.float32)
-
-
-INTEGERS = (torch.int64, torch.int32, torch.uint8, torch.bool)
 
 
 @WARNED

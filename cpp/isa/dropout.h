@@ -17,6 +17,8 @@ struct DropoutKernels {
   /// number of element x[0], is a multiple of 64. The bits are the same on every instruction set.
   void (*apply)(const float* x, std::int64_t first, std::int64_t count, DropoutKey key,
                 std::uint32_t threshold, float scale, float* y);
+  /// y = (n + 0.5) / 2^23, n being the element's upper 23 random bits: all in (0, 1), and exact.
+  void (*uniform)(std::int64_t first, std::int64_t count, DropoutKey key, float* y);
 };
 
 }  // namespace cnncore

@@ -90,6 +90,27 @@ def test_same_bits_on_any_threads() -> None:
     assert_same_bits_on_any_threads(lambda: [dropout(x, 0.3)])
 
 
+@pytest.mark.parametrize("count", [1, 15, 17, 64, 65, 1009, 40000])
+def test_uniform_numbers_are_the_reference_s_bits(count: int) -> None:
+    seed, step, key = 0x123456789ABCDEF, 2**33 + 7, 9
+    rng = np.array([seed, step], np.int64)
+    (y,) = run_step("uniform", [rng], [((count,), "float32")], {"key": key})
+    shown = min(count, 1009)
+    bits = random_words(shown, seed, step, key) >> np.uint64(9)
+    np.testing.assert_array_equal(y[:shown], (bits + 0.5) / 2**23)
+    assert y.min() > 0
+    assert y.max() < 1
+    # A mean's six standard deviations.
+    assert abs(y.mean() - 0.5) < 6 / np.sqrt(12 * count)
+
+
+def test_uniform_numbers_are_the_same_on_any_threads() -> None:
+    rng = np.array([1, 2], np.int64)
+    assert_same_bits_on_any_threads(
+        lambda: [run_step("uniform", [rng], [((3, 5, 70, 70), "float32")], {"key": 0})[0]]
+    )
+
+
 def test_wrong_specifications_are_refused() -> None:
     x, rng = random_floats(0, 8), np.zeros(2, np.int64)
     like_x = [((8,), "float32")]
@@ -99,3 +120,5 @@ def test_wrong_specifications_are_refused() -> None:
         run_step("dropout", [x, rng[:1]], like_x, {"p": 0.5, "key": 0})
     with pytest.raises(ValueError, match="missing attribute 'key'"):
         run_step("dropout", [x, rng], like_x, {"p": 0.5})
+    with pytest.raises(ValueError, match="seed and step"):
+        run_step("uniform", [rng[:1]], like_x, {"key": 0})

@@ -262,6 +262,7 @@ MADE_BY_FUSION = {"conv_pool", "inverted_residual", "activation_backward"}
 
 OWN_TESTS: dict[str, str] = {
     "dropout": "test_dropout.py: its values are random",
+    "gumbel_softmax": "test_noise.py: its values are random",
     "arange": "test_creation.py: it takes no tensors",
     "eye": "test_creation.py: it takes no tensors",
     "full": "test_creation.py: it takes no tensors",

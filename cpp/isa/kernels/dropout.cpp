@@ -58,17 +58,28 @@ CNNCORE_INLINE IVec interleave(Lanes even, Lanes odd) {
   return reinterpret_cast<IVec>((even & broadcast(0xffffffffu)) | (odd << 32));
 }
 
-CNNCORE_INLINE void keep_or_drop(const float* x, IVec bits, int64_t count, Vec threshold, Vec scale,
-                                 float* y) {
-  if (count <= 0) return;
-  const Mask keep = greater_equal(to_float(shift_right<8>(bits)), threshold);
-  store_upto(y, select(keep, load_upto(x, count) * scale, zero()), count);
-}
+struct KeepOrDrop {
+  const float* x;
+  float* y;
+  Vec threshold, scale;
 
-void apply(const float* x, int64_t first, int64_t count, DropoutKey key, uint32_t threshold, float scale,
-           float* y) {
-  const Vec factor = set1(scale);
-  const Vec least = set1(static_cast<float>(threshold));  // both sides are at most 2^24: exact
+  CNNCORE_MEMBER void put(int64_t at, IVec bits, int64_t count) const {
+    const Mask keep = greater_equal(to_float(shift_right<8>(bits)), threshold);
+    store_upto(y + at, select(keep, load_upto(x + at, count) * scale, zero()), count);
+  }
+};
+
+struct Uniform {
+  float* y;
+
+  CNNCORE_MEMBER void put(int64_t at, IVec bits, int64_t count) const {
+    store_upto(y + at, (to_float(shift_right<9>(bits)) + set1(0.5f)) * set1(0x1p-23f), count);
+  }
+};
+
+/// Calls target.put(place, random bits, elements from there on) for vectors of elements.
+template <class Target>
+CNNCORE_INLINE void for_bits(int64_t first, int64_t count, DropoutKey key, const Target& target) {
   Lanes k0[kRounds], k1[kRounds];
   for (int r = 0; r < kRounds; ++r) {
     const auto n = static_cast<uint32_t>(r);
@@ -95,15 +106,25 @@ void apply(const float* x, int64_t first, int64_t count, DropoutKey key, uint32_
                              interleave(even.c2, odd.c2), interleave(even.c3, odd.c3)};
       for (int w = 0; w < 4; ++w) {
         const int64_t at = begin + w * kCounters + part;
-        keep_or_drop(x + at, words[w], count - at, least, factor, y + at);
+        if (at < count) target.put(at, words[w], count - at);
       }
     }
   }
 }
 
+void apply(const float* x, int64_t first, int64_t count, DropoutKey key, uint32_t threshold, float scale,
+           float* y) {
+  // Both sides of the comparison with the threshold are at most 2^24: exact.
+  for_bits(first, count, key, KeepOrDrop{x, y, set1(static_cast<float>(threshold)), set1(scale)});
+}
+
+void uniform(int64_t first, int64_t count, DropoutKey key, float* y) {
+  for_bits(first, count, key, Uniform{y});
+}
+
 }  // namespace
 
-DropoutKernels dropout_kernels() { return {apply}; }
+DropoutKernels dropout_kernels() { return {apply, uniform}; }
 
 }  // namespace CNNCORE_ISA
 }  // namespace cnncore

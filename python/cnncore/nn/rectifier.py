@@ -20,6 +20,7 @@ __all__ = [
     "Hardshrink",
     "Hardtanh",
     "PReLU",
+    "RReLU",
     "Softmax2d",
     "Softmin",
     "Softshrink",
@@ -81,6 +82,30 @@ class Hardtanh(Module):
 
     def extra_repr(self) -> str:
         return f"min_val={self.min_val}, max_val={self.max_val}"
+
+
+class RReLU(Module):
+    """input where it is positive, elsewhere a slope times it, drawn for each element in training.
+
+    Args:
+        lower, upper: what the slope is drawn between; in inference it is their mean (Xu et al., 2015).
+        inplace: taken for torch's sake.
+
+    >>> RReLU(0.25, 0.75).eval()([-8.0, 2.0]).tolist()
+    [-4.0, 2.0]
+    """
+
+    def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, inplace: bool = False) -> None:
+        super().__init__()
+        self.lower, self.upper = finite("lower", lower), finite("upper", upper)
+        if self.lower > self.upper:
+            raise ValueError(f"expected lower of at most upper, got {lower} and {upper}")
+
+    def forward(self, input: Any) -> Any:
+        return ops.rrelu(input, self.lower, self.upper, self.training)
+
+    def extra_repr(self) -> str:
+        return f"lower={self.lower}, upper={self.upper}"
 
 
 class _Shrink(Module):

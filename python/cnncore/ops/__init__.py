@@ -20,6 +20,7 @@ from . import distance as _distance
 from . import dropout as _dropout
 from . import elementary as _elementary
 from . import embedding as _embedding
+from . import fractional_pool as _fractional_pool
 from . import indexing as _indexing
 from . import linalg as _linalg
 from . import linear_loss as _linear_loss
@@ -31,6 +32,7 @@ from . import loss_regression as _loss_regression
 from . import lovasz as _lovasz
 from . import lp_pool as _lp_pool
 from . import nms as _nms
+from . import noise as _noise
 from . import norm as _norm
 from . import patch as _patch
 from . import rearrange as _rearrange
@@ -44,6 +46,7 @@ from . import sample as _sample
 from . import shape as _shape
 from . import sort as _sort
 from . import statistics as _statistics
+from . import unpool as _unpool
 from . import upsample as _upsample
 from .activation import *  # noqa: F403
 from .arithmetic import *  # noqa: F403
@@ -66,6 +69,7 @@ from .elementary import *  # noqa: F403
 from .elementwise import Elementwise as _Elementwise  # noqa: F401  (the operation, not a function)
 from .embedding import *  # noqa: F403
 from .formula import Formula as _Formula  # noqa: F401
+from .fractional_pool import *  # noqa: F403
 from .indexing import *  # noqa: F403
 from .inverted_residual import InvertedResidual as _InvertedResidual  # noqa: F401
 from .linalg import *  # noqa: F403
@@ -81,6 +85,7 @@ from .lovasz import *  # noqa: F403
 from .lp_pool import *  # noqa: F403
 from .methods import Methods as _Methods  # noqa: F401
 from .nms import *  # noqa: F403
+from .noise import *  # noqa: F403
 from .norm import *  # noqa: F403
 from .numpy_names import OPERATIONS as _OPERATIONS
 from .parts import concat, pad, slice
@@ -112,6 +117,7 @@ from .shape import *  # noqa: F403
 from .softmax import log_softmax, softmax
 from .sort import *  # noqa: F403
 from .statistics import *  # noqa: F403
+from .unpool import *  # noqa: F403
 from .update import OptimizerUpdate as _OptimizerUpdate  # noqa: F401
 from .upsample import *  # noqa: F403
 
@@ -157,6 +163,9 @@ __all__ = [
     *_shape.__all__,
     *_sort.__all__,
     *_statistics.__all__,
+    *_unpool.__all__,
+    *_noise.__all__,
+    *_fractional_pool.__all__,
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool3d",

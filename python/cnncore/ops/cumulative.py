@@ -149,9 +149,11 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
     >>> ops.diff([1, 4, 9, 16]).tolist(), ops.diff([1, 4, 9, 16], n=2).tolist()
     ([3, 5, 7], [2, 2])
     """
+    (times,) = integers(n, 1, "n", "diff", least=0)
+    if times == 0:
+        return as_tensor(input, "diff")
     parts = [as_tensor(part, "diff") for part in (prepend, input, append) if part is not None]
     x: Tensor = parts[0] if len(parts) == 1 else concat(parts, dim)
-    (times,) = integers(n, 1, "n", "diff", least=0)
     axis = one_dim(dim, max(x.ndim, 1), "diff")
     if x.ndim == 0 or x.shape[axis] <= times:
         raise shape_error("diff", f"expected more than {times} elements along axis {dim}, got {x.shape}")

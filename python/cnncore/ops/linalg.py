@@ -16,6 +16,7 @@ from ..graph.trace import as_tensor, dtype_error, shape_error
 from .arithmetic import add, mul
 from .build import cast, elementwise, expand_to, permute_to, reduce, reshape_to, window
 from .check import as_float, float_tensor, integer, integers, one_dim, real, require_rank
+from .gather import take_axis
 from .linear import matmul
 from .statistics import length
 
@@ -33,6 +34,7 @@ __all__ = [
     "mm",
     "mv",
     "outer",
+    "pdist",
     "tensordot",
 ]
 
@@ -224,6 +226,31 @@ def cdist(
     b = reshape_to(b, (*b.shape[:-2], 1, *b.shape[-2:]))
     apart = elementwise("sub", a, b)
     return length(apart, order, (apart.ndim - 1,))
+
+
+@operator("input")
+def pdist(input: Any, p: float = 2.0) -> Tensor:
+    """Return the p-norm distances of all pairs of rows, each pair once.
+
+    Args:
+        input: (rows, features).
+        p: 0 or more, or infinity.
+
+    Returns:
+        (rows (rows - 1) / 2,): of rows 0 and 1, 0 and 2, ..., 1 and 2, ... The gradient of a distance 0 is 0.
+
+    >>> from cnncore import ops
+    >>> ops.pdist([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]]).round(4).tolist()
+    [5.0, 1.0, 4.242599964141846]
+    """
+    x, order = float_tensor(input, "pdist"), float(p)
+    require_rank(x, 2, "pdist")
+    if not order >= 0:
+        raise shape_error("pdist", f"expected p of at least 0, got {p}")
+    if x.shape[0] < 2:
+        raise shape_error("pdist", f"expected at least two rows, got {x.shape}")
+    firsts, seconds = (as_tensor(places, "pdist") for places in np.triu_indices(x.shape[0], 1))
+    return length(elementwise("sub", take_axis(x, firsts, 0), take_axis(x, seconds, 0)), order, (1,))
 
 
 @operator("input", "other")
