@@ -19,6 +19,7 @@ from . import rectifier as _rectifier
 from . import recurrent as _recurrent
 from . import recurrent_cell as _recurrent_cell
 from . import sample_norm as _sample_norm
+from . import transformer as _transformer
 from . import unpool as _unpool
 from . import upsample as _upsample
 from .activation import *  # noqa: F403
@@ -61,6 +62,7 @@ from .recurrent import *  # noqa: F403
 from .recurrent_cell import *  # noqa: F403
 from .sample_norm import *  # noqa: F403
 from .shape import Flatten, Unflatten
+from .transformer import *  # noqa: F403
 from .unpool import *  # noqa: F403
 from .upsample import *  # noqa: F403
 
@@ -79,6 +81,7 @@ __all__ = [
     *_recurrent.__all__,
     *_recurrent_cell.__all__,
     *_sample_norm.__all__,
+    *_transformer.__all__,
     *_unpool.__all__,
     *_upsample.__all__,
     *_loss_elements.__all__,

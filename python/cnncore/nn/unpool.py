@@ -112,10 +112,9 @@ class _FractionalMaxPool(Module):
             ratios = output_ratio if isinstance(output_ratio, Sequence) else (output_ratio,) * self.rank
             self.output_ratio = tuple(finite("output_ratio", ratio, 0) for ratio in ratios)
         self.return_indices = bool(return_indices)
-        if _random_samples is not None:
-            self.register_buffer("_random_samples", np.asarray(_random_samples), persistent=False)
-        else:
-            self.register_buffer("_random_samples", None)
+        self.register_buffer(
+            "_random_samples", None if _random_samples is None else np.asarray(_random_samples)
+        )
 
     def forward(self, input: Any) -> Any:
         return self.function(
