@@ -69,6 +69,7 @@ def inference() -> None:
     """Steps of single calls and compiled networks."""
     image = np.ones((1, 3, 16, 16), np.float32)
     ops.argmax(image, 1)
+    ops.rrelu(image, training=True)
     cc.grad(lambda x: ops.sum(ops.exp(ops.tanh(x * 2.0))))(image)
     ops.sort(image, 1)
     ops.max(image, 1)

@@ -2,6 +2,7 @@
 """Layers with the names, arguments, defaults and state_dict keys of ``torch.nn``."""
 
 from . import activation as _activation
+from . import adaptive_softmax as _adaptive_softmax
 from . import attention as _attention
 from . import distance as _distance
 from . import dropout as _dropout
@@ -23,6 +24,7 @@ from . import transformer as _transformer
 from . import unpool as _unpool
 from . import upsample as _upsample
 from .activation import *  # noqa: F403
+from .adaptive_softmax import *  # noqa: F403
 from .attention import *  # noqa: F403
 from .containers import ModuleDict, ModuleList, Sequential
 from .conv import Conv1d, Conv2d, Conv3d
@@ -68,6 +70,7 @@ from .upsample import *  # noqa: F403
 
 __all__ = [
     *_activation.__all__,
+    *_adaptive_softmax.__all__,
     *_attention.__all__,
     *_embedding.__all__,
     *_lazy.__all__,
