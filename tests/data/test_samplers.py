@@ -103,6 +103,10 @@ def test_batches_of_several_lengths(workers: int) -> None:
     assert x.sum((1, 2)).tolist() == [2, 8, 18]
     assert y.tolist() == [1, 2, 3]
     assert last.shape == (2, 2, 5)
+    with pytest.raises(TypeError, match=r"a collate or a transforms.Transform"):
+        data.DataLoader(samples, collate=data.pad_collate, transform=data.transforms.ToFloat())
+    doubled = data.DataLoader(samples, 3, collate=data.pad_collate, transform=lambda x: 2 * x)
+    assert next(iter(doubled))[0].sum() == 56
     with pytest.raises(ValueError, match="differ in their last axis alone"):
         data.pad_collate([(np.zeros((2, 3)),), (np.zeros((3, 3)),)])
 

@@ -84,6 +84,8 @@ class DataLoader:
             raise ValueError("expected shuffle=False with a sampler, which gives the order")
         if sampler is not None and not hasattr(sampler, "__len__"):
             raise TypeError(f"expected a sampler with order(epoch) and len(), got {type(sampler).__name__}")
+        if collate is not None and isinstance(transform, Transform):
+            raise TypeError("expected a collate or a transforms.Transform, which stacks by itself, got both")
         self.sampler = sampler
         self.collate = collate
         self.epoch = 0
@@ -126,7 +128,7 @@ class DataLoader:
         if self.transform is None:
             return batch
         if not isinstance(batch, tuple) or isinstance(self.transform, Transform):
-            raise TypeError("expected no transform with collate, or a function of a tuple's first array")
+            raise TypeError(f"expected a tuple of collate for the transform, got {type(batch).__name__}")
         return (np.asarray(self.transform(batch[0])), *batch[1:])
 
     def _prefetch(self, epoch: int, batches: Iterator[NDArray[np.intp]]) -> Iterator[Arrays]:
