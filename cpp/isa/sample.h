@@ -32,8 +32,10 @@ struct SampleRun {
   std::int64_t extent[3] = {1, 1, 1};                   // depth, height, width
   const float* place[3] = {nullptr, nullptr, nullptr};  // of each pixel; that in depth may be null
   std::int64_t pixels = 0;
-  std::int64_t pitch = 0;     // floats from pixel to pixel, of the image and of the samples
-  std::int64_t channels = 0;  // that are sampled
+  std::int64_t pitch = 0;         // floats from pixel to pixel of the image
+  std::int64_t sample_pitch = 0;  // and of the samples
+  std::int64_t channels = 0;      // that are sampled
+  const float* factor = nullptr;  // of each sample, or none
   SampleRule rule;
 };
 
@@ -54,8 +56,8 @@ struct SampleKernels {
   void (*sample)(const SampleRun& run, const float* image, float* samples);
   /// The gradient by the image is added to rows `begin` to `end` - 1 of it (depth * height in all).
   void (*add)(const SampleRun& run, const float* grad, float* image, std::int64_t begin, std::int64_t end);
-  /// For each pixel `sums` gets three floats: the derivatives by its place in width, height and depth,
-  /// summed over the channels; with `values` not null, that gets the sum of grad times the sample.
+  /// Without factors. For each pixel `sums` gets three floats: the derivatives by its place in width, height
+  /// and depth, summed over the channels; with `values` not null, that gets the sum of grad times the sample.
   void (*slopes)(const SampleRun& run, const float* image, const float* grad, float* sums, float* values);
   void (*sum_window)(const WindowSum& window, const float* image, std::int64_t channels, float* out);
   void (*add_window)(const WindowSum& window, const float* grad, std::int64_t channels, float* image);

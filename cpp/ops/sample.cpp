@@ -80,7 +80,7 @@ class GridSampleStep : public Step {
     std::copy_n(extent_, 3, run.extent);
     for (int axis = first_axis(); axis < 3; ++axis) run.place[axis] = places + axis * kChunk;
     run.pixels = chunk_pixels(chunk);
-    run.pitch = run.channels = channels_;
+    run.pitch = run.sample_pitch = run.channels = channels_;
     run.rule = rule_;
     return run;
   }

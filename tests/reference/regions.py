@@ -145,3 +145,43 @@ def roi_bins(x: Any, rois: Any, bins: tuple[int, int], scale: float, by_bin: boo
             if part.size:
                 result[k, :, row, column] = part.mean((1, 2)) if by_bin else part.max((1, 2))
     return result
+
+
+def deform_conv2d(
+    x: Any,
+    offset: Any,
+    weight: Any,
+    bias: Any = None,
+    mask: Any = None,
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
+) -> Array:
+    """Every tap of every output pixel reads between pixels of the image in a frame of zeros."""
+    x, offset, weight = float64(x), float64(offset), float64(weight)
+    outputs, _, *kernel = weight.shape
+    taps = kernel[0] * kernel[1]
+    count = offset.shape[1] // (2 * taps)
+    groups = x.shape[1] // weight.shape[1]
+    moves = offset.reshape(len(x), count, taps, 2, *offset.shape[2:])
+    factors = (
+        np.ones(moves[:, :, :, 0].shape) if mask is None else float64(mask).reshape(moves[:, :, :, 0].shape)
+    )
+    framed = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    met = np.zeros((*x.shape[:2], taps, *offset.shape[2:]))
+    images, rows, columns = np.ogrid[: len(x), : met.shape[3], : met.shape[4]]
+    for channel, tap in np.ndindex(x.shape[1], taps):
+        own = channel // (x.shape[1] // count)
+        y = rows * stride - padding + tap // kernel[1] * dilation + moves[:, own, tap, 0] + 1
+        place = columns * stride - padding + tap % kernel[1] * dilation + moves[:, own, tap, 1] + 1
+        for i, j in np.ndindex(2, 2):
+            row, column = np.floor(y).astype(int) + i, np.floor(place).astype(int) + j
+            near = (1 - np.abs(y - row)) * (1 - np.abs(place - column))
+            at = [
+                np.clip(n, 0, extent - 1) for n, extent in zip((row, column), framed.shape[2:], strict=True)
+            ]
+            met[:, channel, tap] += near * framed[images, channel, at[0], at[1]] * factors[:, own, tap]
+    grouped = met.reshape(len(x), groups, -1, *met.shape[3:])
+    filters = weight.reshape(groups, outputs // groups, -1)
+    y = np.einsum("goc,ngchw->ngohw", filters, grouped).reshape(len(x), outputs, *met.shape[3:])
+    return y if bias is None else y + float64(bias)[:, None, None]

@@ -235,7 +235,7 @@ template <bool kDepth>
 void slopes_of(const SampleRun& run, const float* image, const float* grad, float* sums, float* values) {
   for_taps(run, 0, run.extent[0] * run.extent[1], [&](int64_t pixel, const auto& taps) {
     float sum[4];
-    sum_slopes<kDepth>(taps, image, grad + pixel * run.pitch, run.channels, sum);
+    sum_slopes<kDepth>(taps, image, grad + pixel * run.sample_pitch, run.channels, sum);
     for (int i = 0; i < 3; ++i) sums[3 * pixel + i] = sum[i];
     if (values != nullptr) values[pixel] = sum[3];
   });
@@ -245,19 +245,21 @@ void slopes_of(const SampleRun& run, const float* image, const float* grad, floa
 
 void sample(const SampleRun& run, const float* image, float* samples) {
   for_taps(run, 0, run.extent[0] * run.extent[1], [&](int64_t pixel, const auto& taps) {
-    sum_taps(taps, image, run.channels, samples + pixel * run.pitch);
+    sum_taps(taps, image, run.channels, samples + pixel * run.sample_pitch);
   });
 }
 
 void add(const SampleRun& run, const float* grad, float* image, int64_t begin, int64_t end) {
   for_taps(run, begin, end, [&](int64_t pixel, const auto& taps) {
-    add_taps(taps, grad + pixel * run.pitch, run.channels, image);
+    add_taps(taps, grad + pixel * run.sample_pitch, run.channels, image);
   });
 }
 
 void slopes(const SampleRun& run, const float* image, const float* grad, float* sums, float* values) {
-  if (run.place[0] == nullptr) return slopes_of<false>(run, image, grad, sums, values);
-  slopes_of<true>(run, image, grad, sums, values);
+  SampleRun plain = run;
+  plain.factor = nullptr;
+  if (run.place[0] == nullptr) return slopes_of<false>(plain, image, grad, sums, values);
+  slopes_of<true>(plain, image, grad, sums, values);
 }
 
 void sum_window(const WindowSum& window, const float* image, int64_t channels, float* out) {

@@ -75,14 +75,15 @@ struct NoTaps {
 
 struct NearestTap {
   int64_t at;
+  float weight;
 
   template <class Take>
   CNNCORE_MEMBER void each(const Take& take) const {
-    take(at, 1.0f);
+    take(at, weight);
   }
   template <class Take>
   CNNCORE_MEMBER void each_slope(const Take& take) const {
-    take(at, 1.0f, 0.0f, 0.0f, 0.0f);
+    take(at, weight, 0.0f, 0.0f, 0.0f);
   }
 };
 
@@ -139,8 +140,8 @@ struct VolumeTaps {
   float z;
   PlaneTaps front;
 
-  CNNCORE_MEMBER PlaneTaps of(int64_t at, float weight, float by_depth) const {
-    return {at, front.row, front.pitch, front.x, front.y, weight, by_depth};
+  CNNCORE_MEMBER PlaneTaps of(int64_t at, float share, float by_depth) const {
+    return {at, front.row, front.pitch, front.x, front.y, front.weight * share, front.weight * by_depth};
   }
   template <class Take>
   CNNCORE_MEMBER void each(const Take& take) const {
@@ -200,8 +201,8 @@ static inline AxisTaps axis_taps(float place, int64_t extent, const SampleRule& 
   return taps;
 }
 
-/// Of rows from `begin` to `end` - 1.
-static inline Taps taps_at(const SampleRun& run, int64_t pixel, int64_t begin, int64_t end) {
+/// Of rows from `begin` to `end` - 1, all weights times `factor`.
+static inline Taps taps_at(const SampleRun& run, int64_t pixel, int64_t begin, int64_t end, float factor) {
   const AxisTaps y = axis_taps(run.place[1][pixel], run.extent[1], run.rule);
   const AxisTaps x = axis_taps(run.place[2][pixel], run.extent[2], run.rule);
   AxisTaps z;
@@ -210,6 +211,10 @@ static inline Taps taps_at(const SampleRun& run, int64_t pixel, int64_t begin, i
   z.weight[0] = 1.0f;
   z.slope[0] = 0.0f;
   if (run.place[0] != nullptr) z = axis_taps(run.place[0][pixel], run.extent[0], run.rule);
+  for (int i = 0; i < z.count; ++i) {
+    z.weight[i] *= factor;
+    z.slope[i] *= factor;
+  }
   Taps taps;
   taps.rows = 0;
   for (int i = 0; i < z.count; ++i) {
@@ -245,6 +250,10 @@ struct Between {
   }
 };
 
+CNNCORE_INLINE float factor_of(const SampleRun& run, int64_t pixel) {
+  return run.factor == nullptr ? 1.0f : run.factor[pixel];
+}
+
 template <class Body>
 CNNCORE_INLINE void for_nearest(const SampleRun& run, int64_t begin, int64_t end, const Body& body) {
   for (int64_t pixel = 0; pixel < run.pixels; ++pixel) {
@@ -256,7 +265,7 @@ CNNCORE_INLINE void for_nearest(const SampleRun& run, int64_t begin, int64_t end
     const bool inside =
         x >= 0 && x < run.extent[2] && y >= 0 && y < run.extent[1] && row >= begin && row < end;
     if (inside) {
-      body(pixel, NearestTap{(row * run.extent[2] + x) * run.pitch});
+      body(pixel, NearestTap{(row * run.extent[2] + x) * run.pitch, factor_of(run, pixel)});
     } else {
       body(pixel, NoTaps{});
     }
@@ -268,10 +277,11 @@ CNNCORE_INLINE void for_planes(const SampleRun& run, int64_t begin, int64_t end,
   const int64_t row = run.extent[2] * run.pitch;
   for (int64_t pixel = 0; pixel < run.pixels; ++pixel) {
     const Between y(run.place[1][pixel], end), x(run.place[2][pixel], run.extent[2]);
+    const float factor = factor_of(run, pixel);
     if (y.inside && x.inside && y.first >= begin) {
-      body(pixel, PlaneTaps{y.first * row + x.first * run.pitch, row, run.pitch, x.t, y.t});
+      body(pixel, PlaneTaps{y.first * row + x.first * run.pitch, row, run.pitch, x.t, y.t, factor});
     } else {
-      body(pixel, taps_at(run, pixel, begin, end));
+      body(pixel, taps_at(run, pixel, begin, end, factor));
     }
   }
 }
@@ -283,10 +293,12 @@ CNNCORE_INLINE void for_volumes(const SampleRun& run, int64_t begin, int64_t end
     const Between z(run.place[0][pixel], run.extent[0]), y(run.place[1][pixel], run.extent[1]),
         x(run.place[2][pixel], run.extent[2]);
     const int64_t first = z.first * run.extent[1] + y.first;
+    const float factor = factor_of(run, pixel);
     if (z.inside && y.inside && x.inside && first >= begin && first + run.extent[1] + 1 < end) {
-      body(pixel, VolumeTaps{plane, z.t, {first * row + x.first * run.pitch, row, run.pitch, x.t, y.t}});
+      body(pixel,
+           VolumeTaps{plane, z.t, {first * row + x.first * run.pitch, row, run.pitch, x.t, y.t, factor}});
     } else {
-      body(pixel, taps_at(run, pixel, begin, end));
+      body(pixel, taps_at(run, pixel, begin, end, factor));
     }
   }
 }
@@ -298,7 +310,9 @@ CNNCORE_INLINE void for_taps(const SampleRun& run, int64_t begin, int64_t end, c
   if (run.rule.mode == SampleMode::linear && run.place[0] == nullptr)
     return for_planes(run, begin, end, body);
   if (run.rule.mode == SampleMode::linear) return for_volumes(run, begin, end, body);
-  for (int64_t pixel = 0; pixel < run.pixels; ++pixel) body(pixel, taps_at(run, pixel, begin, end));
+  for (int64_t pixel = 0; pixel < run.pixels; ++pixel) {
+    body(pixel, taps_at(run, pixel, begin, end, factor_of(run, pixel)));
+  }
 }
 
 }  // namespace CNNCORE_ISA

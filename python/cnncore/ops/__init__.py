@@ -15,6 +15,7 @@ from . import comparison as _comparison
 from . import creation as _creation
 from . import ctc as _ctc
 from . import cumulative as _cumulative
+from . import deform as _deform
 from . import detach as _detach
 from . import distance as _distance
 from . import dropout as _dropout
@@ -62,6 +63,7 @@ from .conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from .creation import *  # noqa: F403
 from .ctc import *  # noqa: F403
 from .cumulative import *  # noqa: F403
+from .deform import *  # noqa: F403
 from .detach import *  # noqa: F403
 from .distance import *  # noqa: F403
 from .dropout import *  # noqa: F403
@@ -137,6 +139,7 @@ __all__ = [
     *_comparison.__all__,
     *_creation.__all__,
     *_cumulative.__all__,
+    *_deform.__all__,
     *_detach.__all__,
     *_distance.__all__,
     *_elementary.__all__,
