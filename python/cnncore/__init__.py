@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from .checkpointing import checkpoint, checkpoint_sequential
     from .gradient_check import grad_check
     from .intermediate import capture
-    from .io import load, load_into, load_torch, save
+    from .io import load, load_into, load_torch
+    from .model_file import load_model, save
     from .model_summary import summary
     from .nonfinite import NonFinite, find_nonfinite
     from .predictor import Predictor, compile
@@ -66,7 +67,8 @@ _NAMES = {
     "load": "io",
     "load_into": "io",
     "load_torch": "io",
-    "save": "io",
+    "load_model": "model_file",
+    "save": "model_file",
     "summary": "model_summary",
     **dict.fromkeys(
         (
@@ -106,6 +108,7 @@ __all__ = [
     "io",
     "load",
     "load_into",
+    "load_model",
     "load_torch",
     "manual_seed",
     "measure_peak",

@@ -374,3 +374,17 @@ def test_load_into(tmp_path: Path) -> None:
     ):
         io.load_into(nn.Linear(4, 2), tmp_path / "m")
     assert io.load_into(nn.Linear(3, 2, bias=False), tmp_path / "m", strict=False) == ([], ["bias"])
+
+
+@pytest.mark.parametrize("length", [640, 896, 1152, 1408])
+def test_headers_whose_length_begins_as_pickle_does(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "m.safetensors"
+    array = np.arange(3.0)
+    for padding in range(length):
+        cc.save({"a": array}, path, metadata={"x": "y" * padding})
+        found = int.from_bytes(path.read_bytes()[:8], "little")
+        if found >= length:
+            break
+    assert found == length
+    assert path.read_bytes()[:1] == b"\x80"
+    np.testing.assert_array_equal(cc.load(path)["a"], array)

@@ -18,6 +18,8 @@ def run(options: argparse.Namespace) -> None:
     """Print the accuracy of a saved model on a data set's test images."""
     model, description = model_file.load(options.model)
     name = options.dataset or description.dataset
+    if not name:
+        raise ValueError(f"{options.model} does not name its data: say which, cnncore evaluate MODEL DATASET")
     images = read(name, options, description.image[1:])
     _check(images, description)
     loader = data.DataLoader(images.test, options.batch_size, transform=description.normalise, workers=1)

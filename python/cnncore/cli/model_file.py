@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import io, nn
+from .. import io, model_file, nn
+from ..data.preparation import ImagePreprocessing
 from ..data.resizing import MAX_PIXELS
 from .networks import build
 
@@ -97,8 +98,11 @@ def load(path: str) -> tuple[nn.Module, Description]:
     """Return the network of a model file, in eval mode, and its description.
 
     Raises:
-        ValueError: no model file of the command line, or a damaged one.
+        ValueError: no model file of the command line or of `cc.save`, or a damaged one.
     """
+    about = model_file.read_about(path)
+    if about is not None and "format" in about:
+        return _from_python(path)
     description = _description(path)
     try:
         model = build(description.model, len(description.classes), description.image[0])
@@ -109,11 +113,29 @@ def load(path: str) -> tuple[nn.Module, Description]:
     return model, description
 
 
+def _from_python(path: str) -> tuple[nn.Module, Description]:
+    """Return what `cc.save` wrote; commands need to know what images look like."""
+    model: Any = model_file.load_model(path)
+    prepare = model.preprocessing
+    if not isinstance(prepare, ImagePreprocessing) or prepare.size is None:
+        raise ValueError(
+            f"{path}: does not say what images the model takes: cc.save(model, path, preprocessing="
+            "cnncore.data.ImagePreprocessing(size=(32, 32), mean=[...], std=[...]))"
+        )
+    image = (prepare.channels, *prepare.size)
+    classes = model.class_names
+    if classes is None:
+        output = np.asarray(model.predict(np.zeros((1, *image), np.float32)))
+        classes = tuple(map(str, range(output.shape[1] if output.ndim > 1 else 0)))
+    return model, Description("", classes, image, prepare.mean, prepare.std, "", float("nan"))
+
+
 def _description(path: str) -> Description:
     text = io.load_metadata(path).get(_KEY)
     if text is None:
         raise ValueError(
-            f"{path}: expected a model that `cnncore train` wrote, got a file without its description"
+            f"{path}: expected a model that `cnncore train` wrote or cc.save(model, path, classes=..., "
+            "preprocessing=...), got a file without its description"
         )
     try:
         fields = json.loads(text)

@@ -16,6 +16,7 @@ from .image_files import ImageFiles, ImageFolder, ImageTable
 from .images import read_image, with_channels
 from .loader import DataLoader
 from .mnist_files import mnist
+from .preparation import ImagePreprocessing, image_files
 from .resizing import resize
 from .samplers import (
     GroupSampler,
@@ -42,6 +43,7 @@ __all__ = [
     "ImageArrays",
     "ImageFiles",
     "ImageFolder",
+    "ImagePreprocessing",
     "ImageTable",
     "LengthSampler",
     "ShardedSampler",
@@ -54,6 +56,7 @@ __all__ = [
     "digits",
     "fsdd",
     "hash_tokens",
+    "image_files",
     "image_folder",
     "k_fold",
     "mel_filters",

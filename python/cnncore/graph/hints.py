@@ -29,7 +29,6 @@ _MODULE = {
     "save": "cc.save(model, path)",
     "load_weights": "cc.load_into(model, path)",
     "predict_proba": "ops.softmax(model.predict(x), 1) are probabilities",
-    "predict_classes": "model.predict(x).argmax(1) are classes",
 }
 
 _TENSOR = {

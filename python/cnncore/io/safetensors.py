@@ -194,13 +194,15 @@ def _damaged(path: str | os.PathLike[str], problem: str) -> ValueError:
 
 
 def _read_header(file: BufferedReader, size: int, path: str | os.PathLike[str]) -> tuple[dict[str, Any], int]:
-    prefix = file.read(8)
-    other = _other_format(prefix)
+    prefix = file.read(9)
+    # Lengths such as 1152 are bytes that pickle begins with, too: what follows is JSON's bracket here.
+    other = "" if prefix[8:] == b"{" else _other_format(prefix)
     if other:
         raise ValueError(f"{os.fsdecode(path)}: expected a safetensors file, got {other}")
     if len(prefix) < 8:
         raise _damaged(path, f"expected at least 8 bytes, got {len(prefix)}; the file is empty or truncated")
-    (length,) = struct.unpack("<Q", prefix)
+    (length,) = struct.unpack("<Q", prefix[:8])
+    file.seek(8)
     if length > MAX_HEADER_BYTES:
         raise _damaged(
             path, f"its first 8 bytes give a header of {length} bytes, more than {MAX_HEADER_BYTES}"

@@ -101,6 +101,7 @@ class Lazy(Module):
                     if isinstance(mine, Uninitialized):
                         mine.become(vars(real)[table][name])
             vars(self)[self.counted] = count
+            vars(self)["_construction"] = vars(real)["_construction"]
             del vars(self)["_settings"]
             self.__class__ = self.becomes
 

@@ -13,9 +13,10 @@ from ..compiler.call import call_module
 from ..graph.changes import changes
 from ..graph.hints import missing
 from ..graph.mode import in_inference
+from .construction import remember
 from .parameter import Buffer, Parameter, StoredArray
 from .placement import check_move
-from .predict import predict
+from .predict import predict, predict_classes
 from .state import IncompatibleKeys, load_state, read_state, stored_arrays
 from .tree import Tree
 
@@ -48,6 +49,11 @@ class Module(Tree):
 
     structure_version: int
     forward: Callable[..., Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        module = super().__new__(cls)
+        module.__dict__["_construction"] = remember(cls, args, kwargs)
+        return module
 
     def __init__(self) -> None:
         self.__dict__.update(
@@ -251,13 +257,35 @@ class Module(Tree):
         """Run the module in inference mode on any number of rows.
 
         Args:
-            x: array (rows, ...); taken `batch_size` rows at a time.
+            x: array (rows, ...); taken `batch_size` rows at a time. A dict of arrays goes to `forward` by the
+                names of its arguments, a tuple by their order. A dataset, a loader or another iterable gives
+                batches x, (x, y) or (x, y, weights). A model from `cc.load_model` takes the name of an image
+                file or of a folder, or a list of such; `data.image_files` gives the files of a folder in
+                order.
             batch_size: rows for one run; bounds the memory used, does not change results.
 
         Returns:
             What `forward` returns for all rows at once: an array (rows, ...) or a tuple of such.
         """
         return predict(self, x, batch_size)
+
+    def predict_classes(self, x: Any, batch_size: int = 32) -> Any:
+        """Return the class of the highest output of each row: its name where the model has `class_names`.
+
+        Args:
+            x: as for `predict`.
+            batch_size: likewise.
+
+        Raises:
+            ValueError: the output is not (rows, classes, ...) of at least two classes.
+
+        >>> import numpy as np
+        >>> from cnncore import nn
+        >>> model = nn.Identity()
+        >>> model.predict_classes(np.array([[0.1, 0.9], [0.8, 0.2]])).tolist()
+        [1, 0]
+        """
+        return predict_classes(self, x, batch_size)
 
     # -- text and pickling ----------------------------------------------------------------------
 

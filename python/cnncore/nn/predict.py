@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,8 @@ def _takes(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 def predict(module: Module, x: Any, batch_size: int) -> Any:
     """See `Module.predict`."""
     size = check_batch_size(batch_size)
+    if _is_path(x) or (isinstance(x, (list, tuple)) and x and all(map(_is_path, x))):
+        return _of_files(module, x, size)
     if not _is_rows(x):
         return _of_batches(module, x, size)
     rows = _checked(x)
@@ -70,6 +73,39 @@ def predict(module: Module, x: Any, batch_size: int) -> Any:
         parts = [call_with(module, _cut(given, slice(start, start + size))) for start in starts]
     joined = join_rows(parts, [min(size, (count or 1) - start) for start in starts])
     return joined if count else map_tree(lambda value: None if value is None else value[:0], joined)
+
+
+def predict_classes(module: Module, x: Any, batch_size: int) -> Any:
+    """See `Module.predict_classes`."""
+    output = predict(module, x, batch_size)
+    if not isinstance(output, np.ndarray) or output.ndim < 2 or output.shape[1] < 2:
+        found = f"shape {output.shape}" if isinstance(output, np.ndarray) else type(output).__name__
+        raise ValueError(f"predict_classes: expected outputs (rows, classes, ...), got {found}")
+    names = getattr(module, "class_names", None)
+    numbers = output.argmax(1)
+    if names is not None and len(names) != output.shape[1]:
+        raise ValueError(f"expected {output.shape[1]} class_names, one for each output, got {len(names)}")
+    return numbers if names is None else np.array(names)[numbers]
+
+
+def _is_path(x: Any) -> bool:
+    return isinstance(x, (str, os.PathLike))
+
+
+def _of_files(module: Module, x: Any, size: int) -> Any:
+    """Run on image files, as the model's preprocessing reads them."""
+    reader = getattr(module, "_reader", None)
+    if reader is None:
+        raise TypeError(
+            "predict takes names of files where the model has a preprocessing: "
+            "cc.save(model, path, preprocessing={'size': (32, 32), 'mean': [0.5], 'std': [0.5]}), then "
+            "cc.load_model(path)"
+        )
+    files = reader.files(x)
+    parts = [files[start : start + size] for start in range(0, len(files), size)]
+    with inference_mode(module):
+        outputs = [call_with(module, reader.read(part)) for part in parts]
+    return join_rows(outputs, [len(part) for part in parts])
 
 
 def _cut(tree: Any, chosen: slice) -> Any:

@@ -310,8 +310,8 @@ class Trainer:
         return numbers if self.class_names is None else np.array(self.class_names)[numbers]
 
     def save_model(self, path: str | os.PathLike[str]) -> None:
-        """Write the model alone, `final_model`, as `cc.save` does."""
-        from ..io import save
+        """Write the model alone, `final_model`, as `cc.save` does; `cc.load_model` reads it."""
+        from ..model_file import save
 
         save(self.final_model, path)
 
