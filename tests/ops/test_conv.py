@@ -103,6 +103,8 @@ CASES = {
     "depthwise": Case(2, 1, 1, (9, 11), (3, 3), begin=(1, 1), end=(1, 1), groups=35),
     "depthwise with stride": Case(2, 1, 1, (10, 13), (5, 5), (2, 2), (2, 1), (2, 3), groups=48),
     "depthwise, dilated": Case(1, 1, 1, (12, 9), (3, 2), (1, 1), (2, 0), (1, 1), (3, 2), groups=16),
+    "depthwise, 7 x 7": Case(2, 1, 1, (9, 20), (7, 7), begin=(3, 3), end=(3, 3), groups=35),
+    "depthwise, 4 x 4": Case(2, 1, 1, (9, 20), (4, 4), begin=(1, 2), end=(2, 1), groups=35),
     "depthwise, wide kernel": Case(1, 1, 1, (8, 16), (2, 9), (1, 3), (0, 8), (0, 8), groups=7),
     "channel multiplier": Case(2, 1, 3, (7, 7), (3, 3), begin=(1, 1), end=(1, 1), groups=10),
     "groups": Case(2, 4, 6, (8, 9), (3, 3), (1, 2), (1, 1), (1, 1), groups=3),

@@ -156,7 +156,9 @@ void filter_row(const DepthwiseRow& row, const DepthwiseOutput& out) {
       if (row.taps == 1) return forward_row<1, 1>(row, out);
       if (row.taps == 2) return forward_row<2, 1>(row, out);
       if (row.taps == 3) return forward_row<3, 1>(row, out);
+      if (row.taps == 4) return forward_row<4, 1>(row, out);
       if (row.taps == 5) return forward_row<5, 1>(row, out);
+      if (row.taps == 7) return forward_row<7, 1>(row, out);
     }
     if (row.in_step == 2) {
       if (row.taps == 3) return forward_row<3, 2>(row, out);
@@ -404,7 +406,9 @@ void backward_weight(const DepthwiseRow& row, const float* grad_output, float* c
   if (row.tap_step == 1) {
     if (row.taps == 3 && row.in_step == 1) return backward_row<3, 1>(row, grad_output, sum);
     if (row.taps == 3 && row.in_step == 2) return backward_row<3, 2>(row, grad_output, sum);
+    if (row.taps == 4 && row.in_step == 1) return backward_row<4, 1>(row, grad_output, sum);
     if (row.taps == 5 && row.in_step == 1) return backward_row<5, 1>(row, grad_output, sum);
+    if (row.taps == 7 && row.in_step == 1) return backward_row<7, 1>(row, grad_output, sum);
     if (row.taps == 5 && row.in_step == 2) return backward_row<5, 2>(row, grad_output, sum);
   }
   backward_row<0, 0>(row, grad_output, sum);

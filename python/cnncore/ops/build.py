@@ -135,10 +135,13 @@ def reshape_to(x: Tensor, shape: Shape, layout: Layout | None = None) -> Tensor:
     """Return `x` under a shape of the same size.
 
     From rank 3 on the layout stays; what has fewer axes is in C order anyway and gets `layout`, by default
-    channels-last unless it is a parameter's.
+    channels-last unless it is a parameter's. The shape from before another one gives the tensor from before.
     """
     if x.shape == shape:
         return x
+    if x.node is not None and x.node.op.keeps_elements and x.node.inputs[0].shape == shape:
+        before: Tensor = x.node.inputs[0]
+        return before
     in_order = x.ndim < 3 and Layout.C in (x.layout, layout)
     return _emit(ReshapeAttributes(shape, Layout.C) if in_order else ReshapeAttributes(shape), x)
 

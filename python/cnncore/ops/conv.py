@@ -11,8 +11,11 @@ import numpy as np
 from ..graph.dispatch import operator
 from ..graph.tensor import Shape, Tensor
 from ..graph.trace import dtype_error, shape_error
+from .build import reshape_to
+from .build import window as cut
 from .check import channels_hint, float_tensor, integers, optional_float, require_rank
 from .convolution import convolve
+from .parts import concat
 from .window import Window
 
 
@@ -97,7 +100,47 @@ def conv(
             f"(weight is {w.shape}, dilation={dilation}), the padded input is {padded} (input is {x.shape})."
             + channels_hint(x.shape, x.shape[1]),
         )
-    return convolve(x, w, b, window, groups)
+    images = _images_as_channels(x, groups)
+    if images is None:
+        return convolve(x, w, b, window, groups)
+    return _image_by_image(images, w, b, window, groups // images.shape[0])
+
+
+WIDE = 1024
+"""Channels of a depthwise convolution from which on neighbouring pixels lie in the same sets of a cache."""
+
+MANY_IMAGES = 64
+
+
+def _images_as_channels(x: Tensor, groups: int) -> Tensor | None:
+    """Return the images whose channels are all together those of `x`, where each is filtered on its own.
+
+    That is how a filter for each image is written: the channels of (1, images * channels, ...) in groups.
+    """
+    if x.shape[0] != 1 or groups != x.shape[1] or groups < WIDE or x.node is None:
+        return None
+    if not x.node.op.keeps_elements:
+        return None
+    (images,) = x.node.inputs
+    kept = images.ndim == x.ndim and images.shape[2:] == x.shape[2:]
+    return images if kept and 1 < images.shape[0] <= MANY_IMAGES else None
+
+
+def _image_by_image(images: Tensor, w: Tensor, b: Tensor | None, window: Window, groups: int) -> Tensor:
+    """Return the convolution of each image with filters of its own, as the channels of one image.
+
+    In memory as convolutions leave them, images need no rearranging then.
+    """
+    count, steps = images.shape[0], (1,) * w.ndim
+    each = w.shape[0] // count
+    results = []
+    for i in range(count):
+        image = cut(images, (i, *(0,) * (images.ndim - 1)), steps, (1, *images.shape[1:]))
+        filters = cut(w, (i * each, *(0,) * (w.ndim - 1)), steps, (each, *w.shape[1:]))
+        bias = None if b is None else cut(b, (i * each,), (1,), (each,))
+        results.append(convolve(image, filters, bias, window, groups))
+    joined = concat(results, 0)
+    return reshape_to(joined, (1, w.shape[0], *joined.shape[2:]))
 
 
 @operator("input", "weight", "bias")
