@@ -13,6 +13,7 @@ from .. import nn
 from . import alexnet as _alexnet
 from . import convnext as _convnext
 from . import densenet as _densenet
+from . import detection, segmentation, video
 from . import efficientnet as _efficientnet
 from . import googlenet as _googlenet
 from . import inception as _inception
@@ -23,7 +24,6 @@ from . import mobilenet_v3 as _mobilenet_v3
 from . import regnet as _regnet
 from . import resnet as _resnet
 from . import resnet_cifar as _resnet_cifar
-from . import segmentation, video
 from . import shufflenet as _shufflenet
 from . import squeezenet as _squeezenet
 from . import unet as _unet
@@ -70,7 +70,11 @@ _FAMILIES: tuple[ModuleType, ...] = (
     _vision_transformer,
 )
 
-_PACKAGES: dict[str, ModuleType] = {"segmentation": segmentation, "video": video}
+_PACKAGES: dict[str, ModuleType] = {
+    "detection": detection,
+    "segmentation": segmentation,
+    "video": video,
+}
 
 __all__ = [
     *_alexnet.__all__,
@@ -92,6 +96,7 @@ __all__ = [
     *_vgg.__all__,
     *_vision_transformer.__all__,
     "Preprocessing",
+    "detection",
     "get",
     "list",
     "preprocessing",
