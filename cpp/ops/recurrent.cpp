@@ -55,8 +55,8 @@ class Recurrent final : public Step {
   void run(const StepArgs& args) const override;
 
  private:
-  enum Input : std::size_t { kProjected, kWeight, kState, kCell, kBias, kProjection, kLengths };
-  enum Output : std::size_t { kOutput, kLast, kLastCell, kOutGates, kOutKept, kUnprojected };
+  enum Input : std::size_t { kProjected, kWeight, kState, kCell, kBias, kProjection, kLengths, kInputs };
+  enum Output : std::size_t { kOutput, kLast, kLastCell, kOutGates, kOutKept, kUnprojected, kOutputs };
   struct Run;
   void run_units(const Run& run, std::int64_t step, std::int64_t task, float* sums) const;
   void run_projection(const Run& run, std::int64_t step, std::int64_t task, float* sums) const;
@@ -71,6 +71,8 @@ class Recurrent final : public Step {
 };
 
 Recurrent::Recurrent(const StepSpec& spec) : problem_(spec, spec.input(kProjected), kLengths) {
+  require(spec.inputs.size() == kInputs && spec.outputs.size() == kOutputs, spec.op, ": expected ", +kInputs,
+          " inputs and ", +kOutputs, " outputs, absent ones included");
   const RecurrentProblem& p = problem_;
   is_lstm_ = p.cell == RecurrentCell::lstm;
   panels_ = RecurrentWeight{p.gates, p.units, p.outputs}.forward();

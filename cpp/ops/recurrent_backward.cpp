@@ -51,9 +51,18 @@ class RecurrentBackward final : public Step {
     kProjection,
     kState,
     kCell,
-    kLengths
+    kLengths,
+    kInputs
   };
-  enum Output : std::size_t { kGradGates, kGradHidden, kGradState0, kGradCell0, kPrevious, kGradState };
+  enum Output : std::size_t {
+    kGradGates,
+    kGradHidden,
+    kGradState0,
+    kGradCell0,
+    kPrevious,
+    kGradState,
+    kOutputs
+  };
 
   void run_outputs(const StepArgs& args, std::int64_t step, std::int64_t task, float* sums) const;
   void run_units(const StepArgs& args, std::int64_t step, std::int64_t task, float* sums) const;
@@ -76,6 +85,8 @@ class RecurrentBackward final : public Step {
 
 RecurrentBackward::RecurrentBackward(const StepSpec& spec)
     : problem_(spec, spec.output(kGradGates), kLengths) {
+  require(spec.inputs.size() == kInputs && spec.outputs.size() == kOutputs, spec.op, ": expected ", +kInputs,
+          " inputs and ", +kOutputs, " outputs, absent ones included");
   const RecurrentProblem& p = problem_;
   const bool is_lstm = p.cell == RecurrentCell::lstm, is_gru = p.cell == RecurrentCell::gru;
   panels_ = RecurrentWeight{p.gates, p.units, p.outputs}.backward();
