@@ -268,3 +268,30 @@ def test_random_numbers_from_elsewhere_do_not_warn() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         sum_of(fn)()
+
+
+class Scaled(nn.Module):
+    """A layer whose attribute is an object that is no plain value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config: Any = SimpleNamespace(scale=2.0)
+
+    def forward(self, x: Any) -> Any:
+        return x * self.config.scale
+
+
+def test_the_same_objects_do_not_trace_again() -> None:
+    layer, holder = Scaled(), SimpleNamespace(values=(1.0, 2.0), other=ONES)
+    traced: list[int] = []
+
+    def fn(x: Any) -> Any:
+        traced.append(1)
+        return layer(x) * holder.values[1] + holder.other
+
+    value = sum_of(fn)
+    assert [value() for _ in range(3)] == [15.0] * 3
+    assert len(traced) == 1
+    layer.config = SimpleNamespace(scale=3.0)
+    assert value() == 21.0
+    assert len(traced) == 2

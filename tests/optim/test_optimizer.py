@@ -282,6 +282,15 @@ def test_wrong_state_changes_nothing() -> None:
         assert str(optimizer.state_dict()) == before
 
 
+def test_a_state_without_a_number_of_steps_is_one_step_old() -> None:
+    """torch's SGD keeps buffers, but does not count."""
+    optimizer = optim.SGD(params(), lr=0.5, momentum=0.5)
+    state = optimizer.state_dict()
+    arrays = {i: {"momentum_buffer": np.ones(p.shape)} for i, p in enumerate(params())}
+    optimizer.load_state_dict({"state": arrays, "param_groups": state["param_groups"]})
+    assert optimizer.state_dict()["step"] == 1
+
+
 def test_state_of_an_option_that_is_not_there() -> None:
     state = optim.Adam(params(), amsgrad=True).state_dict()
     with pytest.raises(ValueError, match="made with amsgrad=True, which Lion lacks"):
