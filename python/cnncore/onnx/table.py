@@ -30,6 +30,7 @@ class Operator:
     Attributes:
         traced: in terms of `cnncore.ops`, on symbolic tensors, parameters and constants.
         kinds: element types that `traced` takes for inputs that are not `static`, a key of `KINDS`.
+        indices: inputs that are integers whatever the others are.
         static: inputs of `traced` whose values must be known while a program is made.
         host: in numpy, on arrays of any of its types.
         subgraphs: whether it runs graphs: `host` takes a function that runs them as `run`.
@@ -39,6 +40,7 @@ class Operator:
     traced: Function | None = None
     kinds: str = "f"
     static: tuple[int, ...] = ()
+    indices: tuple[int, ...] = ()
     host: Function | None = None
     subgraphs: bool = False
 
@@ -47,9 +49,10 @@ class Operator:
         if self.traced is None:
             return False
         taken = KINDS[self.kinds]
-        types = [t for i, t in enumerate(node.input_types) if i not in self.static and node.inputs[i]]
-        if any(t is not None and t not in taken for t in types):
+        known = [(i, t) for i, t in enumerate(node.input_types) if i not in self.static and t is not None]
+        if any(t not in (INTEGERS if i in self.indices else taken) for i, t in known):
             return False
+        types = [t for _, t in known]
         travelling = [t for t in (*types, *node.output_types) if t is not None]
         if self.host is None:
             # In float32 what is float64: no other way to compute it here.
@@ -70,13 +73,16 @@ def entry(name: str, domain: str = "") -> Operator:
     return OPERATORS.setdefault((domain, name), Operator(name))
 
 
-def traced(*names: str, kinds: str = "f", static: tuple[int, ...] = ()) -> Callable[[Function], Function]:
+def traced(
+    *names: str, kinds: str = "f", static: tuple[int, ...] = (), indices: tuple[int, ...] = ()
+) -> Callable[[Function], Function]:
     """Enter the decorated function as the one that computes these operators inside programs."""
 
     def enter(function: Function) -> Function:
         for name in names:
             operator = entry(name)
-            operator.traced, operator.kinds, operator.static = function, kinds, static
+            operator.traced, operator.kinds = function, kinds
+            operator.static, operator.indices = static, indices
         return function
 
     return enter

@@ -59,7 +59,7 @@ def host_gather_elements(node: Node, x: Array, indices: Array) -> Array:
     return x[tuple(places)]
 
 
-@traced("GatherElements", kinds="f")
+@traced("GatherElements", indices=(1,))
 def gather_elements(node: Node, x: Any, indices: Any) -> Any:
     axis = axis_of(node.attr("axis", 0), x.ndim)
     return ops.gather(x, axis, _from_front(indices, x.shape[axis]))
@@ -102,7 +102,7 @@ def host_scatter_elements(node: Node, x: Array, indices: Array, updates: Array) 
     return result
 
 
-@traced("ScatterElements", "Scatter", kinds="f")
+@traced("ScatterElements", "Scatter", indices=(1,))
 def scatter_elements(node: Node, x: Any, indices: Any, updates: Any) -> Any:
     reduction = node.attr("reduction", "none")
     if reduction not in ("none", "add"):

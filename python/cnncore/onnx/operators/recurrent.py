@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RNN, GRU and LSTM."""
+"""RNN, GRU and LSTM: steps of the machine where it has such cells, else the formulas step by step."""
 
 from __future__ import annotations
 
@@ -156,57 +156,130 @@ def _direction(
             hidden, cell = new_hidden, new_cell
             made[t] = hidden
         else:
-            active = (lengths > t).astype(np.float32).reshape(-1, 1)
-            made[t] = new_hidden * active
-            hidden = new_hidden * active + hidden * (1.0 - active)
-            cell = None if cell is None else new_cell * active + cell * (1.0 - active)
+            active = ops.reshape(ops.greater(lengths, t), (-1, 1))
+            made[t] = ops.where(active, new_hidden, 0.0)
+            hidden = ops.where(active, new_hidden, hidden)
+            cell = None if cell is None else ops.where(active, new_cell, cell)
     return ops.stack(made), hidden, cell
 
 
-@traced("RNN", "GRU", "LSTM", static=(4,))
+class Given(NamedTuple):
+    """The inputs of a node, with the time first."""
+
+    x: Any
+    w: Any
+    r: Any
+    bias: Any
+    lengths: Any
+    hidden: Any
+    cell: Any
+    peepholes: Any
+
+
+@traced("RNN", "GRU", "LSTM", indices=(4,))
 def recurrent(node: Node, x: Any, w: Any, r: Any, *rest: Any) -> Any:
-    bias, lengths, first_hidden, first_cell, peepholes = (*rest, None, None, None, None, None)[:5]
-    kind, usual = _KINDS[node.op]
+    bias, lengths, hidden, cell, peepholes = (*rest, None, None, None, None, None)[:5]
     batch_first = bool(node.attr("layout", 0))
     if batch_first:
-        x = ops.permute(x, (1, 0, 2))
-    times, batch, _ = x.shape
-    directions, hidden_size = w.shape[0], r.shape[2]
-    if lengths is not None:
-        lengths = np.asarray(lengths)
-        lengths = None if (lengths == times).all() else lengths
+        x, hidden, cell = (None if v is None else ops.permute(v, (1, 0, 2)) for v in (x, hidden, cell))
+    if isinstance(lengths, np.ndarray) and (lengths == x.shape[0]).all():
+        lengths = None
+    given = Given(x, w, r, bias, lengths, hidden, cell, peepholes)
+    name = _machine_cell(node, given)
+    y, last = _by_formulas(node, given) if name is None else _by_machine(node, name, given)
+    if batch_first:
+        y = ops.permute(y, (2, 0, 1, 3))
+        last = [ops.permute(state, (1, 0, 2)) for state in last]
+    return (y, *last)
+
+
+# -- by the machine's cells ----------------------------------------------------------------------------
+
+
+_ORDERS = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}
+"""Where the machine's gates, in their order, stand among ONNX's."""
+
+
+def _machine_cell(node: Node, given: Given) -> str | None:
+    """Return the function of `ops` that computes a node, or None."""
+    directions = given.w.shape[0]
+    names = tuple(name.lower() for name in node.attr("activations", _KINDS[node.op][1] * directions))
+    settings = ("clip", "activation_alpha", "activation_beta")
+    unusual = given.peepholes is not None or node.attr("input_forget", 0) or any(map(node.attr, settings))
+    backward = node.attr("direction", "forward") == "reverse"
+    if unusual or (backward and given.lengths is not None):
+        return None
+    if node.op == "LSTM":
+        return "lstm" if names == ("sigmoid", "tanh", "tanh") * directions else None
+    if node.op == "GRU":
+        usual = names == ("sigmoid", "tanh") * directions and node.attr("linear_before_reset", 0)
+        return "gru" if usual else None
+    same = len(set(names)) == 1 and names[0] in ("tanh", "relu")
+    return f"rnn_{names[0]}" if same else None
+
+
+def _reordered(node: Node, weight: Any) -> Any:
+    """Return a weight or bias with its gates in the machine's order."""
+    order = _ORDERS[node.op]
+    if len(order) == 1:
+        return weight
+    size = weight.shape[0] // len(order)
+    return ops.concat([ops.slice(weight, (slice(i * size, (i + 1) * size),)) for i in order])
+
+
+def _by_machine(node: Node, name: str, given: Given) -> tuple[Any, list[Any]]:
+    directions, hidden_size = given.w.shape[0], given.r.shape[2]
+    params = []
+    for d in range(directions):
+        params += [_reordered(node, _part(given.w, d)), _reordered(node, _part(given.r, d))]
+        if given.bias is not None:
+            params += [_reordered(node, half) for half in _halves(_part(given.bias, d))]
+    states = [given.hidden] if node.op != "LSTM" else [given.hidden, given.cell]
+    if any(state is not None for state in states):
+        zeros = np.zeros((directions, given.x.shape[1], hidden_size), np.float32)
+        states = [zeros if state is None else state for state in states]
+        hx = tuple(states) if len(states) > 1 else states[0]
+    else:
+        hx = None
+    backward = node.attr("direction", "forward") == "reverse"
+    x = ops.flip(given.x, 0) if backward else given.x
+    function = getattr(ops, name)
+    y, *last = function(
+        x, hx, params, given.bias is not None, bidirectional=directions == 2, lengths=given.lengths
+    )
+    y = ops.flip(y, 0) if backward else y
+    times, batch = y.shape[:2]
+    return ops.permute(ops.reshape(y, (times, batch, directions, hidden_size)), (0, 2, 1, 3)), last
+
+
+# -- by formulas ---------------------------------------------------------------------------------------
+
+
+def _by_formulas(node: Node, given: Given) -> tuple[Any, list[Any]]:
+    """Return Y (time, directions, batch, hidden), and Y_h and Y_c."""
+    kind, usual = _KINDS[node.op]
+    batch = given.x.shape[1]
+    directions, hidden_size = given.w.shape[0], given.r.shape[2]
     functions = _activations(node, usual, directions)
     zeros = np.zeros((batch, hidden_size), np.float32)
     found = []
     for d in range(directions):
-        of_input, of_hidden = (None, None) if bias is None else _halves(_part(bias, d))
-        peep = None if peepholes is None else _part(peepholes, d)
-        steps = kind(node, Weights(_part(w, d), _part(r, d), of_input, of_hidden, peep), functions[d])
-        hidden = zeros if first_hidden is None else _state(first_hidden, d, batch_first)
+        of_input, of_hidden = (None, None) if given.bias is None else _halves(_part(given.bias, d))
+        peep = None if given.peepholes is None else _part(given.peepholes, d)
+        weights = Weights(_part(given.w, d), _part(given.r, d), of_input, of_hidden, peep)
+        hidden = zeros if given.hidden is None else _part(given.hidden, d)
         cell = None
         if node.op == "LSTM":
-            cell = zeros if first_cell is None else _state(first_cell, d, batch_first)
+            cell = zeros if given.cell is None else _part(given.cell, d)
         backward = d == 1 or node.attr("direction", "forward") == "reverse"
-        found.append(_direction(steps, x, hidden, cell, lengths, backward))
-    return _results(node, found, batch_first)
+        steps = kind(node, weights, functions[d])
+        found.append(_direction(steps, given.x, hidden, cell, given.lengths, backward))
+    last = [ops.stack([hidden for _, hidden, _ in found])]
+    if node.op == "LSTM":
+        last.append(ops.stack([cell for _, _, cell in found]))
+    return ops.stack([states for states, _, _ in found], 1), last
 
 
 def _halves(bias: Any) -> tuple[Any, Any]:
     half = bias.shape[0] // 2
     return ops.slice(bias, (slice(0, half),)), ops.slice(bias, (slice(half, None),))
-
-
-def _state(state: Any, direction: int, batch_first: bool) -> Any:
-    return _part(ops.permute(state, (1, 0, 2)) if batch_first else state, direction)
-
-
-def _results(node: Node, found: Sequence[tuple[Any, Any, Any]], batch_first: bool) -> tuple[Any, ...]:
-    """Return Y (time, directions, batch, hidden), Y_h and Y_c, with the batch first where layout is 1."""
-    y = ops.stack([states for states, _, _ in found], 1)
-    last = [ops.stack([hidden for _, hidden, _ in found])]
-    if node.op == "LSTM":
-        last.append(ops.stack([cell for _, _, cell in found]))
-    if batch_first:
-        y = ops.permute(y, (2, 0, 1, 3))
-        last = [ops.permute(state, (1, 0, 2)) for state in last]
-    return (y, *last)

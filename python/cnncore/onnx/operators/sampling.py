@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from ... import ops
 from ..graph import Node
-from ..table import host
+from ..table import host, traced
 from .shaping import ints
 
 Array = Any
@@ -73,6 +74,16 @@ def _taps(place: Array, mode: str) -> list[tuple[Array, Array]]:
     if mode == "cubic":
         return [(whole + i - 1, weight) for i, weight in enumerate(_cubic_weights(part))]
     return [(whole, 1 - part), (whole + 1, part)]
+
+
+@traced("GridSample")
+def traced_grid_sample(node: Node, x: Any, grid: Any) -> Any:
+    mode = node.attr("mode", "linear")
+    name = {"linear": "bilinear", "cubic": "bicubic"}.get(mode, mode)
+    if name == "bicubic" and x.ndim != 4:
+        raise ValueError("cubic sampling of volumes is done outside")
+    corners = bool(node.attr("align_corners", 0))
+    return ops.grid_sample(x, grid, name, node.attr("padding_mode", "zeros"), corners)
 
 
 @host("GridSample")
