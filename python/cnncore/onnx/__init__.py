@@ -15,8 +15,9 @@ except ModuleNotFoundError as _error:  # pragma: no cover
     ) from _error
 
 from . import operators as _operators  # noqa: F401  (fills the table)
+from .export import export
 from .loading import load, unsupported
 from .model import OnnxModel
 from .unsupported_nodes import UnsupportedNode
 
-__all__ = ["OnnxModel", "UnsupportedNode", "load", "unsupported"]
+__all__ = ["OnnxModel", "UnsupportedNode", "export", "load", "unsupported"]

@@ -57,7 +57,8 @@ class Value:
 
 @dataclass(eq=False)
 class Graph:
-    """Nodes in an order in which they can run; `constants` are initialisers and Constant nodes."""
+    """Nodes in an order in which they can run; `constants` are initialisers and Constant nodes, those of
+    which that are `fixed` are no weights."""
 
     name: str
     inputs: list[Value]
@@ -65,6 +66,7 @@ class Graph:
     nodes: list[Node]
     constants: dict[str, NDArray[Any]]
     types: dict[str, str | None] = field(default_factory=dict)
+    fixed: frozenset[str] = frozenset()
 
     def all_nodes(self) -> Iterator[Node]:
         """Yield the nodes, each followed by those of its subgraphs."""

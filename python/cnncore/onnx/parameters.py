@@ -28,6 +28,10 @@ STATISTICS = {"BatchNormalization": (3, 4)}
 """Inputs that follow the data in training, and are not weights."""
 
 
+CONSTANTS = "cnncore.constants"
+"""A property of exported models: names of initialisers that are no weights, as JSON."""
+
+
 def roles(graph: Graph) -> dict[str, str]:
     """Return "parameter" or "buffer" for each floating-point constant that is one.
 
@@ -35,7 +39,7 @@ def roles(graph: Graph) -> dict[str, str]:
     to know, such as the scales of Resize, and single numbers, such as epsilons, are neither.
     """
     found: dict[str, str] = {}
-    static: set[str] = set()
+    static: set[str] = set(graph.fixed)
     same: dict[str, str] = {}
     for node in graph.all_nodes():
         if node.op == "Identity":

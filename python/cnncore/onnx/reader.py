@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from onnx.external_data_helper import ExternalDataInfo
 
 from .dtypes import name_of
 from .graph import Graph, Node, Value
+from .parameters import CONSTANTS
 from .table import OPERATORS
 from .value_types import infer
 
@@ -39,8 +41,22 @@ def read(source: Source) -> Graph:
         graph = _Reader(opsets, folder).graph(model.graph, {})
     except (RecursionError, KeyError, TypeError, AttributeError, OverflowError, MemoryError) as error:
         raise ValueError(f"not a valid ONNX model: {type(error).__name__}: {error}") from error
+    graph.fixed = _fixed(model)
     infer(graph)
     return graph
+
+
+def _fixed(model: onnx.ModelProto) -> frozenset[str]:
+    """Return the names of initialisers that the exporter calls constants."""
+    for entry in model.metadata_props:
+        if entry.key == CONSTANTS:
+            try:
+                names = json.loads(entry.value)
+            except ValueError:
+                continue
+            if isinstance(names, list):
+                return frozenset(name for name in names if isinstance(name, str))
+    return frozenset()
 
 
 def _parse(source: Source) -> tuple[onnx.ModelProto, Path | None]:

@@ -98,7 +98,7 @@ class Formula(Op):
         return range(len(node.inputs)) if node.attrs.reduction == "none" else ()
 
     def lower(self, node: Node, builder: Builder) -> None:
-        nodes, inputs = _expansion(node)
+        nodes, inputs = expansion(node)
         attrs = links_of(nodes, inputs)._asdict()
         reduction = node.attrs.reduction
         if reduction != "none":
@@ -112,10 +112,11 @@ class Formula(Op):
 Expansion = tuple[list[Node], list[Tensor]]
 
 
-def _expansion(node: Node) -> Expansion:
-    expansion = _expand(node.attrs, len(node.inputs))
-    assert expansion is not None  # derivatives that are zero are not emitted
-    return expansion
+def expansion(node: Node) -> Expansion:
+    """Return the elementwise nodes of a formula, and the tensors that stand for its inputs among them."""
+    found = _expand(node.attrs, len(node.inputs))
+    assert found is not None  # derivatives that are zero are not emitted
+    return found
 
 
 def _expand(attrs: FormulaAttributes, count: int) -> Expansion | None:

@@ -129,8 +129,13 @@ def _spatial(x: Any) -> tuple[int, ...]:
     return tuple(range(2, len(x.shape)))
 
 
+_GLOBAL: dict[int, Any] = {3: ops.adaptive_avg_pool1d, 4: ops.adaptive_avg_pool2d, 5: ops.adaptive_avg_pool3d}
+
+
 @traced("GlobalAveragePool")
 def global_average_pool(node: Node, x: Any) -> Any:
+    if x.ndim in _GLOBAL:
+        return _GLOBAL[x.ndim](x, 1)
     return ops.mean(x, _spatial(x), True)
 
 

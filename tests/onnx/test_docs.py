@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The examples of docs/onnx.md run."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("onnx")
+
+
+def test_examples() -> None:
+    page = Path(__file__).parents[2] / "docs" / "onnx.md"
+    result = doctest.testfile(str(page), module_relative=False)
+    assert result.attempted > 10
+    assert result.failed == 0

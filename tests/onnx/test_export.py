@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exported networks: what `load` and, where it is installed, onnxruntime make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx")
+
+import cnncore as cc  # noqa: E402
+import cnncore.onnx  # noqa: E402
+from cnncore import models, nn, ops, optim  # noqa: E402
+
+RNG = np.random.default_rng(0)
+
+
+class Function(nn.Module):
+    """A module that applies a function."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.function(*inputs)
+
+
+def randomized(model: nn.Module) -> nn.Module:
+    """Give norms statistics of their own, and return the model in inference mode."""
+    for name, buffer in model.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.assign(RNG.standard_normal(buffer.shape) * 0.1)
+        elif name.endswith("running_var"):
+            buffer.assign(RNG.uniform(0.5, 1.5, buffer.shape))
+    return model.eval()
+
+
+def in_onnxruntime(proto: Any, *inputs: Any) -> list[Any] | None:
+    """Return what onnxruntime computes, or None where it is not installed."""
+    try:
+        import onnxruntime
+    except ModuleNotFoundError:
+        return None
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    names = [value.name for value in session.get_inputs()]
+    found: list[Any] = session.run(None, dict(zip(names, inputs, strict=True)))
+    return found
+
+
+def leaves(result: Any) -> list[Any]:
+    """Return the arrays in nested tuples, in order."""
+    return [array for part in result for array in leaves(part)] if isinstance(result, tuple) else [result]
+
+
+def check(model: nn.Module, *shapes: tuple[int, ...], tolerance: float = 2e-6) -> Any:
+    """Export for one batch, with the batch open; run with two others."""
+    model = randomized(model)
+    one = [(1, *shape[1:]) for shape in shapes]
+    proto = cnncore.onnx.export(model, None, one if len(one) > 1 else one[0], dynamic_batch=True)
+    loaded = cnncore.onnx.load(proto)
+    for batch in (1, 3):
+        inputs = [RNG.standard_normal((batch, *shape[1:])).astype(np.float32) for shape in shapes]
+        wanted = leaves(model(*inputs))
+        found = loaded(*inputs)
+        for others in (found if isinstance(found, tuple) else (found,), in_onnxruntime(proto, *inputs)):
+            for want, other in zip(wanted, wanted if others is None else others, strict=True):
+                assert want.shape == other.shape
+                scale = max(np.abs(want).max(), 1e-3)
+                assert np.abs(np.asarray(want, np.float64) - other).max() <= tolerance * scale
+    return proto
+
+
+LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "conv1d": (lambda: nn.Conv1d(3, 4, 3, stride=2, padding=1), (1, 3, 9)),
+    "conv2d": (lambda: nn.Conv2d(4, 6, (3, 5), padding=(1, 2), dilation=(2, 1), groups=2), (1, 4, 9, 8)),
+    "conv3d": (lambda: nn.Conv3d(2, 3, 3, bias=False), (1, 2, 5, 6, 7)),
+    "same": (lambda: nn.Conv2d(2, 3, 4, padding="same"), (1, 2, 7, 8)),
+    "reflect": (lambda: nn.Conv2d(2, 3, 3, padding=1, padding_mode="reflect"), (1, 2, 7, 8)),
+    "circular": (lambda: nn.Conv2d(2, 3, 3, padding=1, padding_mode="circular"), (1, 2, 7, 8)),
+    "transposed": (
+        lambda: nn.ConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1, groups=2),
+        (1, 4, 5, 6),
+    ),
+    "linear": (lambda: nn.Linear(5, 7), (1, 5)),
+    "linear on sequences": (lambda: nn.Linear(5, 7), (1, 4, 5)),
+    "batch norm": (lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU()), (1, 2, 6, 6)),
+    "batch norm without weights": (lambda: nn.BatchNorm2d(3, affine=False), (1, 3, 4, 4)),
+    "group norm": (lambda: nn.GroupNorm(2, 4), (1, 4, 5, 6)),
+    "layer norm": (lambda: nn.LayerNorm(6), (1, 4, 6)),
+    "layer norm of images": (lambda: nn.LayerNorm((4, 6)), (1, 3, 4, 6)),
+    "rms norm": (lambda: nn.RMSNorm(6), (1, 4, 6)),
+    "instance norm": (lambda: nn.InstanceNorm2d(3, affine=True), (1, 3, 5, 6)),
+    "local response": (lambda: nn.LocalResponseNorm(5), (1, 8, 3, 4)),
+    "max pool": (lambda: nn.MaxPool2d(3, 2, 1), (1, 2, 9, 8)),
+    "max pool, ceil": (lambda: nn.MaxPool2d(3, 2, ceil_mode=True), (1, 2, 8, 8)),
+    "average pool": (lambda: nn.AvgPool2d(3, 2, 1), (1, 2, 9, 8)),
+    "average pool, ceil": (lambda: nn.AvgPool2d(3, 2, 1, ceil_mode=True), (1, 2, 8, 8)),
+    "average pool, inside": (lambda: nn.AvgPool2d(3, 2, 1, count_include_pad=False), (1, 2, 9, 8)),
+    "average pool, divisor": (lambda: nn.AvgPool2d(2, divisor_override=3), (1, 2, 6, 8)),
+    "adaptive": (lambda: nn.AdaptiveAvgPool2d((2, 3)), (1, 2, 6, 9)),
+    "adaptive, uneven": (lambda: nn.AdaptiveAvgPool2d((3, 4)), (1, 2, 7, 9)),
+    "adaptive max": (lambda: nn.AdaptiveMaxPool2d(1), (1, 2, 7, 9)),
+    "dropout": (lambda: nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 4)), (1, 4)),
+    "lstm": (lambda: nn.LSTM(4, 3, 2, batch_first=True, bidirectional=True), (1, 5, 4)),
+    "gru": (lambda: nn.GRU(4, 3, batch_first=True), (1, 5, 4)),
+    "rnn": (lambda: nn.RNN(4, 3, batch_first=True, bias=False), (1, 5, 4)),
+    "attention": (lambda: Function(lambda x: ops.scaled_dot_product_attention(x, x, x)), (1, 2, 5, 4)),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers(name: str) -> None:
+    make, shape = LAYERS[name]
+    check(make(), shape, tolerance=1e-5)
+
+
+ACTIVATIONS = (
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.PReLU,
+    nn.ELU,
+    nn.SELU,
+    nn.CELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Mish,
+    nn.Hardswish,
+    nn.Hardsigmoid,
+    nn.Hardtanh,
+    nn.Sigmoid,
+    nn.LogSigmoid,
+    nn.Tanh,
+    nn.Tanhshrink,
+    nn.Softplus,
+    nn.Softsign,
+    nn.Softshrink,
+    nn.Hardshrink,
+    nn.GLU,
+)
+
+
+@pytest.mark.parametrize("kind", ACTIVATIONS)
+def test_activations(kind: Any) -> None:
+    check(kind(), (1, 4, 6), tolerance=1e-5)
+
+
+FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    "softmax": lambda x: ops.softmax(x, 1),
+    "log_softmax": lambda x: ops.log_softmax(x, -1),
+    "mean": lambda x: ops.mean(x, (2, 3), True),
+    "reductions": lambda x: ops.amax(x, 1) + ops.amin(x, 1) + ops.sum(x, 1) + ops.prod(x, 1),
+    "var": lambda x: ops.var(x, (1, 2)),
+    "permute": lambda x: ops.permute(x, (0, 2, 3, 1)),
+    "slice": lambda x: x[:, 1:, ::2, 1:3],
+    "flip": lambda x: ops.flip(x, 2),
+    "pad": lambda x: ops.pad(x, (1, 2, 0, 1), value=0.5),
+    "edges": lambda x: ops.pad(x, (1, 2, 0, 1), "replicate"),
+    "concat": lambda x: ops.concat([x, x * 2.0], 1),
+    "split": lambda x: ops.split(x, 2, 1)[1],
+    "stack": lambda x: ops.stack([x, -x], 2),
+    "flatten": lambda x: ops.flatten(x, 1),
+    "merge of batch and channels": lambda x: ops.reshape(x, (-1, 4, 6)) * 2.0,
+    "expand": lambda x: ops.broadcast_to(ops.mean(x, (2, 3), True), x.shape) + x,
+    "matmul": lambda x: ops.matmul(x, ops.transpose(x, 2, 3)),
+    "einsum": lambda x: ops.einsum("bchw,bcvw->bchv", x, x),
+    "where": lambda x: ops.where(ops.greater(x, 0.0), x, ops.exp(x)),
+    "comparisons": lambda x: ops.where(ops.logical_and(ops.less(x, 1.0), ops.not_equal(x, 0.0)), x, 1.0),
+    "argmax": lambda x: ops.argmax(x, 1),
+    "topk": lambda x: ops.topk(x, 2, 3).values,
+    "cumsum": lambda x: ops.cumsum(x, 2),
+    "functions": lambda x: (
+        ops.sqrt(ops.abs(x) + 0.1) + ops.log1p(ops.square(x)) + ops.rsqrt(ops.abs(x) + 1.0)
+    ),
+    "powers": lambda x: ops.pow(ops.abs(x) + 0.5, 1.7) + ops.pow(x, 3.0) + 1.0 / (ops.abs(x) + 1.0),
+    "trigonometry": lambda x: ops.sin(x) + ops.cos(x) * ops.atan(x) + ops.erf(x),
+    "rounding": lambda x: ops.floor(x) + ops.ceil(x) + ops.trunc(x * 3.0) + ops.round(x),
+    "remainder": lambda x: ops.remainder(x, 0.75) + ops.floor_divide(x, 0.5),
+    "clamp": lambda x: ops.clamp(x, -0.5, 0.7),
+    "nearest": lambda x: ops.interpolate(x, scale_factor=2, mode="nearest"),
+    "nearest, sizes": lambda x: ops.interpolate(x, (7, 5), mode="nearest"),
+    "bilinear": lambda x: ops.interpolate(x, scale_factor=2, mode="bilinear"),
+    "bilinear, corners": lambda x: ops.interpolate(x, (7, 9), mode="bilinear", align_corners=True),
+    "bicubic": lambda x: ops.interpolate(x, (8, 9), mode="bicubic"),
+    "pixel_shuffle": lambda x: ops.pixel_shuffle(x, 2),
+    "channel_shuffle": lambda x: ops.channel_shuffle(x, 2),
+    "unfold": lambda x: ops.unfold(x, 2),
+    "normalize": lambda x: ops.normalize(x),
+    "index_select": lambda x: ops.index_select(x, 1, np.array([2, 0])),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions(name: str) -> None:
+    check(Function(FUNCTIONS[name]), (1, 4, 4, 6), tolerance=1e-5)
+
+
+def test_several_inputs_and_outputs() -> None:
+    proto = check(Function(lambda x, y: (x + y, x * y)), (1, 3), (1, 3))
+    assert [value.name for value in proto.graph.input] == ["input", "input_1"]
+    assert [value.name for value in proto.graph.output] == ["output", "output_1"]
+
+
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "lenet5": (models.lenet5, (1, 1, 28, 28)),
+    "mnist_cnn": (models.mnist_cnn, (1, 1, 28, 28)),
+    "resnet20": (models.resnet20, (1, 3, 32, 32)),
+    "resnet18": (models.resnet18, (1, 3, 64, 64)),
+    "mobilenet_v2": (models.mobilenet_v2, (1, 3, 64, 64)),
+    "unet": (lambda: models.unet(width=8), (1, 3, 32, 32)),
+    "vgg11_bn": (models.vgg11_bn, (1, 3, 32, 32)),
+    "alexnet": (models.alexnet, (1, 3, 96, 96)),
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n if n not in ("vgg11_bn", "alexnet") else pytest.param(n, marks=pytest.mark.slow) for n in NETWORKS],
+)
+def test_networks_come_back_as_they_were(name: str) -> None:
+    make, shape = NETWORKS[name]
+    model = make()
+    proto = check(model, shape, tolerance=1e-5)
+    loaded = cnncore.onnx.load(proto)
+    state = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
+    for key, value in loaded.state_dict().items():
+        np.testing.assert_array_equal(value, state.pop(key))
+    assert state == {}
+    x = RNG.standard_normal((2, *shape[1:])).astype(np.float32)
+    np.testing.assert_array_equal(loaded(x), model(x))
+
+
+def test_an_imported_network_is_trained_and_exported_with_its_names(tmp_path: Path) -> None:
+    model = randomized(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32, 3)))
+    proto = cnncore.onnx.export(model, None, (1, 1, 6, 6), dynamic_batch=True, input_names=["image"])
+    imported = cnncore.onnx.load(proto)
+    x, y = RNG.standard_normal((4, 1, 6, 6)).astype(np.float32), np.array([0, 1, 2, 1])
+    step = cc.train_step(lambda x, y: ops.cross_entropy(imported(x), y), optim.Adam(imported.parameters()))
+    losses = [float(step(x, y)) for _ in range(5)]
+    assert losses[-1] < losses[0]
+    path = tmp_path / "trained.onnx"
+    cnncore.onnx.export(imported, path, (1, 1, 6, 6), dynamic_batch=True)
+    again = onnx.load(path)
+    assert {t.name for t in proto.graph.initializer} <= {t.name for t in again.graph.initializer}
+    assert again.graph.input[0].name == "image"
+    np.testing.assert_array_equal(cnncore.onnx.load(path)(x), imported(x))
+
+
+def test_refusals(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="expected a Module"):
+        cnncore.onnx.export(lambda x: x, None, (1, 2))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"losses are not exported|has no form in ONNX"):
+        cnncore.onnx.export(Function(lambda x: ops.mse_loss(x, x * 2.0)), None, (1, 2))
+    with pytest.raises(ValueError, match="batch"):
+        cnncore.onnx.export(Function(lambda x: x * float(x.shape[0] ** 2)), None, (2, 2), dynamic_batch=True)
+    path = tmp_path / "model.onnx"
+    with pytest.raises(ValueError, match="windows of different sizes"):
+        cnncore.onnx.export(nn.AdaptiveMaxPool2d(3), path, (1, 1, 7, 7))
+    assert not path.exists()
