@@ -207,7 +207,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, capsys: Capture, monkeypatch:
 def test_a_loss_that_is_not_finite_keeps_the_last_finite_model(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cnncore.cli.train.learning_rate", lambda highest, step, steps: 1e30)
+    monkeypatch.setattr("cnncore.cli.job.learning_rate", lambda highest, step, steps, schedule: 1e30)
     out = tmp_path / "m.safetensors"
     assert main(["train", "digits", "--out", str(out), "--epochs", "2", "--quiet"]) == 3
     err = capsys.readouterr().err

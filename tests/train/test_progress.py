@@ -102,3 +102,17 @@ def test_history() -> None:
     history.append({"loss": 1.0, "accuracy": 0.5})
     history.append({"loss": 0.5, "accuracy": 0.75})
     assert (dict(history), history.epochs) == ({"loss": [1.0, 0.5], "accuracy": [0.5, 0.75]}, 2)
+
+
+def test_the_time_left_follows_from_the_epochs_so_far(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    shown = make_progress(2)
+    for epoch in (3, 4):  # a run that goes on with its third epoch
+        shown.begin(epoch, 6, 100)
+        clock[0] += 40.0
+        shown.end(FIGURES)
+    left = [line.rpartition(", ")[2] for line in capsys.readouterr().err.splitlines()]
+    assert left == ["2 min left", "80 s left"]

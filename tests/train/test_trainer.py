@@ -281,6 +281,16 @@ def test_ctrl_c_keeps_the_model_and_the_history(capsys: pytest.CaptureFixture[st
     assert trainer.fit((X, Y), 1, 16, verbose=0).epochs == 1
 
 
+@pytest.mark.usefixtures("ctrl_c_raises")
+@pytest.mark.parametrize(("epochs", "interrupted"), [(2, True), (1, False)])
+def test_ctrl_c_between_epochs_is_told(epochs: int, interrupted: bool) -> None:
+    def press(epoch: int, logs: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    history = make().fit((X, Y), epochs, 16, callbacks=press, verbose=0)
+    assert (history.epochs, history.interrupted) == (1, interrupted)
+
+
 def test_interrupt_raised_by_the_data_is_kept_apart(capsys: pytest.CaptureFixture[str]) -> None:
     class Interrupting:
         def __iter__(self) -> Iterator[Any]:

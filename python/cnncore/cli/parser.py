@@ -62,6 +62,44 @@ def _train(commands: Commands) -> argparse.ArgumentParser:
     command.add_argument(
         "--lr", type=_positive, metavar="X", help="the highest learning rate of the schedule"
     )
+    command.add_argument(
+        "--optimizer",
+        choices=("adamw", "adam", "lion", "rmsprop", "sgd"),
+        default="adamw",
+        help="default: adamw",
+    )
+    command.add_argument(
+        "--schedule",
+        choices=("cosine", "linear", "step", "constant"),
+        default="cosine",
+        help="of the learning rate after the warm-up; default: %(default)s",
+    )
+    command.add_argument(
+        "--transfer",
+        metavar="FILE",
+        help="begin with the weights in a model file, a safetensors file or a torch checkpoint, with a new "
+        "last layer; the other layers are kept fixed for the first quarter of the epochs",
+    )
+    command.add_argument(
+        "--mixup", type=_positive, metavar="ALPHA", help="mix images and labels in pairs, as with 0.2"
+    )
+    command.add_argument(
+        "--label-smoothing", type=_share, metavar="X", help="share of the target spread over all classes"
+    )
+    command.add_argument(
+        "--best",
+        action="store_true",
+        help="hold out a fifth of the training images and save the epoch that is best on them",
+    )
+    command.add_argument(
+        "--resume", action="store_true", help="go on with a training of the same command that was stopped"
+    )
+    command.add_argument(
+        "--report",
+        metavar="DIR",
+        help="write settings, figures of epochs and classes, the confusion matrix and, with matplotlib, "
+        "curves",
+    )
     command.add_argument("--size", type=_size, metavar="HxW", help="resize the images of a folder")
     command.add_argument(
         "--out",
@@ -174,6 +212,16 @@ def _positive(text: str) -> float:
         value = 0.0
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return value
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"expected a share from 0 to below 1, got {text!r}")
     return value
 
 

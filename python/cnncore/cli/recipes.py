@@ -36,13 +36,30 @@ IMAGES = Recipe("resnet20", epochs=20, batch_size=64, lr=3e-3, weight_decay=5e-2
 _WARM_UP_SHARE = 0.1
 
 
-def learning_rate(highest: float, step: int, steps: int) -> float:
-    """Return the rate of step 0 to steps - 1: up in a line for a tenth of them, then down in a cosine.
+SCHEDULES = ("cosine", "linear", "step", "constant")
+
+
+def learning_rate(highest: float, step: int, steps: int, schedule: str = "cosine") -> float:
+    """Return the rate of step 0 to steps - 1: up in a line for a tenth of them, then as the schedule says.
+
+    Args:
+        highest: the rate after the warm-up.
+        step: the number of the step.
+        steps: how many there are.
+        schedule: "cosine" or "linear" down to nearly 0, "step": a tenth from half of the steps on and a
+            hundredth from three quarters on, or "constant".
 
     >>> [round(learning_rate(1.0, step, 20), 3) for step in (0, 1, 2, 10, 19)]
     [0.5, 1.0, 0.993, 0.541, 0.007]
+    >>> [round(learning_rate(1.0, step, 20, "step"), 3) for step in (0, 1, 9, 10, 15)]
+    [0.5, 1.0, 1.0, 0.1, 0.01]
     """
     warm_up = max(1, round(steps * _WARM_UP_SHARE))
     if step < warm_up:
         return highest * (step + 1) / warm_up
-    return highest * 0.5 * (1 + math.cos(math.pi * (step - warm_up + 1) / (steps - warm_up + 1)))
+    if schedule == "constant":
+        return highest
+    if schedule == "step":
+        return highest * (1.0 if step < steps / 2 else 0.1 if step < steps * 3 / 4 else 0.01)
+    share = (step - warm_up + 1) / (steps - warm_up + 1)
+    return highest * (1 - share if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * share)))

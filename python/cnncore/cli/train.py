@@ -7,31 +7,32 @@ import argparse
 import os
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
-from .. import data, nn, optim, runtime
-from ..train import Callback, History, Trainer
+from .. import runtime
+from ..train import History
+from ..train.metrics import confusion_matrix
 from . import model_file
-from .augment import ShiftedImages
 from .datasets import Images, read
-from .networks import build, check_input
+from .job import Job, Settings
+from .optimizers import RATES
 from .output import NonFiniteLossError, print_result
 from .parser import DEFAULT_MODEL_FILE
-from .recipes import IMAGES, RECIPES, Recipe, learning_rate
-
-_WORKERS = 1
-"""Threads that normalise the next batches; the kernels keep the cores busy."""
-
-_EVALUATION_BATCH = 256
+from .recipes import IMAGES, RECIPES, Recipe
+from .report import check_folder, class_rows, class_table, write_report
+from .transfer import network_of
 
 
 def run(options: argparse.Namespace) -> None:
     """Train, save, and print the test accuracy."""
     recipe = _recipe(options)
     _check_writable(options.out)
+    if options.report is not None:
+        check_folder(options.report)
     runtime.manual_seed(options.seed)
     images = read(options.dataset, options, options.size)
-    job = _Job(images, recipe, _describe(images, recipe), options.seed)
+    job = Job(images, recipe, _describe(images, recipe), _settings(options))
     if not options.quiet:
         print(job.title(), file=sys.stderr)
     started = time.perf_counter()
@@ -39,104 +40,54 @@ def run(options: argparse.Namespace) -> None:
     seconds = time.perf_counter() - started
     if history.interrupted:
         _save(options, job, job.accuracy())
-        print(f"saved {options.out} as trained so far", file=sys.stderr)
+        print(f"saved {options.out} as trained so far; --resume goes on", file=sys.stderr)
         raise KeyboardInterrupt
     if history.nonfinite is not None:
+        job.forget_state()
         _save(options, job, job.accuracy())
         raise NonFiniteLossError(
             f"the loss became NaN or infinite; saved {options.out} as after {history.epochs} of "
             f"{recipe.epochs} epochs"
         )
-    accuracy = float(history["val_accuracy"][-1])
+    accuracy = job.accuracy() if options.best else float(history["val_accuracy"][-1])
     _save(options, job, accuracy)
-    rate = len(images.train[1]) * recipe.epochs / sum(history["seconds"])
-    print_result(
-        options,
-        f"test accuracy {accuracy:.2%} after {recipe.epochs} epochs: {seconds:.1f} s, {rate:,.0f} images/s\n"
-        f"saved {options.out}",
-        {
-            "dataset": images.name,
-            "model": recipe.model,
-            "epochs": recipe.epochs,
-            "test_accuracy": accuracy,
-            "epoch_test_accuracy": history["val_accuracy"],
-            "seconds": seconds,
-            "images_per_second": rate,
-            "file": options.out,
-        },
+    job.forget_state()
+    rate = job.trained_images * recipe.epochs / sum(history["seconds"])
+    which = f"epoch {job.best_epoch} of " if options.best else ""
+    result = {
+        "dataset": images.name,
+        "model": recipe.model,
+        "epochs": recipe.epochs,
+        "test_accuracy": accuracy,
+        "epoch_validation_accuracy" if options.best else "epoch_test_accuracy": history["val_accuracy"],
+        "seconds": seconds,
+        "images_per_second": rate,
+        "file": options.out,
+    }
+    if options.best:
+        result["best_epoch"] = job.best_epoch
+    text = (
+        f"test accuracy {accuracy:.2%} after {which}{recipe.epochs} epochs: {seconds:.1f} s, "
+        f"{rate:,.0f} images/s\n"
+        f"saved {options.out}"
     )
+    if options.report is not None:
+        text = f"{_report(options, job, history, result)}\n{text}, and a report in {options.report}"
+    print_result(options, text, result)
 
 
-@dataclass
-class _Job:
-    """A network, its data and its training."""
-
-    images: Images
-    recipe: Recipe
-    description: model_file.Description
-    seed: int
-
-    def __post_init__(self) -> None:
-        check_input(self.recipe.model, self.description.image)
-        self.model = build(self.recipe.model, len(self.images.classes), self.description.image[0])
-        optimizer = optim.AdamW(
-            self.model.parameters(), lr=self.recipe.lr, weight_decay=self.recipe.weight_decay
-        )
-        loss = nn.CrossEntropyLoss(label_smoothing=self.recipe.label_smoothing)
-        self.trainer = Trainer(self.model, loss, optimizer)
-        self.test = data.DataLoader(
-            self.images.test, _EVALUATION_BATCH, transform=self.description.normalise, workers=_WORKERS
-        )
-
-    def title(self) -> str:
-        """Return what is trained on what."""
-        _, height, width = self.description.image
-        return (
-            f"{self.images.name}: {len(self.images.train[1]):,} training and {len(self.images.test[1]):,} "
-            f"test images of {height}x{width}, {len(self.images.classes)} classes\n"
-            f"{self.recipe.model}, batch {self.recipe.batch_size}, threads {runtime.get_num_threads()}"
-        )
-
-    def train(self, verbose: int) -> History:
-        """Train for all epochs, with the test images as validation: nothing is chosen by them."""
-        samples, batch_size = len(self.images.train[1]), self.recipe.batch_size
-        train = data.DataLoader(
-            ShiftedImages(*self.images.train, self.recipe.shift, self.seed),
-            batch_size,
-            shuffle=True,
-            seed=self.seed,
-            # Batch norm cannot learn from a batch of one.
-            drop_last=samples > batch_size and samples % batch_size == 1,
-            transform=self.description.normalise,
-            workers=_WORKERS,
-        )
-        schedule = _Schedule(self.recipe.lr, len(train) * self.recipe.epochs)
-        return self.trainer.fit(
-            train, self.recipe.epochs, validation=self.test, callbacks=[schedule], verbose=verbose
-        )
-
-    def accuracy(self) -> float:
-        """Return the accuracy on the test images."""
-        return float(self.trainer.evaluate(self.test)["accuracy"])
+def _report(options: argparse.Namespace, job: Job, history: History, result: dict[str, Any]) -> str:
+    """Write the report, add the figures of classes to the result, and return them as text."""
+    matrix = confusion_matrix(job.trainer.predict(job.test), job.images.test[1], len(job.images.classes))
+    settings = {name: value for name, value in vars(options).items() if name != "run"}
+    settings.update(vars(job.recipe), test_accuracy=result["test_accuracy"])
+    write_report(options.report, settings, history, matrix, job.images.classes)
+    rows = class_rows(matrix, job.images.classes)
+    result.update(classes=rows, confusion_matrix=matrix.tolist(), report=options.report)
+    return class_table(rows)
 
 
-class _Schedule(Callback):
-    """Sets the learning rate of each step."""
-
-    def __init__(self, highest: float, steps: int) -> None:
-        self.highest = highest
-        self.steps = steps
-        self.step = 0
-
-    def on_train_begin(self) -> None:
-        self.trainer.optimizer.lr = learning_rate(self.highest, 0, self.steps)
-
-    def on_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        self.step += 1
-        self.trainer.optimizer.lr = learning_rate(self.highest, self.step, self.steps)
-
-
-def _save(options: argparse.Namespace, job: _Job, accuracy: float) -> None:
+def _save(options: argparse.Namespace, job: Job, accuracy: float) -> None:
     """Write the model; an older one under the name that nobody chose is kept."""
     older = model_file.keep_older(options.out) if options.out == DEFAULT_MODEL_FILE else None
     model_file.save(options.out, job.model, replace(job.description, test_accuracy=accuracy))
@@ -144,13 +95,30 @@ def _save(options: argparse.Namespace, job: _Job, accuracy: float) -> None:
         print(f"the older {options.out} is now {older}", file=sys.stderr)
 
 
+def _settings(options: argparse.Namespace) -> Settings:
+    stem, extension = os.path.splitext(options.out)
+    return Settings(
+        seed=options.seed,
+        optimizer=options.optimizer,
+        schedule=options.schedule,
+        transfer=options.transfer,
+        mixup=options.mixup,
+        best=options.best,
+        resume=options.resume,
+        state=f"{stem}.training{extension}",
+    )
+
+
 def _recipe(options: argparse.Namespace) -> Recipe:
     given = {
         name: getattr(options, name)
-        for name in ("model", "epochs", "batch_size", "lr")
+        for name in ("model", "epochs", "batch_size", "lr", "label_smoothing")
         if getattr(options, name) is not None
     }
-    return replace(RECIPES.get(options.dataset, IMAGES), **given)
+    recipe = RECIPES.get(options.dataset, IMAGES)
+    if options.transfer is not None and "model" not in given:
+        given["model"] = network_of(options.transfer) or recipe.model
+    return replace(recipe, **{"lr": recipe.lr * RATES[options.optimizer], **given})
 
 
 def _describe(images: Images, recipe: Recipe) -> model_file.Description:

@@ -14,9 +14,9 @@ class History(dict[str, list[Any]]):
     matrix, an array.
 
     The figures: loss, each metric, val_loss and val_<metric> where there is validation data, seconds
-    (training without validation), images_per_second. `interrupted` tells whether Ctrl-C, or a callback,
-    ended training inside an epoch; that epoch has no entries. `nonfinite` says where NaN or infinity was
-    found when the loss became such (see `find_nonfinite`), which ends training; None otherwise.
+    (training without validation), images_per_second. `interrupted` tells whether Ctrl-C ended training
+    early, or a callback inside an epoch; that epoch has no entries. `nonfinite` says where NaN or infinity
+    was found when the loss became such (see `find_nonfinite`), which ends training; None otherwise.
 
     >>> history = History()
     >>> history.append({"loss": 0.5}); history.append({"loss": 0.25})

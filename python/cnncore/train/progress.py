@@ -12,6 +12,8 @@ import numpy as np
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_POSTFIXES = 0.1
+LEAST_SECONDS_LEFT = 5.0
+"""Less is not shown."""
 
 
 class Progress(Protocol):
@@ -62,11 +64,30 @@ class Silent:
     def close(self) -> None: ...
 
 
+def left_text(seconds: float) -> str:
+    """Return the time that training will take yet, as text; nothing where it is a moment.
+
+    >>> left_text(3.0), left_text(42.0), left_text(200.0), left_text(4000.0)
+    ('', ', 42 s left', ', 3 min left', ', 1 h 7 min left')
+    """
+    if seconds < LEAST_SECONDS_LEFT:
+        return ""
+    if seconds < 90:
+        return f", {seconds:.0f} s left"
+    minutes = round(seconds / 60)
+    return f", {minutes} min left" if minutes < 60 else f", {minutes // 60} h {minutes % 60} min left"
+
+
 class Lines(Silent):
-    """One line for each epoch, and one about every ten seconds inside a long one."""
+    """One line for each epoch, and one about every ten seconds inside a long one, with the time left."""
+
+    _first: tuple[int, float] | None = None
 
     def begin(self, epoch: int, epochs: int, rows: int | None) -> None:
         self.title = f"epoch {epoch}/{epochs}"
+        self.epoch, self.epochs = epoch, epochs
+        if self._first is None:
+            self._first = epoch, time.monotonic()
         self.total = "" if rows is None else f" of {rows:,}"
         self.rows = 0
         self.started = self.shown = time.monotonic()
@@ -81,7 +102,14 @@ class Lines(Silent):
             self.note(f"{self.title}, {self.rows:,}{self.total} images: {text}")
 
     def end(self, figures: Mapping[str, Any]) -> None:
-        self.note(f"{self.title}: {figures_text(figures)}")
+        self.note(f"{self.title}: {figures_text(figures)}{self._left()}")
+
+    def _left(self) -> str:
+        """Return the time left, at the pace of the epochs so far."""
+        assert self._first is not None
+        first, started = self._first
+        pace = (time.monotonic() - started) / (self.epoch - first + 1)
+        return left_text(pace * (self.epochs - self.epoch))
 
     def note(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)

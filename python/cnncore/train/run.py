@@ -61,6 +61,7 @@ class Run:
         self.class_weights = class_weights
         self.history = History()
         self.first = trainer.epoch
+        self.between_steps = True
         self._batch = 0
         self._running = RunningMeans(trainer._counting())
         self._kept: dict[str, Any] | None = None
@@ -97,7 +98,8 @@ class Run:
             self._note_interrupt()
         finally:
             self.progress.close()
-            for callback in self.callbacks:
+            # Those that keep the state come before those that change it, as by restoring the best weights.
+            for callback in reversed(self.callbacks):
                 callback.on_train_end()
         return self.history
 
@@ -125,12 +127,13 @@ class Run:
         for number, batch in enumerate(self.batches.epoch(epoch, self._batch), self._batch):
             weighted = self._weighted(batch)
             rows = rows_of(batch.x)
+            self.between_steps = False
             loss, output = trainer._train_step(weighted)
             if not math.isfinite(loss):
                 self._end_nonfinite(loss, epoch, number, weighted)
                 return False
             running.update(loss, output, batch.y, rows, total_weight(weighted.weight, rows))
-            self._batch = number + 1
+            self._batch, self.between_steps = number + 1, True
             self.progress.step(rows, partial(running.means, at_end=False))
             for on_batch_end in self.on_batch_end:
                 on_batch_end(number, running.means(at_end=False))
@@ -141,7 +144,10 @@ class Run:
                 self.history.interrupted = True
                 return False
         seconds = time.perf_counter() - started
-        return self._end(epoch, seconds, running.rows - rows_before) and not interrupt.requested
+        self._end(epoch, seconds, running.rows - rows_before)
+        if interrupt.requested and epoch + 1 < self.first + self.epochs:
+            self._note_interrupt()
+        return not interrupt.requested
 
     def _begin(self, epoch: int) -> None:
         """Begin an epoch, or go on in its midst."""
@@ -156,7 +162,8 @@ class Run:
                 callback.on_epoch_begin(epoch)
         self._keep()
 
-    def _end(self, epoch: int, seconds: float, rows: int) -> bool:
+    def _end(self, epoch: int, seconds: float, rows: int) -> None:
+        """Validate, and tell everybody of the epoch that was completed."""
         trainer = self.trainer
         figures = self._running.means()
         if self.validation is not None:
@@ -169,7 +176,6 @@ class Run:
         self.progress.end(figures)
         for callback in self.callbacks:
             callback.on_epoch_end(epoch, figures)
-        return True
 
     def _weighted(self, batch: Batch) -> Batch:
         if self.class_weights is None:
