@@ -53,6 +53,7 @@ bool same_shape(const py::array& array, const TensorDesc& desc) {
 }
 
 bool same_memory(const py::array& array, const TensorDesc& desc) {
+  if (desc.numel() == 0) return true;
   const auto item = static_cast<std::int64_t>(item_size(desc.dtype));
   for (int i = 0; i < desc.rank; ++i) {
     if (desc.dim(i) != 1 && array.strides(i) != desc.step(i) * item) return false;

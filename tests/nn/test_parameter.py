@@ -190,3 +190,11 @@ def test_values_as_arrays_and_lists() -> None:
     assert weight.astype(np.float32) is not weight.numpy()
     assert weight[0, 0] == 1.0
     assert type(copy) is np.ndarray
+
+
+def test_a_parameter_without_elements() -> None:
+    for shape in ((0,), (0, 3), (3, 0)):
+        parameter = Parameter(np.zeros(shape))
+        parameter.assign(np.ones(shape))
+        assert parameter.shape == shape
+        assert np.asarray(parameter).shape == shape

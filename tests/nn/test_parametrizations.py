@@ -2,13 +2,15 @@
 """Weights that are computed from others: `nn.utils.parametrizations` and `parametrize`."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
 
 import cnncore as cc
 from cnncore import nn, optim
-from cnncore.nn.utils.parametrizations import weight_norm
+from cnncore.nn import utils
+from cnncore.nn.utils.parametrizations import spectral_norm, weight_norm
 from cnncore.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 LAYERS = [("Linear(5, 4)", (2, 5)), ("Conv2d(3, 4, 3)", (2, 3, 6, 6)), ("Conv1d(3, 4, 3)", (2, 3, 6))]
@@ -73,12 +75,123 @@ def test_back_to_an_ordinary_weight():
     assert np.array_equal(twin(x), y)
 
 
+SPECTRAL = [*LAYERS, ("ConvTranspose2d(3, 4, 3)", (2, 3, 6, 6))]
+FORMS = {
+    "weight": lambda nn_: nn_.utils.parametrizations.weight_norm,
+    "spectral": lambda nn_: nn_.utils.parametrizations.spectral_norm,
+    "old weight": lambda nn_: nn_.utils.weight_norm,
+    "old spectral": lambda nn_: nn_.utils.spectral_norm,
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("text", "shape"), SPECTRAL)
+def test_training_steps_follow_torch(text, shape, form):
+    """State, results in both modes, gradients, and what the power iterations leave in the buffers."""
+    torch = pytest.importorskip("torch")
+    ours = FORMS[form](nn)(eval(f"nn.{text}"))
+    theirs = FORMS[form](torch.nn)(eval(f"torch.nn.{text}"))
+    assert {n: v.shape for n, v in ours.state_dict().items()} == {
+        n: tuple(v.shape) for n, v in theirs.state_dict().items()
+    }
+    state = {name: value.numpy() for name, value in theirs.state_dict().items()}
+    ours.load_state_dict(state)
+    theirs.double()
+    x = draw(shape)
+    wide = torch.tensor(x).double()
+    for _ in range(2):
+        theirs.zero_grad()
+        y = theirs(wide)
+        (y**2).sum().backward()
+        parameters = dict(ours.named_parameters())
+        _, gradients = cc.value_and_grad(lambda a: (ours(a) ** 2).sum(), list(parameters.values()))(x)
+        for name, gradient in zip(parameters, gradients, strict=True):
+            expected = theirs.get_parameter(name).grad.numpy()
+            assert np.abs(gradient - expected).max() <= 1e-4 * np.abs(expected).max()
+    for name, buffer in theirs.named_buffers():
+        np.testing.assert_allclose(np.asarray(ours.get_buffer(name)), buffer.numpy(), atol=1e-5)
+    np.testing.assert_allclose(ours.eval()(x), theirs.eval()(wide).detach().numpy(), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_pickle_and_deepcopy(form):
+    layer = FORMS[form](nn)(nn.Conv2d(3, 4, 3))
+    model = nn.Sequential(layer, nn.ReLU())
+    x = draw((2, 3, 6, 6))
+    model.eval()
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert np.array_equal(twin(x), model(x))
+        assert list(twin.state_dict()) == list(model.state_dict())
+        assert isinstance(twin[0], nn.Conv2d)
+        first = next(iter(twin.parameters()))
+        before = np.array(model(x))
+        first.assign(np.asarray(first) * 1.5 + 0.25)
+        assert not np.array_equal(twin(x), before)
+        assert np.array_equal(model(x), before)
+
+
+@pytest.mark.parametrize("make", [spectral_norm, utils.spectral_norm])
+def test_a_weight_has_the_largest_singular_value_1(make):
+    cc.manual_seed(0)
+    layer = make(nn.Linear(30, 20), n_power_iterations=40)
+    cc.value_and_grad(lambda a: layer(a).sum(), list(layer.parameters()))(draw((2, 30)))
+    assert abs(np.linalg.norm(np.asarray(layer.weight), 2) - 1) < 1e-4
+
+
+def test_vectors_move_in_training_alone():
+    layer = utils.spectral_norm(nn.Linear(6, 5))
+    x = draw((2, 6))
+    before = np.array(layer.weight_u)
+    layer.eval()(x)
+    cc.value_and_grad(lambda a: layer(a).sum(), list(layer.parameters()))(x)
+    assert np.array_equal(layer.weight_u, before)
+    layer.train()
+    cc.value_and_grad(lambda a: layer(a).sum(), list(layer.parameters()))(x)
+    assert not np.array_equal(layer.weight_u, before)
+
+
+def test_a_bias_is_divided_by_its_length():
+    layer = spectral_norm(nn.Linear(3, 4), "bias")
+    np.testing.assert_allclose(np.linalg.norm(layer.bias), 1, rtol=1e-6)
+    remove_parametrizations(layer, "bias", leave_parametrized=False)
+    assert type(layer) is nn.Linear
+
+
+@pytest.mark.parametrize(
+    ("make", "remove"),
+    [(utils.weight_norm, utils.remove_weight_norm), (utils.spectral_norm, utils.remove_spectral_norm)],
+)
+def test_old_forms_go_away(make, remove):
+    layer = make(nn.Linear(3, 2)).eval()
+    y = layer(draw((4, 3)))
+    assert remove(layer) is layer
+    assert type(layer) is nn.Linear
+    assert sorted(layer.state_dict()) == ["bias", "weight"]
+    np.testing.assert_allclose(layer(draw((4, 3))), y, rtol=1e-6)
+    with pytest.raises(ValueError, match="no such norm"):
+        remove(layer)
+
+
+def test_two_weights_of_one_layer():
+    layer = utils.weight_norm(weight_norm(nn.Linear(3, 2)), "bias", None)
+    y = layer(draw((4, 3)))
+    remove_parametrizations(layer, "weight")
+    np.testing.assert_allclose(layer(draw((4, 3))), y, rtol=1e-6)
+    utils.remove_weight_norm(layer, "bias")
+    assert type(layer) is nn.Linear
+    np.testing.assert_allclose(layer(draw((4, 3))), y, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: weight_norm(nn.ReLU()), "name of a parameter of ReLU, got 'weight'"),
         (lambda: weight_norm(nn.Linear(2, 3), dim=2), "dim from -2 to 1 or None"),
         (lambda: weight_norm(weight_norm(nn.Linear(2, 3))), "name of a parameter"),
+        (lambda: spectral_norm(nn.Linear(2, 3), dim=2), "dim from -2 to 1 or None"),
+        (lambda: spectral_norm(nn.Linear(2, 3), n_power_iterations=0), "n_power_iterations"),
+        (lambda: utils.spectral_norm(nn.ReLU()), "name of a parameter of ReLU"),
         (
             lambda: remove_parametrizations(nn.Linear(2, 3), "weight"),
             "of Linear is not parametrized",

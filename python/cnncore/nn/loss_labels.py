@@ -14,6 +14,7 @@ from .arguments import finite, fraction, positive
 from .linear import Linear
 from .loss import ElementLoss, reduction_of, weights_of
 from .module import Module
+from .placement import check_placement
 
 __all__ = [
     "CTCLoss",
@@ -435,6 +436,7 @@ class LinearCrossEntropyLoss(Module):
         ignore_index: target that adds neither loss nor gradient; None: -100.
         label_smoothing: share of the target spread evenly over all classes, 0 to 1.
         options: None; torch's chunks are not needed.
+        device, dtype: None, a CPU and float32; others are refused.
 
     >>> import numpy as np
     >>> loss = LinearCrossEntropyLoss(3, 10)
@@ -454,7 +456,10 @@ class LinearCrossEntropyLoss(Module):
         ignore_index: int | None = None,
         label_smoothing: float = 0.0,
         options: None = None,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
+        check_placement(device, dtype)
         super().__init__()
         self.num_classes = positive("num_classes", num_classes)
         self.out_features = tuple(positive("out_features", n) for n in out_features)

@@ -11,12 +11,13 @@ from .. import _core
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
 from ..graph.tensor import Layout, Node, Op, Spec, Tensor, present
-from ..graph.trace import current_graph, emit, is_stored, shape_error
+from ..graph.trace import emit, shape_error
 from .activation import FUSABLE
 from .build import Single, elementwise, reduce, reshape_to, with_layout
 from .check import channels_hint, float_tensor, integers, optional_float, real
 from .norm_derivative import by_input, by_parameters, normalised, of_channels, scaled
 from .pull_back import pull_back
+from .running import current, track
 from .window import PLAIN, Epilogue
 
 __all__ = ["batch_norm", "group_norm", "instance_norm"]
@@ -330,22 +331,6 @@ def _statistics(x: Tensor) -> Tensor:
     return emit(BatchNormStatistics, Single(x), StatisticsAttributes(rows)).output
 
 
-def _track(source: Any, new: Tensor | None) -> None:
-    """Make the program write a running statistic back into its buffer."""
-    if is_stored(source) and new is not None:
-        graph = current_graph()
-        graph.updates = [(target, value) for target, value in graph.updates if target is not source]
-        graph.updates.append((source, new))
-
-
-def _running(source: Any) -> Tensor | None:
-    """Return a running statistic as it is by now: a layer that is called twice updates it twice."""
-    for target, value in current_graph().updates:
-        if target is source:
-            return value
-    return optional_float(source, "batch_norm")
-
-
 def _of_channels(x: Tensor, op: str, **named: Any) -> list[Tensor | None]:
     """Return tensors of an entry for each channel of `x`."""
     found = []
@@ -371,7 +356,7 @@ def _move(source: Any, running: Tensor | None, new: Tensor, momentum: Any) -> No
         step = elementwise("mul", apart, momentum)
     else:
         step = elementwise("mul_scalar", apart, alpha=momentum)
-    _track(source, elementwise("add", running, step))
+    track(source, elementwise("add", running, step))
 
 
 def _variance(invstd: Tensor, eps: float, count: int) -> Tensor:
@@ -416,7 +401,7 @@ def batch_norm(
     x = float_tensor(input, op)
     if x.ndim < 2:
         raise shape_error(op, f"expected input (batch, channels, ...), got shape {x.shape}")
-    mean, var = _running(running_mean), _running(running_var)
+    mean, var = current(running_mean, "batch_norm"), current(running_var, "batch_norm")
     mean, var, w, b = _of_channels(x, op, running_mean=mean, running_var=var, weight=weight, bias=bias)
     x = with_layout(x, Layout.CHANNELS_LAST)
     if training:
@@ -433,7 +418,7 @@ def batch_norm(
         center, invstd, *moved = emit(BatchNormFinalize, inputs, attrs).outputs
         if fixed:
             for source, new in zip((running_mean, running_var), moved, strict=True):
-                _track(source, new)
+                track(source, new)
         else:
             _move(running_mean, mean, present(center), momentum)
             variance = _variance(present(invstd), eps, x.size // x.shape[1])
@@ -527,7 +512,12 @@ def instance_norm(
     if count == 1:
         raise shape_error(op, f"expected more than one value per channel of a sample, got {x.shape}")
     momentum = momentum if isinstance(momentum, Tensor) else real(momentum, "momentum", op, 0, 1)
-    mean, var = _of_channels(x, op, running_mean=_running(running_mean), running_var=_running(running_var))
+    mean, var = _of_channels(
+        x,
+        op,
+        running_mean=current(running_mean, "batch_norm"),
+        running_var=current(running_var, "batch_norm"),
+    )
     y = group_norm(x, x.shape[1], weight, bias, eps)
     final = y.node
     assert final is not None

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,19 +15,26 @@ from ..parameter import Parameter
 
 __all__ = ["ParametrizationList", "is_parametrized", "remove_parametrizations"]
 
+_COMPUTED = "_computed"
+"""Attribute of a module: functions of it by name, which compute attributes from parameters of its own."""
+
 
 class ParametrizationList(Module):
-    """The originals of one parameter, `original0` and so on, and as child "0" what computes it from them."""
+    """The originals of one parameter and, as child "0", what computes it from them.
+
+    A single one is called `original`, several `original0` and so on.
+    """
 
     def __init__(self, function: Module, originals: Sequence[ArrayLike]) -> None:
         super().__init__()
-        for i, original in enumerate(originals):
-            self.register_parameter(f"original{i}", Parameter(original))
-        self.count = len(originals)
+        single = len(originals) == 1
+        self.names = ["original"] if single else [f"original{i}" for i in range(len(originals))]
+        for name, original in zip(self.names, originals, strict=True):
+            self.register_parameter(name, Parameter(original))
         self.add_module("0", function)
 
     def forward(self) -> Any:
-        return self._modules["0"](*(self._parameters[f"original{i}"] for i in range(self.count)))
+        return self._modules["0"](*(self._parameters[name] for name in self.names))
 
 
 def register(module: Module, name: str, function: Module, originals: Sequence[ArrayLike]) -> None:
@@ -37,22 +44,61 @@ def register(module: Module, name: str, function: Module, originals: Sequence[Ar
     """
     if is_parametrized(module, name):
         raise ValueError(f"{name!r} of {type(module).__name__} is parametrized already")
-    plain = type(module).__mro__[1] if is_parametrized(module) else type(module)
     if not is_parametrized(module):
         module.add_module("parametrizations", ModuleDict())
     delattr(module, name)
     module.parametrizations[name] = ParametrizationList(function, originals)
-    module.__class__ = _computing(plain, list(module.parametrizations.keys()))
+    _reclass(module)
+
+
+def compute(module: Module, name: str, function: Callable[[Any], Any] | None) -> None:
+    """Let an attribute be what a function of the module gives, each time it is read; None ends that."""
+    known = dict(module.__dict__.get(_COMPUTED, {}))
+    if function is None:
+        del known[name]
+    else:
+        known[name] = function
+    setattr(module, _COMPUTED, known)
+    _reclass(module)
+
+
+def computed(module: Module, name: str) -> Any:
+    """Return the function that computes an attribute, or None."""
+    return module.__dict__.get(_COMPUTED, {}).get(name)
+
+
+def _reclass(module: Module) -> None:
+    """Give a module the class that computes its attributes, or its own where there are none."""
+    plain = getattr(type(module), "_plain", type(module))
+    names = list(module.__dict__.get(_COMPUTED, {}))
+    if is_parametrized(module):
+        names += module.parametrizations.keys()
+    module.__class__ = _computing(plain, names) if names else plain
 
 
 def _computing(plain: type[Module], names: Sequence[str]) -> type[Module]:
-    """Return a subclass whose instances compute these parameters."""
+    """Return a subclass whose instances compute these attributes."""
 
-    def computed(name: str) -> property:
-        return property(lambda self: self.parametrizations[name]())
+    def property_of(name: str) -> property:
+        return property(lambda self: _value(self, name))
 
-    members = {"__module__": plain.__module__, **{name: computed(name) for name in names}}
-    return type(f"Parametrized{plain.__name__}", (plain,), members)
+    def reduce(self: Module, protocol: Any) -> Any:
+        return _made, (plain, list(names)), self.__getstate__()
+
+    members = {"__module__": plain.__module__, "__reduce_ex__": reduce, "_plain": plain}
+    properties = {name: property_of(name) for name in names}
+    return type(f"Parametrized{plain.__name__}", (plain,), {**members, **properties})
+
+
+def _value(module: Module, name: str) -> Any:
+    function = computed(module, name)
+    return module.parametrizations[name]() if function is None else function(module)
+
+
+def _made(plain: type[Module], names: list[str]) -> Module:
+    """Return an instance without contents, for pickle and deepcopy to fill."""
+    made = _computing(plain, names)
+    return made.__new__(made)
 
 
 def is_parametrized(module: Module, name: str | None = None) -> bool:
@@ -67,18 +113,19 @@ def is_parametrized(module: Module, name: str | None = None) -> bool:
 
 
 def remove_parametrizations(module: Module, name: str, leave_parametrized: bool = True) -> Module:
-    """Make a computed parameter an ordinary one again, with the value that it has now.
+    """Make a computed parameter an ordinary one again.
 
     Args:
         module: changed in place.
         name: of the parameter.
-        leave_parametrized: True, the only choice there is: several originals cannot be one parameter.
+        leave_parametrized: keep the value that it has now; False brings back the original, where there is
+            only one.
 
     Returns:
         The module.
 
     Raises:
-        ValueError: the parameter is not computed from others.
+        ValueError: the parameter is not computed from others, or from several.
 
     >>> from cnncore import nn
     >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(2, 3))
@@ -87,15 +134,13 @@ def remove_parametrizations(module: Module, name: str, leave_parametrized: bool 
     """
     if not is_parametrized(module, name):
         raise ValueError(f"{name!r} of {type(module).__name__} is not parametrized")
-    if not leave_parametrized:
+    originals = module.parametrizations[name]
+    if not leave_parametrized and len(originals.names) > 1:
         raise ValueError("expected leave_parametrized=True: several originals cannot be one parameter")
-    value = np.asarray(getattr(module, name))
-    plain = type(module).__mro__[1]
+    value = np.array(getattr(module, name) if leave_parametrized else originals.original)
     del module.parametrizations[name]
-    if len(module.parametrizations):
-        module.__class__ = _computing(plain, list(module.parametrizations.keys()))
-    else:
+    if not len(module.parametrizations):
         delattr(module, "parametrizations")
-        module.__class__ = plain
+    _reclass(module)
     module.register_parameter(name, Parameter(value))
     return module
