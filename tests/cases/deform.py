@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cnncore import ops
 from reference.regions import deform_conv2d
 
 from .case import Array, case, draw
@@ -44,8 +45,6 @@ def _case(
         return dict(zip(names, rest, strict=True))
 
     def call(x: Any, offset: Any, w: Any, *rest: Any) -> Any:
-        from cnncore import ops
-
         return ops.deform_conv2d(x, offset, w, **split(rest), **window)
 
     return case(
@@ -59,6 +58,19 @@ def _case(
     )
 
 
+def _by_input(mask: Array | None) -> Any:
+    """By the input alone the function is linear: second derivatives exist."""
+    moves, weight = moves_of(1, 8, 3, 3), draw(2, 3, 2, 2, seed=1)
+    return case(
+        "deform_conv2d",
+        draw(1, 3, 4, 4),
+        lambda x: deform_conv2d(x, moves, weight, None, mask),
+        function=lambda x: ops.deform_conv2d(x, moves, weight, mask=mask),
+        torch=False,
+        magnitude=8.0 * 4 * 12,
+    )
+
+
 CASES = [
     _case((2, 3, 4, 5), (2, 3, 2, 3), 1, True, True),
     _case((1, 4, 5, 4), (3, 4, 3, 3), 2, False, False, padding=1, stride=2),
@@ -68,4 +80,6 @@ CASES = [
     # Several chunks of pixels, bands and blocks of channels.
     _case((1, 130, 13, 17), (3, 130, 3, 3), 1, True, True, padding=1),
     _case((2, 6, 20, 19), (6, 3, 3, 3), 3, True, False, padding=2, dilation=2),
+    _by_input(None),
+    _by_input(draw(1, 4, 3, 3, seed=3)),
 ]

@@ -3,102 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .. import nn, ops
-
-Layer = Callable[..., nn.Module]
-"""Makes a layer: an activation from `inplace=`, a norm from a number of channels."""
+from ..nn.blocks import Conv2dNormActivation as Conv2dNormActivation
+from ..nn.blocks import Layer as Layer
+from ..nn.blocks import SqueezeExcitation as SqueezeExcitation
 
 Fill = Callable[[nn.Parameter], object]
 """Draws the initial values of a weight."""
-
-
-class Conv2dNormActivation(nn.Sequential):
-    """`nn.Conv2d`, a norm and an activation.
-
-    Args:
-        in_channels, out_channels, kernel_size, stride, groups, dilation: as those of `nn.Conv2d`.
-        padding: None keeps the extent where the stride is 1 and the kernel odd.
-        norm_layer: makes the norm of so many channels; None leaves it out.
-        activation_layer: makes the activation; None leaves it out.
-        inplace: what the activation is made with; None: nothing.
-        bias: whether the convolution has one; None: where there is no norm.
-
-    >>> [type(layer).__name__ for layer in Conv2dNormActivation(3, 8)]
-    ['Conv2d', 'BatchNorm2d', 'ReLU']
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | Sequence[int] = 3,
-        stride: int | Sequence[int] = 1,
-        padding: int | Sequence[int] | str | None = None,
-        groups: int = 1,
-        norm_layer: Layer | None = nn.BatchNorm2d,
-        activation_layer: Layer | None = nn.ReLU,
-        dilation: int | Sequence[int] = 1,
-        inplace: bool | None = True,
-        bias: bool | None = None,
-    ) -> None:
-        if padding is None:
-            padding = _centred(kernel_size, dilation)
-        bias = norm_layer is None if bias is None else bias
-        convolution: Layer = nn.Conv2d
-        layers = [
-            convolution(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias=bias)
-        ]
-        if norm_layer is not None:
-            layers.append(norm_layer(out_channels))
-        if activation_layer is not None:
-            layers.append(activation_layer() if inplace is None else activation_layer(inplace=inplace))
-        super().__init__(*layers)
-        self.out_channels = out_channels
-
-
-def _centred(kernel_size: int | Sequence[int], dilation: int | Sequence[int]) -> int | tuple[int, ...]:
-    if isinstance(kernel_size, int) and isinstance(dilation, int):
-        return (kernel_size - 1) // 2 * dilation
-    kernels = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
-    steps = (dilation, dilation) if isinstance(dilation, int) else dilation
-    return tuple((kernel - 1) // 2 * step for kernel, step in zip(kernels, steps, strict=True))
-
-
-class SqueezeExcitation(nn.Module):
-    """Channels scaled by what two 1x1 convolutions make of their means (Hu et al., 2018).
-
-    Args:
-        input_channels: channels of the input and of the output.
-        squeeze_channels: channels between the two convolutions.
-        activation, scale_activation: make the activations behind them.
-
-    >>> import numpy as np
-    >>> SqueezeExcitation(8, 2)(np.ones((1, 8, 5, 5))).shape
-    (1, 8, 5, 5)
-    """
-
-    def __init__(
-        self,
-        input_channels: int,
-        squeeze_channels: int,
-        activation: Layer = nn.ReLU,
-        scale_activation: Layer = nn.Sigmoid,
-    ) -> None:
-        super().__init__()
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc1 = nn.Conv2d(input_channels, squeeze_channels, 1)
-        self.fc2 = nn.Conv2d(squeeze_channels, input_channels, 1)
-        self.activation = activation()
-        self.scale_activation = scale_activation()
-
-    def forward(self, x: Any) -> Any:
-        scale = self.fc2(self.activation(self.fc1(self.avgpool(x))))
-        return self.scale_activation(scale) * x
 
 
 class BasicConv2d(nn.Module):

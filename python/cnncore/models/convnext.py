@@ -30,17 +30,6 @@ class LayerNorm2d(nn.LayerNorm):
         return ops.permute(super().forward(ops.permute(input, (0, 2, 3, 1))), (0, 3, 1, 2))
 
 
-class Permute(nn.Module):
-    """A tensor's axes in another order."""
-
-    def __init__(self, dims: Sequence[int]) -> None:
-        super().__init__()
-        self.dims = tuple(dims)
-
-    def forward(self, x: Any) -> Any:
-        return ops.permute(x, self.dims)
-
-
 class CNBlock(nn.Module):
     """7x7 depthwise convolution, layer norm and two linear layers a pixel, scaled, beside a shortcut."""
 
@@ -55,12 +44,12 @@ class CNBlock(nn.Module):
         norm_layer = norm_layer or partial(nn.LayerNorm, eps=1e-6)
         self.block = nn.Sequential(
             nn.Conv2d(dim, dim, 7, padding=3, groups=dim),
-            Permute((0, 2, 3, 1)),
+            nn.Permute((0, 2, 3, 1)),
             norm_layer(dim),
             nn.Linear(dim, 4 * dim),
             nn.GELU(),
             nn.Linear(4 * dim, dim),
-            Permute((0, 3, 1, 2)),
+            nn.Permute((0, 3, 1, 2)),
         )
         self.layer_scale = nn.Parameter(np.full((dim, 1, 1), layer_scale, np.float32))
         self.stochastic_depth = nn.StochasticDepth(stochastic_depth_prob, "row")

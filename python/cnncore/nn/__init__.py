@@ -3,7 +3,9 @@
 
 from . import activation as _activation
 from . import adaptive_softmax as _adaptive_softmax
+from . import anchors as _anchors
 from . import attention as _attention
+from . import blocks as _blocks
 from . import distance as _distance
 from . import dropout as _dropout
 from . import embedding as _embedding
@@ -16,16 +18,20 @@ from . import margin_heads as _margin_heads
 from . import norm as _norm
 from . import pad as _pad
 from . import patch as _patch
+from . import pyramid as _pyramid
 from . import rectifier as _rectifier
 from . import recurrent as _recurrent
 from . import recurrent_cell as _recurrent_cell
+from . import regions as _regions
 from . import sample_norm as _sample_norm
 from . import transformer as _transformer
 from . import unpool as _unpool
 from . import upsample as _upsample
 from .activation import *  # noqa: F403
 from .adaptive_softmax import *  # noqa: F403
+from .anchors import *  # noqa: F403
 from .attention import *  # noqa: F403
+from .blocks import *  # noqa: F403
 from .containers import ModuleDict, ModuleList, Sequential
 from .conv import Conv1d, Conv2d, Conv3d
 from .conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
@@ -59,9 +65,11 @@ from .pool import (
     MaxPool2d,
     MaxPool3d,
 )
+from .pyramid import *  # noqa: F403
 from .rectifier import *  # noqa: F403
 from .recurrent import *  # noqa: F403
 from .recurrent_cell import *  # noqa: F403
+from .regions import *  # noqa: F403
 from .sample_norm import *  # noqa: F403
 from .shape import Flatten, Unflatten
 from .transformer import *  # noqa: F403
@@ -70,6 +78,10 @@ from .upsample import *  # noqa: F403
 
 __all__ = [
     *_activation.__all__,
+    *_anchors.__all__,
+    *_blocks.__all__,
+    *_pyramid.__all__,
+    *_regions.__all__,
     *_adaptive_softmax.__all__,
     *_attention.__all__,
     *_embedding.__all__,

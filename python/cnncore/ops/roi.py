@@ -174,11 +174,11 @@ def _arguments(op: str, input: Any, boxes: Any, output_size: Any, scale: Any) ->
     x = float_tensor(input, op)
     require_rank(x, 4, op)
     bins = integers(output_size, 2, "output_size", op)
-    rois = _regions(op, boxes, x.shape[0])
+    rois = regions_of(op, boxes, x.shape[0])
     return with_layout(x, Layout.CHANNELS_LAST), rois, bins, real(scale, "spatial_scale", op)
 
 
-def _regions(op: str, boxes: Any, images: int) -> Tensor:
+def regions_of(op: str, boxes: Any, images: int) -> Tensor:
     """Return boxes (K, 5), or a list with boxes (L, 4) of each image, as the former."""
     if isinstance(boxes, (list, tuple)) and any(hasattr(part, "shape") for part in boxes):
         parts = [float_tensor(part, op) for part in boxes]

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers that pool regions, pyramids, anchors: against the functions, by definition, and torchvision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cnncore as cc
+from cnncore import nn, ops
+from oracle import EPS
+
+ROIS = np.array([[0, 1, 2, 9, 12], [1, 3, 3, 4, 15], [1, 0, 0, 15, 15]], np.float32)
+
+
+def drawn(*shape: int, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def test_layers_are_the_functions() -> None:
+    x, wide = drawn(2, 3, 8, 8), drawn(2, 12, 8, 8)
+    for layer, expected in (
+        (nn.RoIAlign(3, 0.5, 2, True), ops.roi_align(x, ROIS, 3, 0.5, 2, True)),
+        (nn.RoIPool((3, 2), 0.5), ops.roi_pool(x, ROIS, (3, 2), 0.5)),
+    ):
+        assert np.array_equal(layer(x, ROIS), expected)
+    for layer, expected in (
+        (nn.PSRoIAlign(2, 0.5, 2), ops.ps_roi_align(wide, ROIS, 2, 0.5, 2)),
+        (nn.PSRoIPool(2, 0.5), ops.ps_roi_pool(wide, ROIS, 2, 0.5)),
+    ):
+        assert np.array_equal(layer(wide, ROIS), expected)
+    with pytest.raises(ValueError, match="output_size"):
+        nn.RoIPool(0, 1.0)
+
+
+def test_deformable_convolution_learns() -> None:
+    """Offsets and masks come from a convolution, as in the papers."""
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.moves = nn.Conv2d(3, 27, 3, padding=1)
+            self.conv = nn.DeformConv2d(3, 4, 3, padding=1)
+
+        def forward(self, x: Any) -> Any:
+            moves = self.moves(x)
+            return self.conv(x, moves[:, :18], ops.sigmoid(moves[:, 18:]))
+
+    model, x, target = Block(), drawn(2, 3, 9, 9), drawn(2, 4, 9, 9, seed=1)
+    assert list(model.conv.state_dict()) == ["weight", "bias"]
+    step = cc.train_step(
+        lambda x, t: ((model(x) - t) ** 2).mean(), cc.optim.Adam(model.parameters(), lr=0.02)
+    )
+    losses = [float(step(x, target)) for _ in range(60)]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_regions_go_to_the_level_of_their_size() -> None:
+    maps = {
+        "a": drawn(2, 3, 64, 64),
+        "b": drawn(2, 3, 32, 32),
+        "c": drawn(2, 3, 16, 16),
+        "other": drawn(2, 9, 4, 4),
+    }
+    boxes = [
+        np.array([[0, 0, 20, 20], [5, 5, 250, 240]], np.float32),
+        np.array([[3, 9, 130, 100]], np.float32),
+    ]
+    layer = nn.MultiScaleRoIAlign(["a", "b", "c"], 2, 2, canonical_scale=64, canonical_level=3)
+    found = layer(maps, boxes, [(256, 250), (200, 256)])
+    rois = np.concatenate([np.array([[0], [0], [1]], np.float32), np.concatenate(boxes)], 1)
+    levels = np.clip(np.floor(3 + np.log2(np.sqrt(np.prod(rois[:, 3:] - rois[:, 1:3], 1)) / 64) + 1e-6), 2, 4)
+    assert sorted(levels) == [2, 3, 4]
+    for bins, roi, level in zip(found, rois, levels, strict=True):
+        name = "abc"[int(level) - 2]
+        assert np.array_equal(bins, ops.roi_align(maps[name], roi[None], 2, 0.5**level, 2)[0])
+    one = nn.MultiScaleRoIAlign(["b"], 2, 2)(maps, boxes, [(256, 256)])
+    assert np.array_equal(one, ops.roi_align(maps["b"], rois, 2, 0.125, 2))
+    with pytest.raises(ValueError, match="expected maps of"):
+        nn.MultiScaleRoIAlign(["d"], 2, 2)(maps, boxes, [(256, 256)])
+
+
+def test_pyramid() -> None:
+    maps = {"a": drawn(1, 4, 9, 8), "b": drawn(1, 6, 5, 4)}
+    network = nn.FeaturePyramidNetwork([4, 6], 5, nn.LastLevelP6P7(6, 5), norm_layer=nn.BatchNorm2d).eval()
+    assert "inner_blocks.0.0.weight" in network.state_dict()
+    assert "layer_blocks.1.1.running_mean" in network.state_dict()
+    found = network(maps)
+    assert list(found) == ["a", "b", "p6", "p7"]
+    top = network.inner_blocks[1](maps["b"])
+    below = network.inner_blocks[0](maps["a"]) + ops.interpolate(top, size=(9, 8))
+    for name, expected in (
+        ("b", network.layer_blocks[1](top)),
+        ("a", network.layer_blocks[0](below)),
+        ("p6", network.extra_blocks.p6(maps["b"])),
+    ):
+        assert np.abs(found[name] - expected).max() <= 64 * EPS * float(np.abs(expected).max())
+    with pytest.raises(ValueError, match="expected 2 maps"):
+        network({"a": maps["a"]})
+    with pytest.raises(TypeError, match="expected an ExtraFPNBlock"):
+        nn.FeaturePyramidNetwork([4], 5, nn.ReLU())
+
+
+def test_anchors() -> None:
+    images, maps = np.zeros((2, 3, 60, 80), np.float32), [np.zeros((2, 1, 3, 4)), np.zeros((2, 1, 1, 2))]
+    layer = nn.AnchorGenerator(((16, 32), (64, 128)), (0.5, 2.0))
+    assert layer.num_anchors_per_location() == [4, 4]
+    found = layer(images, maps)
+    assert len(found) == 2
+    assert found[0].shape == (4 * 12 + 4 * 2, 4)
+    place = found[0][4 * (1 * 4 + 3) + 1]  # row 1, column 3; ratio 0.5, size 32
+    w, h = np.round(32 / np.sqrt(0.5) / 2), np.round(32 * np.sqrt(0.5) / 2)
+    assert place.tolist() == [60 - w, 20 - h, 60 + w, 20 + h]
+    with pytest.raises(ValueError, match="expected 2 feature maps"):
+        layer(images, maps[:1])
+    with pytest.raises(ValueError, match="as many maps"):
+        nn.AnchorGenerator(((16,), (32,)), ((1.0,),))
+
+
+def test_default_boxes() -> None:
+    images, maps = np.zeros((1, 3, 100, 200), np.float32), [np.zeros((1, 1, 2, 4)), np.zeros((1, 1, 1, 1))]
+    layer = nn.DefaultBoxGenerator([[2], [2, 3]], steps=[50, 100])
+    assert layer.num_anchors_per_location() == [4, 6]
+    assert layer.scales == [0.15, 0.9, 1.0]
+    (boxes,) = layer(images, maps)
+    assert boxes.shape == (4 * 8 + 6, 4)
+    wide = 0.15 * np.sqrt(2), 0.15 / np.sqrt(2)
+    expected = [75 - 100 * wide[0], 75 - 50 * wide[1], 75 + 100 * wide[0], 75 + 50 * wide[1]]
+    assert np.abs(boxes[4 * 5 + 2] - expected).max() <= 1e-4
+    with pytest.raises(ValueError, match="expected 3 scales for 2 aspect_ratios, got 2"):
+        nn.DefaultBoxGenerator([[2], [2]], scales=[0.1, 0.2])
+
+
+def test_anchors_against_torchvision() -> None:
+    torch = pytest.importorskip("torch")
+    theirs = pytest.importorskip("torchvision.models.detection.anchor_utils")
+    listed = pytest.importorskip("torchvision.models.detection.image_list")
+    images, maps = np.zeros((2, 3, 90, 70), np.float32), [np.zeros((2, 1, 9, 7)), np.zeros((2, 1, 4, 3))]
+    given = listed.ImageList(torch.tensor(images), [(90, 70)] * 2), [torch.tensor(m) for m in maps]
+    for name, settings in (
+        ("AnchorGenerator", (((16, 32), (64, 100)), ((0.5, 1.0), (1.0, 2.0, 3.0)))),
+        ("DefaultBoxGenerator", ([[2], [2, 3]],)),
+    ):
+        ours = getattr(nn, name)(*settings)(images, maps)
+        for a, b in zip(ours, getattr(theirs, name)(*settings)(*given), strict=True):
+            assert np.abs(a - b.numpy()).max() <= 4 * EPS * 128
