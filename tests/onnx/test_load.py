@@ -158,6 +158,27 @@ def test_constant_loops_and_branches_are_in_the_program() -> None:
     assert grads["step"].tolist() == [3.0, 3.0]
 
 
+@pytest.mark.parametrize("classes", [[0, 1, 2, 3], [0, 1, 3, 2]])
+def test_products_with_one_hot_rows_read_rows(classes: list[int]) -> None:
+    nodes = [
+        make("Unsqueeze", ["i", "last"], ["j"]),
+        make("Equal", ["j", "classes"], ["hot"]),
+        make("Cast", ["hot"], ["rows"], to=TensorProto.FLOAT),
+        make("MatMul", ["rows", "table"], ["y"]),
+    ]
+    table = np.arange(12, dtype=np.float32).reshape(4, 3)
+    constants = {"last": np.array([-1]), "classes": np.array(classes, np.int32), "table": table}
+    proto = model_of(nodes, [info("i", ["n"], np.int32)], [info("y", ["n", 3])], constants)
+    model = cnncore.onnx.load(proto)
+    places = np.array([2, 0, -1, 3, 4], np.int32)
+    hot = (places[:, None] == np.array(classes)).astype(np.float32)
+    np.testing.assert_array_equal(model(places), hot @ table)
+    predictor = cc.compile(model, (5,))
+    np.testing.assert_array_equal(predictor(places), hot @ table)
+    steps = {row["step"].split()[0] for row in predictor.explain()}
+    assert ("matmul" in steps) == (classes != [0, 1, 2, 3])
+
+
 def test_types_of_inputs_and_outputs_are_the_declared_ones() -> None:
     nodes = [
         make("Cast", ["i"], ["f"], to=TensorProto.FLOAT),
