@@ -70,7 +70,7 @@ def test_readme_has_the_two_commands() -> None:
 
 
 def test_the_example_of_readme_runs(tmp_path: Path) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    example, *_ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert re.fullmatch(r"(\d) is read, \1 was written\n", run("-c", example, folder=tmp_path))
     assert (tmp_path / "digits.safetensors").is_file()
 

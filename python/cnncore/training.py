@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ._core import Storage
 from .compiler.call import Validity
 from .compiler.pipeline import Compiled, compile_training, set_outputs
 from .compiler.program import Executable, Memory
+from .graph.hints import missing
 from .graph.protocols import OptimizerLike
 from .graph.tensor import Graph, Layout, Tensor, present
 from .graph.trace import at, building, emit
@@ -49,6 +50,17 @@ class _Validity(Validity):
                 return False
             self._version = version
         return True
+
+
+class LossValue(float):
+    """The loss of a step: a float that explains what it does not have."""
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:  # type checkers shall tell names that do not exist
+
+        def __getattr__(self, name: str) -> Any:
+            raise missing("loss", "the loss of a step", name)
 
 
 class TrainStep(Function):
@@ -209,7 +221,7 @@ class TrainStep(Function):
         executable = compile_training(graph, [tensor for _, _, tensor in wanted], use, self._max_memory)
 
         def unpack(outputs: list[Any]) -> Any:
-            outputs[0] = float(outputs[0])
+            outputs[0] = LossValue(outputs[0])
             return rebuild(outputs)
 
         return Compiled(executable, unpack, validity)

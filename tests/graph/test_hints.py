@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import cnncore as cc
 from cnncore import nn, optim
 from cnncore.graph.hints import HINTS
 from cnncore.graph.tensor import Tensor
+from cnncore.training import LossValue
 
 MODEL = nn.Linear(2, 2)
 OPTIMIZER = optim.SGD(MODEL.parameters(), lr=0.1)
@@ -24,7 +27,11 @@ OWNERS: dict[str, Any] = {
     "parameter": MODEL.weight,
     "optimizer": OPTIMIZER,
     "package": cc,
+    "loss": LossValue(0.5),
+    "trainer": cc.Trainer(MODEL, nn.MSELoss(), OPTIMIZER),
+    "nn": nn,
 }
+PAGE = Path(__file__).parents[2] / "docs" / "from-torch-and-keras.md"
 
 
 @pytest.mark.parametrize("kind", HINTS)
@@ -66,6 +73,34 @@ class Lossy(nn.Module):
 def test_messages(call: Callable[[], Any], message: str) -> None:
     with pytest.raises(AttributeError, match=message):
         call()
+
+
+def test_the_page_has_the_hints_and_no_others() -> None:
+    """The page is the table: a section for each kind of object, a row for each hint with all its names."""
+    found: dict[str, dict[str, str]] = {}
+    section: dict[str, str] = {}
+    for line in PAGE.read_text().splitlines():
+        if line.startswith("<!-- "):
+            section = found.setdefault(line.strip("<!- >"), {})
+        elif line.startswith("| `"):
+            names, hint = line.strip("|").replace("\\|", "\0").split(" | ")
+            section.update((name.strip(" `"), hint.strip().replace("\0", "|")) for name in names.split(","))
+    assert found == HINTS
+
+
+def test_the_loss_of_a_step_is_a_number_that_explains_itself() -> None:
+    layer = nn.Linear(2, 1)
+    step = cc.train_step(lambda x: layer(x).mean(), optim.SGD(layer.parameters(), lr=0.1))
+    loss = step(np.ones((3, 2)))
+    assert isinstance(loss, float)
+    assert repr(loss) == repr(float(loss)) == json.dumps(loss)
+    assert pickle.loads(pickle.dumps(loss)) == copy.copy(loss) == loss
+    assert type(loss + 1) is float
+    assert np.asarray([loss]).dtype == np.float64
+    with pytest.raises(
+        AttributeError, match=r"the loss of a step has no attribute 'item'; .* a number already"
+    ):
+        loss.item()
 
 
 def test_arguments_of_keras() -> None:

@@ -15,6 +15,7 @@ _FIXED = "values do not change: x = x + y"
 _ARRAYS = "numpy arrays are what goes in and out"
 _ASSIGN = "parameter.assign(values) changes the contents, nn.init.* draws new ones"
 _CAPTURE = "cc.capture(model, names, x) returns what layers inside a model return"
+_NUMBER = "the loss of a step is a number already: leave it out"
 _TRAINER = "cc.Trainer(model, loss, optimizer, metrics) trains: .fit(x, y, epochs), .evaluate(x, y)"
 
 _MODULE = {
@@ -28,6 +29,14 @@ _MODULE = {
     "summary": "cc.summary(model, input_shape)",
     "save": "cc.save(model, path)",
     "load_weights": "cc.load_into(model, path)",
+    "save_weights": "cc.save(model, path)",
+    "get_weights": "model.state_dict()",
+    "set_weights": "model.load_state_dict(state)",
+    "train_on_batch": _STEP,
+    "predict_on_batch": "model.predict(x)",
+    "layers": "model.children() has the parts, model.named_modules() all of them with their paths",
+    "get_layer": "model.get_submodule(path)",
+    "count_params": "cc.summary(model, input_shape).parameters",
     "predict_proba": "ops.softmax(model.predict(x), 1) are probabilities",
 }
 
@@ -62,8 +71,50 @@ _PACKAGE = {
     "autograd": _GRADIENTS,
     "utils": "cc.data has Dataset and DataLoader",
     "layers": "cc.nn has the layers",
+    "functional": "cc.nn.functional, or cc.ops",
+    "losses": "cc.nn has the losses: nn.CrossEntropyLoss()",
+    "optimizers": "cc.optim has the optimisers: optim.Adam(model.parameters(), lr=1e-3)",
+    "callbacks": "cc.train has the callbacks: cc.train.EarlyStopping(patience=3)",
+    "metrics": "cc.train.metrics has the metrics; a Trainer takes their names",
+    "save_model": "cc.save(model, path)",
+    "Model": "cc.nn.Module",
+    "GradientTape": _GRADIENTS,
     "Sequential": "cc.nn.Sequential",
     "Module": "cc.nn.Module",
+}
+
+_LOSS = {
+    **dict.fromkeys(("item", "detach", "cpu", "numpy", "data"), _NUMBER),
+    "backward": _STEP,
+    "grad": _GRADIENTS,
+}
+
+_TRAINERS = {
+    "compile": "it takes them when it is made: cc.Trainer(model, loss, optimizer, metrics)",
+    **dict.fromkeys(("train", "fit_generator"), "trainer.fit(x, y, epochs)"),
+    **dict.fromkeys(("test", "validate", "evaluate_generator", "test_on_batch"), "trainer.evaluate(x, y)"),
+    **dict.fromkeys(("predict_generator", "predict_on_batch"), "trainer.predict(x)"),
+    **dict.fromkeys(("train_step", "train_on_batch"), _STEP),
+    "history": "trainer.fit returns the history",
+    "callbacks": "trainer.fit(x, y, epochs, callbacks=[...])",
+    **dict.fromkeys(("save_checkpoint", "save_state"), "trainer.save(path), then trainer.resume(path)"),
+    **dict.fromkeys(("load", "load_checkpoint"), "trainer.resume(path)"),
+    "save_weights": "trainer.save_model(path)",
+    "load_weights": "cc.load_into(trainer.model, path)",
+    "summary": "cc.summary(trainer.model, input_shape)",
+    **dict.fromkeys(("to", "cuda"), _ONE_DEVICE),
+}
+
+_NN = {
+    "Dense": "nn.Linear(in_features, out_features)",
+    **{f"Conv{n}D": f"nn.Conv{n}d(in_channels, out_channels, kernel_size)" for n in (1, 2, 3)},
+    **{f"MaxPooling{n}D": f"nn.MaxPool{n}d(kernel_size)" for n in (1, 2, 3)},
+    **{f"AveragePooling{n}D": f"nn.AvgPool{n}d(kernel_size)" for n in (1, 2, 3)},
+    "GlobalAveragePooling2D": "nn.AdaptiveAvgPool2d(1), then nn.Flatten()",
+    "BatchNormalization": "nn.BatchNorm2d(channels)",
+    "Activation": "nn.ReLU() and others have names of their own",
+    "Input": "a Module takes its input's shape from the first call",
+    **dict.fromkeys(("DataParallel", "DistributedDataParallel"), "one process uses all cores: leave it out"),
 }
 
 HINTS = {
@@ -72,7 +123,11 @@ HINTS = {
     "parameter": _PARAMETER,
     "optimizer": _OPTIMIZER,
     "package": _PACKAGE,
+    "loss": _LOSS,
+    "trainer": _TRAINERS,
+    "nn": _NN,
 }
+"""What to write instead, by the kind of object and the name; docs/from-torch-and-keras.md is made of it."""
 
 
 def missing(kind: str, owner: str, name: str) -> AttributeError:

@@ -168,6 +168,8 @@ def as_tensor(value: Any, op: str = "tensor") -> Tensor:
     except TypeError as error:
         plain = value is None or isinstance(value, (str, bytes, complex))
         message = f"expected an array of real numbers, got {value!r}" if plain else str(error)
+        if isinstance(value, dict):
+            message = "expected an array of real numbers, got dict"
         raise dtype_error(op, message) from None
     except ValueError:
         raise dtype_error(op, f"expected an array, got {type(value).__name__}") from None

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layers with the names, arguments, defaults and state_dict keys of ``torch.nn``."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
+from ..graph.hints import missing as _missing
 from . import activation as _activation
 from . import adaptive_softmax as _adaptive_softmax
 from . import anchors as _anchors
@@ -140,3 +144,9 @@ __all__ = [
     "init",
     "utils",
 ]
+
+
+if not _TYPE_CHECKING:  # type checkers shall tell names that do not exist
+
+    def __getattr__(name: str) -> _Any:
+        raise _missing("nn", f"module {__name__!r}", name)

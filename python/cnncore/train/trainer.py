@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import ops
 from .._core import write_storages
+from ..graph.hints import missing
 from ..nn.loss import BCEWithLogitsLoss
 from ..nn.loss_elements import BCELoss
 from ..nn.loss_labels import NLLLoss
@@ -432,6 +433,11 @@ class Trainer:
             write_storages(storages, arrays, settings)
         for scheduler, state in zip(self.schedulers, moment["schedulers"], strict=True):
             scheduler.load_state_dict(state)
+
+    if not TYPE_CHECKING:  # type checkers shall tell names that do not exist
+
+        def __getattr__(self, name: str) -> Any:
+            raise missing("trainer", type(self).__name__, name)
 
     def __repr__(self) -> str:
         loss = getattr(self.loss, "__name__", type(self.loss).__name__)
