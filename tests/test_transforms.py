@@ -75,7 +75,7 @@ def test_the_loss_is_a_float_and_aux_are_arrays():
 
     step = cc.train_step(fn, optim.SGD(model.parameters(), lr=0.0))
     loss, logits, more = step(X, Y)
-    assert type(loss) is float
+    assert isinstance(loss, float)
     assert_close(logits, model(X), ulps=64.0, magnitude=np.abs(logits).max())
     assert np.array_equal(more["twice"], logits * 2)
 

@@ -149,15 +149,13 @@ def _room(rows: int) -> Callable[[Any], Any]:
 
 def _gather(tree: Any, chosen: NDArray[np.intp], room: Any) -> Any:
     """Return the chosen rows of arrays in memory that is there already."""
+    if type(tree) is np.ndarray:
+        return tree.take(chosen, axis=0, out=room[: len(chosen)], mode="clip")
     if isinstance(tree, dict):
         return {key: _gather(part, chosen, room[key]) for key, part in tree.items()}
     if isinstance(tree, tuple):
-        return tuple(_gather(part, chosen, place) for part, place in zip(tree, room, strict=True))
-    if tree is None:
-        return None
-    out = room[: len(chosen)]
-    np.take(tree, chosen, axis=0, out=out, mode="clip")
-    return out
+        return tuple([_gather(part, chosen, place) for part, place in zip(tree, room, strict=True)])
+    return None
 
 
 class DatasetBatches:

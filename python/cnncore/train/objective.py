@@ -86,14 +86,26 @@ class Objective(Module):
         return _weighted(loss, output, y, weight), output
 
 
+_PLAIN, _PLAIN_WEIGHTED = Batch(0, 0), Batch(0, 0, 0)
+
+
+def _is_plain(batch: Batch) -> bool:
+    """Whether a batch is one input and one target, as nearly always: each step then does little beside."""
+    return type(batch.x) is np.ndarray and type(batch.y) is np.ndarray
+
+
 def form_of(batch: Batch) -> tuple[Batch, Any]:
     """Return the nesting of a batch, and the same as something hashable."""
+    if _is_plain(batch):
+        return (_PLAIN, "x y") if batch.weight is None else (_PLAIN_WEIGHTED, "x y weight")
     form = Batch(*(map_tree(lambda value: None if value is None else 0, part) for part in batch))
     return form, repr(form)
 
 
 def arrays_of(batch: Batch) -> list[Any]:
     """Return the arrays of a batch, in the order in which `Objective.forward` takes them."""
+    if _is_plain(batch):
+        return [batch.x, batch.y] if batch.weight is None else list(batch)
     found: list[Any] = []
     map_tree(lambda value: None if value is None else found.append(value), tuple(batch))
     return found

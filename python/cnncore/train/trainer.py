@@ -380,8 +380,11 @@ class Trainer:
 
     def _train_step(self, batch: Batch) -> Any:
         """Train on a batch; return loss and output."""
+        step = self._step_for(batch)
+        if self.averaged is None and self.schedule_by != "step":
+            return step(*arrays_of(batch))
         updates = self.optimizer.step_count
-        result = self._step_for(batch)(*arrays_of(batch))
+        result = step(*arrays_of(batch))
         if self.optimizer.step_count != updates:
             if self.averaged is not None:
                 self.averaged.update_parameters(self.model)

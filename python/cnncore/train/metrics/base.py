@@ -190,18 +190,25 @@ def _checked(
     if target.dtype.kind == "f" and not (target == np.floor(target)).all():
         raise ValueError(f"{name}: expected class numbers as targets, got fractions")
     predicted, actual = _flat(predicted), _flat(target)
+    if _within(actual, classes) and _within(predicted, classes) and ignore_index < 0:
+        return Answers(predicted, actual, classes, yes_or_no)
     if (actual == ignore_index).any():
         predicted, actual = (part[actual != ignore_index] for part in (predicted, actual))
     for what, part in (("targets", actual), ("answers", predicted)):
-        if part.size and not (part.min() >= 0 and part.max() < classes):
+        if not _within(part, classes):
             raise ValueError(
                 f"{name}: expected {what} from 0 to {classes - 1}, got some from {part.min()} to {part.max()}"
             )
     return Answers(predicted, actual, classes, yes_or_no)
 
 
+def _within(numbers: Array, classes: int) -> bool:
+    """Whether all are from 0 to classes - 1: negative ones are large as unsigned."""
+    return not numbers.size or bool(numbers.view(np.uint64).max() < classes)
+
+
 def _flat(values: Array) -> Array:
-    return values.reshape(-1).astype(np.int64)
+    return values.reshape(-1).astype(np.int64, copy=False)
 
 
 def labels(name: str, output: Any, target: Any) -> tuple[Array, Array]:
