@@ -60,8 +60,10 @@ GROUPS = ("inference, batch 1", "inference, batch 32 (vgg16: 16)", "training")
 
 
 def group_of(network: str, mode: str, batch: int) -> str | None:
-    """The group that a measurement belongs to, if it belongs to one."""
-    listed = NETWORKS[network]
+    """The group that a measurement belongs to, if it belongs to one; single layers do not."""
+    listed = NETWORKS.get(network)
+    if listed is None:
+        return None
     belonging = (("inference", listed.inference[0]), ("inference", listed.inference[1]))
     places = (*belonging, ("training", listed.training[0]))
     return GROUPS[places.index((mode, batch))] if (mode, batch) in places else None

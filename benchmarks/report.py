@@ -178,6 +178,7 @@ SECTIONS: dict[str, Callable[[Any], str]] = {
     "memory": lambda jobs: memory(list(map(Job.from_json, jobs))),
     "errors": errors,
     "overhead": overhead,
+    "recurrent": lambda rows: networks(list(map(Row.from_json, rows))),
     "soak": soak,
 }
 """Section of a result file -> its table."""

@@ -10,6 +10,7 @@
     python benchmarks/run.py --memory              peak memory of serving and training processes
     python benchmarks/run.py --errors              rounding errors against float64
     python benchmarks/run.py --overhead            what a call and a step cost beside arithmetic
+    python benchmarks/run.py --recurrent           LSTM, GRU and RNN of 100 steps against torch, onnxruntime
     python benchmarks/run.py --soak 1000000        does a training process grow?
 
 Compared calls take turns in one run, their answers are checked against each other, and minimum and median are
@@ -77,6 +78,8 @@ def main(argv: list[str] | None = None) -> int:
         return measure_errors(options, file)
     if options.overhead:
         return measure_overhead(options, file)
+    if options.recurrent:
+        return measure_recurrent(options, file)
     if options.soak:
         return soak(options, file)
     return compare_networks(options, file)
@@ -114,6 +117,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--memory", action="store_true", help="peak memory, a process for each runner")
     made.add_argument("--errors", action="store_true", help="rounding errors against float64")
     made.add_argument("--overhead", action="store_true", help="of a call and of a step")
+    made.add_argument("--recurrent", action="store_true", help="recurrent layers against torch, onnxruntime")
     made.add_argument("--soak", type=int, metavar="N", help="N training steps: does memory grow?")
     return made
 
@@ -223,6 +227,18 @@ def measure_overhead(options: argparse.Namespace, file: ResultFile) -> int:
     found = overhead.measure(options.threads, QUICK_SECONDS if options.quick else options.seconds).as_json()
     file.set(overhead=found)
     print("\n" + report.overhead(found))
+    return 0
+
+
+def measure_recurrent(options: argparse.Namespace, file: ResultFile) -> int:
+    """Recurrent layers against their peers."""
+    import recurrent
+
+    found = []
+    for row in recurrent.rows(options.threads, QUICK_SECONDS if options.quick else options.seconds):
+        found.append(row)
+        file.add("recurrent", row.as_json())
+    print("\n" + report.networks(found), flush=True)
     return 0
 
 

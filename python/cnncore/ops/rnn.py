@@ -166,6 +166,11 @@ def _joined(parts: Sequence[Tensor], single: bool) -> Tensor:
     return reshape_to(whole, (len(parts), shape[1]), Layout.C) if single else whole
 
 
+def _side_by_side(found: Sequence[Tensor]) -> Tensor:
+    """Return the outputs of both directions as one."""
+    return found[0] if len(found) == 1 else concat(found, 2)
+
+
 def checked_lengths(lengths: Any, batch: int, time: int, op: str, in_order: bool = False) -> Tensor:
     """Return lengths as int64 (batch,), which each run checks.
 
@@ -223,10 +228,12 @@ def _recurrent(
     shapes = [(len(sets), batch, size) for size in (outputs, hidden)][: len(names)]
     states = _initial_states(hx, names, shapes, single, op)
     last: list[tuple[Tensor, ...]] = []
+    found: list[Tensor] = []
     for layer in range(layers):
-        if layer > 0 and train and rate > 0.0:
-            x = drop(x, rate)
-        found = []
+        if layer > 0:
+            x = _side_by_side(found)
+            x = drop(x, rate) if train and rate > 0.0 else x
+            found = []
         for direction in range(directions):
             index = layer * directions + direction
             _check_weights(sets[index], x.shape[2], settings, f"layer {layer}")
@@ -234,9 +241,9 @@ def _recurrent(
             y, *after = _direction(x, sets[index], parts, direction == 1, settings)
             found.append(y)
             last.append(tuple(after))
-        x = found[0] if directions == 1 else concat(found, 2)
-    output = reshape_to(x, (time, x.shape[2]), Layout.C) if single else x
-    return output, *(_joined(parts, single) for parts in zip(*last, strict=True))
+    ends = [_joined(parts, single) for parts in zip(*last, strict=True)]
+    output = _side_by_side(found)
+    return reshape_to(output, (time, output.shape[2]), Layout.C) if single else output, *ends
 
 
 @operator("input", "hx", "params", "lengths")
