@@ -26,6 +26,7 @@ void register_copy(StepRegistry& registry);
 void register_interpolate(StepRegistry& registry);
 void register_sample(StepRegistry& registry);
 void register_deform(StepRegistry& registry);
+void register_embedding_bag(StepRegistry& registry);
 void register_nms(StepRegistry& registry);
 void register_roi_align(StepRegistry& registry);
 void register_roi_pool(StepRegistry& registry);
@@ -69,6 +70,7 @@ const StepRegistry& step_registry() {
     register_interpolate(all);
     register_sample(all);
     register_deform(all);
+    register_embedding_bag(all);
     register_nms(all);
     register_roi_align(all);
     register_roi_pool(all);

@@ -21,6 +21,7 @@ from . import distance as _distance
 from . import dropout as _dropout
 from . import elementary as _elementary
 from . import embedding as _embedding
+from . import embedding_bag as _embedding_bag
 from . import fractional_pool as _fractional_pool
 from . import indexing as _indexing
 from . import linalg as _linalg
@@ -70,6 +71,7 @@ from .dropout import *  # noqa: F403
 from .elementary import *  # noqa: F403
 from .elementwise import Elementwise as _Elementwise  # noqa: F401  (the operation, not a function)
 from .embedding import *  # noqa: F403
+from .embedding_bag import *  # noqa: F403
 from .formula import Formula as _Formula  # noqa: F401
 from .fractional_pool import *  # noqa: F403
 from .indexing import *  # noqa: F403
@@ -144,6 +146,7 @@ __all__ = [
     *_distance.__all__,
     *_elementary.__all__,
     *_embedding.__all__,
+    *_embedding_bag.__all__,
     *_indexing.__all__,
     *_linalg.__all__,
     *_ctc.__all__,
