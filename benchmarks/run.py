@@ -4,7 +4,8 @@
     python benchmarks/run.py                       networks, inference and training, against every peer
     python benchmarks/run.py --accuracy exact      the same with cnncore's "exact" mode beside
     python benchmarks/run.py --isa avx2            the same on AVX2, against torch held to it
-    python benchmarks/run.py --layers              ResNet-50's convolutions, % of the FMA peak
+    python benchmarks/run.py --layers              ResNet-50's convolutions, % of the FMA peak; operations
+                                                   bound by memory, % of its speed
     python benchmarks/run.py --layers --shapes conv_shapes.csv --json rows.jsonl
                                                    the file's convolutions against torch and onnxruntime
     python benchmarks/run.py --memory              peak memory of serving and training processes
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -33,7 +35,7 @@ from measure import WrongAnswerError, inference, training
 from networks import NETWORKS, Network
 from peers import EXACT, MODULES, OURS, Runner, UnavailableError, runners
 from results import ERROR_LIMIT, ResultFile, Row, means
-from rows import command
+from rows import command, summary
 
 PEER_SETTINGS = {
     "avx512": {"CNNCORE_ISA": "avx512"},
@@ -165,12 +167,16 @@ def available(options: argparse.Namespace) -> list[Runner]:
 
 
 def measure_layers(options: argparse.Namespace, file: ResultFile) -> int:
-    """ResNet-50's convolutions without the first, on one thread and on all."""
+    """ResNet-50's convolutions without the first, on one thread and on all; operations bound by memory."""
     import cnncore as cc
     from cnncore.bench import layer_row, layers, shapes, tables
 
     # The first layer has 3 input channels: another problem than keeping the vector units busy.
-    problems = [problem for problem in shapes.read_csv(LAYER_SHAPES) if problem.in_channels > 3]
+    problems = [
+        problem
+        for problem in shapes.read_csv(LAYER_SHAPES)
+        if problem.in_channels > 3 and re.search(options.filter, f"convolution {problem.layer}")
+    ]
     for threads in sorted({1, options.threads}):
         cc.set_num_threads(threads)
         found = []
@@ -182,7 +188,15 @@ def measure_layers(options: argparse.Namespace, file: ResultFile) -> int:
         ):
             found.append(result)
             file.add("layers", {"threads": threads, **layer_row(result)})
-        print(f"\nISA {cc.info()['isa']}, threads {threads}\n\n{tables.layers(found)}", flush=True)
+        if found:
+            print(f"\nISA {cc.info()['isa']}, threads {threads}\n\n{tables.layers(found)}", flush=True)
+    rows = []
+    for row in command.operations(options, QUICK_SECONDS if options.quick else 0.3):
+        rows.append(row)
+        file.add("operations", row.as_json())
+        print(summary.line(row), file=sys.stderr, flush=True)
+    if rows:
+        print(f"\nOperations, threads {options.threads}\n\n{summary.operations(rows)}", flush=True)
     return 0
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import cnncore as cc
 from cnncore.bench import shapes
 
-from . import convolution, summary
-from .record import RowFile
+from . import convolution, functions, summary
+from .record import LayerRow, RowFile
 
 
 def convolutions(options: argparse.Namespace) -> int:
@@ -35,6 +35,23 @@ def convolutions(options: argparse.Namespace) -> int:
     rows = list(file)
     print(f"\n{summary.families(rows)}\n\nSlower than the best peer:\n\n{summary.slower(rows)}", flush=True)
     return 0
+
+
+def operations(options: argparse.Namespace, seconds: float) -> Iterator[LayerRow]:
+    """The rows of operations that `--filter` finds."""
+    cc.set_num_threads(options.threads)
+    found: list[functions.Peer] = []
+    if "torch" in options.peers:
+        try:
+            import torch
+
+            from . import torch_functions
+
+            torch.set_num_threads(options.threads)
+            found.append(torch_functions.calls)
+        except ImportError as missing:
+            print(f"skipped torch: {missing.name} is not installed")
+    return functions.measure(options.filter, seconds, found)
 
 
 def find(name: str) -> Path:

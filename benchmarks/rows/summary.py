@@ -44,6 +44,26 @@ def families(rows: Sequence[LayerRow]) -> str:
     return table(header, body)
 
 
+def operations(rows: Sequence[LayerRow]) -> str:
+    """A row an operation and direction: GB/s, share of the memory's speed, times the best peer."""
+    body = []
+    for row in rows:
+        taken = row.times[OURS].minimum
+        ratio = row.ratio()
+        body.append(
+            [
+                f"{row.family}: {row.name}",
+                row.direction,
+                milliseconds(taken),
+                f"{row.bytes / taken / 1e9:.1f}" if row.bytes else "",
+                f"{100 * row.share:.0f}" if row.bytes else "",
+                "" if ratio is None else f"{ratio:.2f}",
+            ]
+        )
+    header = ["operation", "direction", "ms", "GB/s", "% of memory's speed", "best peer / cnncore"]
+    return table(header, body)
+
+
 def slower(rows: Iterable[LayerRow], limit: float = 1.0) -> str:
     """The rows below a ratio, the worst first."""
     found = [row for row in rows if (row.ratio() or limit) < limit]

@@ -30,6 +30,16 @@ class Scan final : public RowsStep {
   Scan(const AxisRows& rows, const ScanSettings& settings) : RowsStep(rows, kColumns), settings_(settings) {}
 
   void run(const StepArgs& args) const override {
+    if (rows_.inner == 1 && settings_.adds && !settings_.decays) {
+      const auto add_row = settings_.reverse ? (settings_.exclusive ? add_up<-1, true> : add_up<-1, false>)
+                                             : (settings_.exclusive ? add_up<1, true> : add_up<1, false>);
+      for_each_block(4.0, [&](std::int64_t outer, std::int64_t, std::int64_t, int) {
+        const std::int64_t first = outer * rows_.extent + (settings_.reverse ? rows_.extent - 1 : 0);
+        add_row(args.input<T>(1) + first, rows_.extent, static_cast<State>(settings_.start),
+                args.output<T>(0) + first);
+      });
+      return;
+    }
     for_each_block(4.0, [&](std::int64_t outer, std::int64_t column, std::int64_t columns, int) {
       std::array<State, kColumns> state;
       state.fill(static_cast<State>(settings_.start));
@@ -43,6 +53,28 @@ class Scan final : public RowsStep {
  private:
   // Sums of int64 wrap around.
   using State = std::conditional_t<std::is_floating_point_v<T>, double, std::uint64_t>;
+
+  /// Sums of one row: those of four elements are made beside the running sum, which waits for one addition.
+  template <std::int64_t kStep, bool kExclusive>
+  static void add_up(const T* x, std::int64_t left, State sum, T* y) {
+    constexpr std::int64_t kElements = 4;
+    for (; left >= kElements; left -= kElements, x += kElements * kStep, y += kElements * kStep) {
+      State part[kElements + 1];
+      part[0] = 0;
+#pragma GCC unroll 4
+      for (std::int64_t i = 0; i < kElements; ++i) part[i + 1] = part[i] + static_cast<State>(x[i * kStep]);
+#pragma GCC unroll 4
+      for (std::int64_t i = 0; i < kElements; ++i) {
+        y[i * kStep] = static_cast<T>(sum + part[kExclusive ? i : i + 1]);
+      }
+      sum += part[kElements];
+    }
+    for (; left > 0; --left, x += kStep, y += kStep) {
+      const State before = sum;
+      sum += static_cast<State>(*x);
+      *y = static_cast<T>(kExclusive ? before : sum);
+    }
+  }
 
   void advance(const StepArgs& args, std::int64_t at, std::int64_t columns, State* state) const {
     const T* decay = settings_.decays ? args.input<T>(0) + at : nullptr;

@@ -111,3 +111,34 @@ def test_ratio_and_share(module_of: Any) -> None:
     assert record.LayerRow.from_json(json.loads(json.dumps(row.as_json()))) == row
     assert "0.80 (0.50) | torch |" in summary.slower([row])
     assert "0.80 |      1 |" in summary.families([row])
+
+
+def test_operations_against_torch(module_of: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Every kind of row: forward and gradient, and an optimiser's step."""
+    path = tmp_path / "rows.json"
+    quick = ["--layers", "--quick", "--threads", "1", "--peers", "torch", "--json", str(path)]
+    assert module_of("run").main([*quick, "--filter", "avg_pool2d 2|channel_shuffle forward|SGD"]) == 0
+    rows = json.loads(path.read_text())["operations"]
+    assert [(row["name"], row["direction"]) for row in rows] == [
+        ("avg_pool2d 2", "forward"),
+        ("avg_pool2d 2", "gradient"),
+        ("channel_shuffle", "forward"),
+        ("SGD", "step"),
+    ]
+    for row in rows:
+        assert row["times"]["cnncore"]["minimum"] > 0
+        assert row["share"] > 0 or row["name"] == "SGD"
+    assert "resampling: channel_shuffle" in capsys.readouterr().out
+
+
+def test_operations_give_torchs_answers(module_of: Any) -> None:
+    pytest.importorskip("torch")
+    functions, peers = module_of("rows.functions"), module_of("rows.torch_functions")
+    for function in functions.functions():
+        if "interpolate bicubic" in function.label:  # the slowest, tested elsewhere
+            continue
+        found = np.asarray(function.ours(*function.arrays))
+        for call in peers.calls(function, "forward").values():
+            expected = call().numpy()
+            scale = float(np.abs(expected).max())
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * scale, err_msg=function.name)

@@ -57,9 +57,8 @@ bool needs_gathering(const ElementwiseRun& run, int inputs) {
 /// True when the rows are short and follow each other without gaps, save for inputs that repeat in every row
 /// (a value for each channel, in channels-last memory).
 bool repeats_short_rows(const ElementwiseRun& run, int inputs) {
-  // Below 8 vectors a row, the partial vector at its end costs; below 4 patterns, preparing them does.
-  if (run.n >= 8 * kWidth || run.n % kWidth == 0 || run.rows * run.n < 4 * kBlock || run.out_row != run.n)
-    return false;
+  // Below 8 vectors a row, its beginning and end cost; below 4 patterns, preparing them does.
+  if (run.n >= 8 * kWidth || run.rows * run.n < 4 * kBlock || run.out_row != run.n) return false;
   for (int i = 0; i < inputs; ++i) {
     const bool goes_on = run.in_step[i] == 1 && run.in_row[i] == run.n;
     const bool repeats = run.in_row[i] == 0;

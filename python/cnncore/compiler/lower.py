@@ -118,7 +118,7 @@ class Builder(lowering.Builder):
         elif (
             slot.kind == "output"
             and root.kind == "temp"
-            and base is root
+            and base.offset_in_root() == base.advance_in_root() == 0
             and root.nbytes == slot.nbytes
             and root not in self._made_at_setup
         ):

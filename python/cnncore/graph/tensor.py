@@ -285,8 +285,8 @@ class Op:
     """Whether the output may be the memory of the first input."""
     keeps_elements: ClassVar[bool] = False
     """Whether the output is the elements of the only input under another shape."""
-    reads_parts: ClassVar[tuple[str, ...]] = ()
-    """Inputs that may be some of the channels of a wider tensor, with gaps from pixel to pixel."""
+    reads_parts: ClassVar[Sequence[Place]] = ()
+    """Names or positions of inputs that may be channels of a wider tensor, with gaps from pixel to pixel."""
     joins_portions: ClassVar[bool] = False
     """Whether the inputs are portions of the outputs, which are batches."""
     adds: ClassVar[str | None] = None

@@ -85,11 +85,16 @@ class ChainAttributes(NamedTuple):
     beta: tuple[float, ...]
 
 
+CHAIN_INPUTS = range(7)
+"""Positions of the inputs that a chain's step takes."""
+
+
 class ElementwiseChain(Op):
     """Functions of `Elementwise` one after the other."""
 
     name = "elementwise_chain"
     differentiable = False  # made after differentiation
+    reads_parts = CHAIN_INPUTS
     Attributes = ChainAttributes
 
     def infer(self, inputs: Sequence[Tensor], attrs: ChainAttributes) -> list[Spec | None]:
@@ -207,6 +212,11 @@ def _affine(x: Tensor, factor: float, term: float) -> Tensor:
     return elementwise("add_scalar", _scaled(x, factor) if factor != 1.0 else x, alpha=term)
 
 
+def _where_not_positive(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Return a b, and 0 where x is positive."""
+    return elementwise("min_scalar_backward", _product(a, b), x)
+
+
 def _again(function: str) -> Rule:
     """The rule of `<function>_backward`, which is linear in the gradient, with respect to that gradient."""
 
@@ -301,6 +311,10 @@ GRADIENTS: dict[str, tuple[Rule | None, ...]] = {
         lambda g, n: elementwise("pow_base_backward", g, _x(n, 0), _x(n, 1)),
         lambda g, n: elementwise("pow_exponent_backward", g, _x(n, 0), n.output),
     ),
+    "prelu": (
+        lambda g, n: elementwise("prelu_backward", g, _x(n, 0), _x(n, 1)),
+        lambda g, n: elementwise("prelu_weight_backward", g, _x(n, 0)),
+    ),
     "floor_divide": (None, None),
     "remainder": (
         _pass,
@@ -319,6 +333,11 @@ GRADIENTS: dict[str, tuple[Rule | None, ...]] = {
         for f in ("relu", "leaky_relu", "relu6", "clamp", "abs", "max_scalar", "min_scalar", "hardsigmoid")
     },
     **{f"{f}_backward": (_again(f), None, None) for f in ("maximum", "minimum")},
+    "prelu_backward": (_again("prelu"), None, lambda g, n: _where_not_positive(_x(n, 1), g, _x(n, 0))),
+    "prelu_weight_backward": (
+        lambda g, n: elementwise("prelu_weight_backward", g, _x(n, 1)),
+        lambda g, n: _where_not_positive(_x(n, 1), g, _x(n, 0)),
+    ),
     "square_backward": (
         lambda g, n: elementwise("square_backward", g, _x(n, 1)),
         lambda g, n: elementwise("square_backward", g, _x(n, 0)),

@@ -12,7 +12,7 @@ from ..graph.tensor import Graph, Layout, Node, Op, Spec, Tensor, present
 from ..graph.trace import building, emit
 from .build import common_layout, elementwise, reshape_to, sum_to
 from .check import broadcast_shape
-from .elementwise import ElementwiseChain, in_place, links_of
+from .elementwise import CHAIN_INPUTS, ElementwiseChain, in_place, links_of
 from .pull_back import chain_rule
 
 Function = Callable[..., Tensor]
@@ -67,6 +67,7 @@ class Formula(Op):
     """A formula of broadcast inputs."""
 
     name = "formula"
+    reads_parts = CHAIN_INPUTS
     Attributes = FormulaAttributes
 
     def infer(self, inputs: Sequence[Tensor], attrs: FormulaAttributes) -> list[Spec | None]:

@@ -142,11 +142,6 @@ def softshrink(input: Any, lambd: float = 0.5) -> Tensor:
     return apply(_softshrink, float_tensor(input, "softshrink"), lambd=real(lambd, "lambd", "softshrink", 0))
 
 
-@formula
-def _prelu(x: Tensor, weight: Tensor) -> Tensor:
-    return e("add", e("relu", x), e("mul", e("min_scalar", x), weight))
-
-
 @operator("input", "weight")
 def prelu(input: Any, weight: Any) -> Tensor:
     """Return input where it is positive, weight * input elsewhere (He et al., 2015).
@@ -167,7 +162,7 @@ def prelu(input: Any, weight: Any) -> Tensor:
     if w.ndim > 1 or w.size not in (1, channels):
         raise shape_error("prelu", f"expected weight (1,) or ({channels},) for {x.shape}, got {w.shape}")
     shape = (1,) * x.ndim if w.size == 1 else (1, channels, *(1,) * (x.ndim - 2))
-    return apply(_prelu, x, reshape_to(w, shape))
+    return e("prelu", x, reshape_to(w, shape))
 
 
 @operator("input")
