@@ -107,3 +107,10 @@ def test_statistics_are_averages_over_the_batches() -> None:
     assert model[1].momentum == 0.1
     assert not model.training
     assert not model[1].training
+
+
+def test_an_average_does_not_keep_the_model() -> None:
+    model = nn.Linear(100, 100)
+    averaged = swa_utils.EMA(model)
+    # The average, its counter and little else: not the model besides.
+    assert len(pickle.dumps(averaged)) < 1.5 * len(pickle.dumps(averaged.module))

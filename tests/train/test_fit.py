@@ -419,3 +419,16 @@ def test_history_is_drawn() -> None:
     assert lines == {name: history[name] for name in ("loss", "val_loss", "accuracy", "val_accuracy")}
     with pytest.raises(ValueError, match=r"expected figures among loss, .*, got .'mse'"):
         history.plot(["mse"])
+
+
+def test_predict_takes_memory_of_other_kinds() -> None:
+    model = nn.Linear(4, 3)
+    expected = model.predict(X)
+    memory = memoryview(np.ascontiguousarray(X))
+
+    class OnlyArray:
+        def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+            return X
+
+    for given in (memory, OnlyArray(), X.tolist()):
+        np.testing.assert_array_equal(model.predict(given), expected)

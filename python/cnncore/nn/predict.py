@@ -112,11 +112,18 @@ def _cut(tree: Any, chosen: slice) -> Any:
     return map_tree(lambda array: array[chosen], tree)
 
 
+_ARRAY_MARKS = ("shape", "__array_interface__", "__array__", "__dlpack__")
+
+
 def _is_rows(x: Any) -> bool:
     """Whether inputs are arrays, or dicts and tuples of them, and not batches or samples to go through."""
-    if isinstance(x, (dict, tuple, list)) or hasattr(x, "shape") or hasattr(x, "__array_interface__"):
+    if isinstance(x, (dict, tuple, list)) or any(hasattr(x, mark) for mark in _ARRAY_MARKS):
         return True
-    return not (hasattr(x, "__iter__") or hasattr(x, "__getitem__")) or hasattr(x, "__dlpack__")
+    try:
+        memoryview(x)
+    except TypeError:
+        return not (hasattr(x, "__iter__") or hasattr(x, "__getitem__"))
+    return True
 
 
 def _of_batches(module: Module, x: Any, size: int) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 from ..compiler.pipeline import compile_inference
 from ..compiler.program import Executable
 from ..graph.trace import as_tensor, count_call, current_graph, trace
+from ..nn.construction import Construction
 from ..nn.module import Module
 from ..nn.parameter import Buffer
 from .lr_scheduler.scheduler import LRScheduler, number, one_each, whole
@@ -103,6 +104,8 @@ class AveragedModel(Module):
             raise TypeError(f"expected a model, got {type(model).__name__}")
         if avg_fn is not None and multi_avg_fn is not None:
             raise ValueError("expected avg_fn or multi_avg_fn, got both")
+        # The model that is averaged is no part of the average, nor of a copy or pickle of it.
+        self.__dict__["_construction"] = Construction(type(self), unknown="the model that it averages")
         self.module = copy.deepcopy(model)
         self.register_buffer("n_averaged", Buffer(np.zeros((), np.int64)))
         self.use_buffers = bool(use_buffers)

@@ -22,7 +22,7 @@ from ..optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from ..optim.optimizer import Optimizer
 from ..optim.swa_utils import EMA, AveragedModel
 from ..training import TrainStep
-from .batches import ArrayBatches, Batches, Stretches, make_batches, split_rows, takes_pair
+from .batches import ArrayBatches, Batches, make_batches, takes_pair
 from .callbacks.base import Callback, check_callbacks
 from .history import History
 from .labels import class_weights
@@ -31,6 +31,7 @@ from .progress import make_progress
 from .rows import Batch, rows_of
 from .run import Run
 from .running import DEFAULT_METRICS, Metrics, MetricsLike, RunningMeans, named_metrics, usual_metrics
+from .stretches import Stretches, split_rows
 
 EVALUATION_BATCH_SIZE = 128
 
