@@ -158,6 +158,35 @@ def test_constant_loops_and_branches_are_in_the_program() -> None:
     assert grads["step"].tolist() == [3.0, 3.0]
 
 
+def test_constants_of_shape_arithmetic_are_no_parameters() -> None:
+    nodes = [
+        make("Shape", ["x"], ["s"]),
+        make("Cast", ["s"], ["f"], to=TensorProto.FLOAT),
+        make("Div", ["wanted", "f"], ["scales"]),
+        make("Resize", ["x", "", "scales"], ["y"], mode="nearest"),
+    ]
+    constants = {"wanted": np.array([1, 1, 4, 8], np.float32)}
+    model = cnncore.onnx.load(
+        model_of(nodes, [info("x", [1, 1, 2, 2])], [info("y", ["a", "b", "c", "d"])], constants)
+    )
+    assert list(model.parameters()) == []
+    assert cc.compile(model, (1, 1, 2, 2))(np.ones((1, 1, 2, 2), np.float32)).shape == (1, 1, 4, 8)
+
+
+def test_places_of_maxima_and_one_hot_rows_are_in_the_program() -> None:
+    nodes = [
+        make("MaxPool", ["x"], ["y", "at"], kernel_shape=[2, 2], strides=[2, 2]),
+        make("OneHot", ["at", "depth", "values"], ["z"]),
+    ]
+    constants = {"depth": np.array(32, np.int64), "values": np.array([0.0, 2.0], np.float32)}
+    outputs = [info("at", [1, 2, 2, 2], np.int64), info("z", [1, 2, 2, 2, 32])]
+    model = cnncore.onnx.load(model_of(nodes, [info("x", [1, 2, 4, 4])], outputs, constants))
+    x = np.random.default_rng(3).permutation(32).astype(np.float32).reshape(1, 2, 4, 4)
+    at, z = cc.compile(model, x.shape)(x)
+    np.testing.assert_array_equal(x.reshape(-1)[at], x.reshape(1, 2, 2, 2, 2, 2).max((3, 5)))
+    np.testing.assert_array_equal(z, 2.0 * (at[..., None] == np.arange(32)))
+
+
 @pytest.mark.parametrize("classes", [[0, 1, 2, 3], [0, 1, 3, 2]])
 def test_products_with_one_hot_rows_read_rows(classes: list[int]) -> None:
     nodes = [

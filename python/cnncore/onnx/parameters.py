@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from .dtypes import FLOATS
+from .emitting import FROM_SHAPE
 from .graph import Graph, Node
 from .table import operator_of
 
@@ -41,7 +42,11 @@ def roles(graph: Graph) -> dict[str, str]:
     found: dict[str, str] = {}
     static: set[str] = set(graph.fixed)
     same: dict[str, str] = {}
+    of_shapes: set[str] = set()
     for node in graph.all_nodes():
+        if _follows_shapes(node, of_shapes, graph):
+            of_shapes.update(node.outputs)
+            static.update(() if node.op in FROM_SHAPE else node.inputs)
         if node.op == "Identity":
             same[node.outputs[0]] = same.get(node.inputs[0], node.inputs[0])
         for i, name in enumerate(node.inputs):
@@ -54,6 +59,14 @@ def roles(graph: Graph) -> dict[str, str]:
                 elif role:
                     found[name] = role if found.get(name) != "buffer" else "buffer"
     return {name: role for name, role in found.items() if name not in static}
+
+
+def _follows_shapes(node: Node, of_shapes: set[str], graph: Graph) -> bool:
+    """Whether a node computes with nothing but shapes and constants."""
+    if node.op in FROM_SHAPE:
+        return True
+    known = [name in of_shapes or name in graph.constants for name in node.inputs if name]
+    return all(known) and any(name in of_shapes for name in node.inputs)
 
 
 def _role(node: Node, index: int, size: int) -> str:

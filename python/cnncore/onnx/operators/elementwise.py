@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ... import ops
-from ..dtypes import FLOATS, name_of, numpy_type
+from ..dtypes import FLOATS, INTEGERS, name_of, numpy_type
 from ..graph import Node
 from ..table import host, traced
 from .casting import cast_array
@@ -152,7 +152,7 @@ _FOLDED: tuple[tuple[str, Callable[..., Any], Callable[..., Any]], ...] = (
     ("Min", ops.minimum, np.minimum),
 )
 for _name, _in_program, _in_numpy in _FOLDED:
-    traced(_name)(_folded(_in_program))
+    traced(_name, kinds="fi")(_folded(_in_program))
     host(_name)(_folded(_in_numpy))
 
 
@@ -176,9 +176,12 @@ def host_where(node: Node, condition: Array, a: Array, b: Array) -> Array:
     return np.where(condition, a, b)
 
 
-@traced("Clip", kinds="f")
+@traced("Clip", kinds="fi")
 def clip(node: Node, x: Any, low: Any = None, high: Any = None) -> Any:
     low, high = _limits(node, low, high)
+    if node.input_types[0] in INTEGERS:
+        x = x if low is None else ops.maximum(x, low)
+        return x if high is None else ops.minimum(x, high)
     low, high = (float(v.reshape(-1)[0]) if isinstance(v, np.ndarray) else v for v in (low, high))
     if low == 0.0 and high is None:
         return ops.relu(x)

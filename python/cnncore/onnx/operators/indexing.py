@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ... import ops
+from ..dtypes import INTEGERS
 from ..graph import Node
 from ..table import host, traced
 from .shaping import axis_of, ints
@@ -129,6 +130,20 @@ def non_zero(node: Node, x: Array) -> Array:
 def compress(node: Node, x: Array, condition: Array) -> Array:
     axis = node.attr("axis")
     return np.compress(condition, x, None if axis is None else axis_of(axis, x.ndim))
+
+
+@traced("OneHot", kinds="fi", static=(1,))
+def traced_one_hot(node: Node, indices: Any, depth: Any, values: Any) -> Any:
+    if node.input_types[0] not in INTEGERS:
+        raise ValueError("places that are no integers are put together outside")
+    count, rank = ints(depth)[0], indices.ndim
+    axis = axis_of(node.attr("axis", -1), rank + 1)
+    places = ops.where(ops.less(indices, 0), indices + count, indices)
+    shape = (*indices.shape[:axis], 1, *indices.shape[axis:])
+    classes = np.arange(count).reshape(-1, *[1] * (rank - axis))
+    hot = ops.equal(ops.reshape(places, shape), classes)
+    off, on = (ops.slice(values, (slice(i, i + 1),)) for i in range(2))
+    return ops.where(hot, on, off)
 
 
 @host("OneHot")

@@ -47,10 +47,16 @@ def _padded(x: Any, shape: Geometry, value: float) -> Any:
 
 @traced("MaxPool")
 def max_pool(node: Node, x: Any) -> Any:
-    if node.wants(1):
-        raise ValueError("indices are computed outside")
     shape = _geometry(node, x)
     function = _MAX[len(shape.kernel)]
+    if node.wants(1):
+        if not _is_plain(node, shape) or node.attr("storage_order", 0):
+            raise ValueError("such indices are computed outside")
+        settings = (shape.kernel, shape.strides, shape.begin, shape.dilations, _ceils(node))
+        y, places = function(x, *settings, return_indices=True)
+        # Places within a map, to which come the maps before it.
+        maps = np.arange(x.shape[0] * x.shape[1]) * prod(x.shape[2:])
+        return y, places + maps.reshape(*x.shape[:2], *[1] * len(shape.kernel))
     if _is_plain(node, shape):
         return function(x, shape.kernel, shape.strides, shape.begin, shape.dilations, _ceils(node))
     return function(_padded(x, shape, -np.inf), shape.kernel, shape.strides, 0, shape.dilations)
