@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -304,3 +305,66 @@ def test_without_momentum_there_is_none_to_cycle() -> None:
     optimizer = Plain([nn.Parameter([1.0])])
     with pytest.raises(ValueError, match="cycle_momentum=False"):
         lr_scheduler.OneCycleLR(optimizer, 1.0, total_steps=3)
+
+
+def interrupted(step: Callable[[], None], line: int) -> bool:
+    """Run a step with a Ctrl-C at the so-manieth line of the schedulers' sources; whether it came so far."""
+    seen = 0
+
+    def trace(frame: Any, event: str, _: Any) -> Any:
+        nonlocal seen
+        if "lr_scheduler" not in frame.f_code.co_filename or frame.f_code.co_name in ("_kept", "_put_back"):
+            return None
+        if event == "line":
+            seen += 1
+            if seen == line:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        step()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+@pytest.mark.parametrize("name", [*CASES, "ReduceLROnPlateau"])
+def test_a_step_that_is_interrupted_has_not_happened(name: str) -> None:
+    """At whatever line: then the schedule goes on as if nothing had been."""
+
+    def state(scheduler: Any) -> Any:
+        groups = [{k: v for k, v in g.items() if k != "params"} for g in scheduler.optimizer.param_groups]
+        return repr((scheduler.state_dict(), groups))
+
+    def made() -> tuple[Any, Callable[[], None]]:
+        optimizer = ours()
+        if name == "ReduceLROnPlateau":
+            scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, cooldown=1)
+            return scheduler, lambda: scheduler.step(1.0)
+        scheduler = CASES[name](lr_scheduler, optimizer)
+        return scheduler, scheduler.step
+
+    twin, further = made()
+    for _ in range(3):
+        further()
+    before = state(twin)
+    further()
+    after = state(twin)
+    line = 0
+    while True:
+        line += 1
+        scheduler, step = made()
+        for _ in range(3):
+            step()
+        assert state(scheduler) == before
+        if not interrupted(step, line):
+            break
+        assert state(scheduler) in (before, after)
+        if state(scheduler) == before:
+            step()
+        assert state(scheduler) == after
+    assert line > 2

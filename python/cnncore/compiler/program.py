@@ -60,7 +60,7 @@ class Executable:
 
     def __init__(self, graph: Graph, may_exceed: bool = False) -> None:
         if not may_exceed:
-            require_memory(sum(tensor.nbytes for tensor in graph.outputs), "what is returned")
+            require_memory(sum(t.nbytes for t in graph.outputs), lambda: _what_is_returned(graph))
         self._may_exceed = may_exceed
         builder = Builder(graph)
         guards = set(builder.outputs[len(graph.outputs) :])
@@ -107,7 +107,8 @@ class Executable:
         needed = max(plan.arena_bytes, plan.setup_bytes) + plan.persistent_bytes + returned
 
         def message() -> str:
-            largest = max(self.steps, key=lambda step: _step_bytes(step) + workspace[step], default=None)
+            of_layers = [step for step in self.steps if step.label] or self.steps
+            largest = max(of_layers, key=lambda step: _step_bytes(step) + workspace[step], default=None)
             place = "" if largest is None else f"[{largest.label or largest.op}] "
             return f"{place}the program, of which this step is the largest,"
 
@@ -211,6 +212,15 @@ def _storage(source: Any) -> Storage:
     """Return the memory of a parameter, buffer or optimiser's state."""
     storage: Storage = source.storage if is_stored(source) else source
     return storage
+
+
+def _what_is_returned(graph: Graph) -> str:
+    """Return the beginning of a message that names the layer which makes the largest output."""
+    largest = max(graph.outputs, key=lambda tensor: tensor.nbytes)
+    node = largest.node
+    while node is not None and not node.path and any(t is not None and t.node for t in node.inputs):
+        node = next(t.node for t in node.inputs if t is not None and t.node is not None)
+    return f"[{node.path}] what is returned" if node is not None and node.path else "what is returned"
 
 
 def _step_bytes(step: Step) -> int:

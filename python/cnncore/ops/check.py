@@ -138,6 +138,9 @@ def channels_hint(shape: Shape, channels: int) -> str:
 
 def broadcast_shape(shapes: Sequence[Shape], op: str) -> Shape:
     """Return the shape that numpy's rules give; axes are matched from the last."""
+    first = shapes[0]
+    if all(shape == first or not shape for shape in shapes):
+        return first
     rank = max(len(shape) for shape in shapes)
     result = [1] * rank
     for shape in shapes:

@@ -18,6 +18,15 @@ class _Combined(LRScheduler):
     _unsaved = ("optimizer", "_schedulers")
     _schedulers: list[LRScheduler]
 
+    def _kept(self) -> Any:
+        return super()._kept(), [scheduler._kept() for scheduler in self._schedulers]
+
+    def _put_back(self, kept: Any) -> None:
+        own, others = kept
+        for scheduler, state in zip(self._schedulers, others, strict=True):
+            scheduler._put_back(state)
+        super()._put_back(own)
+
     def state_dict(self) -> dict[str, Any]:
         """Return everything but the optimiser, with the states of the schedulers."""
         return {**super().state_dict(), "_schedulers": [s.state_dict() for s in self._schedulers]}

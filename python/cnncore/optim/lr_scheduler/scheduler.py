@@ -4,10 +4,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import Any
 
 from ..optimizer import Optimizer
+
+
+def all_or_nothing(step: Callable[..., None]) -> Callable[..., None]:
+    """Let a scheduler's step that is interrupted or raises leave scheduler and rates as they were."""
+
+    @wraps(step)
+    def whole_step(self: LRScheduler, *args: Any, **kwargs: Any) -> None:
+        kept = self._kept()
+        try:
+            step(self, *args, **kwargs)
+        except BaseException:
+            self._put_back(kept)
+            raise
+
+    return whole_step
 
 
 class LRScheduler:
@@ -36,6 +52,10 @@ class LRScheduler:
     """
 
     _unsaved: tuple[str, ...] = ("optimizer",)
+
+    def __init_subclass__(cls) -> None:
+        if "step" in cls.__dict__:
+            cls.step = all_or_nothing(cls.step)  # type: ignore[method-assign]
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         self.optimizer = checked_optimizer(optimizer)
@@ -68,6 +88,7 @@ class LRScheduler:
         """Return the rate of each group that this scheduler has set last."""
         return list(self._last_lr)
 
+    @all_or_nothing
     def step(self) -> None:
         """Count a step and set its rates."""
         self.last_epoch += 1
@@ -86,6 +107,17 @@ class LRScheduler:
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = float(rate)
         self._last_lr = self.lrs
+
+    def _kept(self) -> Any:
+        """Return what a step changes."""
+        return dict(self.__dict__), [dict(group) for group in self.optimizer.param_groups]
+
+    def _put_back(self, kept: Any) -> None:
+        """Be again as `_kept` has found it."""
+        own, groups = kept
+        self.__dict__.update(own)
+        for group, before in zip(self.optimizer.param_groups, groups, strict=True):
+            group.update(before)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything but the optimiser, as plain Python values; functions are left out."""
