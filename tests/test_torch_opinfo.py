@@ -110,7 +110,7 @@ ABSENT = {
     r"deg2rad|rad2deg|diag|diag_embed|diagflat|.*_scatter|fmax|fmin|fmod|gradient|isin|logspace|logaddexp2?|"
     r"nanmedian|meshgrid|n?a?n?quantile|heaviside|lcm|gcd|dist|sinc|split_with_sizes|signbit|[hvd]split|"
     r"tensor_split|is(?:pos|neg)inf|unravel_index|atleast_.d|[hvd]stack|column_stack|"
-    r"index_(?:fill|copy|reduce)|take|histc|bucketize|searchsorted|msort|renorm|trapz|trapezoid|cumulative_trapezoid|xlogy|trace|"
+    r"index_(?:fill|copy|reduce)|take|histc|bucketize|searchsorted|msort|renorm|trapz|cumulative_trapezoid|xlogy|trace|"
     r"tri[ul]_indices|logcumsumexp|logit|nanmean|nansum|scatter_reduce|nn\.functional\.multi_head.*",
 }
 """Why an entry has no counterpart."""

@@ -14,6 +14,18 @@ void check_activation(const TensorDesc& desc, const std::string& what) {
   require(desc.is_channels_last(), what, ": expected channels-last memory, shape ", desc.shape_text());
 }
 
+void check_dense(const TensorDesc& desc, const std::string& what) {
+  check_float(desc, what);
+  require(desc.is_contiguous() || desc.is_channels_last(), what, ": expected memory without gaps, shape ",
+          desc.shape_text());
+}
+
+void check_in_order(const TensorDesc& desc, int rank, const std::string& what) {
+  check_float(desc, what);
+  require(desc.rank == rank && desc.is_contiguous(), what, ": expected ", rank, " axes in C order, got ",
+          desc.shape_text());
+}
+
 void check_vector(const TensorDesc& desc, std::int64_t size, const std::string& what, DType dtype) {
   require(desc.dtype == dtype, what, ": expected ", name_of(dtype), ", got ", name_of(desc.dtype));
   require(desc.is_contiguous() && desc.numel() == size, what, ": expected ", size,

@@ -14,6 +14,10 @@ namespace cnncore {
 void check_float(const TensorDesc& desc, const std::string& what);
 /// Activations are channels-last, or C order without spatial axes (where both are the same).
 void check_activation(const TensorDesc& desc, const std::string& what);
+/// float32 without gaps, in C order or channels-last.
+void check_dense(const TensorDesc& desc, const std::string& what);
+/// float32 of so many axes in C order.
+void check_in_order(const TensorDesc& desc, int rank, const std::string& what);
 /// `size` elements without gaps.
 void check_vector(const TensorDesc& desc, std::int64_t size, const std::string& what,
                   DType dtype = DType::f32);

@@ -14,6 +14,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
+#include "ops/checks.h"
 #include "ops/registry.h"
 
 namespace cnncore {
@@ -67,8 +68,7 @@ void check_targets(const StepSpec& spec, CtcProblem& problem, std::size_t first)
 CtcProblem ctc_problem(const StepSpec& spec) {
   CtcProblem problem;
   const TensorDesc& log_probs = spec.input(0);
-  require(log_probs.dtype == DType::f32 && log_probs.rank == 3 && log_probs.is_contiguous(), spec.op,
-          ": expected float32 log_probs (time, batch, classes) in C order, got ", log_probs.shape_text());
+  check_in_order(log_probs, 3, spec.op + ": log_probs");
   problem.time = log_probs.dim(0);
   problem.batch = log_probs.dim(1);
   problem.classes = log_probs.dim(2);
@@ -146,15 +146,10 @@ struct Sample {
   const float* log_probs = nullptr;
 };
 
-void check_losses(const StepSpec& spec, const TensorDesc& losses, std::int64_t batch) {
-  require(losses.dtype == DType::f32 && losses.rank == 1 && losses.dim(0) == batch, spec.op,
-          ": expected float32 losses (", batch, ",), got ", losses.shape_text());
-}
-
 class CtcLoss final : public Step {
  public:
   explicit CtcLoss(const StepSpec& spec) : problem_(ctc_problem(spec)) {
-    check_losses(spec, spec.output(0), problem_.batch);
+    check_vector(spec.output(0), problem_.batch, spec.op + ": losses");
   }
 
   std::size_t scratch_bytes() const override {
@@ -185,9 +180,8 @@ class CtcLoss final : public Step {
 class CtcLossBackward final : public Step {
  public:
   explicit CtcLossBackward(const StepSpec& spec) : problem_(ctc_problem(spec)) {
-    check_losses(spec, spec.input(4), problem_.batch);
-    require(spec.output(0).dtype == DType::f32 && spec.output(0).same_layout(spec.input(0)), spec.op,
-            ": expected grad_log_probs like log_probs, got ", spec.output(0).shape_text());
+    check_vector(spec.input(4), problem_.batch, spec.op + ": losses");
+    check_like(spec.output(0), spec.input(0), spec.op + ": grad_log_probs");
   }
 
   /// All rows of `forward`, two of `backward`, the sums of a time's classes.

@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
+#include "ops/checks.h"
 #include "ops/registry.h"
 #include "ops/tasks.h"
 
@@ -39,11 +40,8 @@ class Dropout final : public Step {
  public:
   explicit Dropout(const StepSpec& spec) : count_(spec.input(0).numel()) {
     const TensorDesc& x = spec.input(0);
-    require(x.dtype == DType::f32 && (x.is_contiguous() || x.is_channels_last()),
-            "dropout: expected a dense float32 input");
-    require(spec.output(0).dtype == DType::f32 && spec.output(0).same_layout(x),
-            "dropout: expected an output like the input ", x.shape_text(), ", got ",
-            spec.output(0).shape_text());
+    check_dense(x, "dropout: input");
+    check_like(spec.output(0), x, "dropout: output");
     require_rng(spec.input(1), "dropout");
     const double p = spec.attrs.real("p");
     require(p >= 0.0 && p <= 1.0, "dropout: expected a probability in [0, 1], got ", p);
@@ -74,8 +72,7 @@ class Uniform final : public Step {
  public:
   explicit Uniform(const StepSpec& spec) : count_(spec.output(0).numel()) {
     const TensorDesc& y = spec.output(0);
-    require(y.dtype == DType::f32 && (y.is_contiguous() || y.is_channels_last()),
-            "uniform: expected a dense float32 output");
+    check_dense(y, "uniform: output");
     require_rng(spec.input(0), "uniform");
     key_ = static_cast<std::uint32_t>(spec.attrs.integer("key"));
   }

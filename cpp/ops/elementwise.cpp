@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
+#include "ops/checks.h"
 #include "ops/copy.h"
 #include "ops/integer.h"
 #include "ops/loop_nest.h"
@@ -72,7 +73,7 @@ std::unique_ptr<Step> make_elementwise(const StepSpec& spec) {
   if (spec.has_input(0) && spec.input(0).dtype != DType::f32) return make_integer_elementwise(spec);
   const ElementwiseFunction& function = elementwise_function(name);
   const TensorDesc& y = spec.output(0);
-  require(y.dtype == DType::f32, "elementwise ", name, ": expected a float32 result, got ", name_of(y.dtype));
+  check_float(y, "elementwise " + name + ": result");
   std::array<std::array<std::int64_t, kMaxRank>, kMaxInputs> strides{};
   for (int i = 0; i < kMaxInputs; ++i) {
     const auto input = static_cast<std::size_t>(i);
@@ -80,8 +81,7 @@ std::unique_ptr<Step> make_elementwise(const StepSpec& spec) {
             function.inputs, " inputs");
     if (!spec.has_input(input)) continue;
     const TensorDesc& desc = spec.input(input);
-    require(desc.dtype == DType::f32, "elementwise ", name, ": expected float32 inputs, got ",
-            name_of(desc.dtype));
+    check_float(desc, "elementwise " + name + ": input");
     strides[input] = broadcast_strides(desc, y.shape.data(), y.rank);
   }
   const LoopNest nest = loop_nest(y.shape.data(), y.rank,

@@ -14,6 +14,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
+#include "ops/checks.h"
 #include "ops/elementwise.h"
 #include "ops/loop_nest.h"
 #include "ops/registry.h"
@@ -209,13 +210,12 @@ std::unique_ptr<Step> make_elementwise_chain(const StepSpec& spec) {
   const bool summed = reduction != "none";
   require(reduction == "none" || reduction == "sum" || reduction == "mean",
           "elementwise_chain: expected reduction none, sum or mean, got '", reduction, "'");
-  require(y.dtype == DType::f32 && (!summed || y.numel() == 1),
-          "elementwise_chain: expected a float32 result, a scalar where it is summed, got ", y.shape_text(),
-          " of ", name_of(y.dtype));
+  check_float(y, spec.op + ": result");
+  require(!summed || y.numel() == 1, spec.op, ": expected a scalar where the result is summed, got ",
+          y.shape_text());
   int inputs = 0;
   for (; inputs < kMaxInputs && spec.has_input(static_cast<std::size_t>(inputs)); ++inputs) {
-    const DType dtype = spec.input(static_cast<std::size_t>(inputs)).dtype;
-    require(dtype == DType::f32, "elementwise_chain: expected float32 inputs, got ", name_of(dtype));
+    check_float(spec.input(static_cast<std::size_t>(inputs)), spec.op + ": input");
   }
   require(!spec.has_input(kMaxInputs), "elementwise_chain: expected at most ", kMaxInputs, " inputs");
   std::array<std::int64_t, kMaxRank> shape = y.shape, no_strides{};

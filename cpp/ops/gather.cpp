@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "ops/axis_rows.h"
+#include "ops/checks.h"
 #include "ops/registry.h"
 
 namespace cnncore {
@@ -145,7 +146,8 @@ std::unique_ptr<Step> make_take(const StepSpec& spec) {
 
 std::unique_ptr<Step> make_put(const StepSpec& spec) {
   const TensorDesc &x = spec.input(0), &y = spec.output(0);
-  require(x.dtype == DType::f32 && y.dtype == DType::f32, spec.op, ": expected float32");
+  check_float(x, spec.op + ": grad");
+  check_float(y, spec.op + ": result");
   const AxisRows rows = axis_rows(spec, y, x);
   require_indices(spec, rows);
   return std::make_unique<PutAxis>(rows);

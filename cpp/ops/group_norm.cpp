@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
+#include "ops/checks.h"
 #include "ops/norm.h"
 #include "ops/registry.h"
 #include "ops/tasks.h"
@@ -81,10 +82,8 @@ void fill_coefficients(const GroupProblem& problem, const float* mean, const flo
 }
 
 void require_groups(const StepSpec& spec, const TensorDesc& desc, const GroupProblem& problem) {
-  require(desc.dtype == DType::f32 && desc.rank == 2 && desc.is_contiguous() &&
-              desc.dim(0) == problem.images && desc.dim(1) == problem.groups,
-          spec.op, ": expected mean and invstd (", problem.images, ", ", problem.groups, ") float32, got ",
-          desc.shape_text());
+  check_in_order(desc, 2, spec.op + ": mean and invstd");
+  check_shape(desc, {problem.images, problem.groups}, spec.op + ": mean and invstd");
 }
 
 class GroupNorm final : public Step {

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
+#include "ops/checks.h"
 #include "ops/registry.h"
 #include "ops/tasks.h"
 
@@ -83,8 +84,8 @@ CrossEntropyProblem cross_entropy_problem(const StepSpec& spec, const TensorDesc
                                           const TensorDesc& loss, const TensorDesc& target,
                                           std::size_t weight_index) {
   CrossEntropyProblem problem;
-  require(logits.dtype == DType::f32 && logits.rank >= 2 && logits.is_channels_last(), spec.op,
-          ": expected channels-last float32 logits (N, C, ...), got ", logits.shape_text());
+  check_activation(logits, spec.op + ": logits");
+  require(logits.rank >= 2, spec.op, ": expected logits (N, C, ...), got ", logits.shape_text());
   problem.classes = logits.dim(1);
   require(problem.classes >= 1, spec.op, ": expected at least one class, got logits ", logits.shape_text());
   problem.rows = logits.numel() / problem.classes;
@@ -99,15 +100,10 @@ CrossEntropyProblem cross_entropy_problem(const StepSpec& spec, const TensorDesc
     require_rows(spec, loss, DType::f32, "loss");
     problem.loss = loss;
   } else {
-    require(loss.dtype == DType::f32 && loss.numel() == 1, spec.op, ": expected a scalar loss, got ",
-            loss.shape_text());
+    check_vector(loss, 1, spec.op + ": loss");
   }
   problem.has_weight = spec.has_input(weight_index);
-  if (problem.has_weight) {
-    const TensorDesc& weight = spec.input(weight_index);
-    require(weight.dtype == DType::f32 && weight.numel() == problem.classes && weight.is_contiguous(),
-            spec.op, ": expected class_weight (", problem.classes, ",), got ", weight.shape_text());
-  }
+  check_input(spec, weight_index, problem.classes, "class_weight");
   return problem;
 }
 
@@ -244,9 +240,7 @@ class CrossEntropyBackward final : public Step {
     const TensorDesc& logits = spec.input(1);
     require_rows(spec, spec.input(3), DType::f32, "log_normaliser");
     problem_.log_normaliser = spec.input(3);
-    require(spec.output(0).dtype == DType::f32 && spec.output(0).same_layout(logits),
-            "cross_entropy_backward: expected grad_logits like logits ", logits.shape_text(), ", got ",
-            spec.output(0).shape_text());
+    check_like(spec.output(0), logits, spec.op + ": grad_logits");
   }
 
   std::size_t workspace_bytes() const override {

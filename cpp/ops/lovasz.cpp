@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/parallel.h"
+#include "ops/checks.h"
 #include "ops/registry.h"
 
 namespace cnncore {
@@ -15,10 +16,8 @@ class LovaszWeights final : public Step {
  public:
   explicit LovaszWeights(const StepSpec& spec) {
     const TensorDesc& truth = spec.input(0);
-    require(truth.dtype == DType::f32 && truth.rank == 2 && truth.is_contiguous() &&
-                spec.output(0).dtype == DType::f32 && spec.output(0).same_layout(truth),
-            "lovasz_weights: expected float32 rows (rows, n) and weights like them, got ", truth.shape_text(),
-            " and ", spec.output(0).shape_text());
+    check_in_order(truth, 2, spec.op + ": truth");
+    check_like(spec.output(0), truth, spec.op + ": weights");
     rows_ = truth.dim(0);
     n_ = truth.dim(1);
   }

@@ -7,6 +7,7 @@
 
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
+#include "ops/checks.h"
 #include "ops/registry.h"
 #include "ops/tasks.h"
 #include "ops/transpose.h"
@@ -221,7 +222,7 @@ std::unique_ptr<Step> make_matmul(const StepSpec& spec) {
   const TensorDesc& b = spec.input(1);
   const TensorDesc& c = spec.output(0);
   for (const TensorDesc* desc : {&a, &b, &c}) {
-    require(desc->dtype == DType::f32, "expected float32, got ", name_of(desc->dtype));
+    check_float(*desc, spec.op);
     require(desc->rank >= 2, "expected at least 2 axes, got shape ", desc->shape_text());
     require(desc->numel() > 0, "expected a non-empty array, got shape ", desc->shape_text());
   }

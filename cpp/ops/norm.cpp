@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
+#include "ops/checks.h"
 #include "ops/pixel_pitch.h"
 #include "ops/registry.h"
 
@@ -23,11 +24,8 @@ float value_or(const float* values, std::int64_t i, float fallback) {
 class BatchNormStatistics final : public Step {
  public:
   explicit BatchNormStatistics(const StepSpec& spec) : blocks_(spec.input(0)) {
-    const TensorDesc& rows = spec.output(0);
-    require(rows.dtype == DType::f32 && rows.rank == 3 && rows.is_contiguous() &&
-                rows.dim(0) == blocks_.chunks() && rows.dim(1) == 3 && rows.dim(2) == blocks_.channels,
-            "batch_norm_statistics: expected statistics (", blocks_.chunks(), ", 3, ", blocks_.channels,
-            ") in C order, got ", rows.shape_text());
+    check_in_order(spec.output(0), 3, spec.op + ": statistics");
+    check_shape(spec.output(0), {blocks_.chunks(), 3, blocks_.channels}, spec.op + ": statistics");
   }
 
   void run(const StepArgs& args) const override {
@@ -47,9 +45,8 @@ class BatchNormFinalize final : public Step {
   explicit BatchNormFinalize(const StepSpec& spec)
       : given_(spec), momentum_(spec.attrs.real("momentum", 0.1)), eps_(spec.attrs.real("eps", 1e-5)) {
     const TensorDesc& statistics = spec.input(0);
-    require(statistics.dtype == DType::f32 && statistics.rank == 3 && statistics.dim(1) == 3 &&
-                statistics.is_contiguous(),
-            "batch_norm_finalize: expected statistics (rows, 3, channels) in C order, got ",
+    check_in_order(statistics, 3, spec.op + ": statistics");
+    require(statistics.dim(1) == 3, spec.op, ": expected statistics (rows, 3, channels), got ",
             statistics.shape_text());
     rows_ = statistics.dim(0);
     channels_ = statistics.dim(2);
@@ -129,8 +126,9 @@ class BatchNormApply final : public Step {
     require(spec.has_input(1) && spec.has_input(2), "batch_norm_apply: expected mean and invstd");
     check_input_like(spec, 5, x, "residual");
     const TensorDesc& output = spec.output(0);
-    require(output.dtype == DType::f32 && output.same_shape(x), "batch_norm_apply: expected output like x ",
-            x.shape_text(), ", got ", output.shape_text());
+    check_float(output, spec.op + ": output");
+    require(output.same_shape(x), spec.op, ": expected output like x ", x.shape_text(), ", got ",
+            output.shape_text());
     if (output.same_layout(x)) return;
     output_pitch_ = pixel_pitch(output);
     require(output_pitch_ > 0, "batch_norm_apply: expected channels-last output, got ", output.shape_text());

@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
+#include "ops/checks.h"
 #include "ops/integer.h"
 #include "ops/loop_nest.h"
 #include "ops/registry.h"
@@ -237,8 +238,8 @@ std::unique_ptr<Step> make_reduce(const StepSpec& spec) {
   if (spec.input(0).dtype != DType::f32) return make_integer_reduce(spec, ReduceAxes(spec));
   const bool argmax = function == "argmax";
   const DType result = argmax ? DType::i64 : DType::f32;
-  require(spec.input(0).dtype == DType::f32 && spec.output(0).dtype == result, "reduce ", function,
-          ": expected a float32 input and a result of ", name_of(result));
+  require(spec.output(0).dtype == result, "reduce ", function, ": expected a result of ", name_of(result),
+          ", got ", name_of(spec.output(0).dtype));
   const ReduceAxes axes(spec);
   require(spec.input(0).numel() > 0 || spec.output(0).numel() == 0 || function == "sum" ||
               function == "mean" || function == "prod" || function == "sum_squares",

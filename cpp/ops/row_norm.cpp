@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
+#include "ops/checks.h"
 #include "ops/norm.h"
 #include "ops/registry.h"
 #include "ops/tasks.h"
@@ -23,8 +24,8 @@ struct RowProblem {
 
   RowProblem(const StepSpec& spec, const TensorDesc& x)
       : given(spec), centred(spec.attrs.integer("centred", 1) != 0) {
-    require(x.dtype == DType::f32 && x.rank == 2 && x.is_contiguous() && x.dim(1) > 0, spec.op,
-            ": expected rows (rows, features) float32 in C order, got ", x.shape_text());
+    check_in_order(x, 2, spec.op + ": rows");
+    require(x.dim(1) > 0, spec.op, ": expected rows (rows, features) with features, got ", x.shape_text());
     rows = x.dim(0);
     features = x.dim(1);
     constexpr std::int64_t kMostRows = 256;  // values that a task's float32 sums add up

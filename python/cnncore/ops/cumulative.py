@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs along an axis: sums and products so far, differences of neighbours."""
+"""What runs along an axis: sums and products so far, differences of neighbours, areas under values."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..graph.lowering import Builder
 from ..graph.tensor import Node, Op, Spec, Tensor, present
 from ..graph.trace import as_tensor, emit, shape_error
 from .arithmetic import sub
-from .build import cast, decided, elementwise, embed, window, with_layout
-from .check import integers, one_dim
+from .build import cast, decided, elementwise, embed, reduce, reshape_to, window, with_layout
+from .check import float_tensor, integers, one_dim, optional_float, real
 from .comparison import not_equal
 from .parts import concat
 from .promotion import dtype_named
 
-__all__ = ["cumprod", "cumsum", "diff"]
+__all__ = ["cumprod", "cumsum", "diff", "trapezoid"]
 
 Grads = Sequence[Tensor | None]
 
@@ -158,9 +158,54 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
     if x.ndim == 0 or x.shape[axis] <= times:
         raise shape_error("diff", f"expected more than {times} elements along axis {dim}, got {x.shape}")
     for _ in range(times):
-        shape = tuple(extent - 1 if i == axis else extent for i, extent in enumerate(x.shape))
-        steps = (1,) * x.ndim
-        later = window(x, tuple(int(i == axis) for i in range(x.ndim)), steps, shape)
-        earlier = window(x, (0,) * x.ndim, steps, shape)
+        later, earlier = _neighbours(x, axis)
         x = not_equal(later, earlier) if x.dtype == "bool" else sub(later, earlier)
     return x
+
+
+def _neighbours(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Return all elements but the first along an axis, and all but the last."""
+    shape = tuple(extent - 1 if i == axis else extent for i, extent in enumerate(x.shape))
+    steps = (1,) * x.ndim
+    later = window(x, tuple(int(i == axis) for i in range(x.ndim)), steps, shape)
+    return later, window(x, (0,) * x.ndim, steps, shape)
+
+
+@operator("y", "x")
+def trapezoid(y: Any, x: Any = None, *, dx: float = 1.0, dim: int = -1) -> Tensor:
+    """Return the area under straight lines through values along axis `dim` (the trapezoidal rule).
+
+    Args:
+        y: the values; at least one along the axis, which disappears.
+        x: where they are: one place for each value of the axis, or a shape that broadcasts to y's; by
+            default `dx` apart.
+        dx: the distance of neighbours, without `x`.
+        dim: the axis.
+
+    Raises:
+        ValueError: no value along the axis, or places that do not fit.
+
+    >>> from cnncore import ops
+    >>> float(ops.trapezoid([1.0, 2.0, 4.0])), float(ops.trapezoid([1.0, 2.0, 4.0], [0.0, 2.0, 3.0]))
+    (4.5, 6.0)
+    """
+    op = "trapezoid"
+    values, places = float_tensor(y, op), optional_float(x, op)
+    dx = real(dx, "dx", op)
+    axis = one_dim(dim, max(values.ndim, 1), op)
+    if values.ndim == 0 or values.shape[axis] == 0:
+        raise shape_error(op, f"expected at least one value along axis {dim}, got {values.shape}")
+    later, earlier = _neighbours(values, axis)
+    sums = elementwise("add", later, earlier)
+    if places is None:
+        return elementwise("mul_scalar", reduce("sum", sums, (axis,)), alpha=dx / 2)
+    if places.ndim == 1:
+        places = reshape_to(places, (places.size, *(1,) * (values.ndim - axis - 1)))
+    along = places.ndim - values.ndim + axis
+    if along < 0 or places.shape[along] != values.shape[axis]:
+        raise shape_error(
+            op,
+            f"expected a place for each of {values.shape[axis]} values along axis {dim}, got {places.shape}",
+        )
+    widths = elementwise("sub", *_neighbours(places, along))
+    return elementwise("mul_scalar", reduce("sum", elementwise("mul", sums, widths), (axis,)), alpha=0.5)
