@@ -264,12 +264,12 @@ def _early(steps: Sequence[Step], guards: set[Slot]) -> set[Step]:
         if guards.isdisjoint(step.outputs):
             continue
         needed = {step: None}
-        roots: list[Slot] = []
+        roots: dict[Slot, None] = {}
         waiting = [step]
         while waiting:
-            member = waiting.pop()
-            roots += [slot.root() for slot in member.slots()]
-            before = {w: None for root in roots for w in writers.get(root, ()) if w not in needed}
+            found = [root for root in (slot.root() for slot in waiting.pop().slots()) if root not in roots]
+            roots.update(dict.fromkeys(found))
+            before = {w: None for root in found for w in writers.get(root, ()) if w not in needed}
             needed.update(before)
             waiting += before
         if all(root.kind != "bound" or root not in writers for root in roots):
