@@ -4,20 +4,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
-from .._files import check_path
+from .._files import check_path, open_regular
 from ..nn.module import Module
 from ..nn.state import read_state
-from . import safetensors
+from . import keras_file, safetensors
 from .filling import LoadReport, fill_model
 from .naming import Rules
 from .sources import opened
 
-__all__ = ["LoadReport", "load", "load_into", "load_metadata", "load_torch", "save"]
+__all__ = ["LoadReport", "load", "load_into", "load_keras", "load_metadata", "load_torch", "save"]
 
 Path = str | os.PathLike[str]
 
@@ -98,6 +98,36 @@ def load_torch(path: Path, key: str | None = None) -> dict[str, NDArray[Any]]:
         return {name: source.array(name) for name in source.names}
 
 
+def load_keras(path: Path, flattened: Mapping[str, Sequence[int]] | None = None) -> dict[str, NDArray[Any]]:
+    """Return the weights of a Keras 3 file, `.keras` or `.weights.h5`, in the layouts that layers here have.
+
+    Names are those of Keras's layers with `weight`, `bias`, `running_mean` and `running_var` behind them:
+    "conv2d_1.weight". Kernels (height, width, in, out) become (out, in, height, width), those of dense layers
+    (out, in), depthwise ones (channels, 1, height, width). Variables of layers without a counterpart keep
+    their layout and are named by number: "lstm.cell.vars.0". `load_into` takes these files, too, with rules
+    for the names.
+
+    What a file of weights does not hold is to be set by hand: Keras's batch norms have eps=0.001 and
+    momentum=0.01 (its 0.99), layer norms eps=0.001, and "same" padding with a stride is one more at the end:
+    `padding=((0, 1), (0, 1))` for a 3x3 kernel, stride 2 and even extents.
+
+    Args:
+        path: the file.
+        flattened: for dense layers behind a Flatten of maps, (channels, height, width) of the maps by the
+            layer's name: Keras flattens with channels last.
+
+    Returns:
+        Arrays by name.
+
+    Raises:
+        ImportError: h5py is not installed.
+        ValueError: another format, a damaged file, or one that refers to other files.
+        OSError: the file cannot be read.
+    """
+    with open_regular(path) as file:
+        return keras_file.read(file, path, flattened)
+
+
 def load_metadata(path: Path) -> dict[str, str]:
     """Return the texts stored beside the arrays of a safetensors file."""
     return safetensors.read(path)[1]
@@ -108,9 +138,9 @@ def load_into(
 ) -> LoadReport:
     """Load a file of weights into a model: all of it, or nothing when something does not fit or be read.
 
-    Safetensors files, an index of several such files, torch checkpoints (as `load_torch` reads them) and .npz
-    are taken. Prefixes `module.`, `_orig_mod.` and `backbone.` are taken off names that the model does not
-    have.
+    Safetensors files, an index of several such files, torch checkpoints (as `load_torch` reads them), .npz
+    and weights of Keras 3 (as `load_keras` does) are taken. Prefixes `module.`, `_orig_mod.` and `backbone.`
+    are taken off names that the model does not have.
 
     Other threads see the model before or after, as with `load_state_dict`, and so does who presses Ctrl-C.
     The file is read through before anything changes. Its contents are held beside the model until then,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What reading a damaged zip archive raises."""
+"""What reading a damaged archive raises."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ERRORS = (
 
 @contextmanager
 def damage(refusal: Callable[[str], ValueError]) -> Iterator[None]:
-    """Turn what zipfile and numpy raise for damaged contents within the ``with`` block into one error.
+    """Turn what zipfile, h5py and numpy raise for damaged contents within the ``with`` block into one error.
 
     Args:
         refusal: makes it from a text.
@@ -26,9 +26,12 @@ def damage(refusal: Callable[[str], ValueError]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno != errno.EINVAL:  # of a place before the file's begin
+        # A place before the file's begin is no valid argument; h5py's own errors have no number.
+        if error.errno not in (None, errno.EINVAL):
             raise
-        raise refusal("it names places that it does not have") from None
+        raise refusal(
+            str(error)[:500] if error.errno is None else "it names places it does not have"
+        ) from None
     except _ERRORS as error:
         text = str(error)[:500]
         plain = isinstance(error, ValueError | zipfile.BadZipFile)

@@ -225,7 +225,7 @@ def _other_format(prefix: bytes) -> str:
     if prefix[:1] == b"\x80" and prefix[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return f"a pickle file (if it is a torch checkpoint, {never})"
     if prefix.startswith(b"\x89HDF"):
-        return "an HDF5 file (Keras weights?)"
+        return "an HDF5 file (cc.load_keras reads weights of Keras 3)"
     if prefix.startswith(b"\x93NUMPY"):
         return "a .npy file; read it with numpy.load"
     return "a GGUF file" if prefix.startswith(b"GGUF") else ""

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from .._files import open_regular
-from . import npz, safetensors
+from . import keras_file, npz, safetensors
 from .torch_file import TorchFile
 
 _INDEX_BYTES = 100_000_000
@@ -71,7 +71,7 @@ class Shards:
 
 @contextmanager
 def opened(path: str | os.PathLike[str], key: str | None = None, kinds: str = "any") -> Iterator[Source]:
-    """Open a file of arrays: safetensors, an index of several such files, a torch checkpoint or .npz.
+    """Open a file of arrays: safetensors, an index of several such files, torch, .npz or Keras 3.
 
     Args:
         path: the file.
@@ -86,9 +86,11 @@ def opened(path: str | os.PathLike[str], key: str | None = None, kinds: str = "a
         file = stack.enter_context(open_regular(path))
         start = file.read(16)
         file.seek(0)
-        zipped = start.startswith(b"PK\x03\x04")
-        if zipped and os.fsdecode(path).endswith(".npz") and kinds != "torch":
+        zipped, name = start.startswith(b"PK\x03\x04"), os.fsdecode(path)
+        if zipped and name.endswith(".npz") and kinds != "torch":
             yield Arrays(npz.read(file, path))
+        elif kinds == "any" and (start.startswith(b"\x89HDF") or (zipped and name.endswith(".keras"))):
+            yield Arrays(keras_file.read(file, path))
         elif zipped and kinds != "arrays":
             reader = TorchFile(file, path)
             yield Arrays({name: reader.array(tensor) for name, tensor in reader.state(key).items()})
