@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -302,3 +303,71 @@ def test_extra_repr_is_that_of_torch() -> None:
     text = "LSTM(4, 6, proj_size=2, num_layers=2, batch_first=True)"
     assert repr(nn.LSTM(4, 6, 2, batch_first=True, proj_size=2)) == text
     assert repr(nn.RNNCell(4, 6, nonlinearity="relu")) == "RNNCell(4, 6, nonlinearity=relu)"
+
+
+class Reader(nn.Module):
+    """Columns of an image, read by a recurrent layer behind a convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU())
+        self.recurrent = nn.LSTM(4 * 6, 12, bidirectional=True, batch_first=True)
+        self.head = nn.Linear(24, 2)
+
+    def forward(self, x: Any) -> Any:
+        y = self.features(x)
+        columns = ops.reshape(ops.permute(y, (0, 3, 1, 2)), (y.shape[0], y.shape[3], -1))
+        return self.head(self.recurrent(columns)[0].mean(1))
+
+
+def test_a_network_behind_a_convolution_trains_and_is_kept(tmp_path: Any) -> None:
+    """Trainer, predictor, pickle and file of one network: which half of the columns is brighter."""
+    cc.manual_seed(0)
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 96)
+    x = rng.standard_normal((96, 1, 6, 8)).astype(np.float32)
+    x[y == 0, :, :, :4] += 1.5
+    x[y == 1, :, :, 4:] += 1.5
+    model = Reader()
+    trainer = cc.Trainer(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters(), 0.01))
+    trainer.fit((x, y), epochs=6, batch_size=16, verbose=0)
+    assert trainer.evaluate((x, y))["accuracy"] > 0.9
+    predictor = cc.compile(model.eval(), (4, 1, 6, 8))
+    expected = predictor(x[:4])
+    assert np.array_equal(pickle.loads(pickle.dumps(predictor))(x[:4]), expected)
+    np.testing.assert_allclose(model(x[:4]), expected, atol=1e-5)
+    cc.save(model, tmp_path / "reader.safetensors")
+    again = Reader()
+    cc.load_into(again, tmp_path / "reader.safetensors")
+    assert np.array_equal(again.eval()(x[:4]), model(x[:4]))
+    captured = cc.capture(model, ["recurrent"], x[:2])["recurrent"]
+    assert captured[0].shape == (2, 8, 24)
+    assert [part.shape for part in captured[1]] == [(2, 2, 12)] * 2
+
+
+def test_gates_that_are_computed_again_have_the_same_bits() -> None:
+    layer = nn.GRU(3, 5, num_layers=2)
+    x, parameters = normal(6, 2, 3), list(layer.parameters())
+    kept = cc.value_and_grad(lambda x: (layer(x)[0] ** 2).sum(), parameters)(x)
+    again = cc.value_and_grad(lambda x: (cc.checkpoint(layer, x)[0] ** 2).sum(), parameters)(x)
+    assert kept[0] == again[0]
+    assert all(np.array_equal(a, b) for a, b in zip(kept[1], again[1], strict=True))
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN", "LSTM projected"])
+def test_each_weight_has_its_gradient_alone(kind: str) -> None:
+    """What others need is then left out."""
+    layer = getattr(nn, kind.split()[0])(3, 5, bidirectional=True, **KINDS[kind])
+    x, h, c = normal(4, 2, 3), normal(2, 2, layer.proj_size or 5), normal(2, 2, 5)
+
+    def loss(x: Any, h: Any, c: Any) -> Any:
+        output, _ = layer(x, (h, c) if kind.startswith("LSTM") else h)
+        return (output**2).sum()
+
+    _, together = cc.value_and_grad(loss, dict(layer.named_parameters()))(x, h, c)
+    for name, weight in layer.named_parameters():
+        _, alone = cc.value_and_grad(loss, [weight])(x, h, c)
+        np.testing.assert_allclose(alone[0], together[name], rtol=1e-5, atol=1e-6)
+    places = [0, 1, 2] if kind.startswith("LSTM") else [0, 1]
+    for place, found in zip(places, cc.grad(loss, places)(x, h, c), strict=True):
+        assert np.array_equal(cc.grad(loss, place)(x, h, c), found)

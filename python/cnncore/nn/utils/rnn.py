@@ -111,30 +111,34 @@ def pack_padded_sequence(
     [[1.0, 1.0], [1.0, 0.0], [1.0, 0.0]]
     """
     op = "pack_padded_sequence"
+    given = input if isinstance(input, Tensor) or is_stored(input) else to_input(input, op)
+    if len(given.shape) < 2:
+        raise ValueError(f"[{op}] expected input (time, batch, ...), got {given.shape}")
+    x = ops.swapaxes(given, 0, 1) if batch_first else given
+    known: Any
     if is_tracing():
-        x = ops.swapaxes(input, 0, 1) if batch_first else ops.add(input, 0.0)
-        time, batch = x.shape[:2]
-        known = checked_lengths(lengths, batch, time, op, enforce_sorted)
-        return PackedSequence(ops.where(_inside(known, x.shape), x, 0.0), known)
-    array = to_input(input, op)
-    if array.ndim < 2:
-        raise ValueError(f"[{op}] expected input (time, batch, ...), got {array.shape}")
-    array = np.swapaxes(array, 0, 1) if batch_first else array
-    counts = to_input(lengths, op)
-    if counts.dtype.kind not in "iu" or counts.shape != array.shape[1:2]:
+        known = checked_lengths(lengths, x.shape[1], x.shape[0], op, enforce_sorted)
+    else:
+        known = _array_of_lengths(lengths, x.shape[1], x.shape[0], enforce_sorted)
+        x = x[: known.max(initial=1)]
+    return PackedSequence(ops.where(_inside(known, x.shape), x, 0), known)
+
+
+def _array_of_lengths(lengths: Any, batch: int, time: int, in_order: bool) -> NDArray[np.int64]:
+    op = "pack_padded_sequence"
+    found = to_input(lengths, op)
+    if found.dtype.kind not in "iu" or found.shape != (batch,):
         raise ValueError(
-            f"[{op}] expected integer lengths ({array.shape[1]},), got {counts.dtype} of shape {counts.shape}"
+            f"[{op}] expected integer lengths ({batch},), got {found.dtype} of shape {found.shape}"
         )
-    counts = counts.astype(np.int64)
-    if counts.min(initial=1) < 1 or counts.max(initial=1) > len(array):
-        raise ValueError(f"[{op}] expected lengths from 1 to {len(array)}, got {counts.tolist()}")
-    if enforce_sorted and (np.diff(counts) > 0).any():
+    counts: NDArray[np.int64] = found.astype(np.int64)
+    if counts.min(initial=1) < 1 or counts.max(initial=1) > time:
+        raise ValueError(f"[{op}] expected lengths from 1 to {time}, got {counts.tolist()}")
+    if in_order and (np.diff(counts) > 0).any():
         raise ValueError(
             f"[{op}] expected lengths in descending order (or enforce_sorted=False), got {counts.tolist()}"
         )
-    array = array[: counts.max(initial=1)]
-    inside = np.arange(len(array))[:, None] < counts
-    return PackedSequence(np.where(inside.reshape(inside.shape + (1,) * (array.ndim - 2)), array, 0), counts)
+    return counts
 
 
 def _inside(lengths: Any, shape: tuple[int, ...]) -> Any:
@@ -174,22 +178,13 @@ def pad_packed_sequence(
     time = padded.shape[0]
     if total_length is not None and total_length < time:
         raise ValueError(f"[{op}] expected total_length of at least {time}, got {total_length}")
-    more = 0 if total_length is None else total_length - time
-    if is_tracing():
-        x = padded
-        if padding_value != 0:
-            x = ops.where(_inside(lengths, x.shape), x, padding_value)
-        if more:
-            x = ops.pad(x, (*[0] * (2 * len(x.shape) - 2), 0, more), value=padding_value)
-        return ops.swapaxes(x, 0, 1) if batch_first else x, lengths
-    array = np.asarray(padded)
+    x = padded
     if padding_value != 0:
-        inside = np.arange(time)[:, None] < np.asarray(lengths)
-        array = np.where(inside.reshape(inside.shape + (1,) * (array.ndim - 2)), array, padding_value)
-    if more:
-        array = np.pad(array, [(0, more), *[(0, 0)] * (array.ndim - 1)], constant_values=padding_value)
-    array = array.astype(np.asarray(padded).dtype, copy=False)
-    return np.swapaxes(array, 0, 1) if batch_first else array, lengths
+        x = ops.where(_inside(lengths, x.shape), x, padding_value)
+    if total_length is not None and total_length > time:
+        behind = [0] * (2 * len(x.shape) - 2)
+        x = ops.pad(x, (*behind, 0, total_length - time), value=padding_value)
+    return ops.swapaxes(x, 0, 1) if batch_first else x, lengths
 
 
 def pad_sequence(
