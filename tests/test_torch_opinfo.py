@@ -104,7 +104,7 @@ ABSENT = {
     r"nonzero|argwhere|unique.*|combinations|histogram.*|nn\.functional\.upsample_.*",
     "`ops.equal` compares elements, as numpy's, and not whole tensors": r"equal|allclose",
     "methods and operators of tensors, which are the functions compared here": r"__.*__|T|mT|t|view|view_as|"
-    r"reshape_as|contiguous|clone|eq|ne|gt|ge|lt|le|rsub|true_divide|positive|ravel|select|float_power",
+    r"reshape_as|contiguous|clone|rsub|true_divide|positive|ravel|select|float_power",
     "not part of convolutional networks; numpy has it": r"acosh|asinh|atanh|clamp_max|clamp_min|addr|"
     r"broadcast_tensors|block_diag|bitwise_.*_shift|cartesian_prod|sum_to_size|copysign|corrcoef|cov|cross|"
     r"deg2rad|rad2deg|diag|diag_embed|diagflat|.*_scatter|fmax|fmin|fmod|gradient|isin|logspace|logaddexp2?|"

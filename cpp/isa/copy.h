@@ -58,6 +58,7 @@ struct CopyKernels {
                    float* out);
   void (*mix_pixels)(const PixelMix& mix, const float* row, float* out);
   Convert to_float[kSources];  // null where there is no such conversion
+  Convert float_to_boolean;
 };
 
 }  // namespace cnncore

@@ -11,7 +11,7 @@ namespace {
 
 using Row = std::array<Convert, kDTypes.size()>;
 
-/// In the order of DType; to float32 the kernels have faster ones.
+/// In the order of DType; to float32, and from it to booleans, the kernels have faster ones.
 template <class From>
 constexpr Row conversions_from() {
   return {nullptr,
@@ -44,6 +44,7 @@ constexpr std::array<Row, CopyKernels::kSources> kConversions = {conversions_fro
 
 Convert conversion(SourceType from, DType to) {
   const auto source = static_cast<std::size_t>(from);
+  if (from == SourceType::f32 && to == DType::boolean) return kernels().copy.float_to_boolean;
   return to == DType::f32 ? kernels().copy.to_float[source]
                           : kConversions[source][static_cast<std::size_t>(to)];
 }

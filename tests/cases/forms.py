@@ -207,4 +207,23 @@ CASES = [
         lambda a, b: np.linalg.norm(a[:, None] - b, axis=-1),
         compute_mode="donot_use_mm_for_euclid_dist",
     ),
+    *[
+        case(name, (whole(3, 4), whole(4, seed=1)), compare, differentiable=False)
+        for name, compare in (
+            ("eq", np.equal),
+            ("ne", np.not_equal),
+            ("gt", np.greater),
+            ("ge", np.greater_equal),
+            ("lt", np.less),
+            ("le", np.less_equal),
+        )
+    ],
+    *[
+        case(name, draw(3, 4), expected, inplace=True, torch=False)
+        for name, expected in (
+            ("relu", lambda x: np.maximum(x, 0)),
+            ("relu6", lambda x: np.clip(x, 0, 6)),
+            ("leaky_relu", lambda x: np.where(x > 0, x, x * 0.01)),
+        )
+    ],
 ]

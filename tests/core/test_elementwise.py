@@ -431,3 +431,41 @@ def test_errors_name_the_function_and_what_was_expected() -> None:
         run_step("elementwise", [x, x], [((4, 3), "float32")], {"function": "add"})
     with pytest.raises(ValueError, match="relu: expected float32, got int64"):
         run_step("elementwise", [x.astype(np.int64)], [((2, 3), "float32")], {"function": "relu"})
+
+
+IN_DOUBLE: dict[str, Function] = {
+    "sin": np.sin,
+    "cos": np.cos,
+    "tan": np.tan,
+    "sinh": np.sinh,
+    "cosh": np.cosh,
+    "erfc": np.vectorize(math.erfc, otypes=[float]),
+}
+
+
+@pytest.mark.parametrize("name", IN_DOUBLE)
+def test_functions_computed_in_double_are_rounded_once(name: str) -> None:
+    """Over all exponents, near multiples of pi / 2, and where large angles take another way (0.57 ulp)."""
+    bits = np.random.default_rng(0).integers(0, 2**32, 20000, dtype=np.uint64).astype(np.uint32)
+    drawn = bits.view(np.float32)
+    turns = (np.arange(-4000, 4000) * (np.pi / 2)).astype(np.float32)
+    border = np.float32(2**20) + np.arange(-64, 64, dtype=np.float32)
+    x = np.concatenate([drawn[np.isfinite(drawn)], turns, border, -border, np.linspace(-12, 12, 5000)])
+    x = x.astype(np.float32)
+    with np.errstate(over="ignore"):
+        expected = IN_DOUBLE[name](
+            np.clip(x.astype(float), -700, 700) if name in ("sinh", "cosh") else x.astype(float)
+        )
+        rounded = expected.astype(np.float32)
+    (y,) = run_step("elementwise", [x], [(x.shape, "float32")], {"function": name})
+    normal = np.isfinite(rounded) & (np.abs(rounded) >= np.finfo(np.float32).tiny)
+    assert np.array_equal(np.isinf(y), np.isinf(rounded))
+    error = np.abs(y[normal] - expected[normal]) / np.spacing(np.abs(rounded[normal]))
+    assert error.max() <= 0.57
+
+
+@pytest.mark.parametrize("count", [1, 7, 16, 33, 1000])
+def test_booleans_of_floats(count: int) -> None:
+    x = np.resize(np.array([0.0, -0.0, np.nan, np.inf, -1.5, 2e-38, 3.0, 0.0], np.float32), count)
+    (y,) = run_step("copy", [x], [(x.shape, "bool")])
+    assert np.array_equal(y, x.astype(bool))

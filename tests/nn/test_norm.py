@@ -170,3 +170,28 @@ def test_gradients_at_zero_are_zero():
             lambda x, p=p: ops.pairwise_distance(x, x * 0.0, p, 0.0).sum(),
         ):
             assert np.isfinite(cc.grad(function)(np.zeros((2, 3), np.float32))).all()
+
+
+PLACED = {
+    "BatchNorm1d": (3,),
+    "BatchNorm2d": (3,),
+    "BatchNorm3d": (3,),
+    "SyncBatchNorm": (3,),
+    "InstanceNorm1d": (3,),
+    "InstanceNorm2d": (3,),
+    "InstanceNorm3d": (3,),
+    "GroupNorm": (1, 3),
+    "LayerNorm": (3,),
+    "RMSNorm": (3,),
+    "PReLU": (3,),
+}
+
+
+@pytest.mark.parametrize("name", PLACED)
+def test_device_and_dtype_are_a_cpu_and_float32(name):
+    layer = getattr(nn, name)
+    layer(*PLACED[name], device="cpu", dtype="float32")
+    with pytest.raises(ValueError, match="computes on CPUs"):
+        layer(*PLACED[name], device="cuda")
+    with pytest.raises(ValueError, match="float32"):
+        layer(*PLACED[name], dtype="float64")

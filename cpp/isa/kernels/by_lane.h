@@ -40,12 +40,8 @@ CNNCORE_INLINE double scalar_tan(double x) { return __builtin_tan(x); }
 CNNCORE_INLINE double scalar_asin(double x) { return __builtin_asin(x); }
 CNNCORE_INLINE double scalar_acos(double x) { return __builtin_acos(x); }
 CNNCORE_INLINE double scalar_atan(double x) { return __builtin_atan(x); }
-CNNCORE_INLINE double scalar_sinh(double x) { return __builtin_sinh(x); }
-CNNCORE_INLINE double scalar_cosh(double x) { return __builtin_cosh(x); }
-CNNCORE_INLINE double scalar_exp2(double x) { return __builtin_exp2(x); }
 CNNCORE_INLINE double scalar_log2(double x) { return __builtin_log2(x); }
 CNNCORE_INLINE double scalar_log10(double x) { return __builtin_log10(x); }
-CNNCORE_INLINE double scalar_erfc(double x) { return __builtin_erfc(x); }
 CNNCORE_INLINE double scalar_atan2(double a, double b) { return __builtin_atan2(a, b); }
 /// Squares of floats have room in double; the infinite side wins over NaN.
 CNNCORE_INLINE double scalar_hypot(double a, double b) {

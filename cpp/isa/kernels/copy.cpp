@@ -266,7 +266,8 @@ CopyKernels copy_kernels() {
               convert<std::uint64_t, float, true>,
               convert<Boolean, float, true>,
               nullptr,
-          }};
+          },
+          convert<float, Boolean, true>};
 }
 
 }  // namespace CNNCORE_ISA

@@ -5,6 +5,7 @@
 
 #include "isa/kernels/activations.h"
 #include "isa/kernels/by_lane.h"
+#include "isa/kernels/double_math.h"
 #include "isa/kernels/power.h"
 
 namespace cnncore {
@@ -59,18 +60,18 @@ CNNCORE_INLINE Vec floor(Vec a, Params) { return by_lane<scalar_floor>(a); }
 CNNCORE_INLINE Vec ceil(Vec a, Params) { return by_lane<scalar_ceil>(a); }
 CNNCORE_INLINE Vec trunc(Vec a, Params) { return by_lane<scalar_trunc>(a); }
 CNNCORE_INLINE Vec round(Vec a, Params) { return by_lane<scalar_round>(a); }
-CNNCORE_INLINE Vec sin(Vec a, Params) { return by_lane<scalar_sin>(a); }
-CNNCORE_INLINE Vec cos(Vec a, Params) { return by_lane<scalar_cos>(a); }
-CNNCORE_INLINE Vec tan(Vec a, Params) { return by_lane<in_double<scalar_tan>>(a); }
+CNNCORE_INLINE Vec sin(Vec a, Params) { return sin(a); }
+CNNCORE_INLINE Vec cos(Vec a, Params) { return cos(a); }
+CNNCORE_INLINE Vec tan(Vec a, Params) { return tan(a); }
 CNNCORE_INLINE Vec asin(Vec a, Params) { return by_lane<in_double<scalar_asin>>(a); }
 CNNCORE_INLINE Vec acos(Vec a, Params) { return by_lane<in_double<scalar_acos>>(a); }
 CNNCORE_INLINE Vec atan(Vec a, Params) { return by_lane<in_double<scalar_atan>>(a); }
-CNNCORE_INLINE Vec sinh(Vec a, Params) { return by_lane<in_double<scalar_sinh>>(a); }
-CNNCORE_INLINE Vec cosh(Vec a, Params) { return by_lane<in_double<scalar_cosh>>(a); }
-CNNCORE_INLINE Vec exp2(Vec a, Params) { return by_lane<in_double<scalar_exp2>>(a); }
+CNNCORE_INLINE Vec sinh(Vec a, Params) { return sinh(a); }
+CNNCORE_INLINE Vec cosh(Vec a, Params) { return cosh(a); }
+CNNCORE_INLINE Vec exp2(Vec a, Params) { return exp2(a); }
 CNNCORE_INLINE Vec log2(Vec a, Params) { return by_lane<in_double<scalar_log2>>(a); }
 CNNCORE_INLINE Vec log10(Vec a, Params) { return by_lane<in_double<scalar_log10>>(a); }
-CNNCORE_INLINE Vec erfc(Vec a, Params) { return by_lane<in_double<scalar_erfc>>(a); }
+CNNCORE_INLINE Vec erfc(Vec a, Params) { return erfc(a); }
 CNNCORE_INLINE Vec add_scalar(Vec a, Params p) { return a + p.alpha; }
 CNNCORE_INLINE Vec mul_scalar(Vec a, Params p) { return a * p.alpha; }
 CNNCORE_INLINE Vec rsub_scalar(Vec a, Params p) { return p.alpha - a; }

@@ -61,6 +61,13 @@ CNNCORE_INLINE Vec exp(Vec x) {
   return scale_by_power(set1(1.0f) + short_expm1(h.r), h.n);
 }
 
+/// 2^x; 1 ulp.
+CNNCORE_INLINE Vec exp2(Vec x) {
+  x = max(set1(-150.0f), min(set1(128.0f), x));
+  const Vec n = round(x);
+  return scale_by_power(set1(1.0f) + short_expm1((x - n) * set1(0.693147182f)), n);
+}
+
 /// e^x - 1; 2 ulp, also for small x.
 CNNCORE_INLINE Vec expm1(Vec x) {
   const Halvings h = halvings(exponent_of(x));

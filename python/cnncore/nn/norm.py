@@ -14,6 +14,7 @@ from . import init
 from .arguments import finite, fraction, positive
 from .module import Module
 from .parameter import Buffer, Parameter
+from .placement import check_placement
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "GroupNorm", "SyncBatchNorm"]
 
@@ -31,9 +32,12 @@ class ChannelNorm(Module):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
         *,
         bias: bool = True,
     ) -> None:
+        check_placement(device, dtype)
         super().__init__()
         self.num_features = positive("num_features", num_features)
         self.eps = finite("eps", eps, 0)
@@ -198,6 +202,8 @@ class SyncBatchNorm(BatchNorm):
         affine: bool = True,
         track_running_stats: bool = True,
         process_group: Any = None,
+        device: Any = None,
+        dtype: Any = None,
         *,
         bias: bool = True,
     ) -> None:
@@ -205,7 +211,7 @@ class SyncBatchNorm(BatchNorm):
             raise ValueError(
                 f"expected process_group None, got {process_group!r}: statistics are those of one process"
             )
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias=bias)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
 
 
 class GroupNorm(Module):
@@ -226,8 +232,17 @@ class GroupNorm(Module):
     """
 
     def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, *, bias: bool = True
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
+        check_placement(device, dtype)
         super().__init__()
         self.num_groups = positive("num_groups", num_groups)
         self.num_channels = positive("num_channels", num_channels)

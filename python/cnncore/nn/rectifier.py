@@ -13,6 +13,7 @@ from .activation import axis_of
 from .arguments import finite, positive
 from .module import Module
 from .parameter import Parameter
+from .placement import check_placement
 
 __all__ = [
     "CELU",
@@ -145,12 +146,16 @@ class PReLU(Module):
     Args:
         num_parameters: 1, or the channels of the input (batch, channels, ...).
         init: the weight at the start.
+        device, dtype: None, a CPU and float32; others are refused.
 
     >>> PReLU()([-2.0, 4.0]).tolist()
     [-0.5, 4.0]
     """
 
-    def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
+    def __init__(
+        self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None
+    ) -> None:
+        check_placement(device, dtype)
         super().__init__()
         self.num_parameters = positive("num_parameters", num_parameters)
         self.init = finite("init", init)

@@ -13,6 +13,7 @@ from .arguments import finite, positive
 from .module import Module
 from .norm import ChannelNorm
 from .parameter import Parameter
+from .placement import check_placement
 
 __all__ = [
     "InstanceNorm1d",
@@ -32,10 +33,12 @@ class _InstanceNorm(ChannelNorm):
         momentum: float | None = 0.1,
         affine: bool = False,
         track_running_stats: bool = False,
+        device: Any = None,
+        dtype: Any = None,
         *,
         bias: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias=bias)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
 
     def forward(self, input: Any) -> Any:
         self._require_axes(input)
@@ -142,7 +145,10 @@ class LayerNorm(Module):
         eps: float = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
+        check_placement(device, dtype)
         super().__init__()
         self.normalized_shape = _extents("normalized_shape", normalized_shape)
         self.eps = finite("eps", eps, 0)
@@ -188,7 +194,10 @@ class RMSNorm(Module):
         normalized_shape: int | Sequence[int],
         eps: float | None = None,
         elementwise_affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
+        check_placement(device, dtype)
         super().__init__()
         self.normalized_shape = _extents("normalized_shape", normalized_shape)
         self.eps = None if eps is None else finite("eps", eps, 0)

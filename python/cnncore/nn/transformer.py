@@ -31,7 +31,7 @@ __all__ = [
 
 Activation = str | Callable[[Any], Any]
 
-_ACTIVATIONS = {"relu": ops.relu, "gelu": ops.gelu}
+_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"relu": ops.relu, "gelu": ops.gelu}
 
 
 def _activation(given: Activation) -> Callable[[Any], Any]:

@@ -102,8 +102,8 @@ def activation_backward(
 
 
 @operator("input")
-def relu(input: Any) -> Tensor:
-    """Return max(input, 0).
+def relu(input: Any, inplace: bool = False) -> Tensor:
+    """Return max(input, 0); `inplace` is taken for torch's sake.
 
     >>> from cnncore import ops
     >>> ops.relu([-1, 2]).tolist()
@@ -113,7 +113,7 @@ def relu(input: Any) -> Tensor:
 
 
 @operator("input")
-def leaky_relu(input: Any, negative_slope: float = 0.01) -> Tensor:
+def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """Return input where it is positive, negative_slope * input elsewhere.
 
     >>> from cnncore import ops
@@ -130,7 +130,7 @@ def leaky_relu(input: Any, negative_slope: float = 0.01) -> Tensor:
 
 
 @operator("input")
-def relu6(input: Any) -> Tensor:
+def relu6(input: Any, inplace: bool = False) -> Tensor:
     """Return min(max(input, 0), 6).
 
     >>> from cnncore import ops

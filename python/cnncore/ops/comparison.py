@@ -19,19 +19,25 @@ __all__ = [
     "bitwise_not",
     "bitwise_or",
     "bitwise_xor",
+    "eq",
     "equal",
+    "ge",
     "greater",
     "greater_equal",
+    "gt",
     "isclose",
     "isfinite",
     "isinf",
     "isnan",
+    "le",
     "less",
     "less_equal",
     "logical_and",
     "logical_not",
     "logical_or",
     "logical_xor",
+    "lt",
+    "ne",
     "not_equal",
     "where",
 ]
@@ -108,6 +114,10 @@ def not_equal(input: Any, other: Any) -> Tensor:
     [True, False]
     """
     return _compare("not_equal", input, other)
+
+
+eq, ne, gt, ge, lt, le = equal, not_equal, greater, greater_equal, less, less_equal
+"""torch's short names."""
 
 
 def truth(x: Tensor) -> Tensor:

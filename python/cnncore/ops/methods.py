@@ -33,7 +33,7 @@ from . import (
 from .conversions import Conversions
 from .linear import matmul
 from .numpy_names import apply_function, apply_ufunc
-from .softmax import softmax
+from .softmax import log_softmax, softmax
 
 Binary = Callable[[Any, Any], Any]
 
@@ -312,8 +312,18 @@ class Methods(Conversions):
     def unfold(self, dimension: int, size: int, step: int) -> Any:
         return _windows(self, dimension, size, step)
 
-    def softmax(self, dim: int = -1) -> Any:
-        return softmax(self, dim)
+    def softmax(self, dim: int = -1, dtype: Any = None) -> Any:
+        return softmax(self, dim, dtype)
+
+    def log_softmax(self, dim: int = -1, dtype: Any = None) -> Any:
+        return log_softmax(self, dim, dtype)
+
+    def matmul(self, other: Any) -> Any:
+        return matmul(self, other)
+
+    def ravel(self) -> Any:
+        """Return the elements in C order."""
+        return shape.reshape(self, (-1,))
 
     # Functions whose first argument is the tensor, under their own names.
     abs = arithmetic.abs
