@@ -139,9 +139,11 @@ def reshape_to(x: Tensor, shape: Shape, layout: Layout | None = None) -> Tensor:
     """
     if x.shape == shape:
         return x
-    if x.node is not None and x.node.op.keeps_elements and x.node.inputs[0].shape == shape:
-        before: Tensor = x.node.inputs[0]
-        return before
+    if x.node is not None and x.node.op.keeps_elements:
+        before: Tensor
+        (before,) = x.node.inputs
+        if before.shape == shape:
+            return before
     in_order = x.ndim < 3 and Layout.C in (x.layout, layout)
     return _emit(ReshapeAttributes(shape, Layout.C) if in_order else ReshapeAttributes(shape), x)
 
