@@ -9,6 +9,7 @@ FAMILIES = (
     "convolution",
     "elementwise",
     "indexing",
+    "microsoft",
     "norms",
     "pooling",
     "products",
