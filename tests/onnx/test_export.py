@@ -189,6 +189,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "bicubic": lambda x: ops.interpolate(x, (8, 9), mode="bicubic"),
     "pixel_shuffle": lambda x: ops.pixel_shuffle(x, 2),
     "channel_shuffle": lambda x: ops.channel_shuffle(x, 2),
+    "token": lambda x: ops.concat([ops.broadcast_to(np.ones((1, 1, 4, 6)), (x.shape[0], 1, 4, 6)), x], 1),
     "unfold": lambda x: ops.unfold(x, 2),
     "normalize": lambda x: ops.normalize(x),
     "index_select": lambda x: ops.index_select(x, 1, np.array([2, 0])),
@@ -213,6 +214,10 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "resnet18": (models.resnet18, (1, 3, 64, 64)),
     "mobilenet_v2": (models.mobilenet_v2, (1, 3, 64, 64)),
     "unet": (lambda: models.unet(width=8), (1, 3, 32, 32)),
+    "mobilenet_v3_small": (models.mobilenet_v3_small, (1, 3, 64, 64)),
+    "shufflenet_v2_x0_5": (models.shufflenet_v2_x0_5, (1, 3, 64, 64)),
+    "squeezenet1_1": (models.squeezenet1_1, (1, 3, 64, 64)),
+    "regnet_y_400mf": (models.regnet_y_400mf, (1, 3, 64, 64)),
     "vgg11_bn": (models.vgg11_bn, (1, 3, 32, 32)),
     "alexnet": (models.alexnet, (1, 3, 96, 96)),
 }

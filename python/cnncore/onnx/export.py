@@ -77,10 +77,14 @@ def export(
     if not isinstance(model, Module):
         raise TypeError(f"expected a Module, got {type(model).__name__}")
     shapes = _shapes(input_shape)
-    graph = _traced(model, shapes)
     batches = twin = None
     if dynamic_batch:
-        batches = (shapes[0][0], shapes[0][0] + 1)
+        # A batch of one needs no copies where others do: two larger ones show what the batch changes.
+        batch = max(2, shapes[0][0])
+        batches = (batch, batch + 1)
+        shapes = [(batch, *shape[1:]) for shape in shapes]
+    graph = _traced(model, shapes)
+    if dynamic_batch:
         others = [(shape[0] + 1, *shape[1:]) for shape in shapes]
         twin = _traced(model, others)
         _require_same(graph, twin)

@@ -171,6 +171,9 @@ class _Reader:
             return _text(proto.s)
         if proto.type == kind.STRINGS:
             return tuple(_text(value) for value in proto.strings)
+        if proto.type == kind.FLOAT:
+            # The number that was meant: 0.001, of which the file has the nearest float32.
+            return float(str(np.float32(proto.f)))
         value = onnx.helper.get_attribute_value(proto)
         return tuple(value) if isinstance(value, (list, tuple)) or hasattr(value, "add") else value
 
