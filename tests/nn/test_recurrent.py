@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 from typing import Any
 
@@ -371,3 +372,13 @@ def test_each_weight_has_its_gradient_alone(kind: str) -> None:
     places = [0, 1, 2] if kind.startswith("LSTM") else [0, 1]
     for place, found in zip(places, cc.grad(loss, places)(x, h, c), strict=True):
         assert np.array_equal(cc.grad(loss, place)(x, h, c), found)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn_tanh", "rnn_relu"])
+def test_defaults_of_the_functions_are_those_of_the_layers(name: str) -> None:
+    function = inspect.signature(getattr(ops, name)).parameters
+    layer = inspect.signature(getattr(nn, name.split("_")[0].upper())).parameters
+    for setting in ("num_layers", "dropout", "bidirectional", "batch_first"):
+        assert function[setting].default == layer[setting].default
+    assert function["has_biases"].default == layer["bias"].default
+    assert function["train"].default is False
