@@ -61,6 +61,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "nn.functional.unfold": ops.unfold,
     # samples are (weight, index)
     "nn.functional.embedding": lambda weight, index, **rest: ops.embedding(index, weight, **rest),
+    "nn.functional.embedding_bag": lambda weight, index, **rest: ops.embedding_bag(index, weight, **rest),
     # torch's own distance functions come as arguments
     "nn.functional.triplet_margin_with_distance_loss": lambda *args, distance_function=None, **rest: (
         ops.triplet_margin_with_distance_loss(
@@ -213,7 +214,7 @@ EXCEPTIONS: tuple[tuple[str, str, str, Rule], ...] = (
     (
         REFUSED,
         "the table is not changed, its gradient is dense and not scaled",
-        r"embedding",
+        r"embedding|embedding_bag",
         lambda s: any(option(s, name) for name in ("max_norm", "scale_grad_by_freq", "sparse")),
     ),
     (REFUSED, "it needs singular values", r"norm", lambda s: option(s, "p", 0) == "nuc"),
@@ -240,8 +241,8 @@ EXCEPTIONS: tuple[tuple[str, str, str, Rule], ...] = (
     ),
     (
         APART,
-        "uint8 wraps around in torch's differences; losses are computed in float32",
-        r"margin_ranking_loss|triplet_margin_.*|pairwise_distance",
+        "uint8 wraps around in torch's differences and sums; here they are float32",
+        r"margin_ranking_loss|triplet_margin_.*|pairwise_distance|trapezoid",
         lambda s: of(s, torch.uint8),
     ),
     (
