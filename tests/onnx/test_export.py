@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest.importorskip("onnx.checker", reason="the tests' own folder is importable as onnx")
 onnx = pytest.importorskip("onnx")
 
 import cnncore as cc  # noqa: E402
