@@ -49,9 +49,9 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     log-probability of each sample, and minus their mean. All clusters are computed for all samples.
 
     >>> import numpy as np
-    >>> layer = AdaptiveLogSoftmaxWithLoss(8, 20, [4, 10])
-    >>> output, loss = layer(np.ones((3, 8)), np.array([0, 5, 19]))
-    >>> output.shape, layer.log_prob(np.ones((3, 8))).shape
+    >>> layer = AdaptiveLogSoftmaxWithLoss(16, 20, [4, 10])
+    >>> output, loss = layer(np.ones((3, 16)), np.array([0, 5, 19]))
+    >>> output.shape, layer.log_prob(np.ones((3, 16))).shape
     ((3,), (3, 20))
     """
 
