@@ -24,7 +24,7 @@ constexpr double kNever = -std::numeric_limits<double>::infinity();
 
 double log_add(double a, double b, double c = kNever) {
   const double most = std::max({a, b, c});
-  if (most == kNever) return kNever;
+  if (most == kNever) return a + b + c;  // max() may have passed over NaN
   double sum = 0.0;
   for (const double x : {a, b, c}) {
     if (x != kNever) sum += x == most ? 1.0 : std::exp(x - most);

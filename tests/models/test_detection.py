@@ -125,8 +125,18 @@ def test_bad_targets() -> None:
     images, targets = objects()
     for wrong, message in (
         (targets[:1], "targets of 2 images, got 1"),
-        ([{**targets[0], "labels": np.array([0, 1, 2])}, targets[1]], "labels from 1 of 3 boxes"),
-        ([{**targets[0], "labels": np.array([1, 2])}, targets[1]], "labels from 1 of 3 boxes"),
+        (
+            [{**targets[0], "labels": np.array([0, 1, 2])}, targets[1]],
+            r"labels from 1 \(0 is .*got 0 of image 0",
+        ),
+        ([{**targets[0], "labels": np.array([1, 2])}, targets[1]], "label for each of 3 boxes of image 0"),
+        (
+            [targets[0], {"boxes": [[3, np.nan, 7, 9]], "labels": [1]}],
+            r"got \[3.0, nan, 7.0, 9.0\] of image 1",
+        ),
+        ([targets[0], {"boxes": [[3, 3, np.inf, 9]], "labels": [1]}], "inf, 9.0\\] of image 1"),
+        ([targets[0], {"bbox": [[3, 3, 7, 9]], "labels": [1]}], r"image 1, got \['bbox', 'labels'\]"),
+        ([targets[0], [[3, 3, 7, 9]]], "a dict of boxes and labels for image 1, got list"),
         ([{"boxes": [[3, 3, 3, 9.0]], "labels": [1]}, targets[1]], r"positive width and height, got \[3.0"),
         (None, "expected targets in training mode"),
     ):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import cnncore as cc
-from cnncore import nn
+from cnncore import nn, ops
 
 TARGETS, SOURCES, BATCH, SIZE, HEADS = 4, 5, 3, 8, 2
 RNG = np.random.default_rng(0)
@@ -127,6 +127,18 @@ def test_dropout_only_in_training() -> None:
 def test_masks_that_do_not_fit(masks: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         nn.MultiheadAttention(SIZE, HEADS)(*_inputs({}), **masks)
+
+
+def test_masks_of_integers_are_refused() -> None:
+    """0 and 1 could say which sources take part, which are left out, or what is added."""
+    ones = np.ones((TARGETS, SOURCES), np.int64)
+    with pytest.raises(TypeError, match=r"attn_mask of booleans, or of floats .*attn_mask != 0"):
+        nn.MultiheadAttention(SIZE, HEADS)(*_inputs({}), attn_mask=ones)
+    with pytest.raises(TypeError, match="key_padding_mask of booleans"):
+        nn.MultiheadAttention(SIZE, HEADS)(*_inputs({}), key_padding_mask=ones[:BATCH])
+    query = np.ones((1, TARGETS, 2), np.float32)
+    with pytest.raises(TypeError, match=r"scaled_dot_product_attention\] expected attn_mask of booleans"):
+        ops.scaled_dot_product_attention(query, query, query, attn_mask=np.ones((TARGETS, TARGETS), np.uint8))
 
 
 def test_heads_divide_the_size() -> None:

@@ -66,3 +66,11 @@ def test_settings() -> None:
         nn.ArcFace(4, 3, margin=4)
     with pytest.raises(ValueError, match="in_features of at least 1"):
         nn.CosFace(0, 3)
+
+
+def test_labels_that_are_no_class() -> None:
+    head = nn.ArcFace(4, 3)
+    with pytest.raises(ValueError, match="labels from 0 to 2, got 1 outside"):
+        head(np.ones((2, 4)), np.array([0, 3]))
+    with pytest.raises(ValueError, match=r"labels \(2,\), got \(2, 2\)"):
+        head(np.ones((2, 4)), np.zeros((2, 2), np.int64))

@@ -84,6 +84,23 @@ def test_samples_too_short_for_their_labels() -> None:
     assert grad[:, 1].any()
 
 
+@pytest.mark.parametrize("place", [(0, 0, 0), (1, 0, 1), (2, 0, 2)])
+@pytest.mark.parametrize("zero_infinity", [False, True])
+def test_nan_stays(place: tuple[int, int, int], zero_infinity: bool) -> None:
+    """A diverged network is not taken for a sample too short for its labels."""
+    x = drawn(3, 2, 4)
+    arguments = np.array([[1, 2], [1, 2]]), np.array([3, 3]), np.array([2, 2])
+    sound = ops.ctc_loss(x, *arguments, reduction="none")
+    for broken in (place, (slice(None), 0)):
+        x[broken] = np.nan
+        losses = ops.ctc_loss(x, *arguments, reduction="none", zero_infinity=zero_infinity)
+        assert np.isnan(losses[0])
+        assert losses[1] == sound[1]
+        grad = cc.grad(lambda x: ops.ctc_loss(x, *arguments, reduction="sum", zero_infinity=zero_infinity))(x)
+        assert np.isnan(grad[:, 0]).any()
+        assert np.isfinite(grad[:, 1]).all()
+
+
 def test_without_batch_labels_or_time() -> None:
     x = drawn(4, 3)
     one = ops.ctc_loss(x, [1, 2], 4, 2, reduction="sum")

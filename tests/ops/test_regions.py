@@ -218,6 +218,8 @@ def test_errors_of_boxes() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             call()
+    with pytest.raises(ValueError, match=r"boxes \(count, 4\), got \(2, 3\)"):  # not that of a padded array
+        ops.nms(np.zeros((2, 3)), np.zeros(2), 0.5)
     with pytest.raises(TypeError, match="expected integers for idxs"):
         ops.batched_nms(boxes, np.ones(3), np.ones(3), 0.5)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import ops
 from ..graph.arrays import aligned_empty
+from ..ops.check import mask_tensor
 from . import init
 from .arguments import finite, positive
 from .linear import Linear
@@ -151,7 +152,7 @@ class MultiheadAttention(Module):
         batch, targets, sources = query.shape[0], query.shape[1], key.shape[1]
         mask = None
         if attn_mask is not None:
-            mask = _added(attn_mask)
+            mask = _added(attn_mask, "attn_mask")
             expected = {
                 (targets, sources): (1, 1),
                 (batch * self.num_heads, targets, sources): (batch, self.num_heads),
@@ -162,7 +163,7 @@ class MultiheadAttention(Module):
                 )
             mask = ops.reshape(mask, (*expected[mask.shape], targets, sources))
         if padding is not None:
-            added = _added(padding)
+            added = _added(padding, "key_padding_mask")
             if added.shape != (batch, sources):
                 raise ValueError(f"expected key_padding_mask of shape {(batch, sources)}, got {added.shape}")
             added = ops.reshape(added, (batch, 1, 1, sources))
@@ -195,6 +196,7 @@ def _parameter(*shape: int) -> Parameter:
     return Parameter(aligned_empty(shape))
 
 
-def _added(mask: Any) -> Any:
+def _added(mask: Any, name: str) -> Any:
     """Return a mask as floats to add: minus infinity where a boolean one is True."""
+    mask = mask_tensor(mask, name, "MultiheadAttention")
     return ops.where(mask, np.float32(-np.inf), np.float32(0)) if mask.dtype == "bool" else mask

@@ -32,7 +32,9 @@ class _MarginHead(Module):
         cosine = ops.linear(ops.normalize(input, dim=1), ops.normalize(self.weight, dim=1))
         if target is None:
             return cosine * self.scale
-        own = ops.equal(ops.reshape(target, (-1, 1)), np.arange(self.out_features))
+        if target.shape != input.shape[:1]:
+            raise ValueError(f"expected labels {input.shape[:1]}, got {target.shape}")
+        own = ops.equal(ops.one_hot(target, self.out_features), 1)
         return ops.where(own, self.with_margin(cosine), cosine) * self.scale
 
     def with_margin(self, cosine: Any) -> Any:

@@ -12,7 +12,7 @@ from ..graph.dispatch import operator
 from ..graph.tensor import Tensor
 from ..graph.trace import as_tensor, shape_error
 from .arithmetic import add, mul
-from .check import broadcast_shape, float_tensor, real
+from .check import broadcast_shape, float_tensor, mask_tensor, real
 from .comparison import equal, logical_not, where
 from .dropout import dropout
 from .linear import matmul
@@ -94,9 +94,7 @@ def _mask(op: str, scores: Tensor, attn_mask: Any, is_causal: bool) -> Tensor | 
     if not is_causal:
         if attn_mask is None:
             return None
-        mask = as_tensor(attn_mask, op)
-        if mask.dtype != "bool":
-            mask = float_tensor(mask, op)
+        mask = mask_tensor(attn_mask, "attn_mask", op)
         if broadcast_shape([mask.shape, scores.shape], op) != scores.shape:
             raise shape_error(op, f"expected attn_mask broadcast to {scores.shape}, got {mask.shape}")
         return mask

@@ -42,6 +42,18 @@ def as_float(value: Any) -> Tensor:
     return cast(tensor, "float32")
 
 
+def mask_tensor(value: Any, name: str, op: str) -> Tensor:
+    """Return a mask of booleans or of floats to add; integers are refused, as 0 and 1 could mean either."""
+    tensor = as_tensor(value, op)
+    if tensor.dtype not in ("bool", "float32"):
+        raise dtype_error(
+            op,
+            f"expected {name} of booleans, or of floats that are added, got {tensor.dtype}: "
+            f"{name} != 0 makes booleans",
+        )
+    return tensor
+
+
 def optional_float(value: Any, op: str) -> Tensor | None:
     """Return an optional argument as a float32 tensor."""
     return None if value is None else float_tensor(value, op)

@@ -86,12 +86,16 @@ def _kept(op: str, boxes: Any, scores: Any, groups: Any, iou_threshold: Any, max
         )
     arrays = [None if value is None else np.asarray(value) for value in (boxes, scores, groups)]
     count = len(arrays[0]) if arrays[0] is not None and arrays[0].ndim else 0
-    # Programs are compiled for sizes: those of powers of two serve all numbers of boxes.
-    room = 1 << max(6, (count - 1).bit_length())
-    if all(value is None or value.shape[:1] == (count,) for value in arrays):
+    expected = ((count, 4), (count,), (count,))
+    fit = all(
+        value is None or (value.shape == shape and value.dtype.kind in kinds)
+        for value, shape, kinds in zip(arrays, expected, ("biuf", "biuf", "biu"), strict=True)
+    )
+    # Programs are compiled for sizes: those of powers of two serve all numbers of boxes. What does not fit is
+    # refused by its own shape.
+    room = 1 << max(6, (count - 1).bit_length()) if fit else max(count, 1)
+    if fit:
         arrays = [value if value is None else _padded(value, room) for value in arrays]
-    else:
-        room = max(count, 1)
     boxes, scores, groups = arrays
     indices = _suppressed(op, boxes, scores, groups, np.array(count), threshold, room)
     return indices[: np.count_nonzero(indices >= 0)]

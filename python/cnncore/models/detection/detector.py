@@ -84,20 +84,30 @@ class Detector(nn.Module):
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         if len(targets) != len(images):
             raise ValueError(f"expected targets of {len(images)} images, got {len(targets)}")
-        counts = [len(target["labels"]) for target in targets]
+        for number, target in enumerate(targets):
+            if not isinstance(target, Mapping) or not {"boxes", "labels"} <= set(target):
+                got = sorted(map(str, target)) if isinstance(target, Mapping) else type(target).__name__
+                raise ValueError(f"expected a dict of boxes and labels for image {number}, got {got}")
+        counts = [np.size(target["labels"]) for target in targets]
         # Programs are compiled for sizes: those of powers of two serve all numbers of objects.
         most = 1 << (max(*counts, 1) - 1).bit_length()
         boxes, labels = np.zeros((len(images), most, 4), np.float32), np.zeros((len(images), most), np.int64)
         for number, (image, size, target) in enumerate(zip(images, sizes, targets, strict=True)):
             own, names = np.asarray(target["boxes"], np.float32).reshape(-1, 4), np.asarray(target["labels"])
-            if len(own) != len(names) or names.dtype.kind not in "iu" or (names < 1).any():
+            if names.shape != (len(own),) or (names.size and names.dtype.kind not in "iu"):
                 raise ValueError(
-                    f"expected labels from 1 of {len(own)} boxes, got {names.dtype} of shape {names.shape}"
+                    f"expected an integer label for each of {len(own)} boxes of image {number}, "
+                    f"got {names.dtype} of shape {names.shape}"
                 )
-            if (own[:, 2:] <= own[:, :2]).any():
-                bad = own[(own[:, 2:] <= own[:, :2]).any(1)][0].tolist()
+            if (names < 1).any():
                 raise ValueError(
-                    f"expected boxes with positive width and height, got {bad} of image {number}"
+                    f"expected labels from 1 (0 is the background), got {names.min()} of image {number}"
+                )
+            right = np.isfinite(own).all(1) & (own[:, 2:] > own[:, :2]).all(1)  # also false for NaN
+            if not right.all():
+                raise ValueError(
+                    "expected boxes (x1, y1, x2, y2) with positive width and height, "
+                    f"got {own[~right][0].tolist()} of image {number}"
                 )
             height, width = np.array(size) / np.shape(image)[1:]
             boxes[number, : len(own)] = own * np.array([width, height, width, height], np.float32)
