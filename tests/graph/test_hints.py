@@ -30,6 +30,7 @@ OWNERS: dict[str, Any] = {
     "loss": LossValue(0.5),
     "trainer": cc.Trainer(MODEL, nn.MSELoss(), OPTIMIZER),
     "nn": nn,
+    "utils": nn.utils,
 }
 PAGE = Path(__file__).parents[2] / "docs" / "from-torch-and-keras.md"
 

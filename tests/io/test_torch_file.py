@@ -67,6 +67,11 @@ def test_models_inside_checkpoints(tmp_path: Path, entry: str) -> None:
     assert list(cc.load_torch(path, key="optimizer")) == ["exp_avg"]
     with pytest.raises(ValueError, match=r"an entry among epoch, optimizer, .*, got 'best'"):
         cc.load_torch(path, key="best")
+    loss = torch_zip.tensor("0", ())
+    path = checkpoint(tmp_path / "m.pt", torch_zip.entries({"loss": loss, entry: inner}))
+    assert list(cc.load_torch(path)) == ["weight"]
+    whole = torch_zip.entries({"scale": torch_zip.tensor("0", (6,)), entry: inner})
+    assert list(cc.load_torch(checkpoint(tmp_path / "m.pt", whole))) == ["scale", f"{entry}.weight"]
 
 
 def test_dicts_without_a_known_entry_give_all_tensors(tmp_path: Path) -> None:

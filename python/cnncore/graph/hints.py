@@ -117,6 +117,20 @@ _NN = {
     **dict.fromkeys(("DataParallel", "DistributedDataParallel"), "one process uses all cores: leave it out"),
 }
 
+_UTILS = {
+    **dict.fromkeys(
+        ("clip_grad_norm_", "clip_grad_norm", "clip_grads_with_norm_", "get_total_norm"),
+        "cc.train_step(fn, optimizer, clip_grad_norm=1.0) clips inside the step, as cc.Trainer does",
+    ),
+    "clip_grad_value_": (
+        "cc.train_step(fn, optimizer, clip_grad_value=1.0) clips inside the step, as cc.Trainer does"
+    ),
+    **dict.fromkeys(
+        ("fuse_conv_bn_eval", "fuse_linear_bn_eval"),
+        "cc.compile(model, input_shape) folds batch norms itself",
+    ),
+}
+
 HINTS = {
     "module": _MODULE,
     "tensor": _TENSOR,
@@ -126,6 +140,7 @@ HINTS = {
     "loss": _LOSS,
     "trainer": _TRAINERS,
     "nn": _NN,
+    "utils": _UTILS,
 }
 """What to write instead, by the kind of object and the name; docs/from-torch-and-keras.md is made of it."""
 

@@ -168,8 +168,9 @@ class TorchFile:
 
     def _best(self, value: Any, depth: int = 0) -> dict[str, _Tensor]:
         children = _children(value)
+        # Single numbers beside a model's arrays, such as its loss, are no arrays of a model.
         if not isinstance(value, Record) and not any(
-            isinstance(child, _Tensor) for child in children.values()
+            isinstance(child, _Tensor) and child.shape for child in children.values()
         ):
             for name in STATES if depth < _MAX_DEPTH else ():
                 if name in children:
