@@ -65,7 +65,8 @@ void multiply(const float* row, int64_t depth, const float* panel, int64_t colum
   constexpr Function kFar[] = {multiply_panel<1, true>, multiply_panel<2, true>, multiply_panel<3, true>,
                                multiply_panel<4, true>};
   static_assert(kGemmVectors <= 4, "panels have up to four vectors");
-  (far ? kFar : kNear)[columns / kWidth - 1](row, depth, panel, sums);
+  const Function* functions = far ? kFar : kNear;
+  functions[columns / kWidth - 1](row, depth, panel, sums);
 }
 
 /// Values of absent memory are zero, and nothing is written to it.
