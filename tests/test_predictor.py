@@ -175,3 +175,47 @@ def test_memory_of_a_program_for_known_dtypes_counts_their_conversion() -> None:
     step = cc.train_step(lambda x: ops.sum(model(x)), optim.SGD(model.parameters(), lr=0.1))
     bytes_of = {d: step.memory_of(np.ones((16, 256), d)).activations for d in (np.float32, np.float64)}
     assert bytes_of[np.float64] - bytes_of[np.float32] == 16 * 256 * 4
+
+
+class Words(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(10, 4), nn.Linear(4, 3)
+
+    def forward(self, words, weights=None):
+        vectors = self.embedding(words)
+        return self.head((vectors if weights is None else vectors * weights).mean(1))
+
+
+@pytest.mark.parametrize("dtype", ["int64", np.int32, int, np.dtype("uint8"), "int16"])
+def test_inputs_of_integers(dtype):
+    model, words = Words().eval(), np.array([[1, 2, 0], [9, 9, 3]])
+    predictor = cc.compile(model, (2, 3), input_dtype=dtype)
+    for given in (words, words.astype(np.int32), words.tolist()):
+        np.testing.assert_array_equal(predictor(given), model(words))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(predictor))(words), model(words))
+    with pytest.raises(ValueError, match="indices from 0 to 9, got 2 outside"):
+        predictor(words + 1)
+    with pytest.raises(TypeError, match="expected integers"):
+        predictor(words + 0.5)
+
+
+def test_inputs_of_several_dtypes():
+    model, words = Words().eval(), np.array([[1, 2, 0], [9, 9, 3]])
+    weights = np.random.default_rng(0).random((2, 3, 1), np.float32)
+    predictor = cc.compile(model, [(2, 3), (2, 3, 1)], input_dtype=["int64", "float32"])
+    np.testing.assert_array_equal(predictor(words, weights), model(words, weights))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kind", "message"),
+    [
+        ("word", TypeError, "a dtype of real numbers, such as 'int64', got 'word'"),
+        ("complex64", TypeError, "got 'complex64'"),
+        (None, TypeError, "got None"),
+        (["int64", "int64"], ValueError, "one for each of 1 inputs"),
+    ],
+)
+def test_dtypes_that_are_none(dtype, kind, message):
+    with pytest.raises(kind, match=message):
+        cc.compile(Words(), (2, 3), input_dtype=dtype)

@@ -87,3 +87,13 @@ def test_models_of_several_inputs() -> None:
     table = cc.summary(Sum(), [(2, 3), (2, 5)])
     assert table.input_shape == ((2, 3), (2, 5))
     assert (table.parameters, table.flops) == (16 + 24, 2 * 2 * 4 * 8)
+
+
+def test_inputs_of_integers() -> None:
+    model = nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 3))
+    assert [layer.output_shape for layer in cc.summary(model, (2, 5), input_dtype="int64").layers] == [
+        (2, 5, 4),
+        (2, 5, 3),
+    ]
+    with pytest.raises(TypeError, match="such as 'int64', got 'words'"):
+        cc.summary(model, (2, 5), input_dtype="words")

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from .graph.arrays import input_dtypes, input_examples
 from .graph.tensor import Node
 from .graph.trace import trace
 from .nn.module import Module
@@ -82,12 +81,13 @@ def _line(row: tuple[str, ...], widths: list[int]) -> str:
     return "  ".join(left + right).rstrip()
 
 
-def summary(model: Module, input_shape: Any) -> Summary:
+def summary(model: Module, input_shape: Any, *, input_dtype: Any = "float32") -> Summary:
     """Return a table of a model's layers in the order they run in inference. Nothing is computed.
 
     Args:
         model: a Module.
         input_shape: shape of the input, batch included; a list of shapes for several inputs.
+        input_dtype: "float32", or "int64" and the like for numbers of words; a list for several inputs.
 
     Raises:
         ValueError: the input does not fit; names the layer.
@@ -105,8 +105,7 @@ def summary(model: Module, input_shape: Any) -> Summary:
     several = isinstance(input_shape, (list, tuple)) and any(isinstance(one, Sequence) for one in input_shape)
     shapes = [_shape(one) for one in (input_shape if several else (input_shape,))]
     with inference_mode(model):
-        # A single number seen as a whole array: tracing looks at shape and dtype only.
-        graph, _ = trace(model, [np.broadcast_to(np.float32(0), shape) for shape in shapes])
+        graph, _ = trace(model, input_examples(shapes, input_dtypes(input_dtype, len(shapes))))
     layers = _layers(model, graph.nodes)
     parameters = list(model.parameters())
     return Summary(

@@ -18,7 +18,7 @@ from .compiler import choices as algorithms
 from .compiler.pipeline import Rebuild, prepare_predictor, set_outputs
 from .compiler.program import Executable, Memory
 from .compiler.serialize import describe, freeze_sources, restore
-from .graph.arrays import to_input
+from .graph.arrays import input_dtypes, input_examples, to_input
 from .graph.dtype import ITEM_SIZE
 from .graph.limits import require_memory
 from .graph.locks import fork_safe
@@ -206,7 +206,11 @@ def _shapes(input_shape: Any) -> list[tuple[int, ...]]:
 
 
 def compile(
-    model: Callable[..., Any], input_shape: Any, *, outputs: str | Iterable[str] | None = None
+    model: Callable[..., Any],
+    input_shape: Any,
+    *,
+    outputs: str | Iterable[str] | None = None,
+    input_dtype: Any = "float32",
 ) -> Predictor:
     """Compile a model, in inference mode, for one input shape.
 
@@ -215,6 +219,7 @@ def compile(
         input_shape: with the batch, such as (1, 3, 224, 224); a list of shapes for several inputs.
         outputs: paths of layers inside a Module, such as ["layer3.1", ""]: the predictor returns a dict of
             their outputs, as `capture` does, and leaves out what they do not need.
+        input_dtype: "float32", or "int64" and the like for numbers of words; a list for several inputs.
 
     Returns:
         A Predictor with a snapshot of the weights: training on does not change it.
@@ -233,7 +238,8 @@ def compile(
         raise TypeError(f"expected a Module or a function, got the class itself: pass {model.__name__}(...)")
     if not callable(model):
         raise TypeError(f"expected a Module or a function, got {type(model).__name__}")
-    examples = [np.broadcast_to(np.float32(0.0), shape) for shape in _shapes(input_shape)]
+    shapes = _shapes(input_shape)
+    examples = input_examples(shapes, input_dtypes(input_dtype, len(shapes)))
     if isinstance(model, Module):
         layers = outputs_of(model, outputs)
         with inference_mode(model):

@@ -268,3 +268,16 @@ def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="windows of different sizes"):
         cnncore.onnx.export(nn.AdaptiveMaxPool2d(3), path, (1, 1, 7, 7))
     assert not path.exists()
+
+
+@pytest.mark.parametrize("dynamic_batch", [False, True])
+def test_inputs_of_integers(dynamic_batch: bool) -> None:
+    model = nn.Sequential(nn.Embedding(10, 4, padding_idx=0), nn.Flatten(), nn.Linear(12, 3)).eval()
+    words = np.array([[1, 2, 0], [9, 9, 3]])
+    proto = cnncore.onnx.export(model, None, (2, 3), input_dtype="int64", dynamic_batch=dynamic_batch)
+    assert proto.graph.input[0].type.tensor_type.elem_type == 7  # INT64
+    np.testing.assert_array_equal(cnncore.onnx.load(proto)(words), model(words))
+    for found in in_onnxruntime(proto, words) or []:
+        np.testing.assert_allclose(found, model(words), atol=2e-6)
+    with pytest.raises(TypeError, match=r"a tuple of ints .*, got an array of shape \(2, 3\)"):
+        cnncore.onnx.export(model, None, words)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -86,3 +87,32 @@ def _place(op: str) -> str:
     """Return where an argument was given, to begin an error's message with."""
     place = where(op)
     return f"[{place}] " if place else ""
+
+
+def input_dtypes(dtype: Any, count: int) -> list[np.dtype[Any]]:
+    """Return the dtype of each of `count` inputs from `input_dtype`: one for all, or a list of one for each.
+
+    Raises:
+        TypeError: no dtype of real numbers or booleans.
+        ValueError: another number of dtypes than of inputs.
+    """
+    given = list(dtype) if isinstance(dtype, (list, tuple)) else [dtype] * count
+    if len(given) != count:
+        raise ValueError(f"expected an input_dtype, or one for each of {count} inputs, got {dtype!r}")
+    return [_input_dtype(one) for one in given]
+
+
+def _input_dtype(given: Any) -> np.dtype[Any]:
+    name = str(given)
+    try:
+        dtype = np.dtype(name.removeprefix("torch.") if name.startswith("torch.") else given)
+    except TypeError:
+        dtype = None
+    if given is None or dtype is None or dtype.kind not in "fiub":
+        raise TypeError(f"expected input_dtype as a dtype of real numbers, such as 'int64', got {given!r}")
+    return dtype
+
+
+def input_examples(shapes: Sequence[tuple[int, ...]], dtypes: Sequence[Any]) -> list[NDArray[Any]]:
+    """Return arrays of these shapes and dtypes to trace with: single numbers seen as whole arrays."""
+    return [np.broadcast_to(np.zeros((), one), shape) for one, shape in zip(dtypes, shapes, strict=True)]

@@ -14,6 +14,7 @@ from onnx import helper
 
 from .. import __version__
 from ..compiler.pipeline import set_outputs
+from ..graph.arrays import input_dtypes, input_examples
 from ..graph.rewrite import remove_dead
 from ..graph.tensor import Graph, Tensor
 from ..graph.trace import trace
@@ -43,6 +44,7 @@ def export(
     dynamic_batch: bool = False,
     input_names: Sequence[str] = (),
     output_names: Sequence[str] = (),
+    input_dtype: Any = None,
 ) -> onnx.ModelProto:
     """Write a network as an ONNX model of opset 17, as it computes in inference mode.
 
@@ -54,6 +56,8 @@ def export(
             `input_shape`.
         input_names: names of the inputs, by default those of an imported model, or "input", "input_1", ...
         output_names: likewise, "output", ...
+        input_dtype: that of the inputs, "int64" for numbers of words; a list for several inputs. By default
+            those of an imported model, or "float32".
 
     Returns:
         The model, checked. Parameters and buffers have their paths in `model` as names.
@@ -83,10 +87,10 @@ def export(
         batch = max(2, shapes[0][0])
         batches = (batch, batch + 1)
         shapes = [(batch, *shape[1:]) for shape in shapes]
-    graph = _traced(model, shapes)
+    graph = _traced(model, shapes, input_dtype)
     if dynamic_batch:
         others = [(shape[0] + 1, *shape[1:]) for shape in shapes]
-        twin = _traced(model, others)
+        twin = _traced(model, others, input_dtype)
         _require_same(graph, twin)
     stored = {id(array): name for name, array in _stored(model)}
     writer = Writer(stored, batches)
@@ -132,19 +136,23 @@ def _stored(model: Module) -> list[tuple[str, Any]]:
 
 
 def _shapes(input_shape: Any) -> list[tuple[int, ...]]:
-    several = any(isinstance(one, Sequence) for one in input_shape)
-    return [tuple(int(n) for n in shape) for shape in (input_shape if several else [input_shape])]
+    several = isinstance(input_shape, Sequence) and any(isinstance(one, Sequence) for one in input_shape)
+    shapes = input_shape if several else [input_shape]
+    for shape in shapes:
+        if not isinstance(shape, Sequence) or not all(hasattr(n, "__index__") for n in shape):
+            got = f"an array of shape {shape.shape}" if hasattr(shape, "shape") else repr(shape)
+            raise TypeError(f"expected input_shape as a tuple of ints (or a list of such), got {got}")
+    return [tuple(int(n) for n in shape) for shape in shapes]
 
 
-def _traced(model: Module, shapes: Sequence[tuple[int, ...]]) -> Graph:
-    types = [np.dtype(np.float32)] * len(shapes)
-    if isinstance(model, OnnxModel) and len(model.graph.inputs) == len(shapes):
+def _traced(model: Module, shapes: Sequence[tuple[int, ...]], dtype: Any) -> Graph:
+    types = input_dtypes("float32" if dtype is None else dtype, len(shapes))
+    if dtype is None and isinstance(model, OnnxModel) and len(model.graph.inputs) == len(shapes):
         types = [numpy_type(value.dtype or "float32") for value in model.graph.inputs]
-    examples = [np.broadcast_to(np.zeros((), t), shape) for t, shape in zip(types, shapes, strict=True)]
     with inference_mode(model):
-        graph, result = trace(model, examples)
+        graph, result = trace(model, input_examples(shapes, types))
     set_outputs(graph, result)
-    graph.updates, graph.counted = [], []
+    graph.updates, graph.counted, graph.checks = [], [], []
     remove_dead(graph)
     return graph
 
