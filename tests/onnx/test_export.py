@@ -202,6 +202,52 @@ def test_functions(name: str) -> None:
     check(Function(FUNCTIONS[name]), (1, 4, 4, 6), tolerance=1e-5)
 
 
+class Sequences(nn.Module):
+    """Layers one after the other; of what a recurrent one returns, the output."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, x: Any) -> Any:
+        for layer in self.layers:
+            x = layer(x)
+            x = x[0] if isinstance(x, tuple) else x
+        return x
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize(
+    "before",
+    [
+        lambda: nn.Linear(6, 6),
+        lambda: nn.LayerNorm(6),
+        nn.ReLU,
+        lambda: nn.TransformerEncoderLayer(6, 2, 8, batch_first=True),
+    ],
+)
+def test_recurrent_layers_behind_others(before: Callable[[], nn.Module], batch_first: bool) -> None:
+    model = Sequences(
+        before(), nn.LSTM(6, 4, 2, bidirectional=True, batch_first=batch_first), nn.Linear(8, 3)
+    )
+    if batch_first:
+        check(model, (2, 5, 6))
+        return
+    proto = cnncore.onnx.export(randomized(model), None, (5, 2, 6))
+    x = RNG.standard_normal((5, 2, 6)).astype(np.float32)
+    for found in (cnncore.onnx.load(proto)(x), *(in_onnxruntime(proto, x) or [])):
+        np.testing.assert_allclose(found, model(x), atol=2e-6)
+
+
+@pytest.mark.parametrize("layer", [nn.LSTM, nn.GRU, nn.RNN])
+def test_recurrent_layers_of_words(layer: type[nn.Module]) -> None:
+    model = Sequences(nn.Embedding(10, 4), layer(4, 3, batch_first=True)).eval()
+    words = np.array([[1, 2, 0], [9, 9, 3]])
+    proto = cnncore.onnx.export(model, None, (1, 3), input_dtype="int64", dynamic_batch=True)
+    for found in (cnncore.onnx.load(proto)(words), *(in_onnxruntime(proto, words) or [])):
+        np.testing.assert_allclose(found, model(words), atol=2e-6)
+
+
 def test_several_inputs_and_outputs() -> None:
     proto = check(Function(lambda x, y: (x + y, x * y)), (1, 3), (1, 3))
     assert [value.name for value in proto.graph.input] == ["input", "input_1"]

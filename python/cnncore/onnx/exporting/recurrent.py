@@ -35,14 +35,19 @@ def _before(tensor: Tensor, op: type) -> Node | None:
     return node if node is not None and isinstance(node.op, op) else None
 
 
-def _projection_of(w: Writer, projected: Tensor) -> tuple[Tensor, Any]:
+def _projection_of(w: Writer, projected: Tensor, batch_first: bool) -> tuple[str, Any]:
     """Return the layer's input, and the inputs of the matrix product that made its share of the gates."""
     outer = _before(projected, Reshape)
     product = None if outer is None else _before(outer.inputs.input, ConvForward)
-    inner = None if product is None else _before(product.inputs.input, Reshape)
-    if product is None or inner is None:
+    if product is None:
         raise ValueError(f"[{w.path}] a recurrent layer whose input's share is not a matrix product")
-    return inner.inputs.input, product.inputs
+    rows = product.inputs.input
+    inner = _before(rows, Reshape)
+    if inner is not None and inner.inputs.input.shape == (*projected.shape[:2], rows.shape[1]):
+        return w.get(inner.inputs.input), product.inputs
+    # What came before makes rows itself, (time * batch, features); the batch may be open.
+    extents = [-1, projected.shape[1]] if batch_first else [projected.shape[0], -1]
+    return w.add("Reshape", [w.get(rows), w.ints([*extents, rows.shape[1]])]), product.inputs
 
 
 @exporter(LengthsGuard)
@@ -55,9 +60,8 @@ def recurrent(w: Writer, node: Node, twin: Node | None) -> tuple[str, ...]:
     inputs, (cell, reverse, batch_first, _) = node.inputs, node.attrs
     if inputs.projection is not None:
         raise ValueError(f"[{w.path}] projections of LSTMs have no form in ONNX")
-    x, product = _projection_of(w, inputs.projected)
+    name, product = _projection_of(w, inputs.projected, batch_first)
     hidden = inputs.weight.shape[1]
-    name = w.get(x)
     if batch_first:
         name = w.add("Transpose", [name], perm=[1, 0, 2])
     weights = [
