@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnncore.data import DataLoader, Dataset
+from cnncore.data.loader import TORCH_NAMES
 
 
 def rows(loader: DataLoader) -> list[list[int]]:
@@ -188,3 +189,12 @@ def test_samples_of_different_shapes_do_not_make_a_batch() -> None:
 
     with pytest.raises(ValueError, match=r"expected samples of one shape in a batch, got \(0,\) and \(1,\)"):
         next(iter(DataLoader(Ragged(), 2)))
+
+
+@pytest.mark.parametrize("name", TORCH_NAMES)
+def test_arguments_of_torchs_loader_say_what_to_write(name: str) -> None:
+    with pytest.raises(TypeError, match=f"no argument '{name}': ") as caught:
+        DataLoader((np.zeros(3),), **{name: 1})  # type: ignore[arg-type]
+    assert str(caught.value).endswith(TORCH_NAMES[name])
+    with pytest.raises(TypeError, match="unexpected keyword argument 'workerz'"):
+        DataLoader((np.zeros(3),), workerz=1)  # type: ignore[call-arg]

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,32 @@ from .samplers import permutation
 from .transformed import check_targets, transformed_batch
 from .transforms import Transform
 from .transforms.draws import Draws
+
+TORCH_NAMES = {
+    "num_workers": "workers= is the number of threads that prepare batches",
+    "collate_fn": "collate=",
+    "batch_sampler": "sampler= gives the order, batch_size= the size of batches",
+    "generator": "seed= is that of the order",
+    "pin_memory": "batches are numpy arrays: leave it out",
+    **dict.fromkeys(
+        ("persistent_workers", "prefetch_factor", "worker_init_fn", "multiprocessing_context", "timeout"),
+        "workers are threads, which need no settings: leave it out",
+    ),
+}
+"""What to write for arguments of torch's DataLoader."""
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _without_torch_names(method: Method) -> Method:
+    @wraps(method)
+    def checked(*args: Any, **options: Any) -> Any:
+        for name in options.keys() & TORCH_NAMES.keys():
+            raise TypeError(f"DataLoader has no argument {name!r}: {TORCH_NAMES[name]}")
+        return method(*args, **options)
+
+    return checked  # type: ignore[return-value]
+
 
 PREFETCHED_BATCHES_PER_WORKER = 2
 
@@ -59,6 +86,7 @@ class DataLoader:
     (3, 1)
     """
 
+    @_without_torch_names
     def __init__(
         self,
         dataset: Any,
