@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from ..graph.tensor import Node, Tensor
 from ..graph.trace import current_graph
-from .build import elementwise, with_layout
+from .build import alias, elementwise, with_layout
 
 Grads = Sequence[Tensor | None]
 
@@ -56,14 +56,14 @@ def pull_back(
     """
     nodes = current_graph().nodes
     begin = len(nodes)
-    outputs = compute(*inputs)
+    # Inputs are differentiated by their use here: the operations may find a way around a tensor, such as the
+    # shape that it had before.
+    given = [None if x is None else alias(x) for x in inputs]
+    outputs = compute(*given)
     known: dict[Tensor, Tensor] = {}
     for output, grad in zip(outputs, grads, strict=True):
         if output is not None and grad is not None:
             known[output] = with_layout(grad, output.layout)
-    by = dict.fromkeys(x for x, need in zip(inputs, needs, strict=True) if need and x is not None)
-    found = dict(zip(by, chain_rule(nodes[begin:], known, list(by)), strict=True))
-    # A tensor that is several inputs has one gradient, given for the first.
-    return [
-        found.pop(x, None) if need and x is not None else None for x, need in zip(inputs, needs, strict=True)
-    ]
+    by = [x for x, need in zip(given, needs, strict=True) if need and x is not None]
+    found = dict(zip(by, chain_rule(nodes[begin:], known, by), strict=True))
+    return [None if x is None else found.get(x) for x in given]
