@@ -210,3 +210,15 @@ def test_masks_and_boxes_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="boxes"):
         t.ToFloat()(IMAGES[0], boxes=[[1, 2, 3]])
     assert t.RandomHorizontalFlip()(IMAGES[0], boxes=[])["boxes"].shape == (0, 4)
+
+
+@pytest.mark.parametrize("kind", [t.Mixup, t.CutMix])
+def test_labels_that_are_no_class(kind: Any) -> None:
+    images = np.zeros((2, 3, 4, 4), np.uint8)
+    for labels, error, message in (
+        (np.array([0, 3]), ValueError, "labels from 0 to 2, got 3"),
+        (np.array([0, -1]), ValueError, "labels from 0 to 2, got -1"),
+        (np.array([0.0, 1.0]), TypeError, "integer labels or .*, got float64"),
+    ):
+        with pytest.raises(error, match=message):
+            next(iter(data.DataLoader((images, labels), 2, transform=kind(num_classes=3))))

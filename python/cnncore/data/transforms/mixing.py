@@ -62,8 +62,13 @@ class _Pairs(_Mixing):
                 raise ValueError(
                     f"[{name}] expected num_classes, since labels are class numbers, or (samples, classes)"
                 )
-            if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
-                raise ValueError(f"[{name}] expected labels from 0 to {classes - 1}, got {labels.max()}")
+            if labels.dtype.kind not in "iu":
+                raise TypeError(f"[{name}] expected integer labels or (samples, classes), got {labels.dtype}")
+            outside = labels[(labels < 0) | (labels >= classes)]
+            if len(outside):
+                raise ValueError(
+                    f"[{name}] expected labels from 0 to {classes - 1}, got {max(outside, key=abs)}"
+                )
             labels = np.eye(classes, dtype=np.float32)[labels]
         weights = np.asarray(share, np.float32).reshape(-1, *(1,) * (labels.ndim - 1))
         return np.asarray(labels * weights + labels[partner] * (1 - weights), np.float32)
