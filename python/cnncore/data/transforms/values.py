@@ -54,7 +54,9 @@ class Normalize(Transform):
         shape = (-1, *(1,) * (images.ndim - 2))
         mean = np.array(self.mean, np.float32).reshape(shape)
         std = np.array(self.std, np.float32).reshape(shape)
-        return samples.with_images((images - mean) / std)
+        shifted = images - mean
+        shifted /= std
+        return samples.with_images(shifted)
 
 
 class RandomErasing(Transform):
@@ -128,4 +130,6 @@ def _extents(size: Any, share: Any, stretch: Any) -> Any:
 
 def as_floats(images: Any) -> Any:
     """uint8 as float32 from 0 to 1."""
-    return images if images.dtype != np.uint8 else images.astype(np.float32) / np.float32(white(images))
+    if images.dtype != np.uint8:
+        return images
+    return np.divide(images, np.float32(white(images)), dtype=np.float32)
