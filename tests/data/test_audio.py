@@ -235,7 +235,7 @@ def test_cepstral_coefficients_are_the_cosine_transform_of_log_energies() -> Non
         (lambda: data.mel_filters(4, 64, 8000, scale="bark"), "'htk' or 'slaney'"),
         (lambda: data.mfcc(np.zeros(800), 8000, 41, 40), "n_mfcc from 1 to n_mels 40"),
         (lambda: data.resample([], 1, 2), "at least one time"),
-        (lambda: data.resample([1.0], 0, 2), "old to be an integer of at least 1"),
+        (lambda: data.resample([1.0], 0, 2), "old of at least 1, got 0"),
     ],
 )
 def test_wrong_arguments(make: Any, message: str) -> None:

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from .settings import natural
+
 __all__ = ["mel_filters", "mel_spectrogram", "mfcc", "resample", "spectrogram", "stft"]
 
 _ZEROS = 6
@@ -33,7 +35,7 @@ def resample(signal: Any, old: int, new: int) -> NDArray[np.float32]:
     (4,)
     """
     x = _signal(signal)
-    old, new = _positive("old", old), _positive("new", new)
+    old, new = natural("old", old, 1), natural("new", new, 1)
     divisor = gcd(old, new)
     old, new = old // divisor, new // divisor
     if old == new:
@@ -75,9 +77,9 @@ def stft(
     (2, 257, 101)
     """
     x = _signal(signal)
-    n_fft = _positive("n_fft", n_fft)
-    hop = n_fft // 4 if hop_length is None else _positive("hop_length", hop_length)
-    width = n_fft if win_length is None else _positive("win_length", win_length)
+    n_fft = natural("n_fft", n_fft, 1)
+    hop = n_fft // 4 if hop_length is None else natural("hop_length", hop_length, 1)
+    width = n_fft if win_length is None else natural("win_length", win_length, 1)
     if width > n_fft:
         raise ValueError(f"expected win_length up to n_fft {n_fft}, got {win_length}")
     if center:
@@ -136,8 +138,8 @@ def mel_filters(
     if scale not in ("htk", "slaney"):
         raise ValueError(f"expected scale 'htk' or 'slaney', got {scale!r}")
     low, high = _to_mels(np.array([f_min, top]), scale).tolist()
-    edges = _to_hertz(np.linspace(low, high, _positive("n_mels", n_mels) + 2), scale)
-    frequencies = np.linspace(0, rate / 2, _positive("n_fft", n_fft) // 2 + 1)
+    edges = _to_hertz(np.linspace(low, high, natural("n_mels", n_mels, 1) + 2), scale)
+    frequencies = np.linspace(0, rate / 2, natural("n_fft", n_fft, 1) // 2 + 1)
     rising = (frequencies - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     falling = (edges[2:, None] - frequencies) / (edges[2:] - edges[1:-1])[:, None]
     filters = np.maximum(0, np.minimum(rising, falling))
@@ -223,9 +225,3 @@ def _signal(signal: Any) -> NDArray[np.float64]:
     if x.ndim == 0 or x.shape[-1] == 0:
         raise ValueError(f"expected a signal (..., time) with at least one time, got shape {x.shape}")
     return x.astype(np.float64)
-
-
-def _positive(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
-        raise ValueError(f"expected {name} to be an integer of at least 1, got {value!r}")
-    return int(value)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .dataset import Arrays, as_dataset
 from .samplers import permutation
+from .settings import natural
 from .transformed import check_targets, transformed_batch
 from .transforms import Transform
 from .transforms.draws import Draws
@@ -101,12 +102,12 @@ class DataLoader:
         collate: Callable[[list[Any]], Any] | None = None,
     ) -> None:
         self.dataset = as_dataset(dataset)
-        self.batch_size = _natural("batch_size", batch_size, 1)
+        self.batch_size = natural("batch_size", batch_size, 1)
         self.shuffle = bool(shuffle)
-        self.seed = _natural("seed", seed, 0)
+        self.seed = natural("seed", seed, 0)
         self.drop_last = bool(drop_last)
         self.transform = transform
-        self.workers = _natural("workers", workers, 0)
+        self.workers = natural("workers", workers, 0)
         self.targets = check_targets(targets)
         if sampler is not None and shuffle:
             raise ValueError("expected shuffle=False with a sampler, which gives the order")
@@ -171,12 +172,3 @@ class DataLoader:
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _natural(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"expected {name} to be an integer, got {value!r}")
-    number = int(value.__index__())
-    if number < least:
-        raise ValueError(f"expected {name} of at least {least}, got {number}")
-    return number

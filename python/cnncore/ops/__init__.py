@@ -113,6 +113,7 @@ from .rearrange import *  # noqa: F403
 from .rectifier import *  # noqa: F403
 from .reduce import *  # noqa: F403
 from .rnn import *  # noqa: F403
+from .rnn_cell import *  # noqa: F403
 from .roi import *  # noqa: F403
 from .rounding import *  # noqa: F403
 from .row_norm import *  # noqa: F403

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recurrent layers and single steps of them."""
+"""Recurrent layers over sequences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..graph.dispatch import operator
 from ..graph.tensor import Layout, Shape, Tensor
 from ..graph.trace import as_tensor, current_graph, dtype_error, emit, shape_error, where
 from .build import cast, elementwise, reshape_to, window, with_layout
-from .check import float_tensor, integers, optional_float, real
+from .check import float_tensor, integers, real
 from .convolution import convolve
 from .dropout import dropout as drop
 from .parts import concat
@@ -27,17 +27,13 @@ from .window import Window
 
 __all__ = [
     "gru",
-    "gru_cell",
     "lstm",
-    "lstm_cell",
     "rnn_relu",
-    "rnn_relu_cell",
     "rnn_tanh",
-    "rnn_tanh_cell",
 ]
 
 
-class _Weights(NamedTuple):
+class LayerWeights(NamedTuple):
     """Of one layer in one direction."""
 
     ih: Tensor
@@ -47,14 +43,14 @@ class _Weights(NamedTuple):
     hr: Tensor | None
 
 
-class _Settings(NamedTuple):
+class LayerSettings(NamedTuple):
     op: str
     cell: str
     batch_first: bool
     lengths: Tensor | None
 
 
-def _check_weights(weights: _Weights, features: int, settings: _Settings, name: str) -> None:
+def check_weights(weights: LayerWeights, features: int, settings: LayerSettings, name: str) -> None:
     """Raise for weights that do not fit each other or the input."""
     gates, op = GATES[settings.cell], settings.op
     ih, hh = weights.ih, weights.hh
@@ -79,8 +75,8 @@ def _check_weights(weights: _Weights, features: int, settings: _Settings, name: 
             raise shape_error(op, f"expected {kind} {ih.shape[:1]} of {name}, got {bias.shape}")
 
 
-def _direction(
-    x: Tensor, weights: _Weights, states: Sequence[Tensor | None], reverse: bool, settings: _Settings
+def run_direction(
+    x: Tensor, weights: LayerWeights, states: Sequence[Tensor | None], reverse: bool, settings: LayerSettings
 ) -> tuple[Tensor, ...]:
     """Return the output, the last state and, of an LSTM, the last cell state of one direction.
 
@@ -102,7 +98,7 @@ def _direction(
     return tuple(value for value in found if value is not None)
 
 
-def _weights_of(params: Any, has_biases: bool, cells: int, op: str) -> list[_Weights]:
+def _weights_of(params: Any, has_biases: bool, cells: int, op: str) -> list[LayerWeights]:
     """Return the weights of each layer and direction from a flat list."""
     if not isinstance(params, (list, tuple)):
         raise dtype_error(op, f"expected a list of weights, got {type(params).__name__}")
@@ -117,7 +113,7 @@ def _weights_of(params: Any, has_biases: bool, cells: int, op: str) -> list[_Wei
     tensors = [with_layout(float_tensor(param, op), Layout.C) for param in params]
     sets = [tensors[i : i + each] for i in range(0, len(tensors), each)]
     return [
-        _Weights(
+        LayerWeights(
             part[0],
             part[1],
             part[2] if has_biases else None,
@@ -222,7 +218,7 @@ def _recurrent(
     sets = _weights_of(params, has_biases, layers * directions, op)
     if lengths is not None:
         lengths = checked_lengths(lengths, batch, time, op)
-    settings = _Settings(op, op, batch_first, lengths)
+    settings = LayerSettings(op, op, batch_first, lengths)
     hidden, outputs = sets[0].ih.shape[0] // GATES[op], sets[0].hh.shape[-1]
     names = ("h_0", "c_0") if op == "lstm" else ("h_0",)
     shapes = [(len(sets), batch, size) for size in (outputs, hidden)][: len(names)]
@@ -236,9 +232,9 @@ def _recurrent(
             found = []
         for direction in range(directions):
             index = layer * directions + direction
-            _check_weights(sets[index], x.shape[2], settings, f"layer {layer}")
+            check_weights(sets[index], x.shape[2], settings, f"layer {layer}")
             parts = [_part(state, index) for state in states]
-            y, *after = _direction(x, sets[index], parts, direction == 1, settings)
+            y, *after = run_direction(x, sets[index], parts, direction == 1, settings)
             found.append(y)
             last.append(tuple(after))
     ends = [_joined(parts, single) for parts in zip(*last, strict=True)]
@@ -448,111 +444,3 @@ def rnn_relu(
         batch_first,
         lengths,
     )
-
-
-def _cell(op: str, input: Any, hx: Any, weights: Sequence[Any]) -> tuple[Tensor, ...]:
-    """Return the new state, and cell state of an LSTM, of one step."""
-    cell = op.removesuffix("_cell")
-    x = float_tensor(input, op)
-    if x.ndim not in (1, 2):
-        raise shape_error(op, f"expected input (batch, features) or (features,), got {x.shape}")
-    ih, hh = (with_layout(float_tensor(weight, op), Layout.C) for weight in weights[:2])
-    bias_ih, bias_hh = (optional_float(bias, op) for bias in weights[2:])
-    sizes = _Weights(ih, hh, bias_ih, bias_hh, None)
-    settings = _Settings(op, cell, False, None)
-    _check_weights(sizes, x.shape[-1], settings, "the cell")
-    hidden = ih.shape[0] // GATES[cell]
-    names = ("hx", "cx") if cell == "lstm" else ("hx",)
-    given = list(hx) if cell == "lstm" and isinstance(hx, (list, tuple)) else [hx]
-    if len(given) != len(names) and hx is not None:
-        raise dtype_error(op, f"expected the pair (hx, cx), got {type(hx).__name__}")
-    rows = 1 if x.ndim == 1 else x.shape[0]
-    states: list[Tensor | None] = []
-    for name, value in zip(names, given, strict=False):
-        state = optional_float(value, op)
-        wanted = (*x.shape[:-1], hidden)
-        if state is not None and state.shape != wanted:
-            raise shape_error(op, f"expected {name} of shape {wanted}, got {state.shape}")
-        states.append(state if state is None else reshape_to(state, (rows, hidden), Layout.C))
-    steps = reshape_to(x, (1, rows, x.shape[-1]), Layout.C)
-    _, *after = _direction(steps, sizes, states, False, settings)
-    return tuple(reshape_to(state, (*x.shape[:-1], hidden), Layout.C) for state in after)
-
-
-@operator("input", "hx", "w_ih", "w_hh", "b_ih", "b_hh")
-def lstm_cell(
-    input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None
-) -> tuple[Tensor, ...]:
-    """Return the state and cell state after one step of long short-term memory.
-
-    Args:
-        input: (batch, features) or (features,).
-        hx: the pair (h, c), (batch, hidden) or (hidden,) each; None for zeros.
-        w_ih: (4 hidden, features).
-        w_hh: (4 hidden, hidden).
-        b_ih, b_hh: (4 hidden,) or None.
-
-    Raises:
-        ValueError: shapes that do not belong together.
-
-    >>> import numpy as np
-    >>> from cnncore import ops
-    >>> h, c = ops.lstm_cell([1.0, 1.0], None, np.ones((4, 2)), np.zeros((4, 1)))
-    >>> h.shape, round(c.item(), 4)
-    ((1,), 0.8491)
-    """
-    return _cell("lstm_cell", input, hx, (w_ih, w_hh, b_ih, b_hh))
-
-
-@operator("input", "hx", "w_ih", "w_hh", "b_ih", "b_hh")
-def gru_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> Tensor:
-    """Return the state after one step of a gated recurrent unit.
-
-    Args:
-        input: (batch, features) or (features,).
-        hx: (batch, hidden) or (hidden,); None for zeros.
-        w_ih: (3 hidden, features).
-        w_hh: (3 hidden, hidden).
-        b_ih, b_hh: (3 hidden,) or None.
-
-    Raises:
-        ValueError: shapes that do not belong together.
-
-    >>> import numpy as np
-    >>> from cnncore import ops
-    >>> round(ops.gru_cell([1.0, 1.0], None, np.ones((3, 2)), np.zeros((3, 1))).item(), 4)
-    0.1149
-    """
-    return _cell("gru_cell", input, hx, (w_ih, w_hh, b_ih, b_hh))[0]
-
-
-@operator("input", "hx", "w_ih", "w_hh", "b_ih", "b_hh")
-def rnn_tanh_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> Tensor:
-    """Return tanh(w_ih input + b_ih + w_hh hx + b_hh), the state after one step of a simple recurrent unit.
-
-    Args:
-        input: (batch, features) or (features,).
-        hx: (batch, hidden) or (hidden,); None for zeros.
-        w_ih: (hidden, features).
-        w_hh: (hidden, hidden).
-        b_ih, b_hh: (hidden,) or None.
-
-    Raises:
-        ValueError: shapes that do not belong together.
-
-    >>> from cnncore import ops
-    >>> round(ops.rnn_tanh_cell([0.5], [0.0], [[1.0]], [[2.0]]).item(), 4)
-    0.4621
-    """
-    return _cell("rnn_tanh_cell", input, hx, (w_ih, w_hh, b_ih, b_hh))[0]
-
-
-@operator("input", "hx", "w_ih", "w_hh", "b_ih", "b_hh")
-def rnn_relu_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> Tensor:
-    """Return max(0, w_ih input + b_ih + w_hh hx + b_hh); arguments as of `rnn_tanh_cell`.
-
-    >>> from cnncore import ops
-    >>> ops.rnn_relu_cell([0.5], [1.0], [[1.0]], [[2.0]]).tolist()
-    [2.5]
-    """
-    return _cell("rnn_relu_cell", input, hx, (w_ih, w_hh, b_ih, b_hh))[0]

@@ -17,7 +17,7 @@ from .transform import Transform, probability
 
 __all__ = ["CenterCrop", "Pad", "RandomCrop", "RandomFlip", "RandomHorizontalFlip", "RandomVerticalFlip"]
 
-_MODES = {"constant": "constant", "edge": "edge", "reflect": "reflect", "symmetric": "symmetric"}
+_MODES = ("constant", "edge", "reflect", "symmetric")
 
 
 class Pad(Transform):
@@ -39,7 +39,7 @@ class Pad(Transform):
     def __init__(self, padding: Any, fill: Any = 0, padding_mode: str = "constant") -> None:
         self.padding = padding
         self.fill = fill
-        self.padding_mode = one_of(padding_mode, "padding_mode", tuple(_MODES))
+        self.padding_mode = one_of(padding_mode, "padding_mode", _MODES)
 
     def apply(self, samples: Samples, draws: Draws) -> Samples:
         sides = _sides(self.padding, len(samples.extents))
@@ -92,7 +92,7 @@ class RandomCrop(Transform):
         self.padding = padding
         self.pad_if_needed = bool(pad_if_needed)
         self.fill = fill
-        self.padding_mode = one_of(padding_mode, "padding_mode", tuple(_MODES))
+        self.padding_mode = one_of(padding_mode, "padding_mode", _MODES)
 
     def apply(self, samples: Samples, draws: Draws) -> Samples:
         axes = len(samples.extents)

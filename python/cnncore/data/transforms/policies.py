@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..settings import natural
 from . import colours
 from .arguments import one_of
 from .draws import Draws
@@ -149,9 +150,9 @@ class RandAugment(_Policy):
         fill: Any = 0,
     ) -> None:
         super().__init__(interpolation, fill)
-        self.num_ops = _count(num_ops, "num_ops", 0)
-        self.num_magnitude_bins = _count(num_magnitude_bins, "num_magnitude_bins", 2)
-        self.magnitude = _count(magnitude, "magnitude", 0)
+        self.num_ops = natural("num_ops", num_ops, 0)
+        self.num_magnitude_bins = natural("num_magnitude_bins", num_magnitude_bins, 2)
+        self.magnitude = natural("magnitude", magnitude, 0)
         if self.magnitude >= self.num_magnitude_bins:
             raise ValueError(f"expected magnitude below {num_magnitude_bins}, got {magnitude}")
 
@@ -181,7 +182,7 @@ class TrivialAugmentWide(_Policy):
 
     def __init__(self, num_magnitude_bins: int = 31, interpolation: str = "nearest", fill: Any = 0) -> None:
         super().__init__(interpolation, fill)
-        self.num_magnitude_bins = _count(num_magnitude_bins, "num_magnitude_bins", 2)
+        self.num_magnitude_bins = natural("num_magnitude_bins", num_magnitude_bins, 2)
 
     def apply(self, samples: Samples, draws: Draws) -> Samples:
         names = np.array(_OF_RAND_AUGMENT)
@@ -245,9 +246,3 @@ def _strengths(
     pixels = {"TranslateX": extents[1], "TranslateY": extents[0]}
     strength *= np.array([pixels.get(str(name), 1) for name in names])
     return np.asarray(np.where([row.signed for row in rows], signs * strength, strength), np.float64)
-
-
-def _count(value: Any, name: str, least: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
-        raise ValueError(f"expected {name} to be an integer of at least {least}, got {value!r}")
-    return int(value)

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of what data sets, loaders and transforms are given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def natural(name: str, value: Any, least: int) -> int:
+    """Return an integer of at least `least`, or raise naming the setting."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"expected {name} to be an integer, got {value!r}")
+    number = int(value.__index__())
+    if number < least:
+        raise ValueError(f"expected {name} of at least {least}, got {number}")
+    return number
