@@ -62,6 +62,14 @@ def test_importing_loads_nothing_heavy(tmp_path: Path) -> None:
     assert not {"tqdm", "PIL", "torch", "argparse", "urllib.request"} & set(loaded)
 
 
+def test_compiling_loads_no_file_formats(tmp_path: Path) -> None:
+    # Reading and writing files is a quarter of the package: the first compilation would wait for it.
+    code = "import sys, cnncore as cc; cc.compile(cc.nn.ReLU(), (1, 2)); print(*sys.modules)"
+    loaded = run("-c", code, folder=tmp_path).split()
+    assert "cnncore.predictor" in loaded
+    assert not {"cnncore.io", "cnncore.choices_file", "json", "tempfile", "difflib", "zipfile"} & set(loaded)
+
+
 def test_readme_has_the_two_commands() -> None:
     commands = re.findall(r"^python3 -m venv .*$", README, re.MULTILINE)
     assert len(commands) == 2

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -57,6 +56,8 @@ def check_names(model: Module, names: str | Iterable[str]) -> tuple[str, ...]:
         if not isinstance(name, str):
             raise TypeError(f"expected the path of a layer such as 'layer3.1', got {name!r}")
         if name not in known:
+            from difflib import get_close_matches
+
             near = get_close_matches(name, known) or known[1:6]
             raise ValueError(
                 f"no layer {name!r} in {type(model).__name__}; there are {', '.join(map(repr, near))}, ..."

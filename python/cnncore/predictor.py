@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import choices_file, profiling
+from . import profiling
 from ._importing import importing
 from .compiler import choices as algorithms
 from .compiler.pipeline import Rebuild, prepare_predictor, set_outputs
@@ -158,6 +158,9 @@ class Predictor:
         Raises:
             OSError: the file cannot be written; one that was there is as before.
         """
+        with importing:
+            from . import choices_file
+
         choices_file.save(path, algorithms.get_choices(self._graph))
 
     def load_choices(self, path: str | os.PathLike[str]) -> None:
@@ -168,6 +171,9 @@ class Predictor:
                 input shape; names an algorithm that is unknown or that `set_accuracy` excludes. The predictor
                 is as before then.
         """
+        with importing:
+            from . import choices_file
+
         with self._tuning:
             choices = choices_file.load(path, self._graph)
             executable = algorithms.build(self._graph, choices)
