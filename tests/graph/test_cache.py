@@ -24,6 +24,14 @@ def test_the_least_recently_used_goes_first():
     assert len(cache) == 0
 
 
+def test_storing_anew_counts_as_use():
+    cache: LRU[int] = LRU(2)
+    for key, value in (("a", 1), ("b", 2), ("a", 3), ("c", 4)):
+        assert cache.put(key, value) == value
+    assert cache.get("b") is None
+    assert cache.values() == [3, 4]
+
+
 def test_large_entries_are_not_kept_beside_each_other():
     cache: LRU[int] = LRU(10, cost=lambda entry: entry, budget=100)
     for size in (40, 50, 10):
