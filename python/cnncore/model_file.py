@@ -46,7 +46,7 @@ def save(
 
     The file has the weights under the names of `state_dict`, so that other programs read it, too, and in its
     metadata how the model was made: the classes of its modules and their arguments, with what was changed
-        since.
+    since.
 
     Args:
         model_or_dict: a Module, or arrays by name.

@@ -63,9 +63,8 @@ class Trainer:
 
     Data are given as (x, y) arrays, as a `data.Dataset`, or as an iterable of batches (x, y). x is
     used as it is, converted to float32: scale uint8 images to 0..1 before if the model expects that. x and y
-        may
-    be dicts or tuples of arrays: a dict goes to `forward` by the names of its arguments, a tuple by their
-        order.
+    may be dicts or tuples of arrays: a dict goes to `forward` by the names of its arguments, a tuple by their
+    order.
 
     Attributes:
         epoch: the epochs trained so far, through all calls of `fit`.

@@ -170,7 +170,7 @@ class Compose(Transform):
     """Transforms one after the other.
 
     Args:
-        transforms: `Transform`s, or functions of one image.
+        transforms: objects of `Transform`, or functions of one image.
 
     >>> from cnncore.data import transforms
     >>> chain = transforms.Compose([transforms.CenterCrop(4), transforms.ToFloat()])
