@@ -101,7 +101,9 @@ def test_integers_stay_integers():
     assert ops.concat([labels, labels]).dtype == np.int64
 
 
-@pytest.mark.parametrize("shape", [(5, -1), (-1, -1, 24), (7,), (2, 3, 5), (-2, -12), (-3, -8, 1), (0, -1), (0,), ()])
+@pytest.mark.parametrize(
+    "shape", [(5, -1), (-1, -1, 24), (7,), (2, 3, 5), (-2, -12), (-3, -8, 1), (0, -1), (0,), ()]
+)
 def test_reshape_refuses_shapes_of_other_sizes(shape):
     for x in (numbered(2, 3, 4), numbered(2, 3, 4).astype(np.int64)):
         with pytest.raises(ValueError, match=r"\[reshape\] expected a shape of 24 elements"):

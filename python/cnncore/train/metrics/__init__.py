@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures of merit: functions (output, target), and objects that count batch by batch.
 
-Every function has a class that counts: ``f1(output, target)`` is ``F1()(output, target)``, and a Trainer
-    takes the
-name ``"f1"``, the function or the object.
+Every function has a class that counts: `f1(output, target)` is `F1()(output, target)`, and a Trainer takes
+the name `"f1"`, the function or the object.
 """
 
 from .base import Metric

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A directive that documents all public names of a module: `{public-names} cnncore.nn`.
+
+Names stand under the first line of the docstring of the file that defines them, files in the order of their
+first name, so that the reference follows the sources and none can be forgotten.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+
+def public_names(module: ModuleType) -> dict[str, list[str]]:
+    """The names in `__all__` (or the module's own) that are no modules, by the heading of their files."""
+    own = [
+        name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__
+    ]
+    headings: dict[str, list[str]] = {}
+    for name in getattr(module, "__all__", own):
+        value = getattr(module, name)
+        if isinstance(value, ModuleType) or name.startswith("_"):
+            continue
+        file = inspect.getmodule(value) if callable(value) else None
+        title = heading(file if file and file.__name__.startswith("cnncore") else module)
+        headings.setdefault(title, []).append(name)
+    return headings
+
+
+def heading(module: ModuleType) -> str:
+    """The first sentence of a module's docstring."""
+    text = " ".join((module.__doc__ or module.__name__).strip().split("\n\n")[0].split())
+    return text.removesuffix(".")
+
+
+def directives(module: str, name: str, value: Any, elsewhere: bool) -> Iterator[str]:
+    """The lines that document one name; `elsewhere` says that another page has the class, too."""
+    if inspect.isclass(value):
+        yield f".. autoclass:: {module}.{name}"
+        yield "   :members:"
+        if elsewhere:
+            yield "   :no-index:"
+        if issubclass(value, tuple):
+            yield "   :exclude-members: count, index"
+    elif callable(value):
+        yield f".. autofunction:: {module}.{name}"
+    else:
+        yield f".. py:data:: {module}.{name}"
+    yield ""
+
+
+class PublicNames(SphinxDirective):
+    """The directive."""
+
+    required_arguments = 1
+    optional_arguments = 1  # a module that has a page of its own and shares names with this one
+    final_argument_whitespace = False
+
+    def run(self) -> list[nodes.Node]:
+        name = self.arguments[0]
+        module = import_module(name)
+        others = import_module(self.arguments[1]).__all__ if len(self.arguments) > 1 else ()
+        found: list[nodes.Node] = []
+        for title, names in public_names(module).items():
+            lines = [
+                line
+                for each in names
+                for line in directives(name, each, getattr(module, each), each in others)
+            ]
+            section = nodes.section(ids=[nodes.make_id(f"{name}-{title}")])
+            section += nodes.title(title, title)
+            content = StringList(lines, source=module.__file__ or name)
+            self.state.nested_parse(content, self.content_offset, section, match_titles=True)
+            found.append(section)
+        return found
+
+
+def escape(line: str) -> str:
+    """A line of prose with what reStructuredText takes for markup outside of `code` escaped."""
+    parts = line.split("`")
+    for i in range(0, len(parts), 2):
+        bullet, rest = re.match(r"(\s*(?:\* )?)(.*)", parts[i]).groups() if i == 0 else ("", parts[i])
+        parts[i] = bullet + re.sub(r"[*|\\]|_\b(?!\w)", r"\\\g<0>", rest)
+    return "`".join(parts)
+
+
+def escape_prose(_app: Sphinx, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
+    """Docstrings are written to be read as they stand: formulas such as |x| and a * b are no markup."""
+    example = False
+    for i, line in enumerate(lines):
+        example = line.lstrip().startswith(">>>") or (example and bool(line.strip()))
+        if not example:
+            lines[i] = escape(line)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the directive."""
+    app.add_directive("public-names", PublicNames)
+    app.connect("autodoc-process-docstring", escape_prose, priority=400)  # before napoleon's 500
+    return {"parallel_read_safe": True}
