@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from .transfer import freeze, parameter_groups, replace_head, unfreeze
     from .transforms import grad, value_and_grad
 
-_MODULES = ("bench", "data", "io", "models", "nn", "onnx", "ops", "optim", "train")
+_MODULES = ("bench", "data", "io", "models", "nn", "onnx", "ops", "optim", "sklearn", "train")
 
 _NAMES = {
     "capture": "intermediate",
