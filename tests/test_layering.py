@@ -83,16 +83,17 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
 
 
 ABOVE = {
-    "graph": ("ops", "compiler", "nn", "optim", "train", "data", "models", "io", "cli", "bench"),
-    "ops": ("compiler", "nn", "optim", "train", "data", "models", "io", "cli", "bench"),
-    "compiler": ("nn", "optim", "train", "data", "models", "io", "cli", "bench"),
-    "nn": ("train", "data", "models", "cli", "bench"),
-    "optim": ("train", "data", "models", "cli", "bench"),
-    "data": ("graph", "ops", "compiler", "nn", "optim", "train", "models", "cli", "bench"),
-    "io": ("train", "data", "models", "cli", "bench"),
-    "train": ("models", "cli", "bench"),
-    "models": ("train", "data", "cli", "bench"),
-    "bench": ("cli",),
+    "graph": ("ops", "compiler", "nn", "optim", "train", "data", "models", "io", "cli", "bench", "viz"),
+    "ops": ("compiler", "nn", "optim", "train", "data", "models", "io", "cli", "bench", "viz"),
+    "compiler": ("nn", "optim", "train", "data", "models", "io", "cli", "bench", "viz"),
+    "nn": ("train", "data", "models", "cli", "bench", "viz"),
+    "optim": ("train", "data", "models", "cli", "bench", "viz"),
+    "data": ("graph", "ops", "compiler", "nn", "optim", "train", "models", "cli", "bench", "viz"),
+    "io": ("train", "data", "models", "cli", "bench", "viz"),
+    "train": ("models", "cli", "bench", "viz"),
+    "models": ("train", "data", "cli", "bench", "viz"),
+    "bench": ("cli", "viz"),
+    "viz": ("cli", "bench"),
 }
 ROOT_MODULES = {
     "graph": set(),

@@ -59,7 +59,7 @@ def test_importing_loads_nothing_heavy(tmp_path: Path) -> None:
     # graph.runner is the place at which the compiler is handed to the operations once one is called.
     light = {"cnncore", "cnncore._importing", "cnncore._version", "cnncore.graph", "cnncore.graph.runner"}
     assert {name for name in loaded if name.partition(".")[0] == "cnncore"} == light
-    assert not {"tqdm", "PIL", "torch", "argparse", "urllib.request"} & set(loaded)
+    assert not {"tqdm", "PIL", "torch", "argparse", "urllib.request", "matplotlib"} & set(loaded)
 
 
 def test_compiling_loads_no_file_formats(tmp_path: Path) -> None:

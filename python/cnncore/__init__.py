@@ -19,7 +19,7 @@ from ._version import __version__
 from .graph import runner
 
 if TYPE_CHECKING:
-    from . import bench, data, io, models, nn, ops, optim, train
+    from . import bench, data, io, models, nn, ops, optim, train, viz
     from .checkpointing import checkpoint, checkpoint_sequential
     from .gradient_check import grad_check
     from .intermediate import capture
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from .transfer import freeze, parameter_groups, replace_head, unfreeze
     from .transforms import grad, value_and_grad
 
-_MODULES = ("bench", "data", "io", "models", "nn", "onnx", "ops", "optim", "sklearn", "train")
+_MODULES = ("bench", "data", "io", "models", "nn", "onnx", "ops", "optim", "sklearn", "train", "viz")
 
 _NAMES = {
     "capture": "intermediate",
@@ -129,6 +129,7 @@ __all__ = [
     "train_step",
     "unfreeze",
     "value_and_grad",
+    "viz",
 ]
 
 

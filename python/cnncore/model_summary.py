@@ -106,7 +106,7 @@ def summary(model: Module, input_shape: Any, *, input_dtype: Any = "float32") ->
     shapes = [_shape(one) for one in (input_shape if several else (input_shape,))]
     with inference_mode(model):
         graph, _ = trace(model, input_examples(shapes, input_dtypes(input_dtype, len(shapes))))
-    layers = _layers(model, graph.nodes)
+    layers = [row for row, _ in traced_layers(model, graph.nodes)]
     parameters = list(model.parameters())
     return Summary(
         model=type(model).__name__,
@@ -130,11 +130,17 @@ def _shape(extents: Any) -> Shape:
     return shape
 
 
-def _layers(model: Module, nodes: list[Node]) -> list[LayerSummary]:
+def traced_layers(model: Module, nodes: list[Node]) -> list[tuple[LayerSummary, list[Node]]]:
+    """Return the row and the nodes of each layer, in the order they run in.
+
+    Args:
+        model: the Module whose call was traced.
+        nodes: of its graph, before any pass.
+    """
     modules = dict(model.named_modules(remove_duplicate=False))
     modules.setdefault(type(model).__name__, model)
     counted: set[int] = set()
-    rows: list[LayerSummary] = []
+    rows: list[tuple[LayerSummary, list[Node]]] = []
     for group in _by_layer(nodes, modules):
         module = modules.get(group[0].path)
         is_layer = module is not None and not any(True for _ in module.children())
@@ -142,26 +148,26 @@ def _layers(model: Module, nodes: list[Node]) -> list[LayerSummary]:
         if module is not None and id(module) not in counted and is_layer:
             counted.add(id(module))
             parameters = sum(parameter.size for parameter in module.parameters())
-        output = group[-1].output.shape
-        rows.append(
-            LayerSummary(
-                path=group[0].path,
-                kind=type(module).__name__ if is_layer else group[0].op.label(group[0]),
-                output_shape=output,
-                parameters=parameters,
-                flops=sum(node.op.flops(node) for node in group),
-                output_bytes=group[-1].output.nbytes,
-            )
+        last = group[-1]
+        row = LayerSummary(
+            path=group[0].path,
+            kind=type(module).__name__ if is_layer else last.op.label(last),
+            output_shape=last.output.shape,
+            parameters=parameters,
+            flops=sum(node.op.flops(node) for node in group),
+            output_bytes=last.output.nbytes,
         )
+        rows.append((row, group))
     return rows
 
 
 def _by_layer(nodes: list[Node], modules: dict[str, Module]) -> list[list[Node]]:
-    """Group the nodes of one call of a layer; what a container does itself stands alone."""
+    """Group the nodes of one call of a layer, or of a node of an ONNX model, which is no module; what a
+    container does itself stands alone."""
     groups: list[list[Node]] = []
     for node in nodes:
         module = modules.get(node.path)
-        is_layer = module is not None and not any(True for _ in module.children())
+        is_layer = module is None or not any(True for _ in module.children())
         if groups and is_layer and groups[-1][0].path == node.path:
             groups[-1].append(node)
         elif is_layer or not isinstance(node.op, Relayout):

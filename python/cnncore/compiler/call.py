@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -87,12 +88,23 @@ def call_module(
     key = (module.training, get_mode(), _signature(args), _signature(kwargs) if kwargs else None, names)
     programs: LRU[Compiled] | None = module.__dict__.get("_programs")
     if programs is None:
-        programs = LRU(CAPACITY, Compiled.nbytes)
-        module._programs = programs  # type: ignore[attr-defined]
+        programs = programs_of(module)
     program = programs.get(key)
     if program is None or not program.validity.holds():
         program = programs.put(key, _compile_module(module, args, kwargs, call))
     return program(arrays)
+
+
+def programs_of(module: ModuleLike) -> LRU[Any]:
+    """Return what is kept for a module as long as it lives, neither copied nor pickled with it.
+
+    Entries have `nbytes` and `validity`; the keys of others than `call_module` begin with a text.
+    """
+    programs: LRU[Any] | None = module.__dict__.get("_programs")
+    if programs is None:
+        programs = LRU(CAPACITY, methodcaller("nbytes"))
+        module._programs = programs  # type: ignore[attr-defined]
+    return programs
 
 
 def _compile_module(module: ModuleLike, args: Sequence[Any], kwargs: dict[str, Any], call: Call) -> Compiled:

@@ -163,7 +163,7 @@ def prepare_predictor(graph: Graph) -> None:
 
 def compile_training(
     graph: Graph,
-    wrt: Sequence[Tensor],
+    wrt: Sequence[Tensor] | None,
     use: Callable[[list[Tensor | None]], None],
     max_memory: int | None = None,
 ) -> Executable:
@@ -171,12 +171,13 @@ def compile_training(
 
     Args:
         graph: outputs set; the first is the loss.
-        wrt: tensors to differentiate by.
+        wrt: tensors to differentiate by; None: all outputs behind the first, as what comes before
+            differentiation leaves them.
         use: called with their gradients, None for zero; makes them outputs or adds updates.
         max_memory: bytes that the program may work with: values are computed again rather than kept.
     """
     run(FORWARD, graph)
-    use(add_gradients(graph, graph.outputs[0], wrt))
+    use(add_gradients(graph, graph.outputs[0], graph.outputs[1:] if wrt is None else wrt))
     run(DERIVED, graph)
     if max_memory is not None:
         return fit(graph, max_memory, partial(run, LAST))
