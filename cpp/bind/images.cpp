@@ -152,6 +152,18 @@ void bind_images(py::module_& module) {
     look_up(x, shape, t, to);
     return y;
   });
+  module.def("look_up_floats", [](const Dense<std::uint8_t>& images, const Dense<float>& tables) {
+    const ImageShape shape = image_shape(images);
+    require(tables.size() == shape.channels * 256, "expected tables (", shape.channels, ", 256), got ",
+            tables.size(), " values");
+    Dense<float> y({shape.count, shape.channels, shape.height, shape.width});
+    const std::uint8_t* x = images.data();
+    const float* t = tables.data();
+    float* to = y.mutable_data();
+    const py::gil_scoped_release release;
+    look_up_floats(x, shape, t, to);
+    return y;
+  });
   module.def("count_values", [](const Dense<std::uint8_t>& images) {
     const ImageShape shape = image_shape(images);
     Dense<std::int64_t> counts({shape.count, shape.channels, std::int64_t{256}});

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
 
 #include "images/colour_range.h"
 #include "images/images.h"
@@ -13,17 +14,18 @@ struct Colour {
   float blue;
 };
 
-/// Calls make(colour, image) for every pixel and writes what it returns.
-template <class T, class Make>
-void for_each_colour(const T* x, const ImageShape& shape, T* y, const Make& make) {
+/// Writes what make_of(image)(colour) returns for every pixel. The function of an image has its settings as
+/// values: behind a pointer they would be read anew after each uint8 that is written, which may alias them.
+template <class T, class MakeOf>
+void for_each_colour(const T* x, const ImageShape& shape, T* y, const MakeOf& make_of) {
   const std::int64_t pixels = shape.pixels();
   for (std::int64_t i = 0; i < shape.count; ++i) {
     const T* from = x + i * 3 * pixels;
     T* to = y + i * 3 * pixels;
+    const auto make = make_of(i);
     for (std::int64_t j = 0; j < pixels; ++j) {
       const Colour colour = make(Colour{static_cast<float>(from[j]), static_cast<float>(from[pixels + j]),
-                                        static_cast<float>(from[2 * pixels + j])},
-                                 i);
+                                        static_cast<float>(from[2 * pixels + j])});
       to[j] = to_colour<T>(colour.red);
       to[pixels + j] = to_colour<T>(colour.green);
       to[2 * pixels + j] = to_colour<T>(colour.blue);
@@ -53,22 +55,27 @@ float below(float hue, float place) {
 
 template <class T>
 void mix_colours(const T* x, const ImageShape& shape, const float* matrices, T* y) {
-  for_each_colour(x, shape, y, [matrices](const Colour& c, std::int64_t i) {
-    const float* m = matrices + 12 * i;
-    return Colour{m[0] * c.red + m[1] * c.green + m[2] * c.blue + m[3],
-                  m[4] * c.red + m[5] * c.green + m[6] * c.blue + m[7],
-                  m[8] * c.red + m[9] * c.green + m[10] * c.blue + m[11]};
+  for_each_colour(x, shape, y, [matrices](std::int64_t i) {
+    std::array<float, 12> m;
+    std::copy_n(matrices + 12 * i, 12, m.begin());
+    return [m](const Colour& c) {
+      return Colour{m[0] * c.red + m[1] * c.green + m[2] * c.blue + m[3],
+                    m[4] * c.red + m[5] * c.green + m[6] * c.blue + m[7],
+                    m[8] * c.red + m[9] * c.green + m[10] * c.blue + m[11]};
+    };
   });
 }
 
 template <class T>
 void shift_hue(const T* x, const ImageShape& shape, const float* shifts, T* y) {
-  for_each_colour(x, shape, y, [shifts](const Colour& c, std::int64_t i) {
-    const float most = std::max({c.red, c.green, c.blue});
-    const float range = most - std::min({c.red, c.green, c.blue});
-    const float hue = around(hue_of(c, most, range) + 6.0f * shifts[i]);
-    return Colour{most - range * below(hue, 5.0f), most - range * below(hue, 3.0f),
-                  most - range * below(hue, 1.0f)};
+  for_each_colour(x, shape, y, [shifts](std::int64_t i) {
+    return [shift = 6.0f * shifts[i]](const Colour& c) {
+      const float most = std::max({c.red, c.green, c.blue});
+      const float range = most - std::min({c.red, c.green, c.blue});
+      const float hue = around(hue_of(c, most, range) + shift);
+      return Colour{most - range * below(hue, 5.0f), most - range * below(hue, 3.0f),
+                    most - range * below(hue, 1.0f)};
+    };
   });
 }
 
@@ -76,6 +83,14 @@ void look_up(const std::uint8_t* x, const ImageShape& shape, const std::uint8_t*
   for (std::int64_t plane = 0; plane < shape.count * shape.channels; ++plane) {
     const std::int64_t start = plane * shape.pixels();
     for (std::int64_t j = start; j < start + shape.pixels(); ++j) y[j] = tables[plane * 256 + x[j]];
+  }
+}
+
+void look_up_floats(const std::uint8_t* x, const ImageShape& shape, const float* tables, float* y) {
+  for (std::int64_t plane = 0; plane < shape.count * shape.channels; ++plane) {
+    const float* table = tables + plane % shape.channels * 256;
+    const std::int64_t start = plane * shape.pixels();
+    for (std::int64_t j = start; j < start + shape.pixels(); ++j) y[j] = table[x[j]];
   }
 }
 

@@ -59,6 +59,9 @@ void shift_hue(const T* x, const ImageShape& shape, const float* shifts, T* y);
 /// y = table[channel][x]. tables: count times channels times 256.
 void look_up(const std::uint8_t* x, const ImageShape& shape, const std::uint8_t* tables, std::uint8_t* y);
 
+/// y = table[channel][x]. tables: channels times 256, the same for all images.
+void look_up_floats(const std::uint8_t* x, const ImageShape& shape, const float* tables, float* y);
+
 /// counts: count times channels times 256, how often each value occurs.
 void count_values(const std::uint8_t* x, const ImageShape& shape, std::int64_t* counts);
 

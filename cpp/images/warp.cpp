@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <vector>
@@ -18,20 +20,14 @@ struct Taps {
 
 class Reader {
  public:
-  Reader(const ImageShape& shape, Between between)
-      : height_(shape.height), width_(shape.width), linear_(between == Between::linear) {}
+  explicit Reader(const ImageShape& shape) : height_(shape.height), width_(shape.width) {}
 
   /// The taps of a place; NaN and places far away are outside.
   Taps at(double row, double column) const {
     Taps taps = {{0, 0, 0, 0}, {0, 0, 0, 0}, 1.0f};
-    const double edge = linear_ ? 1.0 : 0.5;
-    const bool inside = row > -edge && column > -edge && row < static_cast<double>(height_) - 1.0 + edge &&
-                        column < static_cast<double>(width_) - 1.0 + edge;
+    const bool inside = row > -1.0 && column > -1.0 && row < static_cast<double>(height_) &&
+                        column < static_cast<double>(width_);
     if (!inside) return taps;
-    if (!linear_) {
-      add(taps, 0, static_cast<std::int64_t>(row + 0.5), static_cast<std::int64_t>(column + 0.5), 1.0f);
-      return taps;
-    }
     const double top = std::floor(row), left = std::floor(column);
     const auto y = static_cast<std::int64_t>(top), x = static_cast<std::int64_t>(left);
     const auto down = static_cast<float>(row - top), right = static_cast<float>(column - left);
@@ -52,14 +48,45 @@ class Reader {
 
   std::int64_t height_;
   std::int64_t width_;
-  bool linear_;
 };
+
+/// Reads the pixel that is nearest to each place, or the colour outside.
+template <class T, class Place>
+void read_nearest(const T* x, const ImageShape& shape, const float* fill, T* y, std::int64_t height,
+                  std::int64_t width, const Place& place) {
+  constexpr std::int64_t kOutside = -1;
+  // Compared as numbers, since far places, infinity and NaN are no integers.
+  const double bottom = static_cast<double>(shape.height) - 0.5,
+               right = static_cast<double>(shape.width) - 0.5;
+  std::vector<std::int64_t> row_offsets(static_cast<std::size_t>(width));
+  for (std::int64_t row = 0; row < height; ++row) {
+    for (std::int64_t column = 0; column < width; ++column) {
+      double down = 0.0, across = 0.0;
+      place(row, column, down, across);
+      const bool inside = down > -0.5 && across > -0.5 && down < bottom && across < right;
+      const std::int64_t offset = inside ? static_cast<std::int64_t>(down + 0.5) * shape.width +
+                                               static_cast<std::int64_t>(across + 0.5)
+                                         : kOutside;
+      row_offsets[static_cast<std::size_t>(column)] = offset;
+    }
+    for (std::int64_t channel = 0; channel < shape.channels; ++channel) {
+      const T* plane = x + channel * shape.pixels();
+      const T outside = to_element<T>(fill[channel]);
+      T* to = y + (channel * height + row) * width;
+      const std::int64_t* offsets = row_offsets.data();
+      for (std::int64_t column = 0; column < width; ++column) {
+        to[column] = offsets[column] == kOutside ? outside : plane[offsets[column]];
+      }
+    }
+  }
+}
 
 /// Reads all channels of an image; place(row, column) gives (row, column) in x.
 template <class T, class Place>
 void read_image(const T* x, const ImageShape& shape, Between between, const float* fill, T* y,
                 std::int64_t height, std::int64_t width, const Place& place) {
-  const Reader reader(shape, between);
+  if (between == Between::nearest) return read_nearest(x, shape, fill, y, height, width, place);
+  const Reader reader(shape);
   std::vector<Taps> row_taps(static_cast<std::size_t>(width));
   for (std::int64_t row = 0; row < height; ++row) {
     for (std::int64_t column = 0; column < width; ++column) {
@@ -86,14 +113,26 @@ template <class T>
 void warp(const T* x, const ImageShape& shape, const double* matrices, Between between, const float* fill,
           T* y, std::int64_t height, std::int64_t width) {
   for (std::int64_t i = 0; i < shape.count; ++i) {
-    const double* m = matrices + 9 * i;
-    read_image(x + i * shape.channels * shape.pixels(), shape, between, fill,
-               y + i * shape.channels * height * width, height, width,
-               [m](std::int64_t row, std::int64_t column, double& from_row, double& from_column) {
-                 const auto across = static_cast<double>(column), down = static_cast<double>(row);
-                 const double divisor = m[6] * across + m[7] * down + m[8];
-                 from_column = (m[0] * across + m[1] * down + m[2]) / divisor;
-                 from_row = (m[3] * across + m[4] * down + m[5]) / divisor;
+    std::array<double, 9> m;
+    std::copy_n(matrices + 9 * i, 9, m.begin());
+    const T* from = x + i * shape.channels * shape.pixels();
+    T* to = y + i * shape.channels * height * width;
+    const auto dividend = [m](std::int64_t row, std::int64_t column, double& from_row, double& from_column) {
+      const auto across = static_cast<double>(column), down = static_cast<double>(row);
+      from_column = m[0] * across + m[1] * down + m[2];
+      from_row = m[3] * across + m[4] * down + m[5];
+    };
+    if (m[6] == 0.0 && m[7] == 0.0 && m[8] == 1.0) {
+      read_image(from, shape, between, fill, to, height, width, dividend);
+      continue;
+    }
+    read_image(from, shape, between, fill, to, height, width,
+               [m, dividend](std::int64_t row, std::int64_t column, double& from_row, double& from_column) {
+                 dividend(row, column, from_row, from_column);
+                 const double divisor =
+                     m[6] * static_cast<double>(column) + m[7] * static_cast<double>(row) + m[8];
+                 from_column /= divisor;
+                 from_row /= divisor;
                });
   }
 }

@@ -180,6 +180,21 @@ def test_erased_parts(value: Any) -> None:
     assert (volume == 0).sum() == 64
 
 
+@pytest.mark.parametrize("extents", [(7,), (5, 6), (2, 3, 4)])
+def test_normalize_of_bytes_has_the_bits_of_floats(extents: tuple[int, ...]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 2, *extents), dtype=np.uint8)
+    normalize = t.Normalize([0.4, 0.5], [0.2, 0.3])
+    floats = t.Compose([lambda image: (image / np.float32(255)).astype(np.float32), normalize])
+    for chain in (
+        normalize,
+        t.Compose([t.ToFloat(), normalize]),
+        t.Compose([t.ToFloat(), t.ToFloat(), normalize]),
+    ):
+        done = chain.batch(images, Draws.of(0, 0, range(3))).images
+        assert done.dtype == np.float32
+        np.testing.assert_array_equal(done, floats.batch(images, Draws.of(0, 0, range(3))).images)
+
+
 def test_normalize() -> None:
     done = t.Normalize([0.1, 0.2, 0.3], [1, 2, 4])(IMAGES[0])
     mean, std = np.array([0.1, 0.2, 0.3]).reshape(3, 1, 1), np.array([1, 2, 4]).reshape(3, 1, 1)

@@ -60,6 +60,21 @@ def test_factors_against_float64(adjust: Any, reference: Any) -> None:
             assert np.abs(result - expected).max() <= (0.501 if white == 255 else 48 * 2.0**-24)
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_bytes_become_what_each_value_gives(channels: int) -> None:
+    """Functions of single values go through tables, halves up whatever the channels."""
+    images = RNG.integers(0, 256, (2, channels, 16, 32), dtype=np.uint8)
+    halves = colours.adjust_brightness(images, 0.5)
+    np.testing.assert_array_equal(halves, images // 2 + images % 2)
+    np.testing.assert_array_equal(colours.invert(images), 255 - images)
+    np.testing.assert_array_equal(
+        colours.posterize(images, [3, 8]), images & np.array([[[[224]]], [[[255]]]])
+    )
+    limits = np.array([100, 256])
+    turned = np.where(images >= limits.reshape(2, 1, 1, 1), 255 - images, images)
+    np.testing.assert_array_equal(colours.solarize(images, limits), turned)
+
+
 @pytest.mark.parametrize("shift", [-0.5, -0.2, 0.0, 0.1, 0.5])
 def test_hue_against_colorsys(shift: float) -> None:
     done = colours.adjust_hue(FLOATS, shift)

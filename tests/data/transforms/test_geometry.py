@@ -153,6 +153,25 @@ def test_warps_against_float64(dtype: str) -> None:
             np.testing.assert_allclose(result, expected, atol=8 * 2.0**-24)
 
 
+@pytest.mark.parametrize("projective", [0.0, 0.01])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_nearest_pixels(dtype: Any, projective: float) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(1, 256, (3, 2, 9, 11)).astype(dtype)
+    spread = np.array([[0.2, 0.2, 2], [0.2, 0.2, 2], [projective, projective, 0]])
+    matrices = np.eye(3) + rng.normal(size=(3, 3, 3)) * spread
+    done = _core.warp_images(images, matrices, 8, 10, "nearest", np.array([5, 6], np.float32))
+    rows, columns = np.mgrid[:8, :10].astype(np.float64)
+    for image, matrix, result in zip(images, matrices, done, strict=True):
+        x, y, w = (matrix[i, 0] * columns + matrix[i, 1] * rows + matrix[i, 2] for i in range(3))
+        i, j = np.floor(y / w + 0.5).astype(int), np.floor(x / w + 0.5).astype(int)
+        inside = (i >= 0) & (i < 9) & (j >= 0) & (j < 11)
+        assert inside.any()
+        assert not inside.all()
+        expected = np.where(inside, image[:, i.clip(0, 8), j.clip(0, 10)], np.array([5, 6]).reshape(2, 1, 1))
+        np.testing.assert_array_equal(result, expected)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300, -1e300])
 def test_places_that_are_no_places_have_the_fill(value: float) -> None:
     matrix = np.eye(3)

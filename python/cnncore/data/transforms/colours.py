@@ -6,6 +6,7 @@ Images are (samples, channels, *extents), uint8 from 0 to 255 or floats from 0 t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,30 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 def _scaled(images: Images, factors: Any, offsets: Any) -> Images:
     """factors * images + offsets, cut to the range of colours."""
     factors, offsets = (np.broadcast_to(np.asarray(x, np.float32), len(images)) for x in (factors, offsets))
+    if images.dtype == np.uint8:
+        # Halves are rounded up, as `mix_colours` has it.
+        return each_value(images, lambda x: (_each(factors, x) * x + _each(offsets, x)).clip(0, 255) + 0.5)
     if images.shape[1] == 3:
         matrices = np.zeros((len(images), 3, 4), np.float32)
         matrices[:, [0, 1, 2], [0, 1, 2]] = factors[:, None]
         matrices[:, :, 3] = offsets[:, None]
         return _mixed(images, matrices)
-    shape = (len(images), *(1,) * (images.ndim - 1))
-    return to_colours(images.astype(np.float32) * factors.reshape(shape) + offsets.reshape(shape), images)
+    return to_colours(images * _each(factors, images) + _each(offsets, images), images)
+
+
+def _each(settings: NDArray[Any], images: Images) -> NDArray[Any]:
+    """(samples,) as (samples, 1, ...), to be computed with images or tables."""
+    return settings.reshape(-1, *(1,) * (images.ndim - 1))
+
+
+def each_value(images: Images, change: Callable[[Images], NDArray[Any]]) -> Images:
+    """Change values one by one; of uint8 a table (samples, 1 or channels, 256) is changed and looked up."""
+    if images.dtype != np.uint8 or images.size == 0:
+        return np.asarray(change(images), images.dtype)
+    values = np.arange(256, dtype=np.uint8)[None, None]
+    shape = (*images.shape[:2], 256)
+    tables = np.broadcast_to(change(values).astype(np.uint8), shape)
+    return np.asarray(_core.look_up(_planes(images), tables)).reshape(images.shape)
 
 
 def _planes(images: Images) -> Images:
@@ -86,20 +104,20 @@ def _has_colours(images: Images, what: str) -> bool:
 
 def invert(images: Images) -> Images:
     """White minus the image."""
-    return np.asarray(white(images) - images, images.dtype)
+    return each_value(images, lambda x: white(images) - x)
 
 
 def solarize(images: Images, thresholds: Any) -> Images:
     """Invert the colours of at least a threshold, in the images' own unit."""
     limits = np.broadcast_to(np.asarray(thresholds, np.float32), len(images))
-    return np.where(images >= limits.reshape(-1, *(1,) * (images.ndim - 1)), invert(images), images)
+    return each_value(images, lambda x: np.where(x >= _each(limits, x), white(images) - x, x))
 
 
 def posterize(images: Images, bits: Any) -> Images:
     """Keep the highest bits of each colour's eight; floats are rounded to eight bits first."""
     kept = np.broadcast_to(np.asarray(bits), len(images)).astype(np.int64)
     masks = (255 >> (8 - kept) << (8 - kept)).astype(np.uint8)
-    return _by_bytes(images, lambda x: x & masks.reshape(-1, *(1,) * (x.ndim - 1)))
+    return _by_bytes(images, lambda bytes_: each_value(bytes_, lambda x: x & _each(masks, x)))
 
 
 def equalize(images: Images) -> Images:
@@ -120,13 +138,13 @@ def _equalized(images: Images) -> Images:
 
 def autocontrast(images: Images) -> Images:
     """Stretch each channel so that its darkest pixel is black and its brightest white."""
-    axes = tuple(range(2, images.ndim))
-    low = images.min(axes, keepdims=True).astype(np.float32)
-    high = images.max(axes, keepdims=True).astype(np.float32)
+    planes = images.reshape(*images.shape[:2], -1)
+    low, high = (extreme(2, keepdims=True).astype(np.float32) for extreme in (planes.min, planes.max))
     flat = low == high
     scale = white(images) / np.where(flat, 1, high - low)
     scale, low = np.where(flat, 1, scale), np.where(flat, 0, low)
-    return to_colours((images.astype(np.float32) - low) * scale, images)
+    changed = each_value(planes, lambda x: to_colours((x.astype(np.float32) - low) * scale, images))
+    return changed.reshape(images.shape)
 
 
 def adjust_sharpness(images: Images, factors: Any) -> Images:

@@ -35,6 +35,10 @@ class Transform:
         """Return the changed samples; `draws` has their random numbers."""
         raise NotImplementedError(f"{type(self).__name__} does not override apply")
 
+    def included_in(self, following: Transform) -> bool:
+        """Whether `following` does first what this transform does, which is then left out before it."""
+        return False
+
     def __call__(self, image: Any, mask: Any = None, boxes: Any = None, seed: int | None = None) -> Any:
         """Transform one sample.
 
@@ -182,8 +186,10 @@ class Compose(Transform):
         self.transforms = [as_transform(transform) for transform in transforms]
 
     def apply(self, samples: Samples, draws: Draws) -> Samples:
+        following = [*self.transforms[1:], Transform()]
         for i, transform in enumerate(self.transforms):
-            samples = transform.run(samples, draws.fork(i))
+            if not transform.included_in(following[i]):
+                samples = transform.run(samples, draws.fork(i))
         return samples
 
     def __repr__(self) -> str:

@@ -7,7 +7,9 @@ from math import exp, log
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ... import _core
 from .arguments import finite, interval
 from .draws import Draws
 from .samples import Samples, white
@@ -28,6 +30,9 @@ class ToFloat(Transform):
     def apply(self, samples: Samples, draws: Draws) -> Samples:
         return samples.with_images(as_floats(samples.images))
 
+    def included_in(self, following: Transform) -> bool:
+        return isinstance(following, (Normalize, ToFloat))
+
 
 class Normalize(Transform):
     """(x - mean) / std for each channel; uint8 counts as 0 to 1.
@@ -46,17 +51,23 @@ class Normalize(Transform):
             raise ValueError(f"expected std above 0, got {std}")
 
     def apply(self, samples: Samples, draws: Draws) -> Samples:
-        images = as_floats(samples.images)
+        images = samples.images
         channels = images.shape[1]
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (1, channels):
                 raise ValueError(f"[Normalize] expected {channels} values of {name}, got {len(values)}")
-        shape = (-1, *(1,) * (images.ndim - 2))
-        mean = np.array(self.mean, np.float32).reshape(shape)
-        std = np.array(self.std, np.float32).reshape(shape)
-        shifted = images - mean
-        shifted /= std
-        return samples.with_images(shifted)
+        if images.dtype == np.uint8 and images.size:
+            tables = self._scaled(np.broadcast_to(as_floats(np.arange(256, dtype=np.uint8)), (channels, 256)))
+            planes = images.reshape(*images.shape[:2], -1, images.shape[-1])
+            return samples.with_images(_core.look_up_floats(planes, tables).reshape(images.shape))
+        return samples.with_images(self._scaled(as_floats(images), images.ndim - 2))
+
+    def _scaled(self, images: Any, axes: int = 1) -> NDArray[np.float32]:
+        """(images - mean) / std, with `axes` axes after that of the channels."""
+        shape = (-1, *(1,) * axes)
+        shifted: NDArray[np.float32] = images - np.array(self.mean, np.float32).reshape(shape)
+        shifted /= np.array(self.std, np.float32).reshape(shape)
+        return shifted
 
 
 class RandomErasing(Transform):
