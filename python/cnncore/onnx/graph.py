@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -31,6 +31,10 @@ class Node:
     def wants(self, index: int) -> bool:
         """Whether the node has an output of this number."""
         return index < len(self.outputs) and self.outputs[index] != ""
+
+    def with_attributes(self, **attributes: Any) -> Node:
+        """Return the node with some attributes changed."""
+        return replace(self, attributes={**self.attributes, **attributes})
 
     @property
     def label(self) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from .model import OnnxModel
+from .patterns import replace_patterns
 from .reader import Source, read
 from .unsupported_nodes import UnsupportedNode, unsupported_nodes
 
@@ -41,6 +42,7 @@ def load(source: Source) -> OnnxModel:
     found = unsupported_nodes(graph)
     if found:
         raise ValueError("nodes that cannot run:\n" + "\n".join(f"  {node}" for node in found))
+    replace_patterns(graph)
     return OnnxModel(graph)
 
 

@@ -59,7 +59,7 @@ class OnnxModel(Module):
 
     @property
     def graph(self) -> Graph:
-        """The nodes as they were read."""
+        """The nodes, with operators in the place of groups that exporters write for them."""
         return self._graph
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:

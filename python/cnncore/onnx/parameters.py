@@ -15,13 +15,17 @@ ALWAYS = {
     "DeformConv": (1, 3),
     "GRU": (1, 2, 3),
     "Gemm": (1, 2),
+    "GroupNorm": (3, 4),
     "GroupNormalization": (1, 2),
     "InstanceNormalization": (1, 2),
     "LSTM": (1, 2, 3, 7),
     "LayerNormalization": (1, 2),
+    "Linear": (1, 2),
     "PRelu": (1,),
+    "PaddedConv": (2, 3),
     "RMSNormalization": (1,),
     "RNN": (1, 2, 3),
+    "RowNorm": (1, 2),
 }
 """Inputs of operators that are weights however few elements they have."""
 

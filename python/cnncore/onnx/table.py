@@ -74,13 +74,17 @@ def entry(name: str, domain: str = "") -> Operator:
 
 
 def traced(
-    *names: str, kinds: str = "f", static: tuple[int, ...] = (), indices: tuple[int, ...] = ()
+    *names: str,
+    kinds: str = "f",
+    static: tuple[int, ...] = (),
+    indices: tuple[int, ...] = (),
+    domain: str = "",
 ) -> Callable[[Function], Function]:
     """Enter the decorated function as the one that computes these operators inside programs."""
 
     def enter(function: Function) -> Function:
         for name in names:
-            operator = entry(name)
+            operator = entry(name, domain)
             operator.traced, operator.kinds = function, kinds
             operator.static, operator.indices = static, indices
         return function

@@ -8,6 +8,7 @@ FAMILIES = (
     "control",
     "convolution",
     "elementwise",
+    "fused",
     "indexing",
     "microsoft",
     "norms",

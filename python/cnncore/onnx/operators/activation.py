@@ -52,7 +52,7 @@ def prelu(node: Node, x: Any, slope: Any) -> Any:
         return ops.prelu(x, ops.reshape(slope, (1,)))
     channels = x.shape[1] if x.ndim > 1 else 0
     by_channel = (channels,) if node.opset < 7 else (channels, *[1] * (x.ndim - 2))
-    if x.ndim > 2 and tuple(slope.shape) == by_channel:
+    if x.ndim > 2 and tuple(slope.shape) in (by_channel, (1, *by_channel)):
         return ops.prelu(x, ops.reshape(slope, (channels,)))
     return ops.relu(x) - slope * ops.relu(-x)
 
@@ -165,3 +165,28 @@ def host_dropout(node: Node, x: Array, ratio: Any = None, training: Any = None) 
         return x, np.ones(x.shape, bool)
     kept = np.random.RandomState(node.attr("seed")).uniform(0, 1, x.shape) >= share
     return (x * kept / (1 - share)).astype(x.dtype), kept
+
+
+@host("HardSigmoid")
+def host_hard_sigmoid(node: Node, x: Array) -> Array:
+    return np.clip(x * node.attr("alpha", 0.2) + node.attr("beta", 0.5), 0, 1).astype(x.dtype)
+
+
+@host("HardSwish")
+def host_hardswish(node: Node, x: Array) -> Array:
+    return (x * np.clip(x / 6 + 0.5, 0, 1)).astype(x.dtype)
+
+
+@host("Swish")
+def host_swish(node: Node, x: Array) -> Array:
+    return (x / (1 + np.exp(-node.attr("alpha", 1.0) * x))).astype(x.dtype)
+
+
+@host("Softplus")
+def host_softplus(node: Node, x: Array) -> Array:
+    return np.logaddexp(x.dtype.type(0), x)
+
+
+@host("Mish")
+def host_mish(node: Node, x: Array) -> Array:
+    return (x * np.tanh(np.logaddexp(0, x))).astype(x.dtype)

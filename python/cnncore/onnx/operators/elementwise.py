@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ... import ops
+from ...ops.shape import Expand
 from ..dtypes import FLOATS, INTEGERS, name_of, numpy_type
 from ..graph import Node
 from ..table import host, traced
@@ -34,7 +35,19 @@ def _aligned(node: Node, a: Any, b: Any) -> Any:
 
 
 def _binary(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda node, a, b: function(a, _aligned(node, a, b))
+    return lambda node, a, b: function(*_narrow(a, _aligned(node, a, b)))
+
+
+def _narrow(a: Any, b: Any) -> tuple[Any, Any]:
+    """Return operands without the copies that an Expand before them would make of one."""
+    for first, second in ((a, b), (b, a)):
+        made_by = getattr(first, "node", None)
+        if made_by is None or not isinstance(made_by.op, Expand):
+            continue
+        source = made_by.inputs.input
+        if np.broadcast_shapes(source.shape, second.shape) == tuple(first.shape):
+            return (source, second) if first is a else (second, source)
+    return a, b
 
 
 _BOTH: tuple[tuple[str, Callable[..., Any], Callable[..., Any], str], ...] = (
@@ -106,7 +119,7 @@ def atanh(node: Node, x: Any) -> Any:
 
 @traced("Div")
 def div(node: Node, a: Any, b: Any) -> Any:
-    return ops.div(a, _aligned(node, a, b))
+    return ops.div(*_narrow(a, _aligned(node, a, b)))
 
 
 @host("Div")
@@ -185,6 +198,8 @@ def clip(node: Node, x: Any, low: Any = None, high: Any = None) -> Any:
     low, high = (float(v.reshape(-1)[0]) if isinstance(v, np.ndarray) else v for v in (low, high))
     if low == 0.0 and high is None:
         return ops.relu(x)
+    if (low, high) == (0.0, 6.0):
+        return ops.relu6(x)
     if low is None and high is None:
         return x
     return ops.clamp(x, low, high)

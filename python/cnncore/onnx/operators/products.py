@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ... import ops
+from ..emitting import is_training
 from ..graph import Node
 from ..table import host, traced
 from .one_hot import hot_places, rows_at
@@ -34,6 +35,8 @@ def gemm(node: Node, a: Any, b: Any, c: Any = None) -> Any:
     plain = alpha == 1.0 and node.attr("transB", 0)
     if plain and c is not None and beta == 1.0 and tuple(c.shape) == (b.shape[0],):
         return ops.linear(a, b, c)
+    if alpha == beta == 1.0 and c is not None and tuple(c.shape) == (b.shape[1],) and not is_training():
+        return ops.linear(a, ops.permute(b, (1, 0)), c)
     product = ops.linear(a, b) if node.attr("transB", 0) else ops.matmul(a, b)
     if alpha != 1.0:
         product = product * alpha

@@ -32,7 +32,7 @@ LIMITS = {
 }
 
 
-def _along(node: Node, x: Any, scale: Array) -> Array:
+def scales_along(node: Node, x: Any, scale: Array) -> Array:
     """Return scales or zero points in a shape that goes with x: one, one an axis's element, or blocks."""
     if scale.ndim == 0 or (scale.size == 1 and scale.ndim <= 1):
         return scale.reshape(())
@@ -49,10 +49,10 @@ def _along(node: Node, x: Any, scale: Array) -> Array:
 
 
 def _quantized(node: Node, x: Array, scale: Array, zero: Any, target: str) -> Array:
-    ratio = x.astype(np.float32) / _along(node, x, scale).astype(np.float32)
+    ratio = x.astype(np.float32) / scales_along(node, x, scale).astype(np.float32)
     if target not in LIMITS:
         return cast_array(ratio, target, bool(node.attr("saturate", 1)))
-    shift = 0 if zero is None else _along(node, x, zero.astype(np.int32))
+    shift = 0 if zero is None else scales_along(node, x, zero.astype(np.int32))
     low, high = LIMITS[target]
     return np.clip(np.rint(ratio) + shift, low, high).astype(np.int32).astype(numpy_type(target))
 
@@ -67,10 +67,10 @@ def quantize(node: Node, x: Any, scale: Any, zero: Any = None) -> Any:
     target = node.output_types[0]
     if target not in ("uint8", "int8"):
         raise ValueError("other types than uint8 and int8 are computed outside")
-    ratio = x / _along(node, x, scale).astype(np.float32)
+    ratio = x / scales_along(node, x, scale).astype(np.float32)
     whole = ops.round(ratio)
     if zero is not None and zero.any():
-        whole = whole + _along(node, x, zero).astype(np.float32)
+        whole = whole + scales_along(node, x, zero).astype(np.float32)
     low, high = LIMITS[target]
     return as_dtype(as_dtype(ops.clamp(whole, float(low), float(high)), "int32"), target)
 
@@ -80,8 +80,8 @@ def host_dequantize(node: Node, x: Array, scale: Array, zero: Any = None) -> Arr
     kind = np.int32 if node.input_types[0] in LIMITS else np.float32
     wide = x.astype(kind)
     if zero is not None:
-        wide = wide - _along(node, x, zero.astype(kind))
-    return wide.astype(np.float32) * _along(node, x, scale).astype(np.float32)
+        wide = wide - scales_along(node, x, zero.astype(kind))
+    return wide.astype(np.float32) * scales_along(node, x, scale).astype(np.float32)
 
 
 @traced("DequantizeLinear", kinds="i", static=(1, 2))
@@ -90,8 +90,8 @@ def dequantize(node: Node, x: Any, scale: Any, zero: Any = None) -> Any:
         raise ValueError("other types than uint8 and int8 are computed outside")
     value = as_dtype(x, "float32")
     if zero is not None and zero.any():
-        value = value - _along(node, x, zero).astype(np.float32)
-    return value * _along(node, x, scale).astype(np.float32)
+        value = value - scales_along(node, x, zero).astype(np.float32)
+    return value * scales_along(node, x, scale).astype(np.float32)
 
 
 @host("DynamicQuantizeLinear")

@@ -42,10 +42,10 @@ def axis_of(axis: int, rank: int) -> int:
 # -- shapes -------------------------------------------------------------------------------------------
 
 
-def _reshaped(node: Node, shape: Sequence[int], wanted: Sequence[int]) -> tuple[int, ...]:
+def resolved_shape(shape: Sequence[int], wanted: Sequence[int], allowzero: bool = False) -> tuple[int, ...]:
     """Return the shape that Reshape asks for: 0 keeps an extent, -1 is what is left."""
     found = list(wanted)
-    if not node.attr("allowzero", 0):
+    if not allowzero:
         for i, extent in enumerate(found):
             if extent == 0:
                 if i >= len(shape):
@@ -61,12 +61,12 @@ def _reshaped(node: Node, shape: Sequence[int], wanted: Sequence[int]) -> tuple[
 
 @host("Reshape")
 def host_reshape(node: Node, x: Array, shape: Array) -> Array:
-    return x.reshape(_reshaped(node, x.shape, ints(shape)))
+    return x.reshape(resolved_shape(x.shape, ints(shape), node.attr("allowzero", 0)))
 
 
 @traced("Reshape", kinds="fib", static=(1,))
 def reshape(node: Node, x: Any, shape: Any) -> Any:
-    return ops.reshape(x, _reshaped(node, x.shape, ints(shape)))
+    return ops.reshape(x, resolved_shape(x.shape, ints(shape), node.attr("allowzero", 0)))
 
 
 def _flat(node: Node, shape: Sequence[int]) -> tuple[int, int]:
@@ -253,7 +253,7 @@ def slice_(node: Node, x: Any, *rest: Any) -> Any:
 # -- padding ------------------------------------------------------------------------------------------
 
 
-def _pads(node: Node, shape: Sequence[int], rest: Sequence[Any]) -> tuple[list[tuple[int, int]], Any]:
+def pad_widths(node: Node, shape: Sequence[int], rest: Sequence[Any]) -> tuple[list[tuple[int, int]], Any]:
     """Return elements added before and behind each axis, and the value."""
     given = setting(node, "pads", rest, 0, 11)
     value = node.attr("value", 0.0) if node.opset < 11 else (*rest, None, None)[1]
@@ -278,7 +278,7 @@ _MODES: dict[str, Any] = {"reflect": "reflect", "edge": "edge", "wrap": "wrap"}
 
 @host("Pad")
 def host_pad(node: Node, x: Array, *rest: Any) -> Array:
-    pads, value = _pads(node, x.shape, rest)
+    pads, value = pad_widths(node, x.shape, rest)
     x = x[_cut(pads, x.shape)]
     widths = [(max(begin, 0), max(end, 0)) for begin, end in pads]
     mode = node.attr("mode", "constant")
@@ -290,7 +290,7 @@ def host_pad(node: Node, x: Array, *rest: Any) -> Array:
 
 @traced("Pad", kinds="fib", static=(1, 2, 3))
 def pad(node: Node, x: Any, *rest: Any) -> Any:
-    pads, value = _pads(node, x.shape, rest)
+    pads, value = pad_widths(node, x.shape, rest)
     if any(min(pair) < 0 for pair in pads):
         x = ops.slice(x, _cut(pads, x.shape))
     widths = [(max(begin, 0), max(end, 0)) for begin, end in pads]

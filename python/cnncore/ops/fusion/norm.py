@@ -40,8 +40,9 @@ def _batch_norm(rewriter: Rewriter, node: Node) -> bool:
     if activation_of(before) != "none" or before.inputs.residual is not None:
         return False
     source, weight, bias, _ = before.inputs
-    known = (weight, bias, mean, gamma, beta)
-    if any(tensor is not None and tensor.source is None for tensor in known):
+    if any(tensor is not None and tensor.source is None for tensor in (weight, bias, mean)):
+        return False
+    if not (_is_known(gamma) and _is_known(beta)):
         return False
     with at(before.path):
         scale = invstd if gamma is None else elementwise("mul", gamma, invstd)
@@ -51,6 +52,14 @@ def _batch_norm(rewriter: Rewriter, node: Node) -> bool:
         if beta is not None:
             shift = elementwise("add", beta, shift)
     return rewriter.replace(node, before, [source, scaled, shift, None])
+
+
+def _is_known(tensor: Tensor | None, depth: int = 8) -> bool:
+    """Whether a tensor is stored, or computed from such alone in a few steps."""
+    if tensor is None or tensor.source is not None:
+        return True
+    node = tensor.node
+    return node is not None and depth > 0 and all(_is_known(t, depth - 1) for t in node.inputs)
 
 
 def _scaled(weight: Tensor, scale: Tensor, convolution: Node) -> Tensor:
