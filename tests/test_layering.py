@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CPP = sorted([*ROOT.glob("cpp/**/*.cpp"), *ROOT.glob("cpp/**/*.h")])
 PYTHON = sorted(ROOT.glob("python/cnncore/**/*.py"))
+SCRIPTS = [path for folder in ("tests", "benchmarks", "examples") for path in ROOT.glob(f"{folder}/**/*.py")]
 C_HEADERS = {"cstddef", "cstdint"}
 LINES_AT_MOST = 600
 
@@ -172,12 +173,12 @@ def test_numpy_is_the_only_dependency() -> None:
 
 
 def test_every_source_names_its_licence() -> None:
-    for path in [*CPP, *PYTHON, *ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/**/*.py")]:
+    for path in [*CPP, *PYTHON, *SCRIPTS]:
         assert "SPDX-License-Identifier: Apache-2.0" in path.read_text()[:200], relative(path)
 
 
 def test_files_stay_readable() -> None:
-    for path in [*CPP, *PYTHON, *ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/**/*.py")]:
+    for path in [*CPP, *PYTHON, *SCRIPTS]:
         lines = len(path.read_text().splitlines())
         assert lines <= LINES_AT_MOST, f"{relative(path)} has {lines} lines"
 
@@ -187,8 +188,7 @@ def test_no_path_of_one_machine() -> None:
     for path in [
         *CPP,
         *PYTHON,
-        *ROOT.glob("tests/**/*.py"),
-        *ROOT.glob("benchmarks/**/*.py"),
+        *SCRIPTS,
         *ROOT.glob("*.md"),
         *ROOT.glob("*.toml"),
         ROOT / "CMakeLists.txt",

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DCGAN (Radford et al., 2015): two networks, two optimisers, two steps that share both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import cnncore as cc
+from cnncore import data, nn, optim
+from cnncore.nn import functional as F  # noqa: N812
+from example_data import mnist, quick_option
+
+NOISE = 32
+
+
+def generator(width: int = 32) -> nn.Sequential:
+    return nn.Sequential(
+        nn.ConvTranspose2d(NOISE, 4 * width, 7, bias=False), nn.BatchNorm2d(4 * width), nn.ReLU(),
+        nn.ConvTranspose2d(4 * width, width, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(width),
+        nn.ReLU(), nn.ConvTranspose2d(width, 1, 4, stride=2, padding=1), nn.Tanh(),
+    )  # fmt: skip
+
+
+def discriminator(width: int = 32) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(1, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2),
+        nn.Conv2d(width, 2 * width, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(2 * width),
+        nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(2 * width * 49, 1),
+    )  # fmt: skip
+
+
+def initialize(module: nn.Module) -> None:
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+
+
+def main(quick: bool = False) -> tuple[float, float]:
+    """Return the mean brightness of real and of generated images, from 0 to 1."""
+    cc.manual_seed(0)
+    (x, _), _ = mnist(quick)
+    real_images = 2 * x - 1
+    make, judge = generator().apply(initialize), discriminator().apply(initialize)
+    loss = F.binary_cross_entropy_with_logits
+
+    def judge_loss(real: Any, noise: Any) -> Any:
+        fake = make(noise).detach()
+        for_real, for_fake = judge(real), judge(fake)
+        ones, zeros = cc.ops.ones_like(for_real), cc.ops.zeros_like(for_fake)
+        return loss(for_real, ones) + loss(for_fake, zeros)
+
+    def make_loss(noise: Any) -> Any:
+        verdict = judge(make(noise))
+        return loss(verdict, cc.ops.ones_like(verdict))
+
+    settings = {"lr": 2e-4, "betas": (0.5, 0.999)}
+    judge_step = cc.train_step(judge_loss, optim.Adam(judge.parameters(), **settings))
+    make_step = cc.train_step(make_loss, optim.Adam(make.parameters(), **settings))
+    rng = np.random.default_rng(0)
+    for epoch in range(4 if quick else 10):
+        for (real,) in data.DataLoader((real_images,), 64, shuffle=True, seed=epoch, drop_last=True):
+            noise = rng.standard_normal((64, NOISE, 1, 1)).astype(np.float32)
+            of_judge, of_make = judge_step(real, noise), make_step(noise)
+        print(f"epoch {epoch + 1}  discriminator {of_judge:.3f}  generator {of_make:.3f}")
+    made = make.predict(rng.standard_normal((64, NOISE, 1, 1)).astype(np.float32), batch_size=64)
+    for row in ((made[0, 0, ::2] + 1) * 4.99).astype(int):
+        print("".join(" .:-=+*#%@"[value] for value in row))
+    return float(x.mean()), float((made.mean() + 1) / 2)
+
+
+if __name__ == "__main__":
+    main(quick_option())

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`dcgan.py` in PyTorch."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn, optim
+from torch.nn import functional as F  # noqa: N812
+from torch.utils.data import DataLoader
+
+from example_data import mnist, quick_option
+
+NOISE = 32
+
+
+def generator(width: int = 32) -> nn.Sequential:
+    return nn.Sequential(
+        nn.ConvTranspose2d(NOISE, 4 * width, 7, bias=False), nn.BatchNorm2d(4 * width), nn.ReLU(),
+        nn.ConvTranspose2d(4 * width, width, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(width),
+        nn.ReLU(), nn.ConvTranspose2d(width, 1, 4, stride=2, padding=1), nn.Tanh(),
+    )  # fmt: skip
+
+
+def discriminator(width: int = 32) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(1, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2),
+        nn.Conv2d(width, 2 * width, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(2 * width),
+        nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(2 * width * 49, 1),
+    )  # fmt: skip
+
+
+def initialize(module: nn.Module) -> None:
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+
+
+def main(quick: bool = False) -> tuple[float, float]:
+    """Return the mean brightness of real and of generated images, from 0 to 1."""
+    torch.manual_seed(0)
+    x = torch.from_numpy(mnist(quick)[0][0])
+    make, judge = generator().apply(initialize), discriminator().apply(initialize)
+    loss = F.binary_cross_entropy_with_logits
+    settings = {"lr": 2e-4, "betas": (0.5, 0.999)}
+    of_make, of_judge = (optim.Adam(net.parameters(), **settings) for net in (make, judge))
+    for epoch in range(4 if quick else 10):
+        for real in DataLoader(2 * x - 1, batch_size=64, shuffle=True, drop_last=True):
+            fake = make(torch.randn(64, NOISE, 1, 1))
+            of_judge.zero_grad()
+            for_real, for_fake = judge(real), judge(fake.detach())
+            judge_loss = loss(for_real, torch.ones_like(for_real)) + loss(
+                for_fake, torch.zeros_like(for_fake)
+            )
+            judge_loss.backward()
+            of_judge.step()
+
+            of_make.zero_grad()
+            verdict = judge(fake)
+            make_loss = loss(verdict, torch.ones_like(verdict))
+            make_loss.backward()
+            of_make.step()
+        print(f"epoch {epoch + 1}  discriminator {judge_loss.item():.3f}  generator {make_loss.item():.3f}")
+    make.eval()
+    with torch.no_grad():
+        made = make(torch.randn(64, NOISE, 1, 1))
+    return float(x.mean()), float((made.mean() + 1) / 2)
+
+
+if __name__ == "__main__":
+    main(quick_option())
