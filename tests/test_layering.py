@@ -95,7 +95,10 @@ ABOVE = {
     "models": ("train", "data", "cli", "bench", "viz"),
     "bench": ("cli", "viz"),
     "viz": ("cli", "bench"),
+    "distributed": ("train", "data", "models", "cli", "bench", "viz"),
 }
+for _package in ("graph", "ops", "compiler", "nn", "optim", "data"):
+    ABOVE[_package] += ("distributed",)
 ROOT_MODULES = {
     "graph": set(),
     "ops": {"runtime"},

@@ -14,6 +14,7 @@ namespace py = pybind11;
 
 void bind_program(py::module_& module);
 void bind_conv(py::module_& module);
+void bind_exchange(py::module_& module);
 void bind_images(py::module_& module);
 void bind_norm(py::module_& module);
 void bind_recurrent(py::module_& module);

@@ -114,10 +114,11 @@ void convert_input(const py::array& array, const TensorDesc& desc, const std::st
 }
 
 py::array new_array(const TensorDesc& desc) {
-  static const std::vector<py::dtype> dtypes = [] {
-    std::vector<py::dtype> known;
+  // Never destroyed: a library may call exit() without the interpreter lock, as MPI does when it aborts.
+  static const std::vector<py::dtype>& dtypes = *[] {
+    auto* known = new std::vector<py::dtype>;
     for (const DTypeFacts& facts : kDTypes)
-      known.emplace_back(facts.dtype == DType::bf16 ? "V2" : facts.name);
+      known->emplace_back(facts.dtype == DType::bf16 ? "V2" : facts.name);
     return known;
   }();
   require(desc.dtype != DType::bf16, "numpy has no bfloat16 arrays");

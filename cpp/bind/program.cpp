@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "bind/bind.h"
+#include "bind/exchange.h"
 #include "core/error.h"
 #include "core/parallel.h"
 #include "ops/pixel_pitch.h"
@@ -60,6 +61,7 @@ class PyProgram {
       const py::gil_scoped_release released;
       program_.run(call.context(), call.inputs.data(), call.outputs.data());
     }
+    if (exchange_ != nullptr) exchange_->rethrow();
     return std::move(call.results);
   }
 
@@ -72,7 +74,13 @@ class PyProgram {
       const py::gil_scoped_release released;
       program_.measure(call.context(), call.inputs.data(), call.outputs.data(), repeats, seconds.data());
     }
+    if (exchange_ != nullptr) exchange_->rethrow();
     return py::make_tuple(std::move(call.results), seconds);
+  }
+
+  void set_exchange(py::function function) {
+    exchange_ = std::make_shared<PyExchange>(std::move(function));
+    program_.set_exchange(exchange_);
   }
 
   Program& program() { return program_; }
@@ -133,6 +141,7 @@ class PyProgram {
 
   Program program_;
   std::map<int, py::array> bound_;
+  std::shared_ptr<PyExchange> exchange_;
 };
 
 }  // namespace
@@ -192,6 +201,10 @@ void bind_program(py::module_& module) {
             self.program().bind_snapshot(value, std::move(snapshot));
           },
           py::arg("value"), py::arg("snapshot"))
+      .def("set_exchange", &PyProgram::set_exchange, py::arg("function"),
+           "A function (what, number, first, second) by which steps reach other processes.")
+      .def("set_random_stream",
+           [](PyProgram& self, std::int64_t stream) { self.program().set_random_stream(stream); })
       .def("bind_random", [](PyProgram& self, int value) { self.program().bind_random(value); })
       .def("count", [](PyProgram& self,
                        std::shared_ptr<Storage> storage) { self.program().count(std::move(storage)); })

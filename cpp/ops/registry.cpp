@@ -33,6 +33,7 @@ void register_roi_pool(StepRegistry& registry);
 void register_ctc(StepRegistry& registry);
 void register_lovasz(StepRegistry& registry);
 void register_optimizer(StepRegistry& registry);
+void register_exchange(StepRegistry& registry);
 
 void StepRegistry::add(const std::string& op, StepFactory factory) {
   require(factories_.emplace(op, factory).second, "step '", op, "' is registered twice");
@@ -77,6 +78,7 @@ const StepRegistry& step_registry() {
     register_ctc(all);
     register_lovasz(all);
     register_optimizer(all);
+    register_exchange(all);
     return all;
   }();
   return registry;

@@ -245,6 +245,7 @@ void Program::finish(std::size_t arena_bytes, std::size_t persistent_bytes, std:
   for (std::size_t i = 0; i < steps_.size(); ++i) append_call(steps_[i].setup ? setup_calls_ : calls_, i);
   accesses_ = Access::ordered(std::move(accesses_));
   for (const StepEntry& entry : steps_) {
+    require(!entry.step->exchanges() || exchange_ != nullptr, entry.op, ": the program has no exchange");
     for (const int id : entry.inputs) {
       Storage* const storage = entry.setup ? storage_of(id) : nullptr;
       const bool known = std::find(followed_.begin(), followed_.end(), storage) != followed_.end();
@@ -335,8 +336,10 @@ bool Program::run_call(const Call& call, std::size_t portion, RunContext& contex
   args.workspace = context.arena.data() + call.workspace_offset;
   args.scratch = context.scratch.data();
   args.scratch_stride = scratch_bytes_;
+  args.exchange = exchange_.get();
   call.step->run(args);
   if (seconds != nullptr) seconds[call.entry] += now() - start;
+  if (exchange_ != nullptr && exchange_->failed()) return false;
   return call.guard == kNoGuard || *static_cast<const std::int64_t*>(pointers[call.guard]) == 0;
 }
 
@@ -367,9 +370,10 @@ void Program::run(RunContext& context, void* const* inputs, void* const* outputs
     shared = std::shared_lock<AccessLock>(running_);
   }
   place_bases(context, inputs, outputs);
-  if (random_) context.random = next_random_state();
+  const RandomState drawn = random_ ? next_random_state() : RandomState{};
+  context.random = stream_of(drawn, random_stream_);
   const bool done = execute(calls_, context, nullptr);
-  if (!done && random_) return_random_state(context.random);
+  if (!done && random_) return_random_state(drawn);
   if (!done) return;
   for (const auto& storage : counted_) ++*reinterpret_cast<std::int64_t*>(storage->data());
 }
@@ -386,7 +390,7 @@ void Program::measure(RunContext& context, void* const* inputs, void* const* out
   }
   const Alone alone(running_);
   place_bases(context, inputs, outputs);
-  context.random = random_state();
+  context.random = stream_of(random_state(), random_stream_);
   std::vector<double> once(steps_.size());
   for (int i = 0; i < repeats; ++i) {
     std::fill(once.begin(), once.end(), 0.0);

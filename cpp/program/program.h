@@ -11,6 +11,7 @@
 #include "core/access_lock.h"
 #include "core/buffer.h"
 #include "core/fork.h"
+#include "program/exchange.h"
 #include "program/random_state.h"
 #include "program/step.h"
 #include "program/storage.h"
@@ -60,6 +61,10 @@ class Program : public Snapshot::Reader, private ForkListener {
   void count(std::shared_ptr<Storage> storage);
   void set_inputs(const std::vector<int>& values);
   void set_outputs(const std::vector<int>& values);
+  /// What steps reach other processes by; set before `finish`.
+  void set_exchange(std::shared_ptr<Exchange> exchange) { exchange_ = std::move(exchange); }
+  /// Makes runs draw other random numbers than those of another stream; 0 is the plain one.
+  void set_random_stream(std::int64_t stream) { random_stream_ = stream; }
   /// Lets steps `first` to `last` run as often as there are portions of the batch, which they work on in
   /// turn.
   void repeat(int first, int last, int portions);
@@ -163,11 +168,13 @@ class Program : public Snapshot::Reader, private ForkListener {
   std::map<int, std::shared_ptr<Storage>> storages_;  // by value
   std::vector<std::shared_ptr<Snapshot>> snapshots_;
   std::vector<std::shared_ptr<Storage>> counted_;
+  std::shared_ptr<Exchange> exchange_;
   std::vector<Access::Target> accesses_;  // of a run
   std::vector<Storage*> followed_;        // what setup steps read
   std::atomic<std::uint64_t> packed_at_{
       0};  // the versions of `followed_` that the setup steps have seen, plus 1
   bool random_ = false;
+  std::int64_t random_stream_ = 0;
   bool writes_bound_ = false;  // then runs exclude each other
   bool finished_ = false;
 

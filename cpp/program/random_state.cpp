@@ -36,6 +36,13 @@ RandomState next_random_state() {
   return taken;
 }
 
+RandomState stream_of(RandomState state, std::int64_t stream) {
+  // Odd multiples of 2^64 / golden ratio (Weyl's sequence) are far from one another in all bits.
+  const auto far = static_cast<std::uint64_t>(stream) * 0x9E3779B97F4A7C15u;
+  state.seed = static_cast<std::int64_t>(static_cast<std::uint64_t>(state.seed) ^ far);
+  return state;
+}
+
 void return_random_state(RandomState taken) {
   const std::lock_guard<std::mutex> held(mutex);
   if (current.seed == taken.seed && current.step == taken.step + 1) current = taken;

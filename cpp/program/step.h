@@ -10,6 +10,7 @@
 
 #include "core/attrs.h"
 #include "core/tensor.h"
+#include "program/exchange.h"
 
 namespace cnncore {
 
@@ -38,6 +39,7 @@ struct StepArgs {
   std::byte* workspace = nullptr;  // Step::workspace_bytes() bytes, 64-byte aligned, shared by all threads
   std::byte* scratch = nullptr;    // a slice of Step::scratch_bytes() for each thread
   std::size_t scratch_stride = 0;
+  Exchange* exchange = nullptr;  // of programs with steps that use it
 
   template <class T = float>
   const T* input(std::size_t i) const {
@@ -68,6 +70,7 @@ class Step {
   virtual std::size_t table_bytes() const { return 0; }    // of offsets and the like that the step keeps
   virtual std::string algorithm() const { return "direct"; }
   virtual double flops() const { return 0.0; }
+  virtual bool exchanges() const { return false; }  // whether it calls StepArgs::exchange
 };
 
 using StepFactory = std::unique_ptr<Step> (*)(const StepSpec& spec);

@@ -195,6 +195,7 @@ class TrainStep(Function):
         graph, _, result = self._trace(arrays)
         validity = _Validity(graph, self.optimizer)
         rebuild = set_outputs(graph, result)
+        self._seed(graph)
         wanted: list[tuple[int, Any, Tensor]] = []
         for number, group in enumerate(self.optimizer.param_groups):
             for parameter in group["params"]:
@@ -208,7 +209,9 @@ class TrainStep(Function):
             with building(graph), at("optimizer"):
                 found = [(*entry, g) for entry, g in zip(wanted, grads, strict=True) if g is not None]
                 found = [(n, p, t, self._accumulated(graph, p, g)) for n, p, t, g in found]
-                if not self._place[1]:
+                last = self._place[1]
+                found = self._summed(graph, found, last)
+                if not last:
                     return
                 scale = None
                 if self._most_value is not None:
@@ -225,6 +228,13 @@ class TrainStep(Function):
             return rebuild(outputs)
 
         return Compiled(executable, unpack, validity)
+
+    def _seed(self, graph: Graph) -> None:
+        """Say what of the graph's first output is differentiated, by making it that output."""
+
+    def _summed(self, graph: Graph, found: list[Any], updates: bool) -> list[Any]:
+        """Return (group, parameter, tensor, gradient) with the gradients of all processes, for an update."""
+        return found
 
     def _accumulated(self, graph: Graph, parameter: Any, gradient: Tensor) -> Tensor:
         """Return the mean gradient of the batches that share an update, or until the last keep their sum."""
@@ -304,6 +314,7 @@ def train_step(
     clip_grad_value: float | None = None,
     accumulate: int = 1,
     max_memory: int | str | None = None,
+    comm: Any = None,
 ) -> TrainStep:
     """Compile forward pass, backward pass and update into one call.
 
@@ -323,6 +334,11 @@ def train_step(
             "500MB" or "1.5GiB". Activations are computed again in the backward pass, rather than kept, as far
             as that asks for; those that cost least come first. Losses and weights are the same bits.
             `memory` and `explain()` tell the price.
+        comm: an MPI communicator, such as mpi4py's ``MPI.COMM_WORLD`` (extra `mpi`), whose processes train
+            together: each calls the step with rows of its own, as often as the others. The loss, a mean over
+            rows, and its gradients are those of all rows together; parameters, buffers and the optimiser's
+            state are at first those of rank 0. A process whose step fails ends all with its message. See
+            docs/scale.md.
 
     Returns:
         A function of fn's inputs (arrays) that runs one step, without Python's global lock, and
@@ -342,4 +358,9 @@ def train_step(
     >>> losses[-1] < 1e-3 < losses[0]
     True
     """
-    return TrainStep(fn, optimizer, clip_grad_norm, clip_grad_value, accumulate, max_memory)
+    settings = (fn, optimizer, clip_grad_norm, clip_grad_value, accumulate, max_memory)
+    if comm is None:
+        return TrainStep(*settings)
+    from .distributed import make_step, ranks_of
+
+    return make_step(ranks_of(comm), *settings)

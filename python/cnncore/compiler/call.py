@@ -33,6 +33,11 @@ class Validity:
         self._surroundings = graph.surroundings if graph.surroundings.any else None
         self._values_read = graph.values_read
 
+    @property
+    def stored(self) -> list[Any]:
+        """Parameters and buffers that the program uses."""
+        return self._parameters
+
     def _read(self) -> list[Any]:
         state: list[Any] = [(module.training, module.structure_version) for module in self._modules]
         return state + [parameter.requires_grad for parameter in self._parameters]

@@ -14,6 +14,7 @@ from ..runtime import get_accuracy
 from .autodiff import add_gradients
 from .chains import chain_elementwise
 from .choose import choose_algorithms
+from .exchanges import begin_exchanges
 from .fuse import fuse_inference, fuse_pooling, fuse_training
 from .layout import settle_layouts
 from .memory_limit import fit
@@ -103,7 +104,7 @@ FORWARD: tuple[Pass, ...] = (settle_layouts, simplify, choose_algorithms, fuse_t
 DERIVED: tuple[Pass, ...] = (settle_layouts, simplify, choose_algorithms, fuse_training, choose_algorithms)
 """What comes right after it."""
 
-LAST: tuple[Pass, ...] = (recompute, separate_outputs, chain_elementwise)
+LAST: tuple[Pass, ...] = (recompute, separate_outputs, chain_elementwise, begin_exchanges)
 """What comes once it is known which values are kept for gradients."""
 
 FUNCTION: tuple[Pass, ...] = (
@@ -135,7 +136,7 @@ PREDICTOR: tuple[Pass, ...] = (
 )
 """Networks compiled for inference, whose packed weights stay."""
 
-UNFUSED: tuple[Pass, ...] = (settle_layouts, separate_outputs, choose_algorithms)
+UNFUSED: tuple[Pass, ...] = (settle_layouts, separate_outputs, choose_algorithms, begin_exchanges)
 """What no graph can do without."""
 
 FUSIONS: tuple[Pass, ...] = (fuse_training, fuse_inference, fuse_pooling, chain_elementwise)

@@ -72,10 +72,10 @@ class Executable:
         self.run_machine = self._machine.run
         self._checks = [message for _, message in graph.checks]
         self._outputs = len(graph.outputs)
-        self._build(builder, graph.counted)
+        self._build(builder, graph.counted, graph.exchange)
         self._machine.setup()
 
-    def _build(self, builder: Builder, counted: Sequence[Any]) -> None:
+    def _build(self, builder: Builder, counted: Sequence[Any], exchange: Any) -> None:
         machine = self._machine
         values = _Values(machine)
         bound = builder.bound_slots()
@@ -95,6 +95,9 @@ class Executable:
         machine.set_outputs([values[slot] for slot in builder.outputs])
         machine.set_guards([values[slot] for slot in builder.outputs[self._outputs :]])
         self._place(values, bound)
+        if exchange is not None:
+            machine.set_exchange(exchange.call)
+            machine.set_random_stream(exchange.rank)
         for buffer in counted:
             machine.count(_storage(buffer))
         machine.finish(self.plan.arena_bytes, self.plan.persistent_bytes, self.plan.setup_bytes)

@@ -212,6 +212,8 @@ class Graph:
         self.surroundings: Any = None  # what the traced function took from outside (graph/surroundings.py)
         self.random: Any = None  # states of random generators before it was traced
         self.values_read: list[tuple[Any, int]] = []  # parameters read as numbers, and their versions then
+        self.exchange: Any = None  # by which steps meet those of other processes
+        self.shares: tuple[Tensor, Tensor] | None = None  # what ops/exchange.py has made of it
         self.accuracy = ""  # what `set_accuracy` said when it was compiled
 
     def users(self) -> dict[Tensor, int]:

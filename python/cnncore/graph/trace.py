@@ -37,6 +37,7 @@ class _Tracer(threading.local):
         self.paths: list[str] = []
         self.names: dict[int, str] = {}
         self.origin = TRACED
+        self.exchange: Any = None
 
 
 _tracer = _Tracer()
@@ -75,6 +76,20 @@ def originating(**fields: Any) -> Iterator[None]:
         yield
     finally:
         _tracer.origin = saved
+
+
+@contextmanager
+def exchanging(exchange: Any) -> Iterator[None]:
+    """Let functions traced in this block be those of several processes.
+
+    Args:
+        exchange: with `rank`, `size` and `call`, which serves the machine's steps.
+    """
+    _tracer.exchange = exchange
+    try:
+        yield
+    finally:
+        _tracer.exchange = None
 
 
 def current_origin() -> Origin:
@@ -216,6 +231,7 @@ def trace(
         The graph, without outputs yet, and what `fn` returned (tensors in any nesting).
     """
     graph = Graph()
+    graph.exchange = _tracer.exchange
 
     def symbol(value: Any) -> Any:
         if isinstance(value, np.ndarray):

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running a function of tests/distributed/programs.py in several processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROGRAMS = Path(__file__).parent / "distributed/programs.py"
+PATIENCE = 240
+"""Seconds after which a run counts as a hang; it takes a few on a machine that is not busy."""
+
+
+@cache
+def mpiexec() -> str:
+    """Return the program that starts processes, or skip the test."""
+    found = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if found is None:
+        pytest.skip("there is no mpiexec: pip install mpich")
+    test = [found, "-n", "1", sys.executable, "-c", "from mpi4py import MPI"]
+    if subprocess.run(test, capture_output=True, timeout=PATIENCE, check=False).returncode:
+        pytest.skip("mpi4py cannot be imported, or finds no MPI library")
+    return found
+
+
+def start(ranks: int, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in so many processes, one thread each."""
+    env = {**os.environ, "CNNCORE_NUM_THREADS": "1", **environment}
+    line = [mpiexec(), "-n", str(ranks), *command]
+    return subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, env=env, check=False)
+
+
+def run(ranks: int, name: str, *arguments: Any, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a function of the programs; its arguments travel as JSON."""
+    texts = [json.dumps(argument) for argument in arguments]
+    return start(ranks, sys.executable, str(PROGRAMS), name, *texts, **environment)
+
+
+def results(ranks: int, name: str, *arguments: Any) -> list[Any]:
+    """Return what a function of the programs returned in each process."""
+    done = run(ranks, name, *arguments)
+    assert done.returncode == 0, done.stderr
+    found: list[Any] = json.loads(done.stdout)
+    return found
