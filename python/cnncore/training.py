@@ -102,6 +102,11 @@ class TrainStep(Function):
         place = self._batches.item() % self._accumulate if self._accumulate > 1 else 0
         return place == 0, place == self._accumulate - 1
 
+    @property
+    def is_amid(self) -> bool:
+        """Whether there have been some, and not all, of the batches that share an update."""
+        return not self._place[0]
+
     def pending(self) -> dict[str, Any]:
         """Return what the batches so far, of those that share an update, have summed up.
 

@@ -101,6 +101,116 @@ def profiled() -> Any:
     return {"steps": rows, "same": digest(model) == before}
 
 
+def make_trainer(comm: Any, seed: int, **settings: Any) -> cc.Trainer:
+    model = network(seed)
+    optimizer = optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    loss = settings.pop("loss", None) or nn.CrossEntropyLoss()
+    metrics = settings.pop("metrics", ("accuracy", "f1"))
+    return cc.Trainer(model, loss, optimizer, metrics, comm=comm, **settings)
+
+
+def same(first: Any, second: Any) -> dict[str, float]:
+    """The largest differences of two histories' figures, times aside."""
+    names = [name for name in second if name not in ("seconds", "images_per_second")]
+    assert list(first) == list(second)
+    return {name: float(np.abs(np.subtract(first[name], second[name])).max()) for name in names}
+
+
+def fitted(rows: int, batch_size: int, settings: dict[str, Any]) -> Any:
+    """Together, and alone with batches as large as those of all: figures and weights."""
+    x, y = data(rows)
+    ignored = settings.pop("ignored", False)
+    weights = np.random.default_rng(2).uniform(0, 2, rows) if settings.pop("weighted", False) else None
+    if ignored:
+        y = np.where(np.arange(rows) % 3 == 0, -100, y)
+    loss = nn.CrossEntropyLoss(reduction=settings.pop("reduction", "mean"))
+    found = []
+    for with_comm in (True, False):
+        trainer = make_trainer(comm if with_comm else None, 3 + rank * with_comm, loss=loss, **settings)
+        size_of_all = batch_size if with_comm else batch_size * size
+        valid = data(7)
+        history = trainer.fit(
+            x, y, epochs=3, batch_size=size_of_all, validation=valid, verbose=0, sample_weight=weights
+        )
+        final = trainer.final_model.state_dict().values()
+        found.append((history, trainer.model, [np.asarray(value) for value in final]))
+    (together, model, ours), (alone, _, theirs) = found
+    apart = max(float(np.abs(a - b).max()) for a, b in zip(ours, theirs, strict=True))
+    return {
+        "apart": apart,
+        "figures": same(together, alone),
+        "history": [repr(together[name]) for name in ("loss", "accuracy", "f1", "val_loss", "val_f1")],
+        "digest": digest(model),
+    }
+
+
+class Own:
+    """Batches of this process: rank r has r + 1 of them."""
+
+    def __iter__(self) -> Any:
+        x, y = data(4 * size)
+        for i in range(rank + 1):
+            yield x[i * 4 : i * 4 + 2 + rank], y[i * 4 : i * 4 + 2 + rank]
+
+
+def loaders() -> Any:
+    """A loader shared by all, one with a sampler that shares, and iterables of different lengths."""
+    x, y = data(22)
+    found = []
+    for kind in ("loader", "sharded", "own"):
+        trainer = make_trainer(comm, 1)
+        batches: Any = Own()
+        if kind == "loader":
+            batches = cc.data.DataLoader((x, y), 3, shuffle=True, seed=4, workers=1)
+        elif kind == "sharded":
+            sampler = cc.data.ShardedSampler(len(x), rank, size, seed=4)
+            batches = cc.data.DataLoader((x, y), 3, sampler=sampler)
+        history = trainer.fit(batches, epochs=2, verbose=0)
+        found.append([repr(history["loss"]), repr(history["accuracy"]), digest(trainer.model)])
+    plain = make_trainer(None, 1)
+    history = plain.fit(cc.data.DataLoader((x, y), 3 * size, shuffle=True, seed=4), epochs=2, verbose=0)
+    return {"found": found, "alone": history["loss"], "losses": eval(found[0][0])}
+
+
+def resumed(folder: str) -> Any:
+    """Two epochs, saved and resumed, then two more; and four at a stretch."""
+    path = f"{folder}/run.safetensors"
+    x, y = data(30)
+    first, second, whole = (make_trainer(comm, 5 + rank, ema=0.5) for _ in range(3))
+    logger = cc.train.CSVLogger(f"{folder}/log.csv")
+    keep = cc.train.ModelCheckpoint(path, keep="last", state=True)
+    first.fit(x, y, epochs=2, batch_size=4, verbose=2, callbacks=[logger, keep])
+    comm.Barrier()
+    second.resume(path)
+    callbacks = [cc.train.CSVLogger(f"{folder}/log.csv", append=True), keep]
+    second.fit(x, y, epochs=4, batch_size=4, verbose=0, callbacks=callbacks)
+    whole.fit(x, y, epochs=4, batch_size=4, verbose=0)
+    return [second.epoch, digest(second.model), digest(whole.model), digest(second.final_model)]
+
+
+def stopped() -> Any:
+    """Rank 1 stops in the midst of an epoch, by a callback of its own."""
+
+    class Stop(cc.Callback):
+        def on_batch_end(self, batch: int, logs: Any) -> None:
+            self.trainer.stop_training = rank == 1 and batch == 1
+
+    trainer = make_trainer(comm, 1)
+    x, y = data(40)
+    history = trainer.fit(x, y, epochs=3, batch_size=2, verbose=0, callbacks=[Stop()])
+    return [history.interrupted, trainer.optimizer.step_count, trainer.epoch]
+
+
+def fail_in_fit(how: str) -> None:
+    x, y = data(16)
+
+    def on_epoch_end(epoch: int, logs: Any) -> None:
+        if rank == 1:
+            raise (KeyError("nothing to be found") if how == "raise" else SystemExit(how))
+
+    make_trainer(comm, 1).fit(x, y, epochs=3, batch_size=4, verbose=0, callbacks=[on_epoch_end])
+
+
 def fail(how: str) -> None:
     """Take a step; then rank 1 goes wrong, and the others take one more."""
     model = nn.Linear(4, 3)

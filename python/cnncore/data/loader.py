@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import wraps
 from typing import Any, TypeVar
@@ -126,10 +126,15 @@ class DataLoader:
     def __iter__(self) -> Iterator[Arrays]:
         epoch, order = self.epoch, self.order(self.epoch)
         self.epoch += 1
-        batches = (order[i * self.batch_size : (i + 1) * self.batch_size] for i in range(len(self)))
+        return self.batches(
+            epoch, (order[i * self.batch_size : (i + 1) * self.batch_size] for i in range(len(self)))
+        )
+
+    def batches(self, epoch: int, numbers: Iterable[NDArray[np.intp]]) -> Iterator[Arrays]:
+        """Yield a batch for each array of sample numbers, as those of an epoch."""
         if self.workers == 0:
-            return (self._prepare(epoch, indices) for indices in batches)
-        return self._prefetch(epoch, batches)
+            return (self._prepare(epoch, indices) for indices in numbers)
+        return self._prefetch(epoch, numbers)
 
     def order(self, epoch: int) -> NDArray[np.intp]:
         """Return the sample numbers of an epoch in their order."""
@@ -160,7 +165,7 @@ class DataLoader:
             raise TypeError(f"expected a tuple of collate for the transform, got {type(batch).__name__}")
         return (np.asarray(self.transform(batch[0])), *batch[1:])
 
-    def _prefetch(self, epoch: int, batches: Iterator[NDArray[np.intp]]) -> Iterator[Arrays]:
+    def _prefetch(self, epoch: int, batches: Iterable[NDArray[np.intp]]) -> Iterator[Arrays]:
         waiting: deque[Future[Arrays]] = deque()
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="cnncore-loader")
         try:

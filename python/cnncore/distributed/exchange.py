@@ -10,7 +10,7 @@ elements, as in a ring, in two rounds instead of 2 (n - 1).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,14 @@ from .ranks import Ranks
 
 TINY = 1e-30
 """Keeps steps whose rows weigh nothing from a division by zero."""
+
+
+class Together(NamedTuple):
+    """A step of all processes: their rows, what these weigh, and whether any asked to stop after it."""
+
+    rows: int
+    weight: float
+    stop: bool
 
 
 class _Sum:
@@ -38,7 +46,7 @@ class Exchange:
 
     def __init__(self, ranks: Ranks) -> None:
         self.ranks = ranks
-        self.stop = False
+        self.together = Together(0, 0.0, False)
         self._sums: dict[int, _Sum] = {}
         self._mine = np.zeros(5)
         self._all = np.zeros((ranks.size, 5))
@@ -61,7 +69,7 @@ class Exchange:
             weight: what its loss counts in the mean of all; None: the losses are summed.
             rows: 0 where it takes part without data.
             state: numbers that must be equal in all processes: of settings, and of parameters' contents.
-            stop: whether it asks to stop after this step; `stop` then tells whether any has.
+            stop: whether it asks to stop after this step.
         """
         self._summed = weight is None
         self._mine[:] = (1.0 if weight is None else weight, rows, *state, stop)
@@ -123,7 +131,7 @@ class Exchange:
         active = float(rows[self.rank] > 0)
         factor = active if self._summed else weights[self.rank] / max(weights.sum(), TINY)
         self._shares = (float(factor), active)
-        self.stop = bool(stops.any())
+        self.together = Together(int(rows.sum()), float(weights.sum()), bool(stops.any()))
 
     def _check(self, values: NDArray[np.float64], message: str) -> None:
         other = np.flatnonzero(values != values[0])

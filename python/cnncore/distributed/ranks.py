@@ -109,7 +109,7 @@ class Ranks:
     def share_first(self, stored: Iterable[Any]) -> None:
         """Give parameters and buffers the values that they have in the first process."""
         for each in stored:
-            values = np.ascontiguousarray(each.storage.read())
+            values = each.storage.read()
             self.blocking.Bcast(values)
             if self.rank:
                 each.storage.write(values)

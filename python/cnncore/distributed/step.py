@@ -56,7 +56,7 @@ class RanksTrainStep(TrainStep):
             arrays: inputs of the function.
             weight: what the loss counts among those of all processes; None: losses are summed.
             rows: 0 where the arrays only stand for data that this process does not have.
-            stop: whether to ask all to stop after this step; `exchange.stop` tells what any has asked.
+            stop: whether to ask all to stop after this step; `exchange.together` tells whether any has.
         """
         arrays, key = input_arrays(arrays)
         with self.optimizer.lock:

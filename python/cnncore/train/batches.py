@@ -130,15 +130,19 @@ class ArrayBatches:
         return self.x, self.y, self.weight
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        return self.between(number, self.bounds[start:])
+
+    def between(self, number: int, bounds: list[tuple[int, int]]) -> Iterator[Batch]:
+        """Yield the rows of an epoch from begin to end, for each of `bounds`."""
         if not self.shuffle:
-            for begin, end in self.bounds[start:]:
+            for begin, end in bounds:
                 chosen = slice(begin, end)
                 yield Batch(*(None if value is None else take(value, chosen) for value in self._all))
             return
         order = epoch_order(self.rows(), self.seed, number)
-        widest = max(end - begin for begin, end in self.bounds)
+        widest = max((end - begin for begin, end in bounds), default=0)
         room = map_tree(_room(widest), self._all)
-        for begin, end in self.bounds[start:]:
+        for begin, end in bounds:
             yield Batch(*_gather(self._all, order[begin:end], room))
 
 
@@ -179,10 +183,14 @@ class DatasetBatches:
         return len(self.bounds)
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        return self.between(number, self.bounds[start:])
+
+    def between(self, number: int, bounds: list[tuple[int, int]]) -> Iterator[Batch]:
+        """Yield the rows of an epoch from begin to end, for each of `bounds`."""
         rows = len(self.dataset)
         order = epoch_order(rows, self.seed, number) if self.shuffle else np.arange(rows)
-        for begin, end in self.bounds[start:]:
-            yield _batch(self.dataset.batch(order[begin:end]), self.classes)
+        for begin, end in bounds:
+            yield batch_of(self.dataset.batch(order[begin:end]), self.classes)
 
 
 class IterableBatches:
@@ -214,7 +222,7 @@ class IterableBatches:
         for position, batch in enumerate(self.iterable):
             empty = False
             if position >= start:
-                yield _batch(batch, self.classes)
+                yield batch_of(batch, self.classes)
         if empty:
             raise ValueError(
                 "the iterable of batches gave none; a generator can be used for one epoch only: pass a list, "
@@ -319,7 +327,8 @@ def _has_array(values: Any) -> bool:
     return any(hasattr(value, "shape") for value in values)
 
 
-def _batch(batch: Any, classes: Classes) -> Batch:
+def batch_of(batch: Any, classes: Classes) -> Batch:
+    """Return a batch from what an iterable or a data set gives."""
     if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
         if hasattr(batch, "shape"):
             found = f"an array of shape {tuple(batch.shape)}; x and y as a whole are two arrays: (x, y)"

@@ -21,6 +21,7 @@ from .objective import arrays_of, total_weight
 from .progress import Progress
 from .rows import Batch, rows_of
 from .running import RunningMeans
+from .shards import StandIn
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -84,6 +85,7 @@ class Run:
         """Train; see `Trainer.fit`."""
         trainer = self.trainer
         trainer.stop_training = False
+        trainer._share_first()
         for callback in self.callbacks:
             callback.trainer = trainer
             callback.on_train_begin()
@@ -92,9 +94,11 @@ class Run:
             with StopOnInterrupt() as interrupt:
                 for epoch in range(trainer.epoch, self.first + self.epochs):
                     self.progress.begin(epoch - self.first + 1, self.epochs, self.batches.rows())
-                    if not self._epoch(epoch, interrupt) or trainer.stop_training:
+                    if not self._epoch(epoch, interrupt) or self._agreed(trainer.stop_training):
                         break
         except KeyboardInterrupt:
+            if trainer.ranks is not None:
+                raise
             self._note_interrupt()
         finally:
             self.progress.close()
@@ -126,28 +130,42 @@ class Run:
         started, rows_before = time.perf_counter(), running.rows
         for number, batch in enumerate(self.batches.epoch(epoch, self._batch), self._batch):
             weighted = self._weighted(batch)
-            rows = rows_of(batch.x)
+            rows, counted = rows_of(batch.x), not isinstance(batch, StandIn)
             self.between_steps = False
-            loss, output = trainer._train_step(weighted)
+            loss, output = trainer._train_step(weighted, interrupt.requested or trainer.stop_training)
             if not math.isfinite(loss):
                 self._end_nonfinite(loss, epoch, number, weighted)
                 return False
-            running.update(loss, output, batch.y, rows, total_weight(weighted.weight, rows))
+            weight = total_weight(weighted.weight, rows)
+            if trainer.ranks is not None:
+                rows, weight = trainer.together.rows, trainer.together.weight
+                weight = float(rows) if weighted.weight is None else weight
+            running.update(loss, output, batch.y, rows, weight, counted)
             self._batch, self.between_steps = number + 1, True
             self.progress.step(rows, partial(running.means, at_end=False))
             for on_batch_end in self.on_batch_end:
                 on_batch_end(number, running.means(at_end=False))
-            if interrupt.requested:
+            if self._stops(interrupt.requested):
                 self._note_interrupt()
                 return False
-            if trainer.stop_training:
+            if self._stops(trainer.stop_training):
                 self.history.interrupted = True
                 return False
         seconds = time.perf_counter() - started
         self._end(epoch, seconds, running.rows - rows_before)
-        if interrupt.requested and epoch + 1 < self.first + self.epochs:
+        stopped = self._agreed(interrupt.requested)
+        if stopped and epoch + 1 < self.first + self.epochs:
             self._note_interrupt()
-        return not interrupt.requested
+        return not stopped
+
+    def _stops(self, wish: bool) -> bool:
+        """Whether to stop after this step: what this process wishes, or what any had before the step."""
+        return wish if self.trainer.ranks is None else self.trainer.together.stop
+
+    def _agreed(self, wish: bool) -> bool:
+        """Whether any process wishes it."""
+        ranks = self.trainer.ranks
+        return wish if ranks is None else any(ranks.all(bool(wish)))
 
     def _begin(self, epoch: int) -> None:
         """Begin an epoch, or go on in its midst."""
@@ -165,9 +183,13 @@ class Run:
     def _end(self, epoch: int, seconds: float, rows: int) -> None:
         """Validate, and tell everybody of the epoch that was completed."""
         trainer = self.trainer
-        figures = self._running.means()
+        trainer._share_first(buffers_only=True)
+        counted = self._running
+        if trainer.ranks is not None:
+            counted = counted.merged(trainer.ranks)
+        figures = counted.means()
         if self.validation is not None:
-            validated = trainer._evaluate(self.validation)
+            validated = trainer._evaluate(self.validation, trainer.ranks)
             figures.update({f"val_{name}": value for name, value in validated.items()})
         figures.update(seconds=seconds, images_per_second=rows / seconds)
         trainer.epoch, self._batch = epoch + 1, 0
@@ -197,9 +219,14 @@ class Run:
         finally:  # Ctrl-C included
             self.trainer._go_back(self._kept)
         # What the finite weights bring about is the cause; else they have grown out of bounds step by step.
-        found = find_nonfinite(objective, *arrays) or now or NonFinite("the loss", "output", "loss")
+        found = find_nonfinite(objective, *arrays) or now
+        if self.trainer.ranks is not None:
+            found = next((each for each in self.trainer.ranks.all(found) if each is not None), None)
+        found = found or NonFinite("the loss", "output", "loss")
         self.history.nonfinite = found
         hint = "; a smaller learning rate may help" if found.what == "weights" else ""
+        if not self.trainer.writes:
+            return
         warnings.warn(
             f"the loss became {loss} in epoch {epoch + 1}, batch {number + 1}: "
             f"{found} has NaN or infinity{hint}. "

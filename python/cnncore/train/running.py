@@ -43,6 +43,9 @@ class OfOutput(Metric):
     def result(self) -> Any:
         return self.metric.result()
 
+    def merge(self, other: OfOutput) -> None:
+        self.metric.merge(other.metric)
+
     def state_dict(self) -> dict[str, Any]:
         return self.metric.state_dict()
 
@@ -115,7 +118,15 @@ class RunningMeans:
         self.loss = 0.0
         self._counted: Mapping[str, Any] | None = None
 
-    def update(self, loss: Any, output: Any, target: Any, rows: int, weight: float | None = None) -> None:
+    def update(
+        self,
+        loss: Any,
+        output: Any,
+        target: Any,
+        rows: int,
+        weight: float | None = None,
+        counted: bool = True,
+    ) -> None:
         """Count a batch.
 
         Args:
@@ -124,6 +135,7 @@ class RunningMeans:
             target: what it should be, likewise.
             rows: of the batch.
             weight: the sum of its rows' weights; without, all weigh 1.
+            counted: whether metrics count output and target.
         """
         first = output[0] if isinstance(output, (tuple, list)) else output
         first_target = target[0] if isinstance(target, tuple) else target
@@ -134,7 +146,7 @@ class RunningMeans:
         weight = float(rows) if weight is None else weight
         self.weight += weight
         self.loss += float(loss) * weight
-        for name, metric in self.metrics.items():
+        for name, metric in self.metrics.items() if counted else ():
             if isinstance(metric, OfOutput):
                 metric.update(output, target)
             elif isinstance(first, dict) or isinstance(first_target, dict):
@@ -153,6 +165,17 @@ class RunningMeans:
             if at_end or not metric.at_end:
                 figures[name] = metric.result()
         return figures
+
+    def merged(self, ranks: Any) -> RunningMeans:
+        """Return the metrics of what all processes have counted, in their order, and the loss as it is here."""
+        total = RunningMeans(self.metrics)
+        total.rows, total.weight, total.loss = self.rows, self.weight, self.loss
+        for state in ranks.all(self.state_dict()["metrics"]):
+            for name, counted in state.items():
+                other = total.metrics[name].fresh()
+                other.load_state_dict(counted)
+                total.metrics[name].merge(other)
+        return total
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was counted."""

@@ -20,6 +20,7 @@ from ..io import safetensors
 from ..runtime import init_state, set_init_state
 
 if TYPE_CHECKING:
+    from ..distributed import Ranks
     from .trainer import Trainer
 
 _KEY = "cnncore-trainer"
@@ -41,6 +42,11 @@ def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
 
 def _state(trainer: Trainer) -> dict[str, Any]:
     run = trainer._run
+    if trainer.ranks is not None and any(step.is_amid for step in trainer._steps.values()):
+        raise ValueError(
+            "with comm, a training is saved after an update, when no process has gradients of its own: let "
+            "accumulate divide the batches of an epoch"
+        )
     return {
         "format": _FORMAT,
         "optimizer_kind": type(trainer.optimizer).__name__,
@@ -157,9 +163,24 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     return state
 
 
+def _read_together(ranks: Ranks, path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the state in a file of the first process."""
+    state: Any = None
+    if ranks.rank == 0:
+        try:
+            state = read(path)
+        except (OSError, ValueError, TypeError) as error:
+            state = error
+    state = ranks.first(state)
+    if isinstance(state, Exception):
+        raise state
+    found: dict[str, Any] = state
+    return found
+
+
 def resume(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     """See `Trainer.resume`."""
-    state = read(path)
+    state = read(path) if trainer.ranks is None else _read_together(trainer.ranks, path)
     found = type(trainer.optimizer).__name__
     if state["optimizer_kind"] != found:
         raise ValueError(f"{os.fspath(path)}: expected the state of {found}, got {state['optimizer_kind']}'s")

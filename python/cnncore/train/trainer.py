@@ -31,7 +31,11 @@ from .progress import make_progress
 from .rows import Batch, rows_of
 from .run import Run
 from .running import DEFAULT_METRICS, Metrics, MetricsLike, RunningMeans, named_metrics, usual_metrics
+from .shards import EvaluatedPart, StandIn, joined, shard, share_of
 from .stretches import Stretches, split_rows
+
+if TYPE_CHECKING:
+    from ..distributed import Ranks
 
 EVALUATION_BATCH_SIZE = 128
 
@@ -60,6 +64,12 @@ class Trainer:
         ema: decay of a moving average of the weights, or an `optim.swa_utils.AveragedModel` of the model. The
             average is what validation, `evaluate`, `predict` and `save_model` use.
         max_memory: bytes that a training step may work with, as in `cc.train_step`.
+        comm: an MPI communicator whose processes train together, as in `cc.train_step`. Each makes the same
+            Trainer and calls `fit` alike. Arrays, data sets and `data.DataLoader`s are the same in all
+            processes, and each takes its part of `batch_size` times as many rows as there are processes;
+            other iterables, and loaders with a `data.ShardedSampler`, are each process's own. Figures are
+            those of all rows; running statistics are those of rank 0, unless `nn.SyncBatchNorm` makes them of
+            all. Rank 0 writes and shows, `evaluate` and `predict` are each process's own.
 
     Data are given as (x, y) arrays, as a `data.Dataset`, or as an iterable of batches (x, y). x is
     used as it is, converted to float32: scale uint8 images to 0..1 before if the model expects that. x and y
@@ -97,6 +107,7 @@ class Trainer:
         accumulate: int = 1,
         ema: float | AveragedModel | None = None,
         max_memory: int | str | None = None,
+        comm: Any = None,
     ) -> None:
         if not isinstance(model, Module):
             raise TypeError(f"expected model to be a Module, got {type(model).__name__}")
@@ -123,12 +134,19 @@ class Trainer:
             "accumulate": accumulate,
             "max_memory": max_memory,
         }
+        self.ranks = _ranks(comm)
+        self.together: Any = None  # what the last step was of all processes (distributed.exchange.Together)
         self._objectives: dict[Any, Objective] = {}
         self._steps: dict[str, TrainStep] = {}
         TrainStep(_nothing, optimizer, **self._settings)  # raises for wrong settings
         self._pending: dict[str, Any] = {}
         self._run: Run | None = None
         self._resumed: dict[str, Any] | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes files and shows progress: the only one, or rank 0."""
+        return self.ranks is None or self.ranks.rank == 0
 
     @property
     def final_model(self) -> Module:
@@ -165,8 +183,9 @@ class Trainer:
                 classes.
             epochs: how often to go through the data. After `resume` in the midst of a run, they count from
                 the first epoch of that run.
-            batch_size: rows of a step; the last one takes what is left, and a single row left over
-                joins the batch before it. Not used for an iterable of batches.
+            batch_size: rows of a step, of each process where several train together; the last one
+                takes what is left, and a single row left over joins the batch before it. Not used for an
+                iterable of batches.
             validation: data to evaluate after each epoch, in any of the three forms.
             callbacks: `Callback` objects and functions (epoch, logs), which are called after each epoch; one
                 or several, or None.
@@ -193,6 +212,8 @@ class Trainer:
         if not isinstance(shuffle, (bool, np.bool_)):
             raise TypeError(f"expected shuffle True or False, got {shuffle!r}")
         batch_size = check_batch_size(batch_size)
+        if self.ranks is not None:
+            batch_size *= self.ranks.size
         batches = make_batches(train, batch_size, shuffle, seed, sample_weight, self.class_names)
         self._learn_classes(batches)
         checks = None if validation is None else self._batches(validation, EVALUATION_BATCH_SIZE)
@@ -207,7 +228,10 @@ class Trainer:
             weights = class_weights(class_weight, getattr(batches, "y", None), self.class_names)
         if steps_per_epoch is not None:
             batches = Stretches(batches, _count("steps_per_epoch", steps_per_epoch, 1), batch_size)
-        shown, resumed = make_progress(verbose), self._resumed
+        if self.ranks is not None:
+            batches = shard(batches, self.ranks)
+            checks = None if checks is None else shard(checks, self.ranks)
+        shown, resumed = make_progress(verbose if self.writes else 0), self._resumed
         found = check_callbacks(callbacks)
         if initial_epoch is not None:
             first = _count("initial_epoch", initial_epoch, 0)
@@ -223,6 +247,10 @@ class Trainer:
         self._run = run
         try:
             return run.run()
+        except BaseException as error:
+            if self.ranks is not None:
+                self.ranks.end_all(error)
+            raise
         finally:
             self._run = None
             for module, training in modes:
@@ -265,13 +293,22 @@ class Trainer:
         self._chosen = True
         return self.metrics
 
-    def _evaluate(self, batches: Batches) -> dict[str, Any]:
+    def _evaluate(self, batches: Batches, ranks: Ranks | None = None) -> dict[str, Any]:
+        """Return figures of all rows, those of processes together where there are several."""
+        parts: list[EvaluatedPart] = []
         running, model = RunningMeans(self._counting()), self.final_model
         with inference_mode(model):
             for batch in batches.epoch(0):
                 loss, output = self._objective(batch, model)(*arrays_of(batch))
-                rows = rows_of(batch.x)
-                running.update(loss, output, batch.y, rows, total_weight(batch.weight, rows))
+                counted = not isinstance(batch, StandIn)
+                rows = rows_of(batch.x) if counted else 0
+                weight = total_weight(batch.weight, rows) if counted else 0.0
+                running.update(loss, output, batch.y, rows, weight, counted)
+                if ranks is not None:
+                    parts.append(EvaluatedPart(float(loss), share_of(self.loss, batch), rows, weight))
+        if ranks is not None:
+            running = running.merged(ranks)
+            running.rows, running.weight, running.loss = joined(ranks.all(parts))
         return running.means()
 
     def predict(self, x: Any, batch_size: int = EVALUATION_BATCH_SIZE) -> Any:
@@ -312,6 +349,8 @@ class Trainer:
 
     def save_model(self, path: str | os.PathLike[str]) -> None:
         """Write the model alone, `final_model`, as `cc.save` does; `cc.load_model` reads it."""
+        if not self.writes:
+            return
         from ..model_file import save
 
         save(self.final_model, path)
@@ -342,7 +381,8 @@ class Trainer:
         """
         from .state import save
 
-        save(self, path)
+        if self.writes:
+            save(self, path)
 
     def resume(self, path: str | os.PathLike[str]) -> None:
         """Go on from what `save` wrote: the next `fit` ends with the bits of a run that was never stopped.
@@ -373,18 +413,37 @@ class Trainer:
         step = self._steps.get(key)
         if step is None:
             objective = self._objective(batch, self.model)
-            step = self._steps[key] = TrainStep(objective.forward, self.optimizer, **self._settings)
+            step = self._steps[key] = self._make_step(objective.forward)
             if key in self._pending:
                 step.load_pending(self._pending.pop(key))
         return step
 
-    def _train_step(self, batch: Batch) -> Any:
-        """Train on a batch; return loss and output."""
-        step = self._step_for(batch)
-        if self.averaged is None and self.schedule_by != "step":
+    def _make_step(self, function: Callable[..., Any]) -> TrainStep:
+        if self.ranks is None:
+            return TrainStep(function, self.optimizer, **self._settings)
+        from ..distributed import RanksTrainStep
+
+        return RanksTrainStep(self.ranks, function, self.optimizer, **self._settings)
+
+    def _take(self, batch: Batch, stop: bool) -> Any:
+        step: Any = self._step_for(batch)
+        if self.ranks is None:
             return step(*arrays_of(batch))
+        rows = 0 if isinstance(batch, StandIn) else rows_of(batch.x)
+        result = step.take(arrays_of(batch), share_of(self.loss, batch), rows, stop)
+        self.together = step.exchange.together
+        return result
+
+    def _train_step(self, batch: Batch, stop: bool = False) -> Any:
+        """Train on a batch; return loss and output.
+
+        Args:
+            stop: whether to ask all processes to stop after this step.
+        """
+        if self.averaged is None and self.schedule_by != "step":
+            return self._take(batch, stop)
         updates = self.optimizer.step_count
-        result = step(*arrays_of(batch))
+        result = self._take(batch, stop)
         if self.optimizer.step_count != updates:
             if self.averaged is not None:
                 self.averaged.update_parameters(self.model)
@@ -392,6 +451,15 @@ class Trainer:
                 for scheduler in self.schedulers:
                     scheduler.step()
         return result
+
+    def _share_first(self, buffers_only: bool = False) -> None:
+        """Take over what the first process has: running statistics, or all of the model and its average."""
+        if self.ranks is None:
+            return
+        for model in (self.model, self.averaged):
+            if model is not None:
+                self.ranks.share_first(model.buffers())
+                self.ranks.share_first(() if buffers_only else model.parameters())
 
     def _epoch_ended(self, figures: dict[str, Any]) -> None:
         if self.schedule_by == "step":
@@ -451,6 +519,14 @@ class Trainer:
 
 
 def _nothing() -> None: ...
+
+
+def _ranks(comm: Any) -> Ranks | None:
+    if comm is None:
+        return None
+    from ..distributed import ranks_of
+
+    return ranks_of(comm)
 
 
 def _count(name: str, value: Any, least: int) -> int:

@@ -62,6 +62,8 @@ class CSVLogger(Callback):
         self._write()
 
     def _write(self) -> None:
+        if not self.trainer.writes:
+            return
         text = io.StringIO()
         table = [self._columns, *self._rows] if self._columns else []
         csv.writer(text, delimiter=self.separator, lineterminator="\n").writerows(table)
@@ -90,6 +92,8 @@ class TensorBoard(Callback):
         self._writer: Any = None
 
     def on_train_begin(self) -> None:
+        if not self.trainer.writes:
+            return
         try:
             from tensorboard.summary.writer.event_file_writer import EventFileWriter
         except ImportError as error:
@@ -99,6 +103,8 @@ class TensorBoard(Callback):
         self._writer = EventFileWriter(self.folder)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        if self._writer is None:
+            return
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 

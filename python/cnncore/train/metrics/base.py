@@ -44,6 +44,8 @@ class Metric:
     """Under which a Trainer shows the figure; that of the class where it is empty."""
     counted: tuple[str, ...] = ()
     """The attributes that `update` changes; `reset` gives them new values."""
+    additive = False
+    """Whether what two of a kind have counted, of different rows, is joined by adding each part of it."""
     at_end = False
     """Whether the figure is worked out at the end of an epoch only, because every row takes part in it."""
 
@@ -77,6 +79,20 @@ class Metric:
             )
         self.__dict__.update(copy.deepcopy(dict(state_dict)))
 
+    def merge(self, other: Self) -> None:
+        """Count what another metric of the same settings has counted, of other rows.
+
+        Raises:
+            TypeError: a metric that does not say how.
+        """
+        if not self.additive:
+            raise TypeError(
+                f"{type(self).__name__} cannot be counted by several processes: set additive = True where "
+                "what it has counted can be added, or define merge(other)"
+            )
+        for name in self.counted:
+            setattr(self, name, _added(getattr(self, name), getattr(other, name)))
+
     def __call__(self, output: Any, target: Any) -> Any:
         new = self.fresh()
         new.update(output, target)
@@ -87,6 +103,7 @@ class Averaged(Metric):
     """A function (output, target) that returns a number for a batch, averaged by rows."""
 
     counted = ("rows", "total")
+    additive = True
 
     def __init__(self, name: str, function: Callable[[Any, Any], Any]) -> None:
         self.name = name
@@ -103,6 +120,18 @@ class Averaged(Metric):
 
     def result(self) -> float:
         return ratio(self.total, self.rows)
+
+
+def _added(first: Any, second: Any) -> Any:
+    """Return the sum of numbers or arrays, either of two flags, or lists one after the other."""
+    if isinstance(first, bool):
+        return first or second
+    if not isinstance(first, np.ndarray):
+        return first + second
+    total = np.zeros(tuple(map(max, first.shape, second.shape)), np.result_type(first, second))
+    for each in (first, second):
+        total[tuple(map(slice, each.shape))] += each
+    return total
 
 
 def row_count(tree: Any) -> int:

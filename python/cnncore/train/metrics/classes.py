@@ -17,6 +17,7 @@ class ConfusionMatrix(Metric):
 
     name = "confusion_matrix"
     counted = ("matrix",)
+    additive = True
 
     def __init__(self, classes: int = 0, ignore_index: int = IGNORED) -> None:
         self.classes = classes
@@ -46,6 +47,7 @@ class _OfClasses(Metric):
     """
 
     counted = ("right", "said", "true", "yes_or_no")
+    additive = True
 
     def __init__(
         self,

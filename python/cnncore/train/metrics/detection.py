@@ -34,6 +34,7 @@ class MeanAveragePrecision(Metric):
 
     name = "map"
     counted = ("images",)
+    additive = True
     at_end = True
 
     def __init__(self) -> None:

@@ -18,6 +18,7 @@ class AUC(Metric):
 
     name = "auc"
     counted = ("scores", "targets")
+    additive = True
     at_end = True
 
     def __init__(self, average: str | None = "macro", from_logits: bool = True) -> None:

@@ -23,6 +23,7 @@ def _pair(name: str, output: Any, target: Any) -> tuple[Array, Array]:
 
 class _MeanOf(Metric):
     counted = ("total", "count")
+    additive = True
 
     def __init__(self) -> None:
         self.reset()
@@ -87,17 +88,21 @@ class R2(Metric):
         output, target = _pair(self.name, output, target)
         if target.ndim == 0:
             raise ValueError("r2: expected rows, got a single number")
-        count = len(target)
-        if not count:
-            return
+        if len(target):
+            mean = target.mean(axis=0)
+            spread = np.square(target - mean).sum(axis=0)
+            self._join(len(target), mean, spread, np.square(output - target).sum(axis=0))
+
+    def merge(self, other: R2) -> None:
+        if other.rows:
+            self._join(other.rows, other.mean, other.spread, other.error)
+
+    def _join(self, count: int, mean: Array, spread: Array, error: Array) -> None:
         # Means and sums of squares of parts are joined (Chan et al., 1983): no difference of large sums.
-        mean = target.mean(axis=0)
         rows, apart = self.rows + count, mean - self.mean
-        self.spread = (
-            self.spread + np.square(target - mean).sum(axis=0) + np.square(apart) * (self.rows * count / rows)
-        )
+        self.spread = self.spread + spread + np.square(apart) * (self.rows * count / rows)
         self.mean = self.mean + apart * (count / rows)
-        self.error = self.error + np.square(output - target).sum(axis=0)
+        self.error = self.error + error
         self.rows = rows
 
     def result(self) -> float:

@@ -13,6 +13,7 @@ from .base import IGNORED, Metric, answers, labels, ratio
 
 class _Share(Metric):
     counted = ("right", "rows")
+    additive = True
 
     def reset(self) -> None:
         self.right, self.rows = 0, 0

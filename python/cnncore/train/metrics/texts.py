@@ -40,6 +40,7 @@ def _items(sequence: Any) -> Iterable[Any]:
 
 class _ErrorRate(Metric):
     counted = ("errors", "length")
+    additive = True
 
     def __init__(self) -> None:
         self.reset()
