@@ -12,6 +12,9 @@ import cnncore as cc
 from cases import CASES
 from cases.sort import gather
 from cnncore import _core, nn, ops, optim
+from cnncore.distributed import RanksTrainStep
+from cnncore.ops.exchange import gathered
+from mpi_ranks import TwoRanks
 from steps import run_step
 
 REAL = _core.Program
@@ -106,11 +109,21 @@ def every_operation() -> None:
             cc.grad(total, case.places)(*case.arrays)
 
 
+def exchanges() -> None:
+    """A step of two processes."""
+    ranks: Any = TwoRanks()
+    weight = nn.Parameter(np.ones(3, np.float32))
+    optimizer = optim.SGD([weight], lr=0.1)
+    step = RanksTrainStep(ranks, lambda x: (ops.mean(x * weight), gathered(x, 2)), optimizer)
+    assert step(np.ones((2, 3), np.float32))[1].shape == (2, 2, 3)
+
+
 @pytest.mark.usefixtures("spoiling")
 def test_every_factory_refuses_an_attribute_it_does_not_know() -> None:
     training()
     inference()
     every_operation()
+    exchanges()
     missing = set(_core.step_names()) - SPOILT
     assert not missing
 

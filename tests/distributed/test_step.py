@@ -70,48 +70,11 @@ def test_a_process_that_fails_ends_all_with_its_message(how: str, message: str) 
     assert message in done.stderr
 
 
-class _Request:
-    def Test(self) -> bool:  # noqa: N802
-        return True
-
-
-class _Comm:
-    """The communicator of two processes of which the other does all that this one does."""
-
-    def Iallgather(self, mine: Any, every: Any) -> _Request:  # noqa: N802
-        part = np.frombuffer(mine, np.uint8)
-        np.frombuffer(every, np.uint8)[:] = np.concatenate([part, part])
-        return _Request()
-
-    def Ialltoall(self, mine: Any, received: Any) -> _Request:  # noqa: N802
-        first = np.split(np.frombuffer(mine, np.uint8), 2)[0]
-        np.frombuffer(received, np.uint8)[:] = np.concatenate([first, first])
-        return _Request()
-
-
-class _TwoRanks:
-    rank, size = 0, 2
-    ordered = gathering = blocking = _Comm()
-
-    def all(self, value: Any) -> list[Any]:
-        return [value, value]
-
-    def first(self, value: Any) -> Any:
-        return value
-
-    def share_first(self, stored: Any) -> None: ...
-
-    def end_all(self, error: BaseException) -> None: ...
-
-    def wait(self, done: Any) -> None:
-        assert any(done() for _ in range(4))
-
-
 def test_sums_begin_while_gradients_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     """With buckets of one layer each, all but the last begin before the first layer's gradient."""
     monkeypatch.setattr(step, "BUCKET", 1)
     model = nn.Sequential(*(nn.Linear(16, 16, bias=False) for _ in range(4)))
-    ranks: Any = _TwoRanks()
+    ranks: Any = mpi_ranks.TwoRanks()
     for accumulate in (1, 2):
         taken = step.RanksTrainStep(
             ranks,
@@ -131,7 +94,7 @@ def test_sums_begin_while_gradients_are_computed(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_share_of_a_process() -> None:
-    ranks: Any = _TwoRanks()
+    ranks: Any = mpi_ranks.TwoRanks()
     of_two = exchange.Exchange(ranks)
     memory = [memoryview(bytearray(8)) for _ in range(2)]
     for weight, rows, expected in ((3.0, 3, (0.5, 1.0)), (0.0, 0, (0.0, 0.0)), (None, 2, (1.0, 1.0))):

@@ -167,7 +167,7 @@ class RunningMeans:
         return figures
 
     def merged(self, ranks: Any) -> RunningMeans:
-        """Return the metrics of what all processes have counted, in their order, and the loss as it is here."""
+        """Return the metrics of what all processes have counted, in their order, beside the loss of here."""
         total = RunningMeans(self.metrics)
         total.rows, total.weight, total.loss = self.rows, self.weight, self.loss
         for state in ranks.all(self.state_dict()["metrics"]):
