@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper
 
-from .. import __version__
+from .. import __version__, ops
 from ..compiler.pipeline import set_outputs
 from ..graph.arrays import input_dtypes, input_examples
 from ..graph.rewrite import remove_dead
@@ -21,19 +21,20 @@ from ..graph.trace import trace
 from ..io.atomic import atomic_write
 from ..nn.module import Module
 from ..nn.predict import inference_mode
-from ..ops.convolution import ConvBackwardData
-from ..ops.parts import Embed, Slice
-from ..ops.shape import Expand, Reshape
 from . import exporting as _exporting  # noqa: F401  (fills the table)
 from .dtypes import numpy_type
 from .exporting.elementwise import TYPES
 from .exporting.writer import EXPORTERS, Writer
 from .model import OnnxModel
 from .parameters import CONSTANTS
+from .sizes import AXES, larger, require_equal_outputs, require_same
 
 OPSET = 17
 
-IR_VERSION = 8
+OLDEST = 13
+
+CHECKED = (1, 23)
+"""Pixels more than the traced image has, of images with which open sizes are checked."""
 
 
 def export(
@@ -45,8 +46,13 @@ def export(
     input_names: Sequence[str] = (),
     output_names: Sequence[str] = (),
     input_dtype: Any = None,
+    dynamic_size: bool = False,
+    opset: int = OPSET,
+    normalize: tuple[Sequence[float], Sequence[float]] | None = None,
+    softmax: bool = False,
+    metadata: Mapping[str, str] | None = None,
 ) -> onnx.ModelProto:
-    """Write a network as an ONNX model of opset 17, as it computes in inference mode.
+    """Write a network as an ONNX model, as it computes in inference mode.
 
     Args:
         model: a Module.
@@ -58,13 +64,19 @@ def export(
         output_names: likewise, "output", ...
         input_dtype: that of the inputs, "int64" for numbers of words; a list for several inputs. By default
             those of an imported model, or "float32".
+        dynamic_size: whether the axes behind the channels take any extents that the network takes, too.
+        opset: of the operators that are written, from 13 to the newest.
+        normalize: mean and deviation of each channel; the model then takes images before (x - mean) / std.
+        softmax: whether the model gives probabilities: softmax over axis 1 of its only output.
+        metadata: texts by name to store in the file.
 
     Returns:
         The model, checked. Parameters and buffers have their paths in `model` as names.
 
     Raises:
         ValueError: the network has an operation that has no form in ONNX here, names it; or, with
-            `dynamic_batch`, what it computes depends on the batch in another way than by being as large.
+            `dynamic_batch` or `dynamic_size`, what it computes depends on these in another way than by being
+            as large.
         OSError: the file cannot be written; one that was there is as before.
 
     >>> import numpy as np
@@ -80,6 +92,9 @@ def export(
     """
     if not isinstance(model, Module):
         raise TypeError(f"expected a Module, got {type(model).__name__}")
+    newest = onnx.defs.onnx_opset_version()
+    if not OLDEST <= opset <= newest:
+        raise ValueError(f"expected an opset from {OLDEST} to {newest}, got {opset}")
     shapes = _shapes(input_shape)
     batches = twin = None
     if dynamic_batch:
@@ -87,45 +102,26 @@ def export(
         batch = max(2, shapes[0][0])
         batches = (batch, batch + 1)
         shapes = [(batch, *shape[1:]) for shape in shapes]
-    graph = _traced(model, shapes, input_dtype)
-    if dynamic_batch:
-        others = [(shape[0] + 1, *shape[1:]) for shape in shapes]
-        twin = _traced(model, others, input_dtype)
-        _require_same(graph, twin)
+    compute = _around(model, normalize, softmax)
+    graph = _traced(model, compute, shapes, input_dtype)
+    if dynamic_batch or dynamic_size:
+        others = larger(shapes, dynamic_batch, dynamic_size)
+        twin = _traced(model, compute, others, input_dtype)
+        require_same(graph, twin)
     stored = {id(array): name for name, array in _stored(model)}
-    writer = Writer(stored, batches)
-    proto = _written(
-        writer, model, graph, twin, _names(model, input_names, len(shapes), "input"), output_names
-    )
+    writer = Writer(stored, batches, opset)
+    names = _names(model, input_names, len(shapes), "input")
+    proto = _written(writer, model, graph, twin, names, output_names)
+    helper.set_model_props(proto, {**{p.key: p.value for p in proto.metadata_props}, **(metadata or {})})
     onnx.checker.check_model(proto, full_check=True)
+    if dynamic_size:
+        for more in CHECKED:
+            others = [(*shape[:2], *(n + more for n in shape[2:])) for shape in shapes]
+            _check_other_sizes(proto, model, compute, graph, others)
     if path is not None:
         with atomic_write(path) as file:
             file.write(proto.SerializeToString())
     return proto
-
-
-FOLLOWING = (ConvBackwardData, Embed, Expand, Reshape, Slice)
-"""Operations whose settings are extents, which may follow the batch; those of all others may not."""
-
-
-def _require_same(graph: Graph, twin: Graph) -> None:
-    """Refuse a network that computes something else for another batch.
-
-    Raises:
-        ValueError: naming the first difference.
-    """
-    names, others = ([node.op.name for node in g.nodes] for g in (graph, twin))
-    if names != others:
-        raise ValueError("the network has other operations for another batch: export without dynamic_batch")
-    for node, other in zip(graph.nodes, twin.nodes, strict=True):
-        same = isinstance(node.op, FOLLOWING) or node.attrs == other.attrs
-        for a, b in zip(node.inputs, other.inputs, strict=True):
-            if a is not None and isinstance(a.source, np.ndarray):
-                same = same and np.array_equal(a.source, b.source)
-        if not same:
-            raise ValueError(
-                f"[{node.path}] {node.op.name} depends on the batch's size: export without dynamic_batch"
-            )
 
 
 def _stored(model: Module) -> list[tuple[str, Any]]:
@@ -145,12 +141,59 @@ def _shapes(input_shape: Any) -> list[tuple[int, ...]]:
     return [tuple(int(n) for n in shape) for shape in shapes]
 
 
-def _traced(model: Module, shapes: Sequence[tuple[int, ...]], dtype: Any) -> Graph:
+def _around(model: Module, normalize: Any, softmax: bool) -> Callable[..., Any]:
+    """Return the network with what shall come before and after it."""
+    if normalize is None and not softmax:
+        return model
+    moments = None if normalize is None else [np.asarray(v, np.float32).reshape(-1) for v in normalize]
+
+    def compute(*inputs: Any) -> Any:
+        x, *rest = inputs
+        if moments is not None:
+            mean, std = moments
+            if not len(mean) == len(std) == x.shape[1] or not (std > 0).all():
+                raise ValueError(
+                    f"expected normalize as means and deviations above 0 of {x.shape[1]} channels, "
+                    f"got {normalize}"
+                )
+            shape = (1, -1, *[1] * (x.ndim - 2))
+            x = (x - mean.reshape(shape)) * (1 / std).reshape(shape)
+        result = model(x, *rest)
+        if not softmax:
+            return result
+        if isinstance(result, (tuple, list, dict)) or result.ndim < 2:
+            raise ValueError("softmax goes with networks of one output (batch, classes, ...)")
+        return ops.softmax(result, 1)
+
+    return compute
+
+
+def _check_other_sizes(
+    proto: onnx.ModelProto,
+    model: Module,
+    compute: Callable[..., Any],
+    graph: Graph,
+    shapes: list[tuple[int, ...]],
+) -> None:
+    """Compare with the network at sizes that were not traced."""
+    rng = np.random.default_rng(0)
+    types = [numpy_type(tensor.dtype) for tensor in graph.inputs]
+    inputs = [
+        rng.standard_normal(shape).astype(dtype) if dtype.kind == "f" else np.zeros(shape, dtype)
+        for shape, dtype in zip(shapes, types, strict=True)
+    ]
+    with inference_mode(model):
+        require_equal_outputs(proto, compute, inputs)
+
+
+def _traced(
+    model: Module, compute: Callable[..., Any], shapes: Sequence[tuple[int, ...]], dtype: Any
+) -> Graph:
     types = input_dtypes("float32" if dtype is None else dtype, len(shapes))
     if dtype is None and isinstance(model, OnnxModel) and len(model.graph.inputs) == len(shapes):
         types = [numpy_type(value.dtype or "float32") for value in model.graph.inputs]
     with inference_mode(model):
-        graph, result = trace(model, input_examples(shapes, types))
+        graph, result = trace(compute, input_examples(shapes, types))
     set_outputs(graph, result)
     graph.updates, graph.counted, graph.checks = [], [], []
     remove_dead(graph)
@@ -169,8 +212,10 @@ def _names(model: Module, names: Sequence[str], count: int, kind: str) -> list[s
     return [kind if i == 0 else f"{kind}_{i}" for i in range(count)]
 
 
-def _info(writer: Writer, name: str, tensor: Tensor, dynamic: bool) -> onnx.ValueInfoProto:
-    shape = ["batch" if i == 0 and dynamic else extent for i, extent in enumerate(tensor.shape)]
+def _info(name: str, tensor: Tensor, other: Tensor | None, axes: Sequence[str]) -> onnx.ValueInfoProto:
+    """Return a value's name, type and shape; extents that the other tensor has not have names."""
+    others = tensor.shape if other is None else other.shape
+    shape = [n if n == m else axes[i] for i, (n, m) in enumerate(zip(tensor.shape, others, strict=True))]
     return helper.make_tensor_value_info(name, TYPES[tensor.dtype], shape)
 
 
@@ -186,25 +231,36 @@ def _written(
     names = _names(model, output_names, len(graph.outputs), "output")
     for name in names:
         writer.fresh(name)
-    for name, tensor in zip(input_names, graph.inputs, strict=True):
+    for i, (name, tensor) in enumerate(zip(input_names, graph.inputs, strict=True)):
         writer.set(tensor, writer.fresh(name))
-        inputs.append(_info(writer, name, tensor, twin is not None))
+        prefix = f"{name}_" if i else ""
+        axes = ["batch", f"{prefix}channels", *(prefix + axis for axis in AXES.get(tensor.ndim, ()))]
+        other = None if twin is None else twin.inputs[i]
+        inputs.append(_info(name, tensor, other, axes))
+        if other is not None:
+            writer.follow(tensor, other)
     writer.first_input = input_names[0]
     for i, node in enumerate(graph.nodes):
-        writer.path = node.path
+        other_node = None if twin is None else twin.nodes[i]
+        writer.begin(node, other_node)
         write: Callable[..., Any] | None = EXPORTERS.get(type(node.op))
         if write is None:
             raise ValueError(f"[{node.path}] {node.op.name} has no form in ONNX that is written here")
-        found = write(writer, node, None if twin is None else twin.nodes[i])
-        for made, name in zip(node.outputs, [found] if isinstance(found, str) else found, strict=False):
+        found = write(writer, node, other_node)
+        for k, (made, name) in enumerate(
+            zip(node.outputs, [found] if isinstance(found, str) else found, strict=False)
+        ):
             if made is not None:
                 writer.set(made, name)
+            other_made = None if other_node is None else other_node.outputs[k]
+            if made is not None and other_made is not None:
+                writer.follow(made, other_made)
     outputs = []
     results = [tensor for tensor in graph.outputs if tensor is not None]
     for i, (name, output) in enumerate(zip(names, results, strict=True)):
-        moving = twin is not None and twin.outputs[i].shape != output.shape
+        axes = ["batch", *(f"{name}_{axis}" for axis in range(1, output.ndim))]
         writer.nodes.append(helper.make_node("Identity", [writer.get(output)], [name], f"{name}/Identity"))
-        outputs.append(_info(writer, name, output, moving))
+        outputs.append(_info(name, output, None if twin is None else twin.outputs[i], axes))
     nodes = _without_copies(_needed(writer.nodes, names), names)
     used = {name for node in nodes for name in node.input}
     constants = [tensor for name, tensor in writer.initializers.items() if name in used]
@@ -213,8 +269,8 @@ def _written(
         graph_proto,
         producer_name="cnncore",
         producer_version=__version__,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", writer.opset)],
+        ir_version=max(8, helper.find_min_ir_version_for([helper.make_opsetid("", writer.opset)])),
     )
     helper.set_model_props(proto, {CONSTANTS: json.dumps(sorted(used & writer.constants))})
     return proto

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Elementwise functions as ONNX nodes of opset 17."""
+"""Elementwise functions as ONNX nodes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ NAMES = {
     "sigmoid": "Sigmoid",
     "tanh": "Tanh",
     "softplus": "Softplus",
-    "hardswish": "HardSwish",
     "exp": "Exp",
     "erf": "Erf",
     "log": "Log",
@@ -98,6 +97,12 @@ def _times(op: str) -> Compose:
     return lambda w, x, alpha, beta: w.add("Mul", [x[0], w.add(op, [x[0]])])
 
 
+def _hardswish(w: Writer, x: list[str], alpha: float, beta: float) -> str:
+    if w.opset >= 14:
+        return str(w.add("HardSwish", x))
+    return str(w.add("Mul", [x[0], w.add("HardSigmoid", x, alpha=1 / 6, beta=0.5)]))
+
+
 def _mish(w: Writer, x: list[str], alpha: float, beta: float) -> str:
     return str(w.add("Mul", [x[0], w.add("Tanh", [w.add("Softplus", [x[0]])])]))
 
@@ -124,6 +129,7 @@ COMPOSED: dict[str, Compose] = {
     "clamp": _clip,
     "hardsigmoid": lambda w, x, a, b: w.add("HardSigmoid", x, alpha=1 / 6, beta=0.5),
     "silu": _times("Sigmoid"),
+    "hardswish": _hardswish,
     "gelu": _gelu,
     "gelu_tanh": _gelu_tanh,
     "mish": _mish,

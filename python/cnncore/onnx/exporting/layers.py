@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Convolution, pooling, normalization, products and resampling as ONNX nodes of opset 17."""
+"""Convolution, pooling, normalization, products and resampling as ONNX nodes."""
 
 from __future__ import annotations
 
@@ -55,19 +55,25 @@ def conv(w: Writer, node: Node, twin: Node | None) -> str:
     return _finished(w, name, inputs.residual, attrs.epilogue)
 
 
+def _output_padding(node: Node) -> list[int]:
+    """Return what a transposed convolution's result has beyond the least extents."""
+    window = node.attrs.window
+    least = [
+        s * (n - 1) + reach - begin - end
+        for s, n, reach, begin, end in zip(
+            window.stride, node.inputs.grad.shape[2:], window.reach(), window.begin, window.end, strict=True
+        )
+    ]
+    return [n - smallest for n, smallest in zip(node.attrs.input_shape[2:], least, strict=True)]
+
+
 @exporter(ConvBackwardData)
 def conv_transpose(w: Writer, node: Node, twin: Node | None) -> str:
     inputs, attrs = node.inputs, node.attrs
     window = attrs.window
-    least = [
-        s * (n - 1) + reach - begin - end
-        for s, n, reach, begin, end in zip(
-            window.stride, inputs.grad.shape[2:], window.reach(), window.begin, window.end, strict=True
-        )
-    ]
-    extra = [n - smallest for n, smallest in zip(attrs.input_shape[2:], least, strict=True)]
+    extra = w.fixed(_output_padding(node), None if twin is None else _output_padding(twin))
     given = _given(w, inputs.grad, inputs.weight, inputs.bias)
-    settings = {**_window(window), "output_padding": extra if any(extra) else None}
+    settings = {**_window(window), "output_padding": list(extra) if any(extra) else None}
     name = w.add("ConvTranspose", given, group=attrs.groups, **settings)
     return _finished(w, name, inputs.residual, attrs.epilogue)
 
@@ -102,11 +108,13 @@ def batch_norm(w: Writer, node: Node, twin: Node | None) -> str:
 def row_norm(w: Writer, node: Node, twin: Node | None) -> str:
     inputs, attrs = node.inputs, node.attrs
     name, features = w.get(inputs.rows), inputs.rows.shape[1]
-    if attrs.centred:
+    if attrs.centred and w.opset < 17:
+        name = w.add("Sub", [name, w.reduced("ReduceMean", name, [1], keepdims=1)])
+    elif attrs.centred:
         weight = _of_channels(w, inputs.weight, features, 1.0)
         given = [name, weight, *_given(w, inputs.bias)]
         return str(w.add("LayerNormalization", given, axis=1, epsilon=attrs.eps))
-    power = w.add("ReduceMean", [w.add("Mul", [name, name])], axes=[1], keepdims=1)
+    power = w.reduced("ReduceMean", w.add("Mul", [name, name]), [1], keepdims=1)
     y = w.add("Div", [name, w.add("Sqrt", [w.add("Add", [power, w.scalar(attrs.eps)])])])
     for op, tensor in (("Mul", inputs.weight), ("Add", inputs.bias)):
         y = y if tensor is None else w.add(op, [y, w.get(tensor)])
@@ -152,13 +160,21 @@ def max_pool(w: Writer, node: Node, twin: Node | None) -> Any:
     return activate(w, name, attrs.epilogue.activation, attrs.epilogue.alpha)
 
 
+def _is_cut(node: Node) -> bool:
+    """Whether the last windows of a pooling lie beyond the padded image."""
+    return bool(tuple(node.attrs.output) != node.attrs.window.extents(node.inputs.input.shape[2:]))
+
+
 @exporter(AvgPool)
 def average_pool(w: Writer, node: Node, twin: Node | None) -> str:
     attrs, x = node.attrs, node.inputs.input
     window = attrs.window
-    ceil = tuple(attrs.output) != window.extents(x.shape[2:])
+    ceil = _is_cut(node)
+    if twin is not None and _is_cut(twin) != ceil:
+        raise ValueError(f"[{w.path}] its last windows are cut for some of the sizes that were left open")
     counts = bool(attrs.count_include_pad) or bool(attrs.divisor_override)
     if ceil and counts:
+        w.fixed(x.shape[2:], None if twin is None else twin.inputs.input.shape[2:])
         return _summed(w, node)
     settings = {**_window(window), "count_include_pad": int(counts), "ceil_mode": int(ceil)}
     name = str(w.add("AveragePool", [w.get(x)], **settings))
@@ -198,6 +214,7 @@ def adaptive_pool(w: Writer, node: Node, twin: Node | None) -> str:
     name = w.get(x)
     if all(extent == 1 for extent in output):
         return str(w.add(f"Global{kind}Pool", [name]))
+    w.fixed(spatial, None if twin is None else twin.inputs.input.shape[2:])
     if all(size % extent == 0 for size, extent in zip(spatial, output, strict=True)):
         kernel = [size // extent for size, extent in zip(spatial, output, strict=True)]
         return (
@@ -269,7 +286,7 @@ def interpolate(w: Writer, node: Node, twin: Node | None) -> str:
     size, mode, corners, antialias, scales = node.attrs
     x = node.inputs.input
     if antialias:
-        raise ValueError(f"[{w.path}] antialias has no form in opset 17")
+        raise ValueError(f"[{w.path}] antialias has no form that is written here")
     settings: dict[str, Any] = {"mode": mode, "coordinate_transformation_mode": "half_pixel"}
     if mode == "nearest":
         settings = {"mode": mode, "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
@@ -290,13 +307,15 @@ def interpolate(w: Writer, node: Node, twin: Node | None) -> str:
 @exporter(GridSample)
 def grid_sample(w: Writer, node: Node, twin: Node | None) -> str:
     attrs = node.attrs
-    if node.inputs[0].ndim != 4:
-        raise ValueError(f"[{w.path}] grids of volumes have no form in opset 17")
+    modes = {"linear": "bilinear", "cubic": "bicubic"} if w.opset < 20 else {}
+    if w.opset < 16 or (w.opset < 20 and node.inputs[0].ndim != 4):
+        needed = 16 if node.inputs[0].ndim == 4 else 20
+        raise ValueError(f"[{w.path}] samples at a grid's places need opset {needed}, got {w.opset}")
     return str(
         w.add(
             "GridSample",
             [w.get(tensor) for tensor in node.inputs],
-            mode={"linear": "bilinear", "cubic": "bicubic"}.get(attrs.mode, attrs.mode),
+            mode=modes.get(attrs.mode, attrs.mode),
             padding_mode=attrs.padding,
             align_corners=int(attrs.align_corners),
         )

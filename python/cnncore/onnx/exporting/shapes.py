@@ -18,6 +18,9 @@ from ...ops.shape import Expand, Permute, Relayout, Reshape
 from ...ops.sort import Extreme, Sort
 from .writer import Writer, exporter
 
+_ALL = (1 << 63) - 1
+"""As a slice's end: all there is."""
+
 
 def _twin(twin: Node | None, name: str) -> Any:
     return None if twin is None else getattr(twin.attrs, name)
@@ -60,12 +63,21 @@ def slice_(w: Writer, node: Node, twin: Node | None) -> str:
         whole = start == 0 and step == 1 and count == extent
         if whole and (twin is None or others.shape[axis] == twin.inputs.input.shape[axis]):
             continue
-        if others is not None:
+        behind = start + count * step >= extent
+        if others is not None and behind and step > 0:
+            # To the end, wherever that is.
+            extents = twin.inputs.input.shape if twin is not None else ()
+            behind = others.starts[axis] + others.shape[axis] * others.steps[axis] >= extents[axis]
+            w.fixed((start, step), (others.starts[axis], others.steps[axis]))
+        if others is not None and not (behind and step > 0):
             w.fixed((start, step, count), (others.starts[axis], others.steps[axis], others.shape[axis]))
         last = start + (count - 1) * step
         axes.append(axis)
         begins.append(start)
         strides.append(step)
+        if others is not None and behind and step > 0:
+            ends.append(_ALL)
+            continue
         ends.append(last + (1 if step > 0 else -1) if last + step >= 0 or step > 0 else -extent - 1)
     if not axes:
         return w.get(node.inputs.input)
@@ -93,6 +105,9 @@ def edge_pad(w: Writer, node: Node, twin: Node | None) -> str:
     before, after, mode = node.attrs
     x = node.inputs.input
     widths = w.ints([*before, *after])
+    if mode == "circular" and twin is not None:
+        padded = [axis for axis, pair in enumerate(zip(before, after, strict=True)) if any(pair)]
+        w.fixed(*([t.inputs.input.shape[axis] for axis in padded] for t in (node, twin)))
     if mode != "circular":
         return str(w.add("Pad", [w.get(x), widths], mode={"replicate": "edge"}.get(mode, mode)))
     name = w.get(x)
@@ -132,9 +147,9 @@ def reduce(w: Writer, node: Node, twin: Node | None) -> str:
     function, axes = node.attrs
     name = w.get(node.inputs.input)
     if function == "sum":
-        return str(w.add("ReduceSum", [name, w.ints(axes)], keepdims=0))
+        return w.reduced("ReduceSum", name, axes)
     if function in _REDUCTIONS:
-        return str(w.add(_REDUCTIONS[function], [name], axes=list(axes), keepdims=0))
+        return w.reduced(_REDUCTIONS[function], name, axes)
     raise ValueError(f"[{w.path}] {function} over axes is not written as ONNX here")
 
 

@@ -37,9 +37,11 @@ class Writer:
     Args:
         stored: names of parameters and buffers, by the id of each.
         batches: the batch traced, and another one if shapes shall follow the batch.
+        opset: whose operators are written.
     """
 
-    def __init__(self, stored: dict[int, str], batches: tuple[int, int] | None) -> None:
+    def __init__(self, stored: dict[int, str], batches: tuple[int, int] | None, opset: int) -> None:
+        self.opset = opset
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
         self._stored = stored
@@ -50,6 +52,8 @@ class Writer:
         self.first_input = ""
         self.path = ""
         self.constants: set[str] = set()
+        self._extents: dict[tuple[int, int], tuple[str, int]] = {}
+        self._near: dict[tuple[int, int], tuple[str, int]] = {}
 
     # -- names ----------------------------------------------------------------------------------------
 
@@ -104,22 +108,42 @@ class Writer:
         self.nodes.append(helper.make_node(op, list(inputs), outputs, name, **given))
         return outputs[0] if count == 1 else tuple(outputs)
 
-    # -- shapes that follow the batch ---------------------------------------------------------------------
+    def reduced(self, op: str, name: str, axes: Sequence[int], keepdims: int = 0) -> str:
+        """Add a reduction over axes."""
+        if op == "ReduceSum" or self.opset >= 18:
+            return str(self.add(op, [name, self.ints(axes)], keepdims=keepdims))
+        return str(self.add(op, [name], axes=list(axes), keepdims=keepdims))
 
-    def _multiples(self, shape: Sequence[int], other: Sequence[int] | None) -> list[int | None]:
-        """Return for each extent None where it is fixed, else how often it has the batch."""
-        if other is None or self._batches is None:
-            return [None] * len(shape)
-        first, second = self._batches
-        found: list[int | None] = []
-        for a, b in zip(shape, other, strict=True):
-            times, rest = divmod(a, first)
-            if a != b and (rest or times * second != b):
-                raise ValueError(
-                    f"[{self.path}] an extent that is {a} for batch {first} and {b} for {second}"
-                )
-            found.append(None if a == b else times)
-        return found
+    # -- shapes that follow the inputs ----------------------------------------------------------------------
+
+    def follow(self, tensor: Tensor, other: Tensor) -> None:
+        """Note that extents may be read from a tensor; `other` is the same one for other inputs."""
+        for axis, pair in enumerate(zip(tensor.shape, other.shape, strict=True)):
+            if pair[0] != pair[1]:
+                self._extents.setdefault(pair, (self.get(tensor), axis))
+
+    def begin(self, node: Node, twin: Node | None) -> None:
+        """Note the node that is written next: its shapes follow its own inputs first."""
+        self.path, self._near = node.path, {}
+        if twin is None:
+            return
+        for tensor, other in zip(node.inputs, twin.inputs, strict=True):
+            if tensor is not None and tensor.source is None and id(tensor) in self._names:
+                for axis, pair in enumerate(zip(tensor.shape, other.shape, strict=True)):
+                    self._near.setdefault(pair, (self.get(tensor), axis))
+
+    def _extent(self, pair: tuple[int, int]) -> str | None:
+        """Return a tensor of one extent that is the first number now, and the second one for other inputs."""
+        found = self._near.get(pair)
+        if found is None and self._batches is not None:
+            times, rest = divmod(pair[0], self._batches[0])
+            if not rest and times * self._batches[1] == pair[1]:
+                return self._of_batch(times)
+        found = self._extents.get(pair) if found is None else found
+        if found is None:
+            return None
+        name, axis = found
+        return str(self.add("Gather", [self.add("Shape", [name]), self.ints([axis])], axis=0))
 
     def is_fixed(self, values: Sequence[int], other: Sequence[int] | None) -> bool:
         """Whether values are the same for every batch."""
@@ -132,25 +156,29 @@ class Writer:
             ValueError: they are not.
         """
         if not self.is_fixed(values, other):
-            raise ValueError(f"[{self.path}] depends on the batch, which dynamic_batch leaves open")
+            raise ValueError(f"[{self.path}] depends on the batch or sizes that were left open")
         return tuple(values)
 
     def shape(self, shape: Sequence[int], other: Sequence[int] | None, reshapes: bool = False) -> str:
-        """Return a tensor with extents, computed from the batch where they depend on it.
+        """Return a tensor with extents, computed from the inputs' where they follow these.
 
         Args:
             reshapes: it is Reshape's, where one extent may be left open.
         """
-        multiples = self._multiples(shape, other)
-        moving = [i for i, times in enumerate(multiples) if times is not None]
-        if not moving:
+        if other is None or tuple(shape) == tuple(other):
             return self.ints(shape)
+        moving = [i for i, (a, b) in enumerate(zip(shape, other, strict=True)) if a != b]
         if reshapes and len(moving) == 1:
             return self.ints([-1 if i in moving else extent for i, extent in enumerate(shape)])
-        pieces = [
-            self.ints([extent]) if times is None else self._of_batch(times)
-            for extent, times in zip(shape, multiples, strict=True)
-        ]
+        pieces = []
+        for i, extent in enumerate(shape):
+            piece = self.ints([extent]) if i not in moving else self._extent((extent, other[i]))
+            if piece is None:
+                raise ValueError(
+                    f"[{self.path}] an extent of {tuple(shape)} follows the inputs' in a way that is not "
+                    f"written here; for others it is {tuple(other)}"
+                )
+            pieces.append(piece)
         return self.add("Concat", pieces, axis=0) if len(pieces) > 1 else pieces[0]
 
     def _of_batch(self, times: int) -> str:
