@@ -6,6 +6,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from ..graph.tensor import Graph, Node, Tensor
+from ..ops.elementwise import ElementwiseChain
 from ..ops.exchange import ExchangeBegin
 
 
@@ -59,7 +60,8 @@ def _only_for(graph: Graph, begins: list[Node]) -> set[Node]:
     early = set(begins)
     for node in reversed(graph.nodes):
         made = [tensor for tensor in node.outputs if tensor is not None]
-        light = node.op.is_chainable(node) or node.op.may_alias
+        chained = isinstance(node.op, ElementwiseChain)
+        light = chained or node.op.is_chainable(node) or node.op.may_alias
         read = [user for tensor in made for user in users.get(tensor, ())]
         if light and read and results.isdisjoint(made) and early.issuperset(read):
             early.add(node)
