@@ -48,9 +48,17 @@ class Job:
         recipe: network, epochs and rates.
         description: of the model, for its file.
         settings: of the command line.
+        comm: of the processes that train together, if there are several.
     """
 
-    def __init__(self, images: Images, recipe: Recipe, description: Description, settings: Settings) -> None:
+    def __init__(
+        self,
+        images: Images,
+        recipe: Recipe,
+        description: Description,
+        settings: Settings,
+        comm: Any = None,
+    ) -> None:
         self.images = images
         self.recipe = recipe
         self.description = description
@@ -64,7 +72,9 @@ class Job:
             self.model,
             nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
             optimizer(settings.optimizer, self.model.parameters(), recipe.lr, recipe.weight_decay),
+            comm=comm,
         )
+        self._ranks = 1 if self.trainer.ranks is None else self.trainer.ranks.size
         self._train, held = images.train, None
         if settings.best:
             self._train, held = _split(images.train)
@@ -88,6 +98,7 @@ class Job:
             f"test images of {height}x{width}, {len(self.images.classes)} classes"
             + (f", {held:,} held out to choose the epoch" if held else "")
             + f"\n{self.recipe.model}, batch {self.recipe.batch_size}, threads {runtime.get_num_threads()}"
+            + (f" in each of {self._ranks} processes" if self._ranks > 1 else "")
             + (
                 f"; {len(self._frozen)} parameters of {self.settings.transfer} fixed at first"
                 if self._frozen
@@ -101,7 +112,8 @@ class Job:
         With `best` the validation is what was held out.
         """
         batches = self._batches()
-        steps, epochs, settings = len(batches), self.recipe.epochs, self.settings
+        own, epochs, settings = len(batches), self.recipe.epochs, self.settings
+        steps = own // self._ranks if batches.drop_last else -(-own // self._ranks)
         callbacks: list[Callback] = [Schedule(self.recipe.lr, steps * epochs, settings.schedule)]
         if self._frozen:
             callbacks.append(Thaw(self._frozen, max(1, round(epochs * FROZEN_SHARE))))
@@ -133,14 +145,15 @@ class Job:
 
     def _batches(self) -> Any:
         samples, batch_size, mixup = self.trained_images, self.recipe.batch_size, self.settings.mixup
+        whole = batch_size * self._ranks
         mix = None if mixup is None else data.transforms.Mixup(len(self.images.classes), mixup)
         loader = data.DataLoader(
             ShiftedImages(*self._train, self.recipe.shift, self.settings.seed),
             batch_size,
             shuffle=True,
             seed=self.settings.seed,
-            # Batch norm cannot learn from a batch of one.
-            drop_last=samples > batch_size and samples % batch_size == 1,
+            # Batch norm cannot learn from a batch of one, of any process.
+            drop_last=samples > whole and 0 < samples % whole < 2 * self._ranks,
             transform=self.description.normalise if mix is None else mix,
             workers=_WORKERS,
         )
@@ -162,11 +175,17 @@ class Normalised:
     def __init__(self, loader: data.DataLoader, normalise: Callable[[Any], Any]) -> None:
         self.loader = loader
         self.normalise = normalise
-        self.dataset, self.drop_last = loader.dataset, loader.drop_last
         self.epoch = 0
 
     def __len__(self) -> int:
         return len(self.loader)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loader, name)  # what tells its samples, order and sizes
+
+    def batches(self, epoch: int, numbers: Any) -> Iterator[Any]:
+        """Yield a batch for each array of sample numbers, as those of an epoch."""
+        return ((self.normalise(images), labels) for images, labels in self.loader.batches(epoch, numbers))
 
     def __iter__(self) -> Iterator[Any]:
         self.loader.epoch = self.epoch

@@ -13,6 +13,7 @@ from typing import Any
 
 from .output import NonFiniteLossError
 from .parser import parser
+from .ranks import end_all
 
 FAILURE = 1
 NONFINITE = 3
@@ -59,6 +60,7 @@ def _run(options: argparse.Namespace) -> int:
         return NONFINITE
     except (ValueError, TypeError, OSError, ImportError, MemoryError, RuntimeError) as error:
         print(f"cnncore: error: {_one_line(error)}", file=sys.stderr)
+        end_all(FAILURE)
         return FAILURE
     return 0
 

@@ -19,6 +19,7 @@ from .job import Job, Settings
 from .optimizers import RATES
 from .output import NonFiniteLossError, print_result
 from .parser import DEFAULT_MODEL_FILE
+from .ranks import communicator
 from .recipes import IMAGES, RECIPES, Recipe
 from .report import check_folder, class_rows, class_table, write_report
 from .transfer import network_of
@@ -32,12 +33,14 @@ def run(options: argparse.Namespace) -> None:
         check_folder(options.report)
     runtime.manual_seed(options.seed)
     images = read(options.dataset, options, options.size)
-    job = Job(images, recipe, _describe(images, recipe), _settings(options))
-    if not options.quiet:
+    job = Job(images, recipe, _describe(images, recipe), _settings(options), communicator())
+    if not options.quiet and job.trainer.writes:
         print(job.title(), file=sys.stderr)
     started = time.perf_counter()
     history = job.train(verbose=0 if options.quiet else 1)
     seconds = time.perf_counter() - started
+    if not job.trainer.writes:
+        return
     if history.interrupted:
         _save(options, job, job.accuracy())
         print(f"saved {options.out} as trained so far; --resume goes on", file=sys.stderr)
