@@ -98,6 +98,47 @@ class BatchNormFinalize final : public Step {
   std::int64_t channels_ = 0;
 };
 
+/// [statistics, active] -> [one row (1, 3, channels) of all of them], which counts nothing where active is 0.
+class BatchNormMerge final : public Step {
+ public:
+  explicit BatchNormMerge(const StepSpec& spec) {
+    check_in_order(spec.input(0), 3, spec.op + ": statistics");
+    check_vector(spec.input(1), 1, spec.op + ": active");
+    rows_ = spec.input(0).dim(0);
+    channels_ = spec.input(0).dim(2);
+    check_shape(spec.input(0), {rows_, 3, channels_}, spec.op + ": statistics");
+    check_in_order(spec.output(0), 3, spec.op + ": merged");
+    check_shape(spec.output(0), {1, 3, channels_}, spec.op + ": merged");
+  }
+
+  std::size_t workspace_bytes() const override {
+    return 2 * static_cast<std::size_t>(channels_) * sizeof(double);
+  }
+
+  void run(const StepArgs& args) const override {
+    auto* mean = reinterpret_cast<double*>(args.workspace);
+    double* squares = mean + channels_;
+    const float* statistics = args.input(0);
+    const double active = static_cast<double>(*args.input(1));
+    double count = 0.0;
+    for (std::int64_t row = 0; row < rows_; ++row)
+      count += static_cast<double>(statistics[row * 3 * channels_]);
+    float* merged = args.output(0);
+    for_channel_blocks(channels_, rows_ + 8, [&](std::int64_t begin, std::int64_t end) {
+      kernels().norm.merge_statistics(statistics, rows_, channels_, begin, end, mean, squares);
+      for (std::int64_t c = begin; c < end; ++c) {
+        merged[c] = static_cast<float>(active * count);
+        merged[channels_ + c] = static_cast<float>(mean[c]);
+        merged[2 * channels_ + c] = static_cast<float>(active * squares[c]);
+      }
+    });
+  }
+
+ private:
+  std::int64_t rows_ = 0;
+  std::int64_t channels_ = 0;
+};
+
 class BatchNormInvstd final : public Step {
  public:
   explicit BatchNormInvstd(const StepSpec& spec)
@@ -192,6 +233,7 @@ std::int64_t statistics_rows(const std::vector<std::int64_t>& shape) {
 void register_norm(StepRegistry& registry) {
   registry.add("batch_norm_statistics", make<BatchNormStatistics>);
   registry.add("batch_norm_finalize", make<BatchNormFinalize>);
+  registry.add("batch_norm_merge", make<BatchNormMerge>);
   registry.add("batch_norm_invstd", make<BatchNormInvstd>);
   registry.add("batch_norm_apply", make<BatchNormApply>);
   registry.add("batch_norm_backward", make_batch_norm_backward);

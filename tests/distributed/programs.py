@@ -19,6 +19,32 @@ rank, size = comm.Get_rank(), comm.Get_size()
 ROWS = 24
 
 
+class Block(nn.Module):
+    """A residual block; its first batch norm averages over all batches, its second adds and activates."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(6, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(6, momentum=None), nn.BatchNorm2d(6, affine=False)])
+
+    def forward(self, x: Any) -> Any:
+        y = ops.relu(self.norms[0](self.first(x)))
+        return ops.relu(self.norms[1](self.second(y)) + x)
+
+
+def normalised(seed: int) -> nn.Module:
+    cc.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(2, 6, 3, bias=False),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        Block(),
+        nn.Flatten(),
+        nn.Linear(6 * 36, 5),
+        nn.BatchNorm1d(5),
+    )
+
+
 def network(seed: int) -> nn.Module:
     cc.manual_seed(seed)
     return nn.Sequential(
@@ -67,6 +93,28 @@ def step_losses(settings: dict[str, Any]) -> Any:
         for a, b in zip(together.state_dict().values(), alone.state_dict().values(), strict=True)
     )
     return {"losses": losses, "expected": expected, "apart": apart, "digest": digest(together)}
+
+
+def synchronised() -> Any:
+    """Batch norm over all processes, of which the last has no rows in the last step, and alone."""
+    found = []
+    for with_comm in (True, False):
+        model = normalised(3)
+        if with_comm:
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        trainer = cc.Trainer(
+            model,
+            nn.CrossEntropyLoss(),
+            optim.SGD(model.parameters(), lr=0.05, momentum=0.9),
+            comm=comm if with_comm else None,
+        )
+        x, y = data(6 * size + size - 1)
+        batch = 3 if with_comm else 3 * size
+        history = trainer.fit(x, y, epochs=2, batch_size=batch, validation=(x, y), verbose=0)
+        found.append((history, model.state_dict(), digest(model)))
+    (together, ours, bits), (alone, theirs, _) = found
+    apart = {name: float(np.abs(ours[name] - theirs[name]).max()) for name in theirs}
+    return {"figures": same(together, alone), "apart": apart, "digest": bits}
 
 
 def one_rank() -> Any:

@@ -37,6 +37,15 @@ def test_figures_are_those_of_one_process(
     assert len({str(each["history"]) for each in found}) == 1
 
 
+def test_synchronised_batch_norm_is_that_of_one_process() -> None:
+    """Weights, running statistics and figures, with unequal parts and a process without rows."""
+    found = mpi_ranks.results(3, "synchronised")
+    for each in found:
+        apart = {**each["figures"], **each["apart"]}
+        assert {name: value for name, value in apart.items() if not value < 1e-5} == {}
+    assert len({each["digest"] for each in found}) == 1
+
+
 def test_loaders_and_iterables() -> None:
     found = mpi_ranks.results(3, "loaders")
     np.testing.assert_allclose(found[0]["losses"], found[0]["alone"], rtol=0, atol=1e-5)

@@ -9,7 +9,8 @@ import numpy as np
 
 from .. import ops
 from ..graph.arrays import aligned_empty
-from ..graph.trace import count_call, shape_error
+from ..graph.trace import count_call, current_graph, is_tracing, shape_error
+from ..ops.sync_norm import sync_batch_norm
 from . import init
 from .arguments import finite, fraction, positive
 from .module import Module
@@ -178,14 +179,16 @@ class BatchNorm3d(BatchNorm):
 
 
 class SyncBatchNorm(BatchNorm):
-    """Batch normalisation under the name it has where several processes train: over this process's batch.
+    """Batch normalisation over the rows of all processes that train together (``comm=`` of `cc.train_step`
+    and `cc.Trainer`), whatever part of them each has.
 
-    There is one process, so that it equals BatchNorm1d, 2d and 3d; its state_dict is theirs.
+    Everywhere else it equals BatchNorm1d, 2d and 3d, whose state_dict it has. `convert_sync_batchnorm` puts
+    it in their places.
 
     Args:
         num_features, eps, momentum, affine, track_running_stats, bias: as for BatchNorm2d; the input is
             (batch, num_features, ...).
-        process_group: None; there are no groups of processes.
+        process_group: None; the processes are those of ``comm=``.
 
     >>> import numpy as np
     >>> SyncBatchNorm(2)(np.ones((2, 2, 3))).shape
@@ -209,9 +212,62 @@ class SyncBatchNorm(BatchNorm):
     ) -> None:
         if process_group is not None:
             raise ValueError(
-                f"expected process_group None, got {process_group!r}: statistics are those of one process"
+                f"expected process_group None, got {process_group!r}: the processes are those of comm="
             )
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+
+    def forward(self, input: Any) -> Any:
+        together = is_tracing() and current_graph().exchange is not None
+        if not together or not self.training or self.frozen:
+            return super().forward(input)
+        self._require_axes(input)
+        return sync_batch_norm(
+            input, self.running_mean, self.running_var, self.weight, self.bias, self._share(), self.eps
+        )
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:
+        """Put a SyncBatchNorm in the place of each BatchNorm1d, 2d and 3d, with its parameters and buffers.
+
+        Args:
+            module: changed in place, and returned; one that is a batch norm itself is left as it is.
+            process_group: None.
+
+        Returns:
+            `module`, or what takes its place.
+
+        >>> from cnncore import nn
+        >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+        >>> type(nn.SyncBatchNorm.convert_sync_batchnorm(net)[1]).__name__
+        'SyncBatchNorm'
+        """
+        if isinstance(module, BatchNorm) and not isinstance(module, cls):
+            return cls._like(module, process_group)
+        for name, child in module.named_children():
+            changed = cls.convert_sync_batchnorm(child, process_group)
+            if changed is not child:
+                setattr(module, name, changed)
+        return module
+
+    @classmethod
+    def _like(cls, norm: BatchNorm, process_group: Any) -> SyncBatchNorm:
+        """Return a layer with the settings, parameters and buffers of another."""
+        made = cls(
+            norm.num_features,
+            norm.eps,
+            norm.momentum,
+            norm.affine,
+            norm.track_running_stats,
+            process_group,
+            bias=norm.bias is not None,
+        )
+        for name in ("weight", "bias"):
+            made.register_parameter(name, getattr(norm, name))
+        for name in ("running_mean", "running_var", "num_batches_tracked"):
+            made.register_buffer(name, getattr(norm, name))
+        made.train(norm.training)
+        made.frozen = norm.frozen
+        return made
 
 
 class GroupNorm(Module):

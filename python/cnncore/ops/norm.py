@@ -326,12 +326,13 @@ class GroupNormBackward(Op):
         builder.step(self.name, slots, builder.slots(node.outputs), attrs, inplace=[(0, 0), (0, 1)])
 
 
-def _statistics(x: Tensor) -> Tensor:
+def statistics_of(x: Tensor) -> Tensor:
+    """Return counts, means and squared deviations of parts of x, (parts, 3, channels)."""
     rows = _core.statistics_rows(list(x.shape))
     return emit(BatchNormStatistics, Single(x), StatisticsAttributes(rows)).output
 
 
-def _of_channels(x: Tensor, op: str, **named: Any) -> list[Tensor | None]:
+def of_each_channel(x: Tensor, op: str, **named: Any) -> list[Tensor | None]:
     """Return tensors of an entry for each channel of `x`."""
     found = []
     for name, value in named.items():
@@ -347,7 +348,7 @@ def _of_channels(x: Tensor, op: str, **named: Any) -> list[Tensor | None]:
     return found
 
 
-def _move(source: Any, running: Tensor | None, new: Tensor, momentum: Any) -> None:
+def move_running(source: Any, running: Tensor | None, new: Tensor, momentum: Any) -> None:
     """Move a running statistic towards a new one, by a share that is a number or a tensor."""
     if running is None:
         return
@@ -402,7 +403,7 @@ def batch_norm(
     if x.ndim < 2:
         raise shape_error(op, f"expected input (batch, channels, ...), got shape {x.shape}")
     mean, var = current(running_mean, "batch_norm"), current(running_var, "batch_norm")
-    mean, var, w, b = _of_channels(x, op, running_mean=mean, running_var=var, weight=weight, bias=bias)
+    mean, var, w, b = of_each_channel(x, op, running_mean=mean, running_var=var, weight=weight, bias=bias)
     x = with_layout(x, Layout.CHANNELS_LAST)
     if training:
         if x.shape[0] * prod(x.shape[2:]) == 1:
@@ -414,15 +415,15 @@ def batch_norm(
         fixed = not isinstance(momentum, Tensor)
         running = (mean, var) if fixed else (None, None)
         attrs = FinalizeAttributes(momentum if fixed else 0.0, eps)
-        inputs = FinalizeInputs(_statistics(x), *running)
+        inputs = FinalizeInputs(statistics_of(x), *running)
         center, invstd, *moved = emit(BatchNormFinalize, inputs, attrs).outputs
         if fixed:
             for source, new in zip((running_mean, running_var), moved, strict=True):
                 track(source, new)
         else:
-            _move(running_mean, mean, present(center), momentum)
+            move_running(running_mean, mean, present(center), momentum)
             variance = _variance(present(invstd), eps, x.size // x.shape[1])
-            _move(running_var, var, variance, momentum)
+            move_running(running_var, var, variance, momentum)
     else:
         if mean is None or var is None:
             raise shape_error(op, "expected running_mean and running_var when not training")
@@ -464,7 +465,7 @@ def group_norm(
         raise shape_error(op, f"expected channels in {groups} equal groups, got {x.shape}.{hint}")
     if prod((x.shape[0], x.shape[1] // groups, *x.shape[2:])) == 1:
         raise shape_error(op, f"expected more than one value per group, got {x.shape} in {groups} groups")
-    w, b = _of_channels(x, op, weight=weight, bias=bias)
+    w, b = of_each_channel(x, op, weight=weight, bias=bias)
     given = GroupNormInputs(with_layout(x, Layout.CHANNELS_LAST), w, b)
     return emit(GroupNorm, given, GroupNormAttributes(groups, eps)).output
 
@@ -512,7 +513,7 @@ def instance_norm(
     if count == 1:
         raise shape_error(op, f"expected more than one value per channel of a sample, got {x.shape}")
     momentum = momentum if isinstance(momentum, Tensor) else real(momentum, "momentum", op, 0, 1)
-    mean, var = _of_channels(
+    mean, var = of_each_channel(
         x,
         op,
         running_mean=current(running_mean, "batch_norm"),
@@ -521,8 +522,8 @@ def instance_norm(
     y = group_norm(x, x.shape[1], weight, bias, eps)
     final = y.node
     assert final is not None
-    _move(running_mean, mean, reduce("mean", present(final.outputs[1]), (0,)), momentum)
+    move_running(running_mean, mean, reduce("mean", present(final.outputs[1]), (0,)), momentum)
     if var is not None:
         unbiased = _variance(present(final.outputs[2]), eps, count)
-        _move(running_var, var, reduce("mean", unbiased, (0,)), momentum)
+        move_running(running_var, var, reduce("mean", unbiased, (0,)), momentum)
     return y
