@@ -112,9 +112,9 @@ def every_operation() -> None:
 def exchanges() -> None:
     """A step of two processes."""
     ranks: Any = TwoRanks()
-    weight = nn.Parameter(np.ones(3, np.float32))
-    optimizer = optim.SGD([weight], lr=0.1)
-    step = RanksTrainStep(ranks, lambda x: (ops.mean(x * weight), gathered(x, 2)), optimizer)
+    norm = nn.SyncBatchNorm(3)
+    optimizer = optim.SGD(norm.parameters(), lr=0.1)
+    step = RanksTrainStep(ranks, lambda x: (ops.mean(norm(x)), gathered(x, 2)), optimizer)
     assert step(np.ones((2, 3), np.float32))[1].shape == (2, 2, 3)
 
 

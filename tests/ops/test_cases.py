@@ -271,6 +271,7 @@ OWN_TESTS: dict[str, str] = {
     "zeros": "test_creation.py: it takes no tensors",
     "remove_small_boxes": "test_regions.py: how many are left depends on values",
     "masked_select": "test_indexing.py: it is refused",
+    "sync_batch_norm_apply": "test_sync_norm.py, tests/distributed: it takes several processes",
 }
 
 

@@ -114,7 +114,10 @@ _NN = {
     "BatchNormalization": "nn.BatchNorm2d(channels)",
     "Activation": "nn.ReLU() and others have names of their own",
     "Input": "a Module takes its input's shape from the first call",
-    **dict.fromkeys(("DataParallel", "DistributedDataParallel"), "one process uses all cores: leave it out"),
+    **dict.fromkeys(
+        ("DataParallel", "DistributedDataParallel"),
+        "one process uses all cores; several: cc.train_step(..., comm=MPI.COMM_WORLD)",
+    ),
 }
 
 _UTILS = {

@@ -126,7 +126,7 @@ class SyncBatchNormApply(Op):
         inputs = builder.slots([x, mean, invstd, *others])
         in_place = [(0, ApplyInputs._fields.index(name)) for name in ("input", "residual")]
         outputs = builder.slots(node.outputs)
-        builder.step("batch_norm_apply", inputs, outputs, node.attrs.epilogue.settings(), in_place)
+        builder.step(BatchNormApply.name, inputs, outputs, node.attrs.epilogue.settings(), in_place)
 
 
 def sync_batch_norm(
