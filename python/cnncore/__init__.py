@@ -20,6 +20,8 @@ from .graph import runner
 
 if TYPE_CHECKING:
     from . import bench, data, io, models, nn, ops, optim, train, viz
+    from . import onnx as onnx
+    from . import sklearn as sklearn
     from .checkpointing import checkpoint, checkpoint_sequential
     from .gradient_check import grad_check
     from .intermediate import capture

@@ -77,7 +77,7 @@ def test_wrong_usage_ends_with_2(capsys: Capture, arguments: list[str], message:
         (["train", "digits", "--out", "."], ".: expected a file to write, got a folder"),
         (["predict", "absent", "image"], "absent: No such file or directory"),
         (["evaluate", "absent"], "absent: No such file or directory"),
-        (["summary", "absent"], "expected a model file or one of alexnet, convnext_base"),
+        (["summary", "absent"], "expected a model file, an ONNX file or one of alexnet, convnext_base"),
         (
             ["summary", "lenet5", "--input", "1,1,28"],
             "expected an input of batch,channels,height,width, got (1, 1, 28)",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .. import io, model_file, nn
 from ..data.preparation import ImagePreprocessing
 from ..data.resizing import MAX_PIXELS
+from . import onnx_file
 from .networks import build
 
 _KEY = "cnncore"
@@ -98,8 +99,11 @@ def load(path: str) -> tuple[nn.Module, Description]:
     """Return the network of a model file, in eval mode, and its description.
 
     Raises:
-        ValueError: no model file of the command line or of `cc.save`, or a damaged one.
+        ValueError: no model file of the command line or of `cc.save`, no ONNX file, or a damaged one.
     """
+    if onnx_file.is_onnx(path):
+        network, classes, image, mean, std = onnx_file.load(path)
+        return network, Description("", classes, image, mean, std, "", float("nan"))
     about = model_file.read_about(path)
     if about is not None and "format" in about:
         return _from_python(path)

@@ -18,6 +18,7 @@ _DATASET = (
     "digits (comes with cnncore), mnist, cifar10, or a folder or zip file of images in folders by class"
 )
 _DATA = "the folder (or zip file) that mnist or cifar10 is in"
+_SOURCE = "a file that train or cc.save wrote, an ONNX file, or a network's name"
 _EXIT_CODES = (
     "exit codes: 0 done, 1 failed (stderr says why), 2 wrong usage, 3 loss NaN or infinite (the last finite "
     "model is saved), 130 interrupted"
@@ -31,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"cnncore {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_train, _evaluate, _predict, _summary, _info, _bench):
+    for add in (_train, _evaluate, _predict, _summary, _profile, _export, _convert, _info, _bench):
         command = add(commands)
         command.add_argument(
             "--json", action="store_true", help="print the result as JSON, and nothing else, on stdout"
@@ -139,7 +140,11 @@ def _predict(commands: Commands) -> argparse.ArgumentParser:
         "it was trained; colours are not inverted: digits are light on dark there.",
     )
     command.set_defaults(run=_call("predict"))
-    command.add_argument("model", metavar="MODEL", help="a file that train wrote")
+    command.add_argument(
+        "model",
+        metavar="MODEL",
+        help="a file that train or cc.save wrote, or an ONNX file that classifies images",
+    )
     command.add_argument("images", metavar="IMAGE", nargs="+", help="image files")
     command.add_argument("--top", type=_from(1), metavar="N", default=1, help="show the N likeliest classes")
     return command
@@ -148,10 +153,75 @@ def _predict(commands: Commands) -> argparse.ArgumentParser:
 def _summary(commands: Commands) -> argparse.ArgumentParser:
     command = commands.add_parser("summary", help="show a network's layers, shapes, parameters and FLOPs")
     command.set_defaults(run=_call("summary"))
-    command.add_argument("model", metavar="MODEL|NAME", help="a file that train wrote, or a network's name")
+    command.add_argument("model", metavar="MODEL|NAME", help=_SOURCE)
     command.add_argument(
         "--input", type=_shape, metavar="N,C,H,W", help="input shape; default: the model's, batch 1"
     )
+    return command
+
+
+def _profile(commands: Commands) -> argparse.ArgumentParser:
+    command = commands.add_parser("profile", help="measure each step of a network's inference")
+    command.set_defaults(run=_call("profile"))
+    command.add_argument("model", metavar="MODEL|NAME", help=_SOURCE)
+    command.add_argument(
+        "--input", type=_shape, metavar="N,C,H,W", help="input shape; default: the model's, batch 1"
+    )
+    command.add_argument(
+        "--repeats", type=_from(1), metavar="N", default=5, help="runs of which each step's least time counts"
+    )
+    return command
+
+
+def _export(commands: Commands) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "export",
+        help="write a network as an ONNX file",
+        description="Write a network, as it computes in inference, as an ONNX file that the official checker "
+        "accepts. Needs the package onnx: pip install 'cnncore[onnx]'.",
+    )
+    command.set_defaults(run=_call("export"))
+    command.add_argument("model", metavar="MODEL|NAME", help=_SOURCE)
+    command.add_argument("target", metavar="FILE.onnx", help="the file to write, replaced if it exists")
+    command.add_argument(
+        "--weights",
+        metavar="FILE",
+        help="weights of a network that is named: safetensors, torch, .npz",
+    )
+    command.add_argument(
+        "--classes",
+        type=_from(1),
+        metavar="N",
+        help="of a network that is named; default: 1000, 10 of those for small images",
+    )
+    command.add_argument(
+        "--input", type=_shape, metavar="N,C,H,W", help="input shape; default: the model's, batch 1"
+    )
+    command.add_argument("--dynamic-batch", action="store_true", help="leave the number of images open")
+    command.add_argument("--dynamic-size", action="store_true", help="leave height and width open")
+    command.add_argument(
+        "--opset", type=_from(1), metavar="N", default=17, help="from 13 to the newest; default: %(default)s"
+    )
+    command.add_argument(
+        "--normalize",
+        action="store_true",
+        help="let the file take images from 0 to 1, and normalize them as the model was trained",
+    )
+    command.add_argument("--softmax", action="store_true", help="let it give probabilities")
+    return command
+
+
+def _convert(commands: Commands) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "convert",
+        help="write the weights of a file in another format",
+        description="Write the arrays of a safetensors file, torch checkpoint, Keras or ONNX file or .npz as "
+        "safetensors or .npz. Names stay; Keras's layouts become those of layers here.",
+    )
+    command.set_defaults(run=_call("convert"))
+    command.add_argument("source", metavar="SOURCE", help="the file to read")
+    command.add_argument("target", metavar="TARGET", help="the file to write: .safetensors or .npz")
+    command.add_argument("--key", metavar="NAME", help="the entry of a torch checkpoint, such as ema")
     return command
 
 
@@ -167,6 +237,12 @@ def _bench(commands: Commands) -> argparse.ArgumentParser:
         "bench", help="measure this installation's speed", description="Measure this installation's speed."
     )
     command.set_defaults(run=_call("bench"))
+    command.add_argument(
+        "model", metavar="MODEL", nargs="?", help="measure this one: " + _SOURCE + "; default: the library's"
+    )
+    command.add_argument(
+        "--input", type=_shape, metavar="N,C,H,W", help="MODEL's input shape; default: its own, batch 1"
+    )
     command.add_argument(
         "--networks", type=_names, metavar="NAMES", help="comma-separated; default: all measured ones"
     )

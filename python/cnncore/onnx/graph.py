@@ -71,6 +71,7 @@ class Graph:
     constants: dict[str, NDArray[Any]]
     types: dict[str, str | None] = field(default_factory=dict)
     fixed: frozenset[str] = frozenset()
+    metadata: dict[str, str] = field(default_factory=dict)
 
     def all_nodes(self) -> Iterator[Node]:
         """Yield the nodes, each followed by those of its subgraphs."""

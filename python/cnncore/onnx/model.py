@@ -58,6 +58,11 @@ class OnnxModel(Module):
         return [value.name for value in self._graph.outputs]
 
     @property
+    def metadata(self) -> dict[str, str]:
+        """Texts by name that the file holds beside the network."""
+        return dict(self._graph.metadata)
+
+    @property
     def graph(self) -> Graph:
         """The nodes, with operators in the place of groups that exporters write for them."""
         return self._graph

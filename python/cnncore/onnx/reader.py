@@ -42,6 +42,7 @@ def read(source: Source) -> Graph:
     except (RecursionError, KeyError, TypeError, AttributeError, OverflowError, MemoryError) as error:
         raise ValueError(f"not a valid ONNX model: {type(error).__name__}: {error}") from error
     graph.fixed = _fixed(model)
+    graph.metadata = {entry.key: entry.value for entry in model.metadata_props}
     infer(graph)
     return graph
 
