@@ -38,6 +38,8 @@ struct GemmTileArgs {
   /// Results bypass the caches, which saves reading their lines first: for outputs larger than these. Columns
   /// and offsets are then multiples of 16 floats, the output lies on a line, and nothing accumulates.
   bool stream = false;
+  /// Sum in the order of taps and k wherever a row lies; else the order depends on the height of its tile.
+  bool one_order = false;
   bool prefetch = false;  // the rows are not in cache yet: fetch those of the next tile while this one runs
 };
 

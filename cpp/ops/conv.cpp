@@ -103,6 +103,7 @@ ConvEpilogue epilogue_of(const StepSpec& spec, std::int64_t channels) {
   const ActivationGate gate = activation_from_attrs(spec.attrs);
   epilogue.activation = gate.activation;
   epilogue.alpha = gate.alpha;
+  epilogue.one_order = spec.attrs.integer("one_order", 0) != 0;
   epilogue.bias = spec.has_input(2);
   if (epilogue.bias) check_vector(spec.input(2), channels, "bias");
   epilogue.residual = spec.has_input(3);

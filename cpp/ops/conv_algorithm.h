@@ -24,6 +24,7 @@ struct ConvEpilogue {
   bool argument = false;            // output 2: what the activation is applied to, for its gradient
   std::int64_t output_pitch = 0;    // floats from pixel to pixel; 0: as many as the channels
   std::int64_t first_channels = 0;  // of input 0, where input 4 has the others; 0: input 0 has all
+  bool one_order = false;           // sums that do not depend on a pixel's place, of direct convolution
 
   /// Where the sums go, and where the activation's results go if that is another tensor.
   float* sums(const StepArgs& args) const { return args.output(argument ? 2 : 0); }

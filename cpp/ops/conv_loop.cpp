@@ -212,6 +212,7 @@ void ConvLoopPlan::run_task(std::int64_t task, const ConvLoopMemory& memory, con
   const bool begins = memory.residual == memory.output && blocks_.size() > 1;
   GemmTileArgs call;
   call.alpha = epilogue.alpha;
+  call.one_order = epilogue.one_order;
   call.stream = streams(memory, epilogue);
   for (std::size_t b = 0; b < blocks_.size(); ++b) {
     const bool finish = b + 1 == blocks_.size();

@@ -226,8 +226,10 @@ void DirectPool::convolve(const Band& band, std::int64_t image, std::int64_t ima
   memory.packed = args.input(1);
   if (epilogue_.bias) memory.bias = args.input(2);
   memory.output = map;
+  ConvEpilogue epilogue;
+  epilogue.one_order = epilogue_.one_order;
   for (std::int64_t task = 0; task < rows.plan.tasks(); ++task) {
-    rows.plan.run_task(task, memory, {}, nullptr);
+    rows.plan.run_task(task, memory, epilogue, nullptr);
   }
 }
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         set_num_threads,
         threads,
     )
+    from .tiling import tiled
     from .train import Callback, History, Trainer
     from .training import train_step
     from .transfer import freeze, parameter_groups, replace_head, unfreeze
@@ -73,6 +74,7 @@ _NAMES = {
     "load_model": "model_file",
     "save": "model_file",
     "summary": "model_summary",
+    "tiled": "tiling",
     **dict.fromkeys(
         (
             "get_accuracy",
@@ -127,6 +129,7 @@ __all__ = [
     "set_num_threads",
     "summary",
     "threads",
+    "tiled",
     "train",
     "train_step",
     "unfreeze",

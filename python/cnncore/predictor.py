@@ -36,11 +36,12 @@ class Predictor:
     on the machine that loads them, which does not need the model's class.
     """
 
-    def __init__(self, graph: Graph, rebuild: Rebuild) -> None:
+    def __init__(self, graph: Graph, rebuild: Rebuild, traced: Graph | None = None) -> None:
         self._graph = graph
+        self._traced = traced  # as it was before the passes, which tiles of other extents begin with
         self._rebuild = rebuild
         self._tuning = fork_safe(self, "_tuning", threading.Lock)
-        freeze_sources(graph)
+        freeze_sources(graph, *([] if traced is None else [traced]))
         executable = Executable(graph)
         self._shapes = executable.input_shapes
         self._direct = rebuild.single and not graph.checks
@@ -181,12 +182,17 @@ class Predictor:
             self._use(executable)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"graph": describe(self._graph), "rebuild": self._rebuild}
+        contents: dict[int, Any] = {}
+        traced = None if self._traced is None else describe(self._traced, contents)
+        return {"graph": describe(self._graph, contents), "rebuild": self._rebuild, "traced": traced}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         graph = restore(state["graph"])
         algorithms.choose_again(graph)
-        self.__init__(graph, state["rebuild"])  # type: ignore[misc]
+        traced = state.get("traced")
+        self.__init__(  # type: ignore[misc]
+            graph, state["rebuild"], None if traced is None else restore(traced)
+        )
 
     def __repr__(self) -> str:
         return f"Predictor(input_shape={self.input_shape}, steps={len(self._executable.run_steps)})"
@@ -260,5 +266,6 @@ def compile(
             f"expected the model to return a tensor, or several, got {result!r}: is a return missing?"
         )
     graph.updates, graph.counted = [], []
+    traced = graph.copy()
     prepare_predictor(graph)
-    return Predictor(graph, rebuild)
+    return Predictor(graph, rebuild, traced)

@@ -81,7 +81,8 @@ def set_accuracy(accuracy: str) -> None:
     "exact" leaves out algorithms whose rounding error exceeds that of a plain float32 sum:
     Winograd's, of which F(4x4, 3x3) and F(2x2, 5x5) have about twice the error, and F(4, 3) along one axis
     about one and a half times. An infinity or NaN in one pixel then reaches only the results whose taps meet
-    it; Winograd spreads it over its tiles.
+    it; Winograd spreads it over its tiles. Direct convolutions sum in one order wherever a pixel lies, so
+    that an image gives the same bits as the tiles it is cut into (`tiled`).
     """
     if accuracy not in ACCURACIES:
         raise ValueError(f"expected accuracy 'exact' or 'fast', got {accuracy!r}")

@@ -22,14 +22,14 @@ struct TileRows {
 
 /// Sums of MR rows by NV vectors; with kNarrow only the lower half of the last one is stored and, under
 /// AVX-512, computed.
-template <class L, int MR, int NV, bool kNarrow>
+template <class L, int MR, int NV, bool kNarrow, bool kOneOrder>
 struct Tile {
   using V = typename L::V;
   static constexpr int kLanes = L::kLanes;
   static constexpr int kLastLanes = kNarrow ? kLanes / 2 : kLanes;
   static constexpr int kPanelWidth = (NV - 1) * kLanes + kLastLanes;
   // Few accumulators cannot hide the FMA's latency (4 cycles, 2 pipes): successive k get sums of their own.
-  static constexpr int kSplit = MR * NV >= 8 ? 1 : MR * NV >= 4 ? 2 : 4;
+  static constexpr int kSplit = kOneOrder || MR * NV >= 8 ? 1 : MR * NV >= 4 ? 2 : 4;
 
   // Wide tiles fetch the lines of the next one's results, a few for each line of the reduction: all at once
   // would take every miss buffer of the core. Narrow ones have fewer lines, and no registers to spare.
@@ -249,11 +249,14 @@ void activate_rows(const GemmTileArgs& args, const int64_t* output_offset, int64
 
 using TileFunction = void (*)(const GemmTileArgs&, const TileRows&);
 
-/// Tiles of 1 ... MR rows by their number of rows; larger numbers do not occur.
-template <class L, int NV, int MR, bool kNarrow>
+/// Tiles of 1 ... MR rows by their number of rows; larger numbers do not occur. Tiles of many accumulators
+/// sum in one order anyway.
+template <class L, int NV, int MR, bool kNarrow, bool kOneOrder>
 struct TileTable {
   template <int N>
-  static constexpr TileFunction rows = Tile<L, (N < MR ? N : MR), NV, kNarrow>::run;
+  static constexpr bool kFew = (N < MR ? N : MR) * NV < 8;
+  template <int N>
+  static constexpr TileFunction rows = Tile<L, (N < MR ? N : MR), NV, kNarrow, (kOneOrder && kFew<N>)>::run;
   static constexpr TileFunction kRows[] = {nullptr, rows<1>, rows<2>, rows<3>,  rows<4>,  rows<5>, rows<6>,
                                            rows<7>, rows<8>, rows<9>, rows<10>, rows<11>, rows<12>};
   static_assert(MR <= 12, "the table ends at 12 rows");
@@ -262,6 +265,8 @@ struct TileTable {
 /// Splits the rows into tiles of nearly equal height.
 template <class L, int NV, int MR, bool kNarrow = false>
 void run_tiles(const GemmTileArgs& args) {
+  const TileFunction* by_rows = args.one_order ? TileTable<L, NV, MR, kNarrow, true>::kRows
+                                               : TileTable<L, NV, MR, kNarrow, false>::kRows;
   const int64_t tiles = (args.rows + MR - 1) / MR;
   const int64_t lines = max_of(1, args.taps * ((args.depth + kLineFloats - 1) / kLineFloats));
   TileRows rows;
@@ -278,7 +283,7 @@ void run_tiles(const GemmTileArgs& args) {
     rows.next_input = has_next && args.prefetch ? rows.input + height : nullptr;
     rows.next_output = has_next ? rows.output + height : nullptr;
     rows.statistics_begin = args.statistics_begin && tile == 0;
-    TileTable<L, NV, MR, kNarrow>::kRows[height](args, rows);
+    by_rows[height](args, rows);
     if (!is_clamp(args.activation)) activate_rows(args, rows.output, height);
     row += height;
   }

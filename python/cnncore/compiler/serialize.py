@@ -16,10 +16,11 @@ RECORDS = {record.__name__: record for record in (Algorithm, Epilogue, Window)}
 """What attributes are made of beside numbers, texts and tuples."""
 
 
-def freeze_sources(graph: Graph) -> None:
-    """Give the graph snapshots, of one moment, of its parameters and buffers instead of the model."""
+def freeze_sources(*graphs: Graph) -> None:
+    """Give graphs snapshots, of one moment, of their parameters and buffers instead of the model."""
     tensors = dict.fromkeys(
         tensor
+        for graph in graphs
         for node in graph.nodes
         for tensor in node.inputs
         if tensor is not None and is_stored(tensor.source)
@@ -27,12 +28,18 @@ def freeze_sources(graph: Graph) -> None:
     snapshots = take_snapshots([tensor.source.storage for tensor in tensors])
     for tensor, snapshot in zip(tensors, snapshots, strict=True):
         tensor.source = snapshot
-    graph.stored, graph.modules = {}, {}
+    for graph in graphs:
+        graph.stored, graph.modules = {}, {}
 
 
-def describe(graph: Graph) -> dict[str, Any]:
-    """Return a graph whose sources are frozen as nested lists, dicts and arrays."""
-    contents: dict[int, Any] = {}
+def describe(graph: Graph, contents: dict[int, Any] | None = None) -> dict[str, Any]:
+    """Return a graph whose sources are frozen as nested lists, dicts and arrays.
+
+    Args:
+        graph: the graph.
+        contents: arrays of sources by id, which graphs that are pickled together share.
+    """
+    contents = {} if contents is None else contents
 
     def array(source: Any) -> Any:
         """Return what may be read at any time: not the memory of a parameter."""

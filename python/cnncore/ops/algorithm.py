@@ -35,6 +35,8 @@ class Algorithm(NamedTuple):
     """Other algorithms, each with the reason."""
     fixed: bool = False
     declined: str = ""
+    one_order: bool = False
+    """Whether sums are to be made in one order at whatever place of the image, as "exact" accuracy has it."""
 
 
 def geometry(window: Window, groups: int, pool: Window | None = None) -> dict[str, Any]:
@@ -79,6 +81,7 @@ def choose(
         tuple(refused),
         bool(name),
         declined,
+        accuracy == "exact",
     )
 
 

@@ -304,6 +304,7 @@ def step_settings(node: Node, pool: Window | None = None) -> dict[str, Any]:
         **attrs.epilogue.settings(),
         "weight_shape": node.inputs.weight.shape,
         "algorithm": attrs.algorithm.name,
+        **({"one_order": 1} if attrs.algorithm.one_order else {}),
     }
 
 

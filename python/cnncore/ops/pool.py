@@ -19,6 +19,7 @@ from .pooling import (
     AvgPoolAttributes,
     MaxPool,
     MaxPoolAttributes,
+    pool_axis,
 )
 from .window import Window
 
@@ -45,12 +46,9 @@ def _windows(
                 f"expected an input at least as large as the window: it covers {reach} (kernel {kernel}, "
                 f"dilation {spread}), the padded input is {n + 2 * p} (input is {x.shape})",
             )
-        count = (room + (s - 1 if ceil_mode else 0)) // s + 1
-        if ceil_mode and (count - 1) * s >= n + p:  # the last window must start inside the input
-            count -= 1
+        count, end = pool_axis(n, reach, s, p, ceil_mode)
         output.append(count)
-        overhang = (count - 1) * s + reach - n - p
-        ends.append(overhang if overhang > p else p)
+        ends.append(end)
     return Window(kernel, strides, pads, tuple(ends), spread), tuple(output)
 
 
@@ -68,7 +66,9 @@ def _max_pool(
     x = float_tensor(input, op)
     window, output = _windows(x, rank, kernel_size, stride, padding, dilation, ceil_mode, op)
     inputs = Single(with_layout(x, Layout.CHANNELS_LAST))
-    node = emit(MaxPool, inputs, MaxPoolAttributes(window, with_index=bool(return_indices)))
+    node = emit(
+        MaxPool, inputs, MaxPoolAttributes(window, with_index=bool(return_indices), ceil_mode=bool(ceil_mode))
+    )
     if not return_indices:
         return node.output
     return node.output, input_places(present(node.outputs[1]), window, x.shape[2:], output)
@@ -189,7 +189,9 @@ def _avg_pool(
     window, output = _windows(x, rank, kernel_size, stride, padding, 1, ceil_mode, op)
     # Windows are clipped at the real padding: what ceil_mode adds beyond it never counts.
     clipped = window._replace(end=window.begin)
-    attrs = AvgPoolAttributes(clipped, output, bool(count_include_pad), divisor_override or 0)
+    attrs = AvgPoolAttributes(
+        clipped, output, bool(count_include_pad), divisor_override or 0, bool(ceil_mode)
+    )
     return emit(AvgPool, Single(with_layout(x, Layout.CHANNELS_LAST)), attrs).output
 
 

@@ -39,6 +39,7 @@ class MaxPoolAttributes(NamedTuple):
     window: Window
     epilogue: Epilogue = PLAIN
     with_index: bool = False
+    ceil_mode: bool = False
 
 
 class MaxPoolBackwardAttributes(NamedTuple):
@@ -54,6 +55,7 @@ class AvgPoolAttributes(NamedTuple):
     output: Shape
     count_include_pad: bool
     divisor_override: int
+    ceil_mode: bool = False
 
 
 class AvgPoolBackwardAttributes(NamedTuple):
@@ -68,6 +70,15 @@ class AdaptiveAttributes(NamedTuple):
 
 class AdaptiveBackwardAttributes(NamedTuple):
     input_shape: Shape
+
+
+def pool_axis(extent: int, reach: int, stride: int, padding: int, ceil_mode: bool) -> tuple[int, int]:
+    """Return how many windows an axis has, and the padding at its end that the last ones reach into."""
+    room = extent + 2 * padding - reach
+    count = (room + (stride - 1 if ceil_mode else 0)) // stride + 1
+    if ceil_mode and (count - 1) * stride >= extent + padding:  # the last window must start inside the input
+        count -= 1
+    return count, max(padding, (count - 1) * stride + reach - extent - padding)
 
 
 class _Pool(Op):
@@ -166,7 +177,7 @@ class MaxPool(_Indexed):
         return attrs.window.extents(x.shape[2:])
 
     def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
-        window, epilogue, _ = node.attrs
+        window, epilogue = node.attrs.window, node.attrs.epilogue
         grad, y = with_layout(present(grads[0]), Layout.CHANNELS_LAST), node.output
         gate = None if epilogue.activation == "none" else y
         inputs = MaxPoolBackwardInputs(grad, self.positions(node), gate)
