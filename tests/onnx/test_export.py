@@ -426,6 +426,54 @@ def test_refusals(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_embedding_bags(mode: str) -> None:
+    model = nn.EmbeddingBag(10, 4, mode=mode).eval()
+    words = np.array([[1, 2, 0], [9, 9, 3]])
+    proto = cnncore.onnx.export(model, None, (2, 3), input_dtype="int64")
+    for found in (cnncore.onnx.load(proto)(words), *(in_onnxruntime(proto, words) or [])):
+        np.testing.assert_allclose(found, model(words), atol=1e-6)
+    with pytest.raises(ValueError, match="do not count"):
+        cnncore.onnx.export(nn.EmbeddingBag(10, 4, padding_idx=0), None, (2, 3), input_dtype="int64")
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+def test_regions(aligned: bool) -> None:
+    rois = np.array([[0, 1, 2, 9, 8], [1, 0.5, 0, 4, 12]], np.float32)
+    model = Function(lambda x: ops.roi_align(x, rois, (2, 3), 0.5, 2, aligned))
+    check_fixed(model, RNG.standard_normal((2, 3, 8, 9)).astype(np.float32))
+
+
+def check_fixed(model: nn.Module, x: Any, **options: Any) -> None:
+    proto = cnncore.onnx.export(model, None, x.shape, **options)
+    want = model(x)
+    for found in (cnncore.onnx.load(proto)(x), *(in_onnxruntime(proto, x) or [])):
+        np.testing.assert_allclose(found, want, atol=1e-5 * np.abs(want).max())
+
+
+def test_suppression_of_boxes() -> None:
+    corner = RNG.uniform(0, 20, (40, 2)).astype(np.float32)
+    boxes = np.concatenate([corner, corner + RNG.uniform(2, 9, (40, 2))], 1).astype(np.float32)
+    scores, groups = RNG.permutation(40).astype(np.float32), np.arange(40) % 3
+    check_fixed(Function(lambda b: ops.nms(b, scores, 0.3, max_output=9) * 1.0), boxes)
+    check_fixed(Function(lambda b: ops.nms(b, scores, 0.01, max_output=30) * 1.0), boxes)
+    check_fixed(Function(lambda b: ops.batched_nms(b, scores, groups, 0.3, max_output=25) * 1.0), boxes)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Function(lambda x: ops.deform_conv2d(x, x[:, :, 1:-1, 1:-1] * 0.1, np.ones((2, 18, 3, 3)))),
+        lambda: nn.LSTM(18, 4, proj_size=2),
+    ],
+)
+def test_layers_without_a_form(make: Callable[[], nn.Module]) -> None:
+    model = make()
+    shape = (5, 2, 18) if isinstance(model, nn.LSTM) else (1, 18, 6, 6)
+    with pytest.raises(ValueError, match=r"has no form in ONNX|have no form in ONNX"):
+        cnncore.onnx.export(model, None, shape)
+
+
 @pytest.mark.parametrize("dynamic_batch", [False, True])
 def test_inputs_of_integers(dynamic_batch: bool) -> None:
     model = nn.Sequential(nn.Embedding(10, 4, padding_idx=0), nn.Flatten(), nn.Linear(12, 3)).eval()

@@ -3,5 +3,5 @@
 
 from importlib import import_module
 
-for _family in ("elementwise", "layers", "recurrent", "shapes"):
+for _family in ("elementwise", "layers", "recurrent", "regions", "shapes"):
     import_module(f"{__name__}.{_family}")
