@@ -39,7 +39,7 @@ def public_names(module: ModuleType) -> dict[str, list[str]]:
 def heading(module: ModuleType) -> str:
     """The first sentence of a module's docstring."""
     text = " ".join((module.__doc__ or module.__name__).strip().split("\n\n")[0].split())
-    return text.removesuffix(".")
+    return text.partition(". ")[0].removesuffix(".").replace("`", "")
 
 
 def directives(module: str, name: str, value: Any, elsewhere: bool) -> Iterator[str]:
@@ -47,10 +47,10 @@ def directives(module: str, name: str, value: Any, elsewhere: bool) -> Iterator[
     if inspect.isclass(value):
         yield f".. autoclass:: {module}.{name}"
         yield "   :members:"
+        hidden = "count, index" if issubclass(value, tuple) else "extra_repr, forward"
+        yield f"   :exclude-members: {hidden}"
         if elsewhere:
             yield "   :no-index:"
-        if issubclass(value, tuple):
-            yield "   :exclude-members: count, index"
     elif callable(value):
         yield f".. autofunction:: {module}.{name}"
     else:

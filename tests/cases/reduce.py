@@ -61,6 +61,14 @@ CASES = [
     *_axes("amax", np.max, different, exact=True),
     *_axes("amin", np.min, different, exact=True),
     case("argmax", different(3, 4, 5), lambda x: np.argmax(x), differentiable=False),
+    case(
+        "argmax",
+        different(3, 4),
+        lambda x: np.argmax(x)[None, None],
+        keepdim=True,
+        torch=False,
+        differentiable=False,
+    ),
     *[
         case(
             "argmax", whole(3, 4, 5), lambda x, a=a: np.argmax(x, a), dim=a, torch=False, differentiable=False

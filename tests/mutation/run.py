@@ -2,10 +2,12 @@
 """Plant faults in a copy of the installed package, one at a time, and see whether the tests notice.
 
     python tests/mutation/run.py [--count 200] [--seed 0] [--only ops/shape.py] [--jobs 1] [--with-torch]
+                                 [--covering FOLDER]
 
 Each fault is drawn from all places in `ops`, `graph`, `compiler`, `nn` and `optim` where an operator, a sign,
-a number, an index, a condition or an argument could be another one. The tests run until the first failure, by
-default as if torch were not installed. Survivors are printed as differences; those that change no result are
+a number, an index, a condition or an argument could be another one. The tests that run the faulty line (as
+`coverage` has seen once, without a fault) run until the first failure, by default as if torch were not
+installed. Survivors are printed as differences; those that change no result are
 listed with their reason in `equivalent.txt` beside this file and do not count. The exit status is 1 when less
 than 95 % of the others were noticed.
 """
@@ -16,6 +18,7 @@ import argparse
 import ast
 import difflib
 import importlib.util
+import json
 import queue
 import random
 import shutil
@@ -26,6 +29,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from covering import COLLECT, SELECT, Covering
 from faults import Fault, find_faults
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -51,6 +55,8 @@ if torch == "without":
 import cnncore
 if not cnncore.__file__.startswith(package):
     sys.exit(f"{cnncore.__file__} is imported, not the copy: install the package without -e")
+"""
+ALL = """
 import pytest
 sys.exit(pytest.main(arguments))
 """
@@ -66,54 +72,51 @@ def copy_package(folder: str) -> Path:
     return copy
 
 
-def suite(fault: Fault | None) -> list[str]:
-    """The tests: those named as the faulty file is come first, then those of its package."""
-    names = list(SUITE)
-    if fault:
-        package, *_, stem = Path(fault.file).with_suffix("").parts
-        names = [
-            f"{package}/test_{stem.lstrip('_')}.py",
-            *(["ops/test_cases.py"] * (package == "ops")),
-            package,
-        ]
-        names += [name for name in SUITE if name not in names]
-    return [str(TESTS / name) for name in names if (TESTS / name).exists()]
+def suite() -> list[str]:
+    """The files and folders of tests."""
+    return [str(TESTS / name) for name in SUITE if (TESTS / name).exists()]
 
 
-def cases_of(file: Path) -> str:
-    """The pytest expression for the cases of what a file of `ops` defines, "" if nothing public."""
-    tree = ast.parse(file.read_text())
-    lists = [
-        node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
-    ]
-    return " or ".join(name for names in lists for name in ast.literal_eval(names))
-
-
-def tests_pass(package: Path, fault: Fault | None, torch: bool) -> bool:
-    """Run the tests on the copy until the first failure: first the cases of what the faulty file defines."""
-    of_ops = fault is not None and fault.file.startswith("ops/")
-    chosen = cases_of(package / fault.file) if fault and of_ops else ""
-    if chosen and not run_tests(package, [str(TESTS / "ops/test_cases.py"), "-k", chosen], torch):
-        return False
-    return run_tests(package, suite(fault), torch, planted=fault is not None)
-
-
-def run_tests(package: Path, tests: list[str], torch: bool, planted: bool = True) -> bool:
-    command = [sys.executable, "-B", "-c", CHILD, str(package.parent), "with" if torch else "without"]
-    command += ["-q", "-x", "-p", "no:cacheprovider", "--no-header", "--tb=no", *tests]
+def run_tests(package: Path, torch: bool, code: str, arguments: list[str], seconds: float | None) -> bool:
+    """Run the tests on a copy of the package until the first failure."""
+    child = [sys.executable, "-B", "-c", CHILD + code, str(package.parent), "with" if torch else "without"]
+    options = ["-q", "-x", "-p", "no:cacheprovider", "--no-header", "--tb=no"]
     try:
-        done = subprocess.run(command, cwd=TESTS.parent, capture_output=True, timeout=SECONDS, check=False)
+        done = subprocess.run(
+            [*child, *arguments, *options],
+            cwd=TESTS.parent,
+            capture_output=True,
+            timeout=seconds,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
-        if not planted:
-            sys.exit(f"the tests take more than {SECONDS} s without any fault")
         return False
     if b"not the copy" in done.stderr:
         sys.exit(done.stderr.decode())
-    if not planted and done.returncode:
+    if seconds is None and done.returncode:
         sys.exit(f"the tests fail without any fault:\n{done.stdout.decode()[-2000:]}")
     return done.returncode == 0
+
+
+def cover(package: Path, torch: bool, folder: Path) -> Covering:
+    """See which tests run which lines, unless a folder has that from before."""
+    data, durations = folder / "coverage", folder / "durations.json"
+    if not durations.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        run_tests(package, torch, COLLECT, [str(data), str(durations), *suite()], None)
+    return Covering(data, durations)
+
+
+def tests_pass(package: Path, fault: Fault, source: str, torch: bool, covering: Covering) -> bool:
+    """Run the tests that a fault could fail on the copy."""
+    chosen = covering.tests(fault.file, source, fault.line)
+    if chosen is None:
+        return run_tests(package, torch, ALL, suite(), SECONDS)
+    files = sorted({str(TESTS.parent / name.partition("::")[0]) for name in chosen})
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as selected:
+        json.dump(chosen, selected)
+        selected.flush()
+        return run_tests(package, torch, SELECT, [selected.name, *files], SECONDS)
 
 
 def equivalents() -> set[tuple[str, ...]]:
@@ -140,13 +143,16 @@ def main() -> int:
     parser.add_argument("--only", default="", help="files whose path in the package begins so")
     parser.add_argument("--jobs", type=int, default=1, help="faults that are tried at a time")
     parser.add_argument("--with-torch", action="store_true", help="compare with torch as well")
+    parser.add_argument(
+        "--covering", type=Path, help="where to keep which tests run which lines, and seek it"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         copies: queue.SimpleQueue[Path] = queue.SimpleQueue()
         for i in range(options.jobs):
             copies.put(copy_package(f"{folder}/{i}"))
         package = copies.get()
-        tests_pass(package, None, options.with_torch)
+        covering = cover(package, options.with_torch, options.covering or Path(folder) / "covering")
         files = [
             str(path.relative_to(package)) for name in PACKAGES for path in (package / name).rglob("*.py")
         ]
@@ -162,7 +168,7 @@ def main() -> int:
         def survives(fault: Fault) -> bool:
             begin, copy = time.perf_counter(), copies.get()
             (copy / fault.file).write_text(fault.plant(sources[fault.file]))
-            survived = tests_pass(copy, fault, options.with_torch)
+            survived = tests_pass(copy, fault, sources[fault.file], options.with_torch, covering)
             (copy / fault.file).write_text(sources[fault.file])
             copies.put(copy)
             state = "SURVIVED" if survived else "noticed"

@@ -6,7 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from types import FunctionType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from inspect import Signature
 
 PLAIN = (bool, int, float, str, type(None))
 
@@ -21,6 +24,18 @@ class Construction(NamedTuple):
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = {}
     unknown: str = ""
+
+
+class InitSignature:
+    """The `__signature__` of a module's class: that of `__init__`, which `Module.__new__` would hide."""
+
+    def __get__(self, instance: object, owner: type) -> Signature:
+        from inspect import Signature, signature
+
+        if instance is not None:
+            raise AttributeError("__signature__")
+        _, *arguments = signature(owner.__init__).parameters.values()  # type: ignore[misc]
+        return Signature(arguments)
 
 
 class Unknown(Exception):  # noqa: N818 - a signal, not an error

@@ -13,7 +13,7 @@ from ..compiler.call import call_module
 from ..graph.changes import changes
 from ..graph.hints import missing
 from ..graph.mode import in_inference
-from .construction import remember
+from .construction import InitSignature, remember
 from .parameter import Buffer, Parameter, StoredArray
 from .placement import check_move
 from .predict import predict, predict_classes
@@ -49,6 +49,7 @@ class Module(Tree):
 
     structure_version: int
     forward: Callable[..., Any]
+    __signature__ = InitSignature()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         module = super().__new__(cls)
