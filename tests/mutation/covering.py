@@ -75,7 +75,8 @@ class Covering:
     def tests(self, file: str, source: str, line: int) -> list[str] | None:
         """The tests that run a line of a file, the fastest first; None if that does not say which matter.
 
-        A line of a function's head stands for the function's body. Code that runs when it is imported, and
+        A line of a function's head stands for the function's body, and tests of signatures are always among
+        them. Code that runs when it is imported, and
         code that only other processes run, is tested by all.
         """
         lines = lines_of(ast.parse(source), line)
@@ -83,6 +84,8 @@ class Covering:
             return None
         contexts = self._data.contexts_by_lineno(self._files[file])
         found = {name for at in lines for name in contexts.get(at, ()) if name in self._seconds}
+        if found:
+            found |= {name for name in self._seconds if "test_signatures.py" in name}
         return sorted(found, key=lambda name: self._seconds[name]) or None
 
 

@@ -39,6 +39,7 @@ SUITE += (
     "test_predictor.py",
     "test_transforms.py",
     "test_records.py",
+    "test_signatures.py",
     "test_profiling.py",
     "test_summary.py",
 )
