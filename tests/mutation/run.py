@@ -15,7 +15,6 @@ than 95 % of the others were noticed.
 from __future__ import annotations
 
 import argparse
-import ast
 import difflib
 import importlib.util
 import json
