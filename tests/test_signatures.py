@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Arguments and defaults of public functions and classes stay as `signatures.txt` has them.
 
-A script that runs with one version runs with the next. `python tests/test_signatures.py` writes the file anew;
-its difference is what a change asks of users.
+A script that runs with one version runs with the next. `python tests/test_signatures.py` writes the file
+anew; its difference is what a change asks of users.
 """
 
 from __future__ import annotations
