@@ -63,7 +63,7 @@ def main(quick: bool = False) -> float:
 
     optimizer, loss_of = optim.Adam(body.parameters(), lr=2e-3), nn.CrossEntropyLoss()
     body.train()
-    for _ in range(3 if quick else 2):
+    for _ in range(8 if quick else 2):
         for images, labels in DataLoader(TensorDataset(x, y), batch_size=64, shuffle=True):
             optimizer.zero_grad()
             loss_of(body(images), labels).backward()

@@ -22,7 +22,7 @@ LEARNED: dict[str, Callable[[Any], bool]] = {
     "blocks_with_branches": lambda accuracy: accuracy > 0.8,
     "custom_losses": lambda accuracy: accuracy > 0.8,
     "siamese": lambda accuracy: accuracy > 0.9,
-    "surgery": lambda accuracy: accuracy > 0.7,
+    "surgery": lambda accuracy: accuracy > 0.6,
     "features_grad_cam": lambda share: share > 0.75,
     "dcgan": lambda brightness: abs(brightness[0] - brightness[1]) < 0.2,
     "autoencoder": lambda errors: errors[1] < 0.5 * errors[0],
