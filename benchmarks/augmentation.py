@@ -6,7 +6,8 @@
 The first tables have microseconds an image of each transform, and of decoding, on one thread; cnncore
 transforms batches, torchvision, where it is installed, each image by itself as in its data sets. The last
 lines have the time of an epoch of training steps whose batches come augmented from a `DataLoader` with one
-worker, through that of the same steps on batches that are ready: the least and the median of several turns.
+worker, through that of the same steps on batches that are ready, by the least and the median of several
+turns.
 """
 
 from __future__ import annotations
@@ -186,8 +187,12 @@ def beside_pillow(seconds: float) -> dict[str, tuple[float, float]]:
     return {name: (1e6 * times[f"{name} 0"].minimum, 1e6 * times[f"{name} 1"].minimum) for name in pairs}
 
 
-def held_back(network: Any, size: int, batch: int, steps: int, turns: int = 3) -> list[float]:
-    """The time of steps on augmented batches through that of steps on batches that are ready, sorted."""
+def held_back(network: Any, size: int, batch: int, steps: int, turns: int = 3) -> tuple[float, float]:
+    """The time of steps on augmented batches through that of steps on batches that are ready.
+
+    Returns:
+        The ratio of the least times of all turns, and that of their medians.
+    """
     classes = 10
     x, y = images(batch * steps, size), np.arange(batch * steps) % classes
     chain = [t.RandomCrop(size, padding=size // 8), t.RandomHorizontalFlip(), t.RandAugment(), t.ToFloat()]
@@ -206,7 +211,8 @@ def held_back(network: Any, size: int, batch: int, steps: int, turns: int = 3) -
             step(*one)
         return time.perf_counter() - begin
 
-    return sorted(seconds(loader) / seconds([ready] * steps) for _ in range(turns))
+    augmented, bare = zip(*((seconds(loader), seconds([ready] * steps)) for _ in range(turns)), strict=True)
+    return min(augmented) / min(bare), median(augmented) / median(bare)
 
 
 def main() -> None:
@@ -231,11 +237,11 @@ def main() -> None:
     for name, times in decode_times(options.seconds).items():
         print(_row(name, times))
     print("\ntime of steps with RandAugment and the rest, through that of steps alone: least, median")
-    small = held_back(models.resnet20(), 32, 128, options.steps, options.turns)
-    print(f"resnet20, 128 of 32 x 32    {small[0]:.3f} {median(small):.3f}")
+    least, middle = held_back(models.resnet20(), 32, 128, options.steps, options.turns)
+    print(f"resnet20, 128 of 32 x 32    {least:.3f} {middle:.3f}")
     network, steps = models.resnet18(num_classes=10), max(options.steps // 8, 4)
-    large = held_back(network, 224, 16, steps, options.turns)
-    print(f"resnet18, 16 of 224 x 224   {large[0]:.3f} {median(large):.3f}")
+    least, middle = held_back(network, 224, 16, steps, options.turns)
+    print(f"resnet18, 16 of 224 x 224   {least:.3f} {middle:.3f}")
 
 
 def _row(name: str, times: Sequence[float | None]) -> str:
