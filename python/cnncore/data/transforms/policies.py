@@ -73,12 +73,8 @@ class _Policy(Transform):
         self.fill = fill
 
     def change(self, samples: Samples, name: str, strength: NDArray[Any]) -> Samples:
-        """Apply one kind of change, of its own strength to each sample."""
-        if name in _GEOMETRIC:
-            return self._move(samples, name, strength)
+        """Apply one kind of change of colours, of its own strength to each sample."""
         images = samples.images
-        if name == "Identity":
-            return samples
         if name in _WITHOUT_STRENGTH:
             return samples.with_images(_WITHOUT_STRENGTH[name](images))
         if name == "Posterize":
@@ -88,28 +84,32 @@ class _Policy(Transform):
             return samples.with_images(colours.solarize(images, strength * unit))
         return samples.with_images(_BY_FACTOR[name](images, 1 + strength))
 
-    def _move(self, samples: Samples, name: str, strength: NDArray[Any]) -> Samples:
-        height, width = samples.extents
-        if name == "Rotate":
-            forward = linear_maps(-strength)
-        else:
-            forward = np.tile(np.eye(3), (len(samples), 1, 1))
-            row = 0 if name.endswith("X") else 1
-            column = 1 - row if name.startswith("Shear") else 2
-            forward[:, row, column] = strength if name.startswith("Shear") else np.trunc(strength)
+    def _move(self, samples: Samples, names: NDArray[Any], strength: NDArray[Any]) -> Samples:
+        """Move each sample's pixels by the geometric change of its name."""
+        size = samples.extents
+        forward = np.tile(np.eye(3), (len(samples), 1, 1))
+        turned = names == "Rotate"
+        forward[turned] = linear_maps(-strength[turned])
+        for row, axis in enumerate("XY"):
+            sheared, shifted = names == f"Shear{axis}", names == f"Translate{axis}"
+            forward[sheared, row, 1 - row] = strength[sheared]
+            forward[shifted, row, 2] = np.trunc(strength[shifted])
         backward = np.linalg.inv(forward)
-        if name == "Rotate":
-            backward = about_middle(backward, (height, width), (height, width))
-        return warped(samples, backward, (height, width), self.interpolation, self.fill)
+        backward[turned] = about_middle(backward[turned], size, size)
+        return warped(samples, backward, (size[0], size[1]), self.interpolation, self.fill)
 
     def change_groups(
         self, samples: Samples, names: NDArray[Any], strength: NDArray[Any], active: NDArray[np.bool_]
     ) -> Samples:
         """Apply to each active sample the change of its name."""
         result = samples.copy()
-        for name in np.unique(names[active]).tolist():
-            chosen = np.flatnonzero(active & (names == name))
-            if name != "Identity":
+        kinds, kind = np.unique(names, return_inverse=True)
+        moved = np.flatnonzero(np.isin(kinds, _GEOMETRIC)[kind] & active)
+        if len(moved):
+            result.put(moved, self._move(samples.take(moved), names[moved], strength[moved]))
+        for number, name in enumerate(kinds.tolist()):
+            chosen = np.flatnonzero(active & (kind == number))
+            if len(chosen) and name not in (*_GEOMETRIC, "Identity"):
                 result.put(chosen, self.change(samples.take(chosen), name, strength[chosen]))
         return result
 
@@ -240,9 +240,12 @@ def _strengths(
     extents: tuple[int, ...],
 ) -> NDArray[np.float64]:
     """Each sample's strength: between the weakest at level 0 and the strongest at level bins - 1."""
-    rows = [table[str(name)] for name in names]
-    weakest, strongest = (np.array([row[i] for row in rows], np.float64) for i in range(2))
+    kinds, kind = np.unique(names, return_inverse=True)
+    rows = [table[name] for name in kinds.tolist()]
+    weakest, strongest = (np.array([row[i] for row in rows], np.float64)[kind] for i in range(2))
     strength = weakest + (strongest - weakest) * levels / (bins - 1)
     pixels = {"TranslateX": extents[1], "TranslateY": extents[0]}
-    strength *= np.array([pixels.get(str(name), 1) for name in names])
-    return np.asarray(np.where([row.signed for row in rows], signs * strength, strength), np.float64)
+    strength *= np.array([pixels.get(name, 1) for name in kinds.tolist()])[kind]
+    return np.asarray(
+        np.where(np.array([row.signed for row in rows])[kind], signs * strength, strength), np.float64
+    )
