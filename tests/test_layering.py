@@ -154,7 +154,7 @@ def test_graph_operations_and_compiler_hold_no_circle() -> None:
         wanted = {module: names for module, names in wanted.items() if module not in free}
 
 
-EXTRAS = {"onnx": {"onnx", "google"}, "sklearn": {"sklearn"}}
+EXTRAS = {"torch_backend": {"torch"}, "onnx": {"onnx", "google"}, "sklearn": {"sklearn"}}
 """What packages of an extra may need besides numpy; nothing else of cnncore imports them, nor them,
 but the command line, late, where a command needs one, and the package itself, for type checkers."""
 

@@ -46,7 +46,20 @@ if TYPE_CHECKING:
     from .transfer import freeze, parameter_groups, replace_head, unfreeze
     from .transforms import grad, value_and_grad
 
-_MODULES = ("bench", "data", "io", "models", "nn", "onnx", "ops", "optim", "sklearn", "train", "viz")
+_MODULES = (
+    "bench",
+    "data",
+    "io",
+    "models",
+    "nn",
+    "onnx",
+    "ops",
+    "optim",
+    "sklearn",
+    "torch_backend",
+    "train",
+    "viz",
+)
 
 _NAMES = {
     "capture": "intermediate",
@@ -57,6 +70,7 @@ _NAMES = {
     "parameter_groups": "transfer",
     "replace_head": "transfer",
     "unfreeze": "transfer",
+    "from_torch": "torch_backend",
     "grad_check": "gradient_check",
     "compile": "predictor",
     "NonFinite": "nonfinite",
