@@ -100,7 +100,7 @@ def test_sync_batch_norm_is_batch_norm_of_one_process():
     layer, plain = nn.SyncBatchNorm(3), nn.BatchNorm2d(3)
     assert np.array_equal(layer(x), plain(x))
     assert list(layer.state_dict()) == list(plain.state_dict())
-    with pytest.raises(ValueError, match="statistics are those of one process"):
+    with pytest.raises(ValueError, match="the processes are those of comm="):
         nn.SyncBatchNorm(3, process_group=object())
 
 
