@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ray: columns of batches, figures of trials; with Ray itself where it is installed."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cnncore as cc
+from cnncore import nn, optim
+from cnncore.ray import BatchPredictor, Report, training
+
+
+def model() -> nn.Module:
+    cc.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).eval()
+
+
+@pytest.mark.parametrize("rows", [1, 4, 9])
+def test_columns_of_a_batch(rows: int) -> None:
+    """A predictor for 4 rows takes any number of them; pickled, it gives the same bits."""
+    net = model()
+    x = np.random.default_rng(0).normal(size=(rows, 3)).astype(np.float32)
+    batch = {"x": x, "name": np.arange(rows)}
+    for made in (net, cc.compile(net, (4, 3))):
+        predict = BatchPredictor(made, "x", "y")
+        found = predict(batch)
+        assert list(found) == ["x", "name", "y"]
+        np.testing.assert_allclose(found["y"], net(x), rtol=1e-5, atol=1e-6)
+        again = pickle.loads(pickle.dumps(predict))(batch)
+        np.testing.assert_array_equal(again["y"], found["y"])
+
+
+def test_what_cannot_be_predicted() -> None:
+    with pytest.raises(TypeError, match="expected a Module"):
+        BatchPredictor(3)
+    with pytest.raises(ValueError, match="expected a column 'image', got x"):
+        BatchPredictor(model())({"x": np.ones((1, 3))})
+    with pytest.raises(ValueError, match="'tune' or 'train'"):
+        Report("serve")
+
+
+def make(config: dict[str, Any]) -> cc.Trainer:
+    net = model()
+    return cc.Trainer(net, nn.MSELoss(), optim.SGD(net.parameters(), lr=config["lr"]), metrics="mae")
+
+
+DATA = (np.ones((8, 3), np.float32), np.ones((8, 2), np.float32))
+
+
+def test_each_epoch_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    reported: list[dict[str, Any]] = []
+    workers = SimpleNamespace(get_world_size=lambda: 1)
+    library = SimpleNamespace(report=reported.append, get_context=lambda: workers)
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(__path__=[]))
+    monkeypatch.setitem(sys.modules, "ray.train", library)
+    run = training(make, DATA, "train", epochs=3, batch_size=8)
+    run({"lr": 0.1, "batch_size": 4})
+    assert [each["epoch"] for each in reported] == [1, 2, 3]
+    assert reported[2]["loss"] < reported[0]["loss"]
+    assert "mae" in reported[0]
+    workers.get_world_size = lambda: 2
+    with pytest.raises(ValueError, match="2 workers would train 2 models"):
+        run({"lr": 0.1})
+    monkeypatch.setitem(sys.modules, "ray.train", None)
+    with pytest.raises(ImportError, match=r"cnncore\[ray\]"):
+        run({"lr": 0.1})
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_with_ray(tmp_path: Any) -> None:
+    """Predictions of a data set, and two trials."""
+    ray = pytest.importorskip("ray", exc_type=ImportError)
+    data = pytest.importorskip("ray.data", exc_type=ImportError)
+    tune = pytest.importorskip("ray.tune", exc_type=ImportError)
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 << 20)
+    try:
+        net = model()
+        x = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
+        predict = BatchPredictor(cc.compile(net, (4, 3)), "data", "y")
+        found = data.from_numpy(x).map_batches(predict, batch_format="numpy", batch_size=5).take_all()
+        expected = {row.tobytes(): y for row, y in zip(x, net(x), strict=True)}
+        for row in found:
+            key = np.asarray(row["data"], np.float32).tobytes()
+            np.testing.assert_allclose(row["y"], expected[key], rtol=1e-5, atol=1e-6)
+        assert len(found) == 10
+        tuner = tune.Tuner(
+            training(make, DATA, epochs=2, batch_size=4),
+            param_space={"lr": tune.grid_search([0.0, 0.1])},
+            run_config=tune.RunConfig(storage_path=str(tmp_path), verbose=0),
+        )
+        trials = tuner.fit()
+        assert trials.get_best_result("loss", "min").config["lr"] == 0.1
+        assert all(trial.metrics["epoch"] == 2 for trial in trials)
+    finally:
+        ray.shutdown()
