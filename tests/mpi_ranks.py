@@ -45,9 +45,9 @@ def run(ranks: int, name: str, *arguments: Any, **environment: str) -> subproces
     return start(ranks, sys.executable, str(PROGRAMS), name, *texts, **environment)
 
 
-def results(ranks: int, name: str, *arguments: Any) -> list[Any]:
+def results(ranks: int, name: str, *arguments: Any, **environment: str) -> list[Any]:
     """Return what a function of the programs returned in each process."""
-    done = run(ranks, name, *arguments)
+    done = run(ranks, name, *arguments, **environment)
     assert done.returncode == 0, done.stderr
     found: list[Any] = json.loads(done.stdout)
     return found

@@ -123,6 +123,14 @@ def one_rank() -> Any:
     return {"losses": both, "digests": [digest(model), digest(plain)]}
 
 
+def threads() -> Any:
+    """Threads before and after a step is made."""
+    before = cc.get_num_threads()
+    network_ = network(0)
+    cc.train_step(lambda x: ops.mean(network_(x)), optim.SGD(network_.parameters(), lr=0.1), comm=comm)
+    return [before, cc.get_num_threads()]
+
+
 def dropout() -> Any:
     """Masks of all processes, in two steps."""
     weight = nn.Parameter(np.ones(64, np.float32))

@@ -47,6 +47,12 @@ def test_processes_draw_other_numbers_each_from_the_first_ones_seed() -> None:
     assert all(a != b for i, a in enumerate(masks) for b in masks[:i])
 
 
+def test_processes_share_the_cores_that_nobody_has_given_out() -> None:
+    for before, after in mpi_ranks.results(2, "threads", CNNCORE_NUM_THREADS="", OMP_NUM_THREADS=""):
+        assert after == max(1, before // 2)
+    assert mpi_ranks.results(2, "threads", CNNCORE_NUM_THREADS="3") == [[3, 3]] * 2
+
+
 def test_profiles_are_taken_together() -> None:
     for found in mpi_ranks.results(2, "profiled"):
         assert {"exchange_share", "exchange_begin", "exchange_end"} <= set(found["steps"])
