@@ -33,11 +33,13 @@ def reviews(count: int, seed: int) -> tuple[list[str], np.ndarray, np.ndarray]:
     texts, table, labels = [], rng.normal(size=(count, 2)), []
     for row in range(count):
         product, good, turned = rng.integers(len(PRODUCTS)), rng.random() < 0.5, rng.random() < 0.5
-        verdict = [str(rng.choice(GOOD if good else BAD))]
-        fillers = [str(word) for word in rng.choice(FILLERS, rng.integers(1, 4))]
-        turn = str(rng.choice(TURNS))
+        word, turn = str(rng.choice(GOOD if good else BAD)), str(rng.choice(TURNS))
+        before, between, behind = (
+            [str(filler) for filler in rng.choice(FILLERS, number)] for number in (1, rng.integers(1, 4), 1)
+        )
         # A word that turns stands before the verdict; the same word behind it means nothing.
-        verdict = [turn, *fillers, *verdict] if turned else [*fillers, *verdict, turn]
+        first, last = (turn, word) if turned else (word, turn)
+        verdict = [*before, first, *between, last, *behind]
         texts.append(" ".join(["the", PRODUCTS[product], "is", *verdict]))
         opinion = 2.5 * (1 if good != turned else -1)
         labels.append(opinion + 1.5 * liking[product] + table[row, 0] - table[row, 1] + rng.logistic() > 0)

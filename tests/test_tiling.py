@@ -98,6 +98,12 @@ NETWORKS: dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]] = {
         (45, 77),
         (20, 24),
     ),
+    "inverted residuals": (
+        lambda: models.mobilenet_v2().features[:5],
+        (264, 220),
+        (160, 144),
+    ),
+    "transposed": (lambda: Function(nn.ConvTranspose2d(8, 3, 2, stride=2), channels=3), (45, 77), (20, 24)),
     "nearest": (
         lambda: Function(nn.Sequential(nn.MaxPool2d(2), nn.Upsample(scale_factor=2))),
         (60, 70),
@@ -112,6 +118,16 @@ NETWORKS: dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]] = {
     ),
     "crops": (lambda: Function(lambda x: ops.pad(x, (2, 1, 0, 3))[:, :, 1:-2, 1:-1]), (45, 38), (20, 20)),
     "option A": (lambda: Function(lambda x: x[:, :, ::2, ::2]), (45, 39), (21, 21)),
+    "sub-pixels": (
+        lambda: Function(lambda x: ops.pixel_shuffle(ops.concat([x, ops.relu(x)], 1), 2), channels=4),
+        (45, 38),
+        (20, 20),
+    ),
+    "shuffles": (
+        lambda: Function(lambda x: ops.channel_shuffle(ops.pixel_unshuffle(x, 2), 4), channels=32),
+        (46, 38),
+        (24, 20),
+    ),
     "labels": (lambda: nn.Sequential(Function(nn.ReLU()), Labels()), (45, 38), (20, 20)),
     "1-D": (
         lambda: nn.Sequential(
@@ -178,6 +194,12 @@ def test_any_extents(extents: tuple[int, int], exact: None) -> None:
     np.testing.assert_array_equal(tiles(x), cc.compile(model, x.shape)(x))
 
 
+def test_the_batch_compiled_for_does_not_matter(exact: None) -> None:
+    model, x = spread(Branches()), image(3, 3, 66, 94)
+    one, four = (cc.tiled(cc.compile(model, (n, 3, 40, 36)))(x) for n in (1, 4))
+    assert all(np.array_equal(one[name], four[name]) for name in one)
+
+
 def test_halo_is_the_receptive_field() -> None:
     convolutions = [nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 5, padding=((4, 0), (0, 4)))]
     assert cc.tiled(cc.compile(nn.Sequential(*convolutions), (1, 3, 32, 32))).halo == ((5, 1), (1, 5))
@@ -199,6 +221,8 @@ def test_what_is_not_fully_convolutional_is_refused_by_its_path() -> None:
     assert "integers" in path(Function(nn.Upsample(size=(40, 40))))
     assert "constant for each place" in path(Function(lambda x: x + np.ones((1, 8, 32, 32), np.float32)))
     assert "whole image" in path(Function(nn.CircularPad2d(1)))
+    assert "constant for each place" in path(Function(lambda x: x + np.ones(32, np.float32)))
+    assert "joins axes" in path(Function(lambda x: ops.reshape(x, (1, 8, 32 * 32, 1))))
 
 
 def test_what_is_no_tile() -> None:

@@ -122,6 +122,7 @@ class InvertedResidual : public Step {
   std::vector<Panel> panels_;
   PanelCut project_panels_;
   std::optional<ConvLoopPlan> project_loop_;  // of channel panels
+  bool one_order_ = false;                    // of the 1x1 convolutions' sums, see ConvEpilogue
   std::int64_t ring_rows_ = 0, ring_floats_ = 0, strip_rows_ = 0, middle_pitch_ = 0;
   std::int64_t pieces_ = 1;  // of an image
   double flops_ = 0.0;
@@ -160,6 +161,7 @@ InvertedResidual::InvertedResidual(const StepSpec& spec)
   batch_ = shape[0];
   in_channels_ = shape[1];
   hidden_ = spec.attrs.integer("groups");
+  one_order_ = spec.attrs.integer("one_order", 0) != 0;
   out_channels_ = spec.output(0).shape[1];
   const ConvProblem problem =
       conv_problem({batch_, hidden_, shape[2], shape[3]}, {hidden_, 1, kernel[0], kernel[1]}, spec.attrs);
@@ -274,7 +276,8 @@ void InvertedResidual::run_panels(const StepArgs& args) const {
   memory.bias = project_.bias_at(args, kProjectBias, 0);
   if (residual_) memory.residual = args.input(kResidual);
   memory.output = args.output(0);
-  const ConvEpilogue epilogue{project_.activation, project_.alpha};
+  ConvEpilogue epilogue{project_.activation, project_.alpha};
+  epilogue.one_order = one_order_;
   parallel_for(project_loop_->tasks(), project_loop_->work(),
                [&](std::int64_t task, int) { project_loop_->run_task(task, memory, epilogue, nullptr); });
 }
@@ -310,6 +313,7 @@ void InvertedResidual::expand(const Task& task, const Panel& panel, std::int64_t
   call.row_offset = input_offset_.data();
   call.tap_offset = call.tap_row = &zero;
   call.depth = in_channels_;
+  call.one_order = one_order_;
   call.panel = task.args.input(kExpandWeight) + panel.channel * in_channels_;
   call.columns = panel.columns;
   call.output_offset = panel_offset_.data();
@@ -406,6 +410,7 @@ void InvertedResidual::project(const Task& task, std::int64_t y, std::int64_t ro
   call.rows = rows * width_.count;
   call.tap_offset = call.tap_row = &zero;
   call.depth = hidden_;
+  call.one_order = one_order_;
   call.output_offset = output_offset_.data();
   call.activation = project_.activation;
   call.alpha = project_.alpha;

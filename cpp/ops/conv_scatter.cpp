@@ -292,6 +292,7 @@ void ScatterBackwardData::make_products(const float* grad_output, const float* p
   call.row_offset = pixel_offset_.data();
   call.output_offset = product_offset_.data();
   call.rows = pixels;
+  call.one_order = epilogue_.one_order;
   call.tap_offset = call.tap_row = &no_offset;
   for (std::int64_t k = 0; k < depth; k += machine().scatter.depth) {
     call.input = grad_output + k;

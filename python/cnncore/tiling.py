@@ -177,11 +177,11 @@ def tiled(predictor: Predictor, tile: int | Sequence[int] | None = None, overlap
     """Return a predictor for images of any extents, which works tile by tile in bounded memory.
 
     The network must be fully convolutional: convolutions, transposed ones, pooling, batch norm, elementwise
-    functions, concatenation, padding, upsampling by integer factors. How far tiles overlap follows from
-    kernels, strides, paddings and dilations, and where they begin from the strides; padding is only added at
-    the image's own borders. So results are those of the whole image: bit by bit where both use the same
-    algorithms, as in "exact" accuracy (`set_accuracy`); in "fast" accuracy the cost model may choose others
-    for the tile's extents, and results then differ by rounding.
+    functions, concatenation, padding, shuffles, upsampling by integer factors. How far tiles overlap follows
+    from kernels, strides, paddings and dilations, and where they begin from the strides; padding is only
+    added at the image's own borders. So results are those of the whole image: bit by bit where both use the
+    same algorithms, as in "exact" accuracy (`set_accuracy`); in "fast" accuracy the cost model may choose
+    others for the tile's extents, and results then differ by rounding.
 
     Args:
         predictor: a compiled network of one input (batch, channels, ...) with one to three spatial axes. Its

@@ -28,10 +28,9 @@ def figures(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
 def test_text_features(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sklearn.base", reason="needs scikit-learn")
     found = figures("text_features", monkeypatch)
-    alone, both, table, joined, leaking = found.values()
-    assert both > alone + 0.03
-    assert joined > table + 0.03
-    assert joined >= leaking
+    alone, both, table, joined, _ = found.values()
+    assert both > alone + 0.2
+    assert joined > table + 0.2
 
 
 def test_satellite_tiles(monkeypatch: pytest.MonkeyPatch) -> None:

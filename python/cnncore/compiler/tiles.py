@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import copy
 from fractions import Fraction
-from math import ceil, floor, gcd, lcm
+from math import ceil, floor, gcd, lcm, prod
 from typing import Any, NamedTuple
 
 from ..graph.tensor import Graph, Node, Op, Shape, Tensor
@@ -24,7 +24,7 @@ from ..ops.norm import BatchNormApply
 from ..ops.parts import Concat, Embed, Slice
 from ..ops.pooling import AvgPool, MaxPool, pool_axis
 from ..ops.reduce import ArgMax, Reduce
-from ..ops.shape import Permute, Relayout
+from ..ops.shape import Permute, Relayout, Reshape
 from ..ops.softmax import LogSoftmax, Softmax
 from ..ops.upsample import Interpolate
 
@@ -183,10 +183,7 @@ def _joined(node: Node, places: Places) -> Place:
     for tensor, known in zip(node.inputs, places, strict=True):
         if tensor is not None and known is None:
             lead = node.output.ndim - tensor.ndim
-            if (
-                any(axis >= lead and tensor.shape[axis - lead] != 1 for axis in first.axes)
-                and tensor.ndim > 1
-            ):
+            if any(axis >= lead and tensor.shape[axis - lead] != 1 for axis in (0, *first.axes)):
                 raise refusal(node, "has a constant for each place of the image")
     spans = [
         Span(one[0].extent, one[0].scale, max(s.low for s in one), min(s.high for s in one))
@@ -223,7 +220,7 @@ def _transposed(node: Node, places: Places) -> tuple[Any, Place]:
         reach = dilation * (kernel - 1)
         more = node.attrs.input_shape[2 + axis] - node.inputs.grad.shape[2 + axis] * stride
         extent = span.extent * stride + more
-        low = (span.low - 1) * stride + 1 + reach - begin if span.low else max(reach - begin, 0)
+        low = (span.low - 1) * stride + 1 + reach - begin
         spans.append(Span(extent, span.scale * stride, max(low, 0), min(span.high * stride - begin, extent)))
     shape = (1, node.attrs.input_shape[1], *(span.extent for span in spans))
     return node.attrs._replace(input_shape=shape), Place(place.axes, tuple(spans))
@@ -276,8 +273,8 @@ def _around(node: Node, places: Places) -> tuple[Any, Place]:
     else:
         before = attrs.starts
         after = tuple(t - n - b for t, n, b in zip(attrs.shape, x.shape, before, strict=True))
-        if any(step != 1 for step in attrs.steps):
-            raise refusal(node, "puts elements apart")
+        if any(step != 1 for step in attrs.steps) or attrs.shape[0] != x.shape[0]:
+            raise refusal(node, "puts elements or images apart")
     spans = [
         Span(span.extent + before[a] + after[a], span.scale, span.low + before[a], span.high + before[a])
         for a, span in zip(place.axes, place.spans, strict=True)
@@ -290,6 +287,8 @@ def _around(node: Node, places: Places) -> tuple[Any, Place]:
 def _sliced(node: Node, places: Places) -> tuple[Any, Place]:
     attrs, place, x = node.attrs, _first(places), node.inputs.input
     spans = []
+    if attrs.shape[0] != x.shape[0]:
+        raise refusal(node, "takes some of the images")
     for axis, span in zip(place.axes, place.spans, strict=True):
         start, step, count = attrs.starts[axis], attrs.steps[axis], attrs.shape[axis]
         left = x.shape[axis] - start - (count - 1) * step - 1
@@ -299,6 +298,47 @@ def _sliced(node: Node, places: Places) -> tuple[Any, Place]:
         spans.append(_windowed(span, extent, 1, step, -start, 1))
     attrs = attrs._replace(shape=_with_extents(attrs.shape, place.axes, spans))
     return attrs, Place(place.axes, tuple(spans))
+
+
+def _groups(before: Shape, after: Shape) -> list[tuple[list[int], list[int]]]:
+    """Return the axes that a reshape makes of which: the least groups of as many elements."""
+    groups: list[tuple[list[int], list[int]]] = []
+    i = j = 0
+    while i < len(before) and j < len(after):
+        old, new = [i], [j]
+        while (have := prod(before[a] for a in old)) != (want := prod(after[a] for a in new)):
+            if have < want:
+                old.append(old[-1] + 1)
+            else:
+                new.append(new[-1] + 1)
+        groups.append((old, new))
+        i, j = old[-1] + 1, new[-1] + 1
+    groups[-1][0].extend(range(i, len(before)))
+    groups[-1][1].extend(range(j, len(after)))
+    return groups
+
+
+def _reshaped(node: Node, places: Places) -> tuple[Any, Place]:
+    """Axes of constant extents are cut and joined, also with one of the image, as in a pixel shuffle."""
+    place, before, after = _first(places), node.inputs.input.shape, node.attrs.shape
+    axes, spans = [], []
+    if before[0] != after[0]:
+        raise refusal(node, "moves the batch")
+    for old, new in _groups(before, after):
+        inside = [axis for axis in old if axis in place.axes]
+        if not inside:
+            continue
+        if inside != old[:1] or 1 not in (len(old), len(new)):
+            raise refusal(node, "joins axes of the image")
+        span = place.spans[place.axes.index(old[0])]
+        joined, cut = prod(before[axis] for axis in old[1:]), prod(after[axis] for axis in new[1:])
+        if span.extent * joined % cut:
+            raise refusal(node, f"cuts {span.extent} pixels into groups of {cut}")
+        low, high = ceil(Fraction(span.low * joined, cut)), span.high * joined // cut
+        spans.append(Span(span.extent * joined // cut, span.scale * joined / cut, low, high))
+        axes.append(new[0])
+    attrs = node.attrs._replace(shape=_with_extents(after, axes, spans))
+    return attrs, Place(tuple(axes), tuple(spans))
 
 
 def _with_extents(shape: Shape, axes: Sequence[int], spans: Sequence[Span]) -> Shape:
@@ -311,6 +351,13 @@ def _each(node: Node, places: Places) -> tuple[Any, Place]:
     if getattr(node.attrs, "reduction", "none") != "none":
         raise refusal(node, "takes the whole image")
     return node.attrs, _joined(node, places)
+
+
+def _normalized(node: Node, places: Places) -> tuple[Any, Place]:
+    """Batch norm, whose other inputs are vectors of the channels."""
+    if any(place is not None for place in places[1:]):
+        raise refusal(node, "takes the whole image's statistics")
+    return node.attrs, _first(places)
 
 
 def _concatenated(node: Node, places: Places) -> tuple[Any, Place]:
@@ -354,7 +401,7 @@ RULES: dict[type[Op], Rule] = {
     Slice: _sliced,
     Elementwise: _each,
     Formula: _each,
-    BatchNormApply: _each,
+    BatchNormApply: _normalized,
     Detach: _each,
     Relayout: _each,
     Concat: _concatenated,
@@ -363,5 +410,6 @@ RULES: dict[type[Op], Rule] = {
     Reduce: _reduced,
     ArgMax: _reduced,
     Permute: _permuted,
+    Reshape: _reshaped,
 }
 """What a node becomes for other extents, and where its result lies, by operation."""

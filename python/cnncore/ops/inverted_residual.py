@@ -27,7 +27,10 @@ class BlockInputs(NamedTuple):
 
 
 class BlockAttributes(NamedTuple):
-    """`window` is the depthwise convolution's; each convolution has an epilogue."""
+    """`window` is the depthwise convolution's; each convolution has an epilogue.
+
+    `one_order` is that of `Algorithm`.
+    """
 
     window: Window
     groups: int
@@ -35,6 +38,7 @@ class BlockAttributes(NamedTuple):
     expand: Epilogue = PLAIN
     depthwise: Epilogue = PLAIN
     project: Epilogue = PLAIN
+    one_order: bool = False
 
 
 class InvertedResidual(Op):
@@ -81,6 +85,7 @@ def _settings(node: Node) -> dict[str, Any]:
         **geometry(attrs.window, attrs.groups),
         "kernel": attrs.window.kernel,
         "algorithm": attrs.algorithm,
+        **({"one_order": 1} if attrs.one_order else {}),
     }
     named = [("depthwise_", attrs.depthwise), ("", attrs.project)]
     if node.inputs.expand is not None:

@@ -34,9 +34,9 @@ def _inverted_residual(rewriter: Rewriter, node: Node) -> bool:
     _, *projection = node.inputs
     inputs = [x, *expansion, inside.weight, inside.bias, *projection]
     epilogue = PLAIN if expanded is None else expanded.attrs.epilogue
-    settings = BlockAttributes(
-        attrs.window, attrs.groups, algorithm, epilogue, attrs.epilogue, node.attrs.epilogue
-    )
+    epilogues = epilogue, attrs.epilogue, node.attrs.epilogue
+    one_order = rewriter.graph.accuracy == "exact"
+    settings = BlockAttributes(attrs.window, attrs.groups, algorithm, *epilogues, one_order)
     block = Node(InvertedResidual, inputs, [node.output], settings, filtered.path)
     rewriter.graph.nodes.append(block)
     return True
