@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Damaged and crafted files: a ValueError, within bounded memory, and never a crash."""
+"""Damaged and crafted files: a ValueError, within bounded memory, and never a crash.
+
+`python tests/onnx/test_hostile.py 100000` mutates a file that often.
+"""
 
 from __future__ import annotations
 
 import random
 import resource
+import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +26,10 @@ from onnx_graphs import info, model_of, small_network  # noqa: E402
 
 make = helper.make_node
 
-MUTATIONS = 300
+MUTATIONS = 2000
+
+CALLED = 8
+"""Of so many that are loaded, one is called."""
 
 MEMORY = 8 << 30
 
@@ -50,22 +59,29 @@ def _mutated(data: bytes, rng: random.Random) -> bytes:
     return bytes(changed)
 
 
-def test_mutations_of_a_file() -> None:
+def attack(count: int, seed: int) -> int:
+    """Load and call mutations of a file; return how many were refused."""
     data = small_network().SerializeToString()
     x = np.ones((2, 3, 8, 8), np.float32)
-    rng = random.Random(5)
+    rng = random.Random(seed)
     refused = 0
-    for _ in range(MUTATIONS):
+    for i in range(count):
         try:
             model = cnncore.onnx.load(_mutated(data, rng))
         except ValueError:
             refused += 1
             continue
+        if i % CALLED:
+            continue
         try:
             model(x)
         except (ValueError, TypeError, MemoryError):
             refused += 1
-    assert MUTATIONS // 4 < refused < MUTATIONS
+    return refused
+
+
+def test_mutations_of_a_file() -> None:
+    assert MUTATIONS // 4 < attack(MUTATIONS, 5) < MUTATIONS
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00" * 64, b"not a model", b"\xff" * 1000, bytes(range(256)) * 10])
@@ -111,3 +127,93 @@ def test_deep_nesting() -> None:
     main = helper.make_graph(list(graph.node), "main", inputs, list(graph.output))
     proto = helper.make_model(main, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
     assert cnncore.onnx.load(proto)(np.ones(1, np.float32), np.array(True)).tolist() == [1.0]
+
+
+def with_external(folder: Path, places: list[dict[str, Any]]) -> Path:
+    """Write a sum of tensors of 4 floats that lie at these places, and a file of 64 bytes, w.bin."""
+    (folder / "w.bin").write_bytes(bytes(64))
+    names = [f"w{i}" for i in range(len(places))]
+    proto = model_of([make("Sum", ["x", *names], ["y"])], [info("x", [4])], [info("y", [4])])
+    for name, place in zip(names, places, strict=True):
+        tensor = proto.graph.initializer.add(name=name, data_type=TensorProto.FLOAT, dims=[4])
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in {"location": "w.bin", "length": 16, **place}.items():
+            tensor.external_data.add(key=key, value=str(value))
+    path = folder / "model.onnx"
+    path.write_bytes(proto.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        [{"offset": 1 << 62}],
+        [{"offset": -16}],
+        [{"length": 1 << 62}],
+        [{"length": -1}],
+        [{"length": 8}],
+        [{"offset": 0}, {"offset": 8}],
+        [{"offset": 16}] * 9,
+        [{"location": "../w.bin"}],
+        [{"location": "link/w.bin"}],
+        [{"location": "w.bin\0"}],
+        [{"location": "."}],
+    ],
+)
+def test_places_of_external_data(tmp_path: Path, places: list[dict[str, Any]]) -> None:
+    folder = tmp_path / "inner"
+    folder.mkdir()
+    (tmp_path / "w.bin").write_bytes(bytes(64))
+    (folder / "link").symlink_to(tmp_path)
+    with pytest.raises(ValueError, match=r"w0|w1|w8|external|location|ONNX"):
+        cnncore.onnx.load(with_external(folder, places))
+
+
+def test_tied_weights_may_lie_in_one_place(tmp_path: Path) -> None:
+    model = cnncore.onnx.load(with_external(tmp_path, [{"offset": 16}] * 2))
+    assert model(np.ones(4, np.float32)).tolist() == [1.0] * 4
+
+
+def test_functions_that_call_themselves() -> None:
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    nodes = [make("F", ["a"], ["b"], domain="own")]
+    function = helper.make_function("own", "F", ["a"], ["b"], nodes, opsets)
+    graph = helper.make_graph(
+        [make("F", ["x"], ["y"], domain="own")], "g", [info("x", [1])], [info("y", [1])]
+    )
+    proto = helper.make_model(graph, functions=[function], opset_imports=opsets, ir_version=10)
+    with pytest.raises(ValueError, match=r"F|ONNX"):
+        cnncore.onnx.load(proto)
+
+
+def test_messages_in_messages() -> None:
+    """Graphs in attributes of nodes of graphs, deeper than the parser goes."""
+
+    def field(number: int, contents: bytes) -> bytes:
+        size = len(contents)
+        return bytes([number << 3 | 2, size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14]) + contents
+
+    inner = b""
+    for _ in range(5000):
+        inner = field(1, field(5, field(6, inner)))
+    with pytest.raises(ValueError, match="ONNX"):
+        cnncore.onnx.load(field(7, inner))
+
+
+def test_long_products_and_transposes_of_inputs() -> None:
+    """Chains that patterns could walk for ever, or that double at every step."""
+    count = 400
+    nodes = [make("Sigmoid", ["x"], ["s"])]
+    nodes += [make("Mul", [f"p{i - 1}" if i else "s"] * 2, [f"p{i}"]) for i in range(count)]
+    nodes += [make("Mul", ["x", f"p{count - 1}"], ["y"])]
+    model = cnncore.onnx.load(model_of(nodes, [info("x", [2])], [info("y", [2])]))
+    assert len(model.graph.nodes) == count + 2
+    nodes = [make("Transpose", ["a"], ["t"], perm=[1, 0]), make("Add", ["t", "b"], ["y"])]
+    model = cnncore.onnx.load(model_of(nodes, [info("a", [2, 3]), info("b", [3, 2])], [info("y", [3, 2])]))
+    a, b = np.arange(6.0).reshape(2, 3), np.ones((3, 2))
+    np.testing.assert_array_equal(model(a, b), a.T + b)
+
+
+if __name__ == "__main__":
+    times = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    print(attack(times, 1), "of", times, "refused")

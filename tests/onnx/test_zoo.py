@@ -45,7 +45,9 @@ def fill(network: nn.Module) -> None:
         elif key.endswith("running_var"):
             state[key] = 1 + 0.2 * np.abs(noise)
         elif value.ndim > 1:
-            state[key] = noise * np.sqrt(2 / np.prod(value.shape[1:]))
+            # Scores of a detector stay away from 0 and 1.
+            damp = 0.05 if key.startswith(("rpn.", "roi_heads.")) else 1.0
+            state[key] = damp * noise * np.sqrt(2 / np.prod(value.shape[1:]))
         else:
             state[key] = 0.1 * noise + key.endswith("weight")
     network.load_state_dict(

@@ -26,6 +26,10 @@ Source = Any
 """A path, the bytes of a file, or an `onnx.ModelProto`."""
 
 
+SHARED = 8
+"""Tensors that may lie in the same bytes of a file outside: weights that are used under several names."""
+
+
 def read(source: Source) -> Graph:
     """Read a model.
 
@@ -129,6 +133,7 @@ class _Reader:
     def __init__(self, opsets: Mapping[str, int], folder: Path | None) -> None:
         self._opsets = opsets
         self._folder = folder
+        self._taken: dict[Path, list[tuple[int, int]]] = {}
 
     def graph(self, proto: onnx.GraphProto, outer: Mapping[str, Any]) -> Graph:
         constants = {}
@@ -214,6 +219,8 @@ class _Reader:
             raise ValueError(
                 f"[{proto.name}] its data are in the file {info.location!r}: load the model by path"
             )
+        if "\0" in info.location:
+            raise ValueError(f"[{proto.name}] expected the name of a file, got {info.location!r}")
         path = self._folder / info.location
         if not path.resolve().is_relative_to(self._folder):
             raise ValueError(f"[{proto.name}] expected data in the model's folder, got {info.location!r}")
@@ -225,11 +232,21 @@ class _Reader:
             raise ValueError(
                 f"[{proto.name}] expected {length} bytes at {offset}, but {info.location!r} has {size}"
             )
+        self._require_apart(path, offset, length, proto.name)
         filled = onnx.TensorProto(name=proto.name, data_type=proto.data_type, dims=proto.dims)
         with path.open("rb") as file:
             file.seek(offset)
             filled.raw_data = file.read(length)
         return filled
+
+    def _require_apart(self, path: Path, offset: int, length: int, name: str) -> None:
+        """Refuse bytes that tensors share in part, or many share: a small file could fill the memory."""
+        taken = self._taken.setdefault(path.resolve(), [])
+        end = offset + length
+        same = taken.count((offset, end))
+        if same >= SHARED or any(a < end and offset < b for a, b in taken if (a, b) != (offset, end)):
+            raise ValueError(f"[{name}] its data at {offset} overlap with another tensor's")
+        taken.append((offset, end))
 
     def _sparse(self, proto: onnx.SparseTensorProto) -> NDArray[Any]:
         values, indices = self._tensor(proto.values), self._tensor(proto.indices)

@@ -106,23 +106,24 @@ class Values:
         found = self.with_number(name, "Add")
         return found[0] if found is not None and near(found[1], number) else None
 
-    def factors(self, name: str, whole: Sequence[str]) -> tuple[list[str], float]:
+    def factors(self, name: str, whole: Sequence[str], depth: int = 6) -> tuple[list[str], float]:
         """Return what a product is made of, and the product of the numbers in it.
 
         Args:
             whole: values that are not taken apart.
+            depth: products of products that are.
         """
         number = self.number(name)
         if number is not None:
             return [], number
-        node = None if name in whole else self.maker(name, "Mul", "Div")
+        node = None if name in whole or depth == 0 else self.maker(name, "Mul", "Div")
         if node is None:
             return [name], 1.0
-        first, factor = self.factors(node.inputs[0], whole)
+        first, factor = self.factors(node.inputs[0], whole, depth - 1)
         if node.op == "Div":
             divisor = self.number(node.inputs[1])
             return ([name], 1.0) if not divisor else (first, factor / divisor)
-        second, other = self.factors(node.inputs[1], whole)
+        second, other = self.factors(node.inputs[1], whole, depth - 1)
         return [*first, *second], factor * other
 
     def is_product(self, name: str, operands: Sequence[str], number: float) -> bool:

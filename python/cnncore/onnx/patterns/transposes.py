@@ -55,15 +55,21 @@ def function_of_two(values: Values, last: Node) -> list[Node] | None:
     if given is None:
         return None
     source, perm = given
-    other = _turned_back(values, last, last.inputs[1 if b is None else 0], perm)
+    other = _turned_back(values, last, last.inputs[1 if b is None else 0], perm, source in values.makers)
     if other is None:
         return None
     name = other[-1].outputs[0] if other else last.inputs[1 if b is None else 0]
     return [*other, *_sunk(values, last, [source, name] if b is None else [name, source], perm)]
 
 
-def _turned_back(values: Values, last: Node, name: str, perm: tuple[int, ...]) -> list[Node] | None:
-    """Return the nodes that let a constant, or an input, go with what is not transposed yet."""
+def _turned_back(
+    values: Values, last: Node, name: str, perm: tuple[int, ...], inputs: bool
+) -> list[Node] | None:
+    """Return the nodes that let a constant, or an input, go with what is not transposed yet.
+
+    Args:
+        inputs: whether inputs may be turned: of two inputs, none is worth more than the other.
+    """
     array = values.graph.constants.get(name)
     if array is not None and array.size == 1 and array.ndim <= 1:
         return []
@@ -72,7 +78,7 @@ def _turned_back(values: Values, last: Node, name: str, perm: tuple[int, ...]) -
         axes = tuple(range(1, len(perm) - perm[-1]))
         return [replace(node, op="Unsqueeze", opset=11, attributes={"axes": axes})]
     shapes = {value.name: value.shape for value in values.graph.inputs}
-    if len(shapes.get(name) or ()) != len(perm):
+    if not inputs or len(shapes.get(name) or ()) != len(perm):
         return None
     back = tuple(perm.index(axis) for axis in range(len(perm)))
     return [replace(values.moved(last, [name]), op="Transpose", attributes={"perm": back})]
