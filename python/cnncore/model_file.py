@@ -59,7 +59,7 @@ def save(
 
     Raises:
         TypeError: something that is no array, or of a dtype the format lacks; no path.
-        ValueError: a path with a NUL character, or too many arrays.
+        ValueError: a path with a NUL character or the ending of another format, or too many arrays.
         OSError: the file cannot be written; what was there is unchanged.
 
     >>> import os, tempfile
@@ -234,7 +234,4 @@ def _from_the_command_line(path: str) -> Module:
     from .cli.model_file import load
 
     model, description = load(path)
-    size = description.image[1:]
-    return _ready(
-        model, description.classes, data.ImagePreprocessing(size, description.mean, description.std)
-    )
+    return _ready(model, description.classes, description.preprocessing)

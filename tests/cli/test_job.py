@@ -24,7 +24,6 @@ from cnncore.cli import job, main, transfer
 from cnncore.cli.optimizers import RATES, optimizer
 from cnncore.cli.recipes import SCHEDULES, learning_rate
 from cnncore.cli.report import class_rows, class_table
-from cnncore.train import EarlyStopping
 
 Capture = pytest.CaptureFixture[str]
 
@@ -46,7 +45,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-COMMAND = ("train", "photos", "--model", "digits_cnn", "--batch-size", "16", "--quiet")
+COMMAND = ("train", "photos", "--model", "digits_cnn", "--batch-size", "16", "--no-best", "--quiet")
 
 
 def result(capsys: Capture, *arguments: str) -> dict[str, Any]:
@@ -60,7 +59,7 @@ def result(capsys: Capture, *arguments: str) -> dict[str, Any]:
 def test_every_optimizer_learns(name: str, photos: Path, capsys: Capture) -> None:
     found = result(capsys, *COMMAND, "--epochs", "8", "--optimizer", name, "--out", "m")
     assert found["test_accuracy"] >= 0.9
-    assert sorted(os.listdir(photos)) == ["m", "photos"]
+    assert sorted(os.listdir(photos)) == ["m", "photos", "runs"]
 
 
 def test_optimizers_have_the_rate_and_the_decay() -> None:
@@ -93,17 +92,19 @@ def test_each_schedule_trains(photos: Path, capsys: Capture) -> None:
 def test_the_best_epoch_is_saved(photos: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[dict[str, np.ndarray]] = []
 
-    class Given(EarlyStopping):
+    class Given(job.KeepBest):
         def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
             kept.append(self.trainer.model.state_dict())
-            super().on_epoch_end(epoch, {"val_accuracy": [0.1, 0.5, 0.9, 0.2, 0.9, 0.3][epoch]})
+            accuracies, losses = [0.1, 0.5, 0.9, 0.2, 0.9, 0.9], [1.0, 1.0, 0.3, 0.1, 0.2, 0.2]
+            super().on_epoch_end(epoch, {"val_accuracy": accuracies[epoch], "val_loss": losses[epoch]})
 
-    monkeypatch.setattr(job, "EarlyStopping", Given)
+    monkeypatch.setattr(job, "KeepBest", Given)
     found = result(capsys, *COMMAND, "--epochs", "6", "--best", "--out", "m")
-    assert (found["best_epoch"], len(found["epoch_validation_accuracy"])) == (3, 6)
-    saved = cc.load("m")
-    assert all((saved[name] == kept[2][name]).all() for name in saved)
-    assert result(capsys, "evaluate", "m", "photos")["accuracy"] == found["test_accuracy"]
+    assert (found["best_epoch"], len(found["epoch_validation_accuracy"])) == (5, 6)
+    for path, epoch in (("m", 4), ("runs/1/best.safetensors", 4), ("runs/1/last.safetensors", 5)):
+        saved = cc.load(path)
+        assert all((saved[name] == kept[epoch][name]).all() for name in saved)
+    assert result(capsys, "evaluate", "m")["accuracy"] == found["test_accuracy"]
     assert main([*COMMAND[:-1], "--epochs", "1", "--best", "--out", "m"]) == 0
     assert "39 training and 12 test images of 8x8, 3 classes, 9 held out to choose" in capsys.readouterr().err
 
@@ -162,9 +163,9 @@ def test_a_report(photos: Path, capsys: Capture) -> None:
     assert np.trace(found["confusion_matrix"]) / np.sum(found["confusion_matrix"]) == found["test_accuracy"]
     assert [row["class"] for row in found["classes"]] == ["dark", "left", "right"]
     files = set(os.listdir("runs/1"))
-    assert {"settings.json", "history.csv", "classes.csv", "confusion.csv"} <= files <= {
-        "settings.json", "history.csv", "classes.csv", "confusion.csv", "curves.png"
-    }  # fmt: skip
+    always = {"settings.json", "history.csv", "classes.csv", "confusion.csv"}
+    always |= {"best.safetensors", "last.safetensors"}
+    assert always <= files <= always | {"curves.png"}
     epochs = list(csv.DictReader(Path("runs/1/history.csv").read_text().splitlines()))
     assert [int(row["epoch"]) for row in epochs] == [1, 2, 3, 4, 5]
     assert [float(row["val_accuracy"]) for row in epochs] == found["epoch_test_accuracy"]
@@ -220,7 +221,7 @@ def test_killed_and_resumed_is_the_same_model(photos: Path, capsys: Capture) -> 
         run.send_signal(handed)
         run.communicate()
         assert run.returncode in (-signal.SIGKILL, 130)
-    assert main([*options[:8], "7", *options[9:], "--out", "m.safetensors", "--resume"]) == 1
+    assert main([*options[:9], "7", *options[10:], "--out", "m.safetensors", "--resume"]) == 1
     assert (
         "--resume: expected the options and data of the training that was stopped" in capsys.readouterr().err
     )

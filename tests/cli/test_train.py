@@ -33,6 +33,11 @@ def write_pgm(path: Path, image: np.ndarray) -> str:
     return str(path)
 
 
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="module")
 def digits_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = str(tmp_path_factory.mktemp("models") / "digits.safetensors")
@@ -101,9 +106,10 @@ def test_predict_names_what_it_cannot_read(digits_model: str, tmp_path: Path, ca
     assert main(["predict", digits_model, str(path)]) == 1
     assert f"{path}: expected 64 bytes of pixels, got 4" in capsys.readouterr().err
     assert main(["predict", digits_model, str(tmp_path / "absent.pgm")]) == 1
-    assert "absent.pgm: No such file or directory" in capsys.readouterr().err
-    assert main(["predict", digits_model, str(tmp_path)]) == 1
-    assert "expected an image file, got a folder; name its files" in capsys.readouterr().err
+    assert "absent.pgm: no such file or folder" in capsys.readouterr().err
+    (tmp_path / "none").mkdir()
+    assert main(["predict", digits_model, str(tmp_path / "none")]) == 1
+    assert "none: expected image files, got a folder without any" in capsys.readouterr().err
 
 
 def test_predict_shows_names_in_any_encoding(digits_model: str, tmp_path: Path) -> None:

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import cnncore as cc
-from cnncore import io, nn
+from cnncore import io, nn, optim
 from cnncore.io import safetensors
+from cnncore.train import Trainer
 
 DTYPES = ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?"]
 
@@ -246,6 +247,27 @@ def test_what_cannot_be_saved(tmp_path: Path) -> None:
     ]:
         with pytest.raises(TypeError, match=message):
             io.save(value, tmp_path / "m")  # type: ignore[arg-type]
+    optimizer = optim.Adam(nn.Linear(2, 2).parameters())
+    trainer = Trainer(nn.Linear(2, 2), nn.MSELoss(), optimizer)
+    scheduler = optim.lr_scheduler.StepLR(optimizer, 1)
+    for part in (
+        optimizer,
+        trainer,
+        scheduler,
+        optimizer.state_dict(),
+        {"optimizer": optimizer.state_dict()},
+    ):
+        with pytest.raises(TypeError, match=r"cc\.Trainer\(model, loss, optimizer\)\.save\(path\)"):
+            io.save(part, tmp_path / "m")  # type: ignore[arg-type]
+    for ending, message in [
+        (".pth", r"name it .*m\.safetensors; torch reads safetensors with"),
+        (".PT", r"name it .*m\.safetensors"),
+        (".keras", r"load_model\(path\)"),
+        (".npz", r"np\.savez"),
+        (".onnx", r"cnncore\.onnx\.export"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            io.save(nn.Linear(2, 2), tmp_path / f"m{ending}")
     with pytest.raises(TypeError, match="expected metadata texts by name"):
         io.save({}, tmp_path / "m", metadata={"a": 1})  # type: ignore[dict-item]
     assert os.listdir(tmp_path) == []

@@ -1,43 +1,61 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training images moved at random."""
+"""How training images are changed at random."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
+from ..data import transforms as t
+from ..data.transforms.draws import Draws
+from ..data.transforms.samples import Samples
+from .model_file import Description
 
-from .. import data
+AUGMENTATIONS = {
+    "none": "nothing",
+    "shift": "moved by a few pixels",
+    "photo": "parts of half of the area or more, mirrored, of other brightness, contrast and colours",
+    "randaugment": "moved, mirrored, and two random changes (RandAugment)",
+    "trivial": "moved, mirrored, and one random change (TrivialAugment)",
+}
+"""What each does to an image."""
 
 
-class ShiftedImages(data.Dataset):
-    """Images and labels; in a batch each image is moved by up to `pixels` in both directions.
-
-    The movements follow from the seed and the batch's sample numbers, so that they can be repeated, do not
-    depend on the threads that prepare batches, and differ between epochs of different order.
+def augmentation(name: str, size: tuple[int, int], shift: int = 0) -> list[t.Transform]:
+    """Return the transforms of one of `AUGMENTATIONS`.
 
     Args:
-        images: (samples, channels, height, width).
-        labels: (samples,).
-        pixels: the farthest movement; what enters at a border repeats its outermost pixel.
-        seed: of the movements.
+        name: which.
+        size: (height, width) of the images.
+        shift: pixels by which images are moved; 0 for an eighth of the shorter side.
+
+    >>> [type(each).__name__ for each in augmentation("photo", (64, 64))]
+    ['RandomResizedCrop', 'RandomHorizontalFlip', 'ColorJitter']
     """
+    if name == "none":
+        return []
+    if name == "photo":
+        part = t.RandomResizedCrop(size, scale=(0.5, 1.0))
+        return [part, t.RandomHorizontalFlip(), t.ColorJitter(0.25, 0.25, 0.25)]
+    moved = t.RandomCrop(size, padding=shift or max(1, min(size) // 8), padding_mode="edge")
+    if name == "shift":
+        return [moved]
+    changes = {"randaugment": t.RandAugment, "trivial": t.TrivialAugmentWide}
+    return [moved, t.RandomHorizontalFlip(), changes[name]()]
 
-    def __init__(self, images: NDArray[Any], labels: NDArray[Any], pixels: int, seed: int) -> None:
-        super().__init__(images, labels)
-        self.pixels = pixels
-        self.seed = seed
 
-    def batch(self, indices: Any) -> tuple[NDArray[Any], ...]:
-        images, labels = super().batch(indices)
-        if self.pixels == 0:
-            return images, labels
-        entropy = (self.seed, *(int(index) for index in indices))
-        words = np.random.Philox(np.random.SeedSequence(entropy)).random_raw(2 * len(images))
-        down, right = (words % np.uint64(2 * self.pixels + 1)).astype(np.intp).reshape(2, -1)
-        border = (self.pixels, self.pixels)
-        padded = np.pad(images, ((0, 0), (0, 0), border, border), mode="edge")
-        windows = sliding_window_view(padded, images.shape[2:], axis=(2, 3))
-        return windows[np.arange(len(images)), :, down, right], labels
+class Normalised(t.Transform):
+    """What a network takes, as its description says."""
+
+    def __init__(self, description: Description) -> None:
+        self.description = description
+
+    def apply(self, samples: Samples, draws: Draws) -> Samples:
+        return samples.with_images(self.description.normalise(samples.images))
+
+
+def training_transform(
+    augment: list[t.Transform], mixup: t.Transform | None, description: Description
+) -> Any:
+    """Return what training images go through, for a DataLoader."""
+    changes = [*augment, *([] if mixup is None else [mixup])]
+    return t.Compose([*changes, Normalised(description)]) if changes else description.normalise

@@ -4,16 +4,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .. import data, nn, runtime
 from ..data.arrays import TEST_EVERY, every_fifth_of_each_class
-from ..train import Callback, EarlyStopping, History, ModelCheckpoint, Trainer
+from ..train import Callback, History, ModelCheckpoint, Trainer
+from ..train.metrics import confusion_matrix
 from ..train.state import previous
-from .augment import ShiftedImages
-from .datasets import Images
+from .augment import AUGMENTATIONS, augmentation, training_transform
+from .datasets import Images, Part
 from .model_file import Description
 from .networks import build, check_input
 from .optimizers import optimizer
@@ -32,7 +36,10 @@ class Settings(NamedTuple):
     seed: int = 0
     optimizer: str = "adamw"
     schedule: str = "cosine"
-    transfer: str | None = None
+    start: str | None = None
+    """The file with weights to begin with."""
+    transfer: bool = False
+    """Whether these are fixed at first."""
     mixup: float | None = None
     best: bool = False
     resume: bool = False
@@ -66,8 +73,9 @@ class Job:
         check_input(recipe.model, description.image)
         self.model = build(recipe.model, len(images.classes), description.image[0])
         self._frozen: list[str] = []
-        if settings.transfer is not None:
-            self._frozen = begin_with(self.model, settings.transfer, recipe.model)
+        if settings.start is not None:
+            loaded = begin_with(self.model, settings.start, recipe.model)
+            self._frozen = loaded if settings.transfer else []
         self.trainer = Trainer(
             self.model,
             nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
@@ -77,34 +85,51 @@ class Job:
         self._ranks = 1 if self.trainer.ranks is None else self.trainer.ranks.size
         self._train, held = images.train, None
         if settings.best:
-            self._train, held = _split(images.train)
-        self.trained_images = len(self._train[1])
+            self._train, held = held_out(images)
+        self.trained_images = len(self._train)
+        self.held_images = 0 if held is None else len(held)
         self.test = self._loader(images.test)
         self._validation = self.test if held is None else self._loader(held)
-        self._best = EarlyStopping("val_accuracy", patience=recipe.epochs + 1, restore_best=True)
+        self._best = KeepBest()
+        self._state = KeepState(settings.state)
 
     @property
     def best_epoch(self) -> int:
         """The epoch, from 1, whose weights the model has in the end."""
-        best = self._best.best_epoch
-        return self.recipe.epochs if best is None else best + 1
+        return self.recipe.epochs if self._best.epoch is None else self._best.epoch + 1
+
+    @property
+    def last(self) -> Mapping[str, Any]:
+        """The weights after the last epoch."""
+        return self._state.last_weights or self.model.state_dict()
+
+    @property
+    def folder(self) -> str | None:
+        """The folder of the run's report, or None; that of the run that goes on."""
+        return self._state.folder
+
+    @folder.setter
+    def folder(self, folder: str | None) -> None:
+        self._state.folder = folder
 
     def title(self) -> str:
         """Return what is trained on what."""
         _, height, width = self.description.image
-        held = len(self.images.train[1]) - self.trained_images
-        return (
-            f"{self.images.name}: {self.trained_images:,} training and {len(self.images.test[1]):,} "
+        held, recipe = self.held_images, self.recipe
+        lines = [
+            f"{self.images.name}: {self.trained_images:,} training and {len(self.images.test):,} "
             f"test images of {height}x{width}, {len(self.images.classes)} classes"
-            + (f", {held:,} held out to choose the epoch" if held else "")
-            + f"\n{self.recipe.model}, batch {self.recipe.batch_size}, threads {runtime.get_num_threads()}"
-            + (f" in each of {self._ranks} processes" if self._ranks > 1 else "")
-            + (
-                f"; {len(self._frozen)} parameters of {self.settings.transfer} fixed at first"
-                if self._frozen
-                else ""
-            )
-        )
+            + (f", {held:,} held out to choose the epoch" if held else ""),
+            f"{recipe.model}, batch {recipe.batch_size}, threads {runtime.get_num_threads()}"
+            + (f" in each of {self._ranks} processes" if self._ranks > 1 else ""),
+        ]
+        if self._frozen:
+            lines[1] += f"; {len(self._frozen)} parameters of {self.settings.start} fixed at first"
+        elif self.settings.start is not None:
+            lines[1] += f"; begun with {self.settings.start}"
+        if recipe.augment != "none":
+            lines.append(f"--augment {recipe.augment}: images are {AUGMENTATIONS[recipe.augment]}")
+        return "\n".join(lines)
 
     def train(self, verbose: int) -> History:
         """Train for all epochs, with the test images as validation: nothing is chosen by them.
@@ -119,10 +144,8 @@ class Job:
             callbacks.append(Thaw(self._frozen, max(1, round(epochs * FROZEN_SHARE))))
         if settings.best:
             callbacks.append(self._best)
-        callbacks.append(KeepState(settings.state))
+        callbacks.append(self._state)
         if settings.resume:
-            if not os.path.exists(settings.state):
-                raise ValueError(f"--resume: there is no {settings.state}, which a stopped training leaves")
             self.trainer.resume(settings.state)
         return self.trainer.fit(
             batches, epochs, validation=self._validation, callbacks=callbacks, verbose=verbose
@@ -134,63 +157,74 @@ class Job:
             with suppress(FileNotFoundError):
                 os.unlink(name)
 
-    def accuracy(self) -> float:
-        """Return the accuracy on the test images."""
-        return float(self.trainer.evaluate(self.test)["accuracy"])
+    def matrix(self) -> NDArray[np.int64]:
+        """Return the confusion matrix of the test images: (classes, classes), true class by answer."""
+        return confusion_matrix(
+            self.trainer.predict(self.test), self.images.test.labels, len(self.images.classes)
+        )
 
-    def _loader(self, images: Any) -> data.DataLoader:
+    def _loader(self, images: Part) -> data.DataLoader:
         return data.DataLoader(
             images, _EVALUATION_BATCH, transform=self.description.normalise, workers=_WORKERS
         )
 
-    def _batches(self) -> Any:
-        samples, batch_size, mixup = self.trained_images, self.recipe.batch_size, self.settings.mixup
-        whole = batch_size * self._ranks
+    def _batches(self) -> data.DataLoader:
+        samples, recipe, mixup = self.trained_images, self.recipe, self.settings.mixup
+        _, height, width = self.description.image
+        augment = augmentation(recipe.augment, (height, width), recipe.shift)
+        whole = recipe.batch_size * self._ranks
         mix = None if mixup is None else data.transforms.Mixup(len(self.images.classes), mixup)
-        loader = data.DataLoader(
-            ShiftedImages(*self._train, self.recipe.shift, self.settings.seed),
-            batch_size,
+        return data.DataLoader(
+            self._train,
+            recipe.batch_size,
             shuffle=True,
             seed=self.settings.seed,
             # Batch norm cannot learn from a batch of one, of any process.
             drop_last=samples > whole and 0 < samples % whole < 2 * self._ranks,
-            transform=self.description.normalise if mix is None else mix,
+            transform=training_transform(augment, mix, self.description),
             workers=_WORKERS,
         )
-        return loader if mix is None else Normalised(loader, self.description.normalise)
 
 
-def _split(images: Any) -> tuple[Any, Any]:
-    """Return images to train on and those held out."""
-    pixels, labels = images
-    held = every_fifth_of_each_class(labels)
+def can_hold_out(images: Images) -> bool:
+    """Whether there are images to choose the best epoch by."""
+    return images.validation is not None or bool(every_fifth_of_each_class(images.train.labels).any())
+
+
+def held_out(images: Images) -> tuple[Part, Part]:
+    """Return images to train on and those that choose the epoch: the validation, or every fifth image."""
+    if images.validation is not None:
+        return images.train, images.validation
+    held = every_fifth_of_each_class(images.train.labels)
     if not held.any():
         raise ValueError(f"--best: expected at least {TEST_EVERY} training images of some class")
-    return (pixels[~held], labels[~held]), (pixels[held], labels[held])
+    return images.train.take(~held), images.train.take(held)
 
 
-class Normalised:
-    """The batches of a loader whose images go through a function."""
+class KeepBest(Callback):
+    """Gives the model in the end the weights of the most accurate epoch, of several that of the least loss.
 
-    def __init__(self, loader: data.DataLoader, normalise: Callable[[Any], Any]) -> None:
-        self.loader = loader
-        self.normalise = normalise
-        self.epoch = 0
+    Attributes:
+        epoch: the best one from 0, or None.
+    """
 
-    def __len__(self) -> int:
-        return len(self.loader)
+    def __init__(self) -> None:
+        self.epoch: int | None = None
+        self.figures: list[float] = []
+        self._weights: dict[str, Any] | None = None
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.loader, name)  # what tells its samples, order and sizes
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        figures = [float(logs["val_accuracy"]), -float(logs["val_loss"])]
+        if figures > self.figures:
+            self.epoch, self.figures = epoch, figures
+            self._weights = self.trainer._weights()
 
-    def batches(self, epoch: int, numbers: Any) -> Iterator[Any]:
-        """Yield a batch for each array of sample numbers, as those of an epoch."""
-        return ((self.normalise(images), labels) for images, labels in self.loader.batches(epoch, numbers))
+    def on_train_end(self) -> None:
+        if self._weights is not None:
+            self.trainer._load_weights(self._weights)
 
-    def __iter__(self) -> Iterator[Any]:
-        self.loader.epoch = self.epoch
-        self.epoch += 1
-        return ((self.normalise(images), labels) for images, labels in self.loader)
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "figures": self.figures, "_weights": self._weights}
 
 
 class Schedule(Callback):
@@ -225,13 +259,32 @@ class Schedule(Callback):
 
 
 class KeepState(ModelCheckpoint):
-    """Saves what `--resume` needs after each epoch, and where training is interrupted."""
+    """Saves what `--resume` needs after each epoch, and where training is interrupted.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        folder: of the run's report; None: that of the run that goes on, if it had one.
+        last_weights: those at the end of training.
+    """
 
     def __init__(self, path: str) -> None:
         super().__init__(path.replace("{", "{{").replace("}", "}}"), keep="last", state=True)
         self.file = path
+        self.folder: str | None = None
+        self.last_weights: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "folder": self.folder}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        given = self.folder
+        super().load_state_dict(state_dict)
+        self.folder = given or self.folder
 
     def on_train_end(self) -> None:
+        self.last_weights = self.trainer.model.state_dict()
         run = self.trainer._run
         if run is not None and run.history.interrupted and run.between_steps:
             self.trainer.save(self.file)

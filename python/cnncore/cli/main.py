@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from .output import NonFiniteLossError
+from .output import NonFiniteLossError, SomeFailedError
 from .parser import parser
 from .ranks import end_all
 
@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
+        # What Pillow remarks about an image it can read.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         warnings.showwarning = _show_warning
         return _run(options)
 
@@ -58,7 +60,7 @@ def _run(options: argparse.Namespace) -> int:
     except NonFiniteLossError as error:
         print(f"cnncore: error: {_one_line(error)}", file=sys.stderr)
         return NONFINITE
-    except (ValueError, TypeError, OSError, ImportError, MemoryError, RuntimeError) as error:
+    except (SomeFailedError, ValueError, TypeError, OSError, ImportError, MemoryError, RuntimeError) as error:
         print(f"cnncore: error: {_one_line(error)}", file=sys.stderr)
         end_all(FAILURE)
         return FAILURE

@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .. import io, model_file, nn
 from ..data.preparation import ImagePreprocessing
-from ..data.resizing import MAX_PIXELS
+from ..data.resizing import MAX_PIXELS, check_fit
 from . import onnx_file
 from .networks import build
 
@@ -35,15 +35,17 @@ class Description:
     std: tuple[float, ...]
     dataset: str
     test_accuracy: float
+    fit: str = "stretch"
+    """How images of other proportions become so: see `ImagePreprocessing`."""
+
+    @property
+    def preprocessing(self) -> ImagePreprocessing:
+        """What images, uint8 or from 0 to 1, go through before the network."""
+        return ImagePreprocessing(self.image[1:], self.mean, self.std, self.fit)
 
     def normalise(self, images: NDArray[Any]) -> NDArray[np.float32]:
-        """Return images (n, channels, height, width), uint8 or from 0 to 1, as the network takes them."""
-        unit = 1 / 255 if images.dtype == np.uint8 else 1.0
-        std = np.array(self.std)
-        scale, shift = unit / std, np.array(self.mean) / std
-        normalised = images * scale.astype(np.float32)[:, None, None]
-        normalised -= shift.astype(np.float32)[:, None, None]
-        return normalised
+        """Return images (n, channels, height, width) as the network takes them."""
+        return self.preprocessing(images)
 
 
 def channel_moments(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -63,8 +65,11 @@ def channel_moments(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple
     return tuple(means), tuple(stds)
 
 
-def save(path: str, model: nn.Module, description: Description) -> None:
-    """Write a model file; what was at `path` is replaced only once the new one is complete."""
+def save(path: str, model: nn.Module | Mapping[str, Any], description: Description) -> None:
+    """Write a model file, from a model or its arrays.
+
+    What was at `path` is replaced only once the new one is complete.
+    """
     io.save(model, path, metadata={_KEY: json.dumps(asdict(description))})
 
 
@@ -107,7 +112,7 @@ def load(path: str) -> tuple[nn.Module, Description]:
     about = model_file.read_about(path)
     if about is not None and "format" in about:
         return _from_python(path)
-    description = _description(path)
+    description = describe(path)
     try:
         model = build(description.model, len(description.classes), description.image[0])
     except (ValueError, MemoryError) as error:
@@ -131,10 +136,15 @@ def _from_python(path: str) -> tuple[nn.Module, Description]:
     if classes is None:
         output = np.asarray(model.predict(np.zeros((1, *image), np.float32)))
         classes = tuple(map(str, range(output.shape[1] if output.ndim > 1 else 0)))
-    return model, Description("", classes, image, prepare.mean, prepare.std, "", float("nan"))
+    return model, Description("", classes, image, prepare.mean, prepare.std, "", float("nan"), prepare.fit)
 
 
-def _description(path: str) -> Description:
+def describe(path: str) -> Description:
+    """Return what a file of `cnncore train` says about its model.
+
+    Raises:
+        ValueError: it says nothing, or is damaged.
+    """
     text = io.load_metadata(path).get(_KEY)
     if text is None:
         raise ValueError(
@@ -151,6 +161,7 @@ def _description(path: str) -> Description:
             std=tuple(float(value) for value in fields["std"]),
             dataset=str(fields["dataset"]),
             test_accuracy=float(fields["test_accuracy"]),
+            fit=check_fit(fields.get("fit", "stretch")),
         )
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path}: damaged description: {type(error).__name__}: {error}") from None
@@ -162,10 +173,10 @@ def _description(path: str) -> Description:
         )
     moments = np.array([*description.mean, *description.std])
     if not len(description.mean) == len(description.std) == channels or not (
-        np.isfinite(moments).all() and moments[channels:].all()
+        np.isfinite(moments).all() and (moments[channels:] > 0).all()
     ):
         raise ValueError(
-            f"{path}: damaged description: expected {channels} means and deviations, finite and none 0"
+            f"{path}: damaged description: expected {channels} means and deviations, finite and those above 0"
         )
     return description
 

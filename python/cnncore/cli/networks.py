@@ -74,6 +74,13 @@ def usual_input(name: str) -> tuple[int, int, int]:
     return _SMALL_INPUT.get(name, (3, extent, extent))
 
 
+def usual_size(name: str | None) -> tuple[int, int] | None:
+    """Return height and width of the images that a network is made for, None where any will do."""
+    if name is None or (name in _SMALL_INPUT and name not in _FIXED_SIZE) or name not in names():
+        return None
+    return usual_input(name)[1:]
+
+
 def build(name: str, classes: int, in_channels: int) -> nn.Module:
     """Return a new network.
 

@@ -12,6 +12,10 @@ class NonFiniteLossError(Exception):
     """The loss of a training became NaN or infinite; what was finite is saved."""
 
 
+class SomeFailedError(Exception):
+    """Some of the files of a command could not be read; stderr names them, and all else is done."""
+
+
 def print_result(options: argparse.Namespace, text: str, result: Any) -> None:
     """Print the text, or with `--json` the result."""
     print(json.dumps(result) if options.json else text)

@@ -20,8 +20,8 @@ _DATASET = (
 _DATA = "the folder (or zip file) that mnist or cifar10 is in"
 _SOURCE = "a file that train or cc.save wrote, an ONNX file, or a network's name"
 _EXIT_CODES = (
-    "exit codes: 0 done, 1 failed (stderr says why), 2 wrong usage, 3 loss NaN or infinite (the last finite "
-    "model is saved), 130 interrupted"
+    "exit codes: 0 done, 1 failed, or some files could not be read (stderr says why), 2 wrong usage, 3 loss "
+    "NaN or infinite (the last finite model is saved), 130 interrupted"
 )
 
 
@@ -75,11 +75,24 @@ def _train(commands: Commands) -> argparse.ArgumentParser:
         default="cosine",
         help="of the learning rate after the warm-up; default: %(default)s",
     )
-    command.add_argument(
+    start = command.add_mutually_exclusive_group()
+    start.add_argument(
+        "--init",
+        metavar="FILE",
+        help="begin with the weights in a model file, a safetensors file or a torch checkpoint, as far as "
+        "they fit; images get the size and the preprocessing of a model file",
+    )
+    start.add_argument(
         "--transfer",
         metavar="FILE",
-        help="begin with the weights in a model file, a safetensors file or a torch checkpoint, with a new "
-        "last layer; the other layers are kept fixed for the first quarter of the epochs",
+        help="as --init, with a new last layer; the other layers are kept fixed for the first quarter of the "
+        "epochs",
+    )
+    command.add_argument(
+        "--augment",
+        choices=("none", "shift", "photo", "randaugment", "trivial"),
+        help="how training images are changed at random; photo: parts of them, mirrored, in other brightness "
+        "and colours; default: photo for folders of photos, shift for mnist, else none",
     )
     command.add_argument(
         "--mixup", type=_positive, metavar="ALPHA", help="mix images and labels in pairs, as with 0.2"
@@ -89,8 +102,9 @@ def _train(commands: Commands) -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--best",
-        action="store_true",
-        help="hold out a fifth of the training images and save the epoch that is best on them",
+        action=argparse.BooleanOptionalAction,
+        help="save the epoch that is best on the images in val/ or, where there are none beside test/, on a "
+        "fifth of the training images, which is held out; default: for folders of images",
     )
     command.add_argument(
         "--resume", action="store_true", help="go on with a training of the same command that was stopped"
@@ -98,10 +112,28 @@ def _train(commands: Commands) -> argparse.ArgumentParser:
     command.add_argument(
         "--report",
         metavar="DIR",
-        help="write settings, figures of epochs and classes, the confusion matrix and, with matplotlib, "
-        "curves",
+        help="write settings, figures of epochs and classes, the confusion matrix, best and last model and, "
+        "with matplotlib, curves; default for folders of images: runs/1, runs/2, ...",
     )
-    command.add_argument("--size", type=_size, metavar="HxW", help="resize the images of a folder")
+    command.add_argument(
+        "--size",
+        type=_size,
+        metavar="HxW",
+        help="height and width to give the images of a folder; default: chosen by them, and said",
+    )
+    command.add_argument(
+        "--fit",
+        choices=("crop", "letterbox", "stretch"),
+        help="of images of other proportions take the middle part, all in a grey border, or all in wrong "
+        "proportions; default: crop",
+    )
+    command.add_argument(
+        "--cache",
+        type=_from(0),
+        metavar="MB",
+        default=1024,
+        help="memory for the decoded images of a folder; those beyond are read again; default: %(default)s",
+    )
     command.add_argument(
         "--out",
         metavar="FILE",
@@ -117,11 +149,20 @@ def _train(commands: Commands) -> argparse.ArgumentParser:
 
 
 def _evaluate(commands: Commands) -> argparse.ArgumentParser:
-    command = commands.add_parser("evaluate", help="measure a saved model's accuracy on test data")
+    command = commands.add_parser(
+        "evaluate",
+        help="measure a saved model's accuracy",
+        description="Score a saved model: on all images of a folder, <class>/<image>, or those in its test/ "
+        "folder where it has one; on the test images of mnist, cifar10 or digits; or, without DATASET, on "
+        "those that were kept for the test of its training. A folder may have a part of the classes.",
+    )
     command.set_defaults(run=_call("evaluate"))
     command.add_argument("model", metavar="MODEL", help="a file that train wrote")
     command.add_argument(
         "dataset", metavar="DATASET", nargs="?", help=_DATASET + "; default: what it was trained on"
+    )
+    command.add_argument(
+        "--mistakes", action="store_true", help="name the images of a folder that are taken for another class"
     )
     command.add_argument("--data", metavar="DIR", help=_DATA)
     command.add_argument(
@@ -136,8 +177,9 @@ def _predict(commands: Commands) -> argparse.ArgumentParser:
         "predict",
         help="classify image files",
         description="Print class and probability of each image. PGM, PPM and NPY files need nothing else, "
-        "other formats need Pillow. Images are resized to the network's size, and made grey or coloured, as "
-        "it was trained; colours are not inverted: digits are light on dark there.",
+        "other formats need Pillow. Images get the network's size and colours as it was trained; colours are "
+        "not inverted: digits are light on dark there. A file that cannot be read is told on stderr, the "
+        "others are classified, and the exit code is 1.",
     )
     command.set_defaults(run=_call("predict"))
     command.add_argument(
@@ -145,8 +187,29 @@ def _predict(commands: Commands) -> argparse.ArgumentParser:
         metavar="MODEL",
         help="a file that train or cc.save wrote, or an ONNX file that classifies images",
     )
-    command.add_argument("images", metavar="IMAGE", nargs="+", help="image files")
+    command.add_argument(
+        "images",
+        metavar="IMAGE",
+        nargs="+",
+        help="image files, folders, with all folders in them, or - for standard input: the bytes of an "
+        "image, or names of files and folders, one a line or ended by NUL",
+    )
     command.add_argument("--top", type=_from(1), metavar="N", default=1, help="show the N likeliest classes")
+    command.add_argument(
+        "--csv",
+        metavar="FILE",
+        nargs="?",
+        const="-",
+        type=_csv_name,
+        help="write file, class and probability as a table, too; without a FILE.csv to stdout instead of the "
+        "lines",
+    )
+    command.add_argument(
+        "--copy-to", metavar="DIR", help="copy each image to DIR/<class>/; nothing there is replaced"
+    )
+    command.add_argument(
+        "--lowest-first", action="store_true", help="show the least certain images first, once all are done"
+    )
     return command
 
 
@@ -299,6 +362,14 @@ def _share(text: str) -> float:
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError(f"expected a share from 0 to below 1, got {text!r}")
     return value
+
+
+def _csv_name(text: str) -> str:
+    if text != "-" and not text.lower().endswith(".csv"):
+        raise argparse.ArgumentTypeError(
+            f"expected a name that ends in .csv, got {text!r}; put --csv last to print the table"
+        )
+    return text
 
 
 def _numbers(text: str) -> list[int]:

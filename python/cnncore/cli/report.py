@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +18,12 @@ from numpy.typing import NDArray
 from ..io.atomic import atomic_write
 from ..train import History
 from ..train.callbacks.logs import scalars
+from . import model_file
+from .job import Job
 
 
 def class_rows(matrix: NDArray[np.int64], classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Return name, images, precision, recall and F1 of each class from a confusion matrix.
+    """Return name, images, answers, precision, recall and F1 of each class from a confusion matrix.
 
     Args:
         matrix: (classes, classes), true class by answer.
@@ -35,19 +39,81 @@ def class_rows(matrix: NDArray[np.int64], classes: Sequence[str]) -> list[dict[s
 
     columns = share(right, said), share(right, true), share(2 * right, said + true)
     return [
-        {"class": name, "images": int(count), "precision": p, "recall": r, "f1": f}
-        for name, count, p, r, f in zip(classes, true, *columns, strict=True)
+        {"class": name, "images": int(count), "answers": int(answers), "precision": p, "recall": r, "f1": f}
+        for name, count, answers, p, r, f in zip(classes, true, said, *columns, strict=True)
     ]
 
 
+def mean_row(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the means of the figures of the classes that are there or were answered ("macro average").
+
+    >>> mean_row(class_rows(np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]]), "abc"))["recall"]
+    0.875
+    """
+    shown = [row for row in rows if row["answers"] or row["images"]] or rows
+    means = {name: sum(row[name] for row in shown) / len(shown) for name in ("precision", "recall", "f1")}
+    return {"class": "mean", "images": sum(row["images"] for row in rows), **means}
+
+
 def class_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the figures of classes as lines of text."""
+    """Return the figures of classes, and their means, as lines of text."""
+    rows = [*rows, mean_row(rows)]
     width = max(len("class"), *(len(row["class"]) for row in rows))
     lines = [f"{'class':{width}}  images  precision   recall       F1"]
     for row in rows:
         shares = f"{row['precision']:9.2%}  {row['recall']:7.2%}  {row['f1']:7.2%}"
         lines.append(f"{row['class']:{width}}  {row['images']:6d}  {shares}")
     return "\n".join(lines)
+
+
+MATRIX_CLASSES = 12
+"""With more classes the commonest mistakes are listed instead of the matrix."""
+
+
+def matrix_text(matrix: NDArray[np.int64], classes: Sequence[str]) -> str:
+    """Return a confusion matrix as text or, of many classes, its ten largest mistakes.
+
+    >>> print(matrix_text(np.array([[3, 1], [0, 14]]), ["cat", "dog"]))
+    confusion matrix, true class by answer
+         cat  dog
+    cat    3    1
+    dog    0   14
+    """
+    if len(classes) > MATRIX_CLASSES:
+        wrong = matrix * (1 - np.eye(len(matrix), dtype=np.int64))
+        order = np.argsort(-wrong, axis=None, kind="stable")[:10]
+        found = [(i // len(matrix), i % len(matrix)) for i in order.tolist() if wrong.flat[i]]
+        lines = [f"{classes[true]} taken for {classes[said]}: {wrong[true, said]}" for true, said in found]
+        return "\n".join(["the commonest mistakes", *(lines or ["none"])])
+    name = max(map(len, classes))
+    widths = [
+        max(len(label), len(str(column.max()))) for label, column in zip(classes, matrix.T, strict=True)
+    ]
+    rows = [["", *classes], *([label, *map(str, row)] for label, row in zip(classes, matrix, strict=True))]
+    lines = [
+        f"{row[0]:{name}}"
+        + "".join(f"  {text:>{width}}" for text, width in zip(row[1:], widths, strict=True))
+        for row in rows
+    ]
+    return "\n".join(["confusion matrix, true class by answer", *lines])
+
+
+def write_run(
+    job: Job, options: argparse.Namespace, history: History, matrix: NDArray[np.int64], accuracy: float
+) -> str | None:
+    """Write the report of a job with its best and its last model into its folder; return the folder."""
+    folder = job.folder
+    if folder is None:
+        return None
+    os.makedirs(folder, exist_ok=True)
+    settings = {name: value for name, value in vars(options).items() if name != "run"}
+    settings.update(vars(job.recipe), test_accuracy=accuracy, best_epoch=job.best_epoch)
+    settings.update(size=job.images.image[1:], fit=job.images.fit)
+    write_report(folder, settings, history, matrix, job.images.classes)
+    description = replace(job.description, test_accuracy=accuracy)
+    for name, weights in (("best", job.model), ("last", job.last)):
+        model_file.save(os.path.join(folder, f"{name}.safetensors"), weights, description)
+    return folder
 
 
 def check_folder(path: str) -> None:

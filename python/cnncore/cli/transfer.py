@@ -6,6 +6,7 @@ from __future__ import annotations
 from .. import io, nn
 from ..model_file import read_about
 from ..train import Callback
+from . import model_file
 from .networks import names
 
 FROZEN_SHARE = 0.25
@@ -22,8 +23,20 @@ def network_of(path: str) -> str | None:
     return name if name in names() else None
 
 
+def started_from(path: str) -> model_file.Description | None:
+    """Return what a file says about the images that its weights are for; None where it says nothing."""
+    try:
+        about = read_about(path)
+    except ValueError:
+        return None
+    return None if about is None or "model" not in about else model_file.describe(path)
+
+
 def begin_with(model: nn.Module, path: str, network: str) -> list[str]:
-    """Load what fits of a file's weights; return the names of the parameters that were loaded.
+    """Load what fits of a file's weights.
+
+    Returns:
+        The names of the parameters that were loaded; none where all were.
 
     Raises:
         ValueError: another network's weights.

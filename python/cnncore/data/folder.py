@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -14,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import as_dtype, check_dtype
-from .images import EXTENSIONS, decode, missing_codec, with_channels
-from .resizing import check_size, resize
+from .images import EXTENSIONS, decode_fitted, missing_codec, with_channels
+from .resizing import check_size
 from .sources import Source, open_source
 
 _IMAGES_PER_TASK = 128
 _TRAIN_NAMES = ("train", "training")
-_TEST_NAMES = ("test", "testing", "val", "valid", "validation")
+_TEST_NAMES = ("test", "testing")
+_VALIDATION_NAMES = ("val", "valid", "validation")
 
 
 class _Arrays(NamedTuple):
@@ -101,16 +103,24 @@ def labelled_files(path: str | os.PathLike[str]) -> tuple[list[list[LabelledFile
     """
     with open_source(path) as source:
         name = os.fsdecode(path)
-        parts = _find(source, name)
+        parts = image_parts(source, name)
+    test = parts.get("test", parts.get("validation"))
+    files = [parts["train"]] if test is None else [parts["train"], test]
+    return files, check_classes(name, files)
+
+
+def check_classes(name: str, parts: Sequence[Sequence[LabelledFile]]) -> list[str]:
+    """Return the classes of the first of several parts, or raise where there is one, or others know more."""
     classes = sorted({image.label for image in parts[0]})
-    for image in parts[-1]:
-        if image.label not in classes:
-            raise ValueError(f"{name}: expected test classes among {classes}, got {image.label!r}")
+    for part in parts[1:]:
+        for image in part:
+            if image.label not in classes:
+                raise ValueError(f"{name}: expected test classes among {classes}, got {image.label!r}")
     if len(classes) < 2:
         raise ValueError(
             f"{name}: expected a folder for each of at least two classes, got only {classes[0]!r}"
         )
-    return parts, classes
+    return classes
 
 
 def image_split(path: str | os.PathLike[str], channels: int, dtype: str) -> tuple[ImageArrays, ImageArrays]:
@@ -138,33 +148,44 @@ def _part_name(name: str) -> str:
     ('train', 'val', '')
     """
     lower = name.lower()
-    return "train" if lower in _TRAIN_NAMES else lower if lower in _TEST_NAMES else ""
+    return "train" if lower in _TRAIN_NAMES else lower if lower in (*_TEST_NAMES, *_VALIDATION_NAMES) else ""
 
 
-def _find(source: Source, path: str) -> list[list[LabelledFile]]:
-    """Return all images, or those of train and those of test; warn of what is left out."""
+def image_parts(source: Source, path: str) -> dict[str, list[LabelledFile]]:
+    """Return the images of "train", "test" and "validation"; warn of what is left out.
+
+    Where there is but one of them, or none, all images are those of "train".
+    """
     files, folders = source.names()
     paths = [(name, PurePosixPath(name).parts) for name in _readable(files, path)]
     around = _wrappers([parts for _, parts in paths])
     inside = [(name, parts[around:]) for name, parts in paths]
     nested = {_part_name(parts[0]) for _, parts in inside if len(parts) >= 3} - {""}
-    test = next((name for name in _TEST_NAMES if name in nested), "")
+    kinds = {"train": "train"} if "train" in nested else {}
+    for part, names in (("test", _TEST_NAMES), ("validation", _VALIDATION_NAMES)):
+        found = [name for name in names if name in nested]
+        if found:
+            kinds[part] = found[0]
     only_parts = all(_part_name(parts[0]) for _, parts in inside)
-    if "train" in nested and test:
-        groups = [
-            [(name, parts) for name, parts in inside if len(parts) >= 3 and _part_name(parts[0]) == part]
-            for part in ("train", test)
-        ]
+    if len(kinds) > 1 and "train" in kinds:
         depth = 1
+        groups = {
+            part: [
+                (name, parts) for name, parts in inside if len(parts) >= 3 and _part_name(parts[0]) == kind
+            ]
+            for part, kind in kinds.items()
+        }
     else:
         depth = 1 if only_parts else 0
-        groups = [[(name, parts) for name, parts in inside if len(parts) >= depth + 2]]
-    if not groups[0]:
+        groups = {"train": [(name, parts) for name, parts in inside if len(parts) >= depth + 2]}
+    if not groups["train"]:
         raise ValueError(
             f"{path}: expected images as <class>/<image> or train|test/<class>/<image>, got "
             + (f"{paths[0][0]!r} outside any class" if paths else "no images")
         )
-    classes = {PurePosixPath(name).parts[: around + depth + 1] for group in groups for name, _ in group}
+    classes = {
+        PurePosixPath(name).parts[: around + depth + 1] for group in groups.values() for name, _ in group
+    }
     tops = {place[:-1] for place in classes}
     empty = [
         folder
@@ -176,7 +197,9 @@ def _find(source: Source, path: str) -> list[list[LabelledFile]]:
             f"{path}: no images in {_some(empty)}, which {'are no classes' if empty[1:] else 'is no class'}",
             frames=2,
         )
-    return [[LabelledFile(name, parts[depth]) for name, parts in group] for group in groups]
+    return {
+        part: [LabelledFile(name, parts[depth]) for name, parts in group] for part, group in groups.items()
+    }
 
 
 def _readable(files: list[str], path: str) -> list[str]:
@@ -243,10 +266,7 @@ def _read_all(
 
 
 def _read_one(source: Source, name: str, size: tuple[int, int] | None) -> NDArray[np.uint8]:
-    image = decode(source.read(name), source.label(name))
-    if image.dtype != np.uint8:
-        image = np.rint(image * 255).astype(np.uint8)
-    return resize(image, size) if size is not None else image
+    return decode_fitted(source.read(name), source.label(name), size, "stretch")
 
 
 def _read_into(
@@ -276,7 +296,7 @@ def _read_into(
                 )
             images[index] = with_channels(image, channels)
 
-    with ThreadPoolExecutor(_threads(), thread_name_prefix="cnncore-images") as pool:
+    with ThreadPoolExecutor(decoding_threads(), thread_name_prefix="cnncore-images") as pool:
         try:
             for future in [pool.submit(read, start) for start in range(0, len(files), _IMAGES_PER_TASK)]:
                 future.result()
@@ -286,7 +306,8 @@ def _read_into(
     return images
 
 
-def _threads() -> int:
+def decoding_threads() -> int:
+    """Return how many threads decode images."""
     try:
         return max(1, min(16, len(os.sched_getaffinity(0))))
     except AttributeError:

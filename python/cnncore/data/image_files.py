@@ -8,7 +8,6 @@ import os
 import threading
 import warnings
 import weakref
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,8 +17,8 @@ from numpy.typing import NDArray
 
 from .dataset import Dataset
 from .folder import labelled_files
-from .images import decode, with_channels
-from .resizing import check_size, resize
+from .images import decode_fitted, with_channels
+from .resizing import check_fit, check_size
 from .sources import open_source
 
 __all__ = ["ImageFiles", "ImageFolder", "ImageTable"]
@@ -28,7 +27,7 @@ __all__ = ["ImageFiles", "ImageFolder", "ImageTable"]
 class ImageFiles(Dataset):
     """Image files and their labels; a sample is (image, label), the image (channels, height, width) uint8.
 
-    Files are decoded when they are asked for; decoded ones are kept as long as they fit into `cache_bytes`.
+    Files are decoded when they are asked for; the first ones that fit into `cache_bytes` are kept decoded.
     Any number of threads may read. Images have the sizes of their files unless `size` is given: a
     `DataLoader` with a `transforms.Transform` makes them equal.
 
@@ -40,6 +39,8 @@ class ImageFiles(Dataset):
         size: (height, width) to resize to; JPEG files are decoded no larger than needed.
         channels: 1 or 3; None keeps what each file has.
         cache_bytes: memory for decoded images.
+        fit: how images of other proportions than `size` are resized: "stretch", "crop" or "letterbox", as of
+            `ImagePreprocessing`.
         errors: "raise", or "skip": files that cannot be read are left out of batches, each with one warning.
 
     Raises:
@@ -59,6 +60,7 @@ class ImageFiles(Dataset):
         channels: int | None = 3,
         cache_bytes: int = 0,
         errors: str = "raise",
+        fit: str = "stretch",
     ) -> None:
         super().__init__()
         if errors not in ("raise", "skip"):
@@ -73,6 +75,7 @@ class ImageFiles(Dataset):
             raise ValueError(f"expected a label for each of {len(self.names)} files, got {len(self.labels)}")
         self.classes = tuple(classes)
         self.size = None if size is None else check_size(size)
+        self.fit = check_fit(fit)
         self.channels = channels
         self.errors = errors
         self._cache = _Cache(cache_bytes)
@@ -96,7 +99,7 @@ class ImageFiles(Dataset):
         if image is None:
             image = self._decoded(name)
             self._cache.put(name, image)
-        return image
+        return image if self.channels is None else with_channels(image, self.channels)
 
     def columns(self, indices: Any) -> list[Any]:
         """Return images and labels of these numbers; those that cannot be read are left out on "skip"."""
@@ -116,12 +119,7 @@ class ImageFiles(Dataset):
         return [tuple(images), tuple(labels)]
 
     def _decoded(self, name: str) -> NDArray[Any]:
-        image = decode(self.source.read(name), self.source.label(name), self.size)
-        if image.dtype != np.uint8:
-            image = np.rint(image * 255).astype(np.uint8)
-        if self.size is not None:
-            image = resize(image, self.size)
-        return image if self.channels is None else with_channels(image, self.channels)
+        return decode_fitted(self.source.read(name), self.source.label(name), self.size, self.fit)
 
     def _warn(self, name: str, error: Exception) -> None:
         if name not in self._broken:
@@ -204,30 +202,27 @@ class ImageTable(ImageFiles):
 
 
 class _Cache:
-    """The images used last, up to a number of bytes."""
+    """The first images that fit into a number of bytes.
+
+    An epoch in a new order uses each image once: of the images used last, few would be found again.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = int(limit)
         self.bytes = 0
-        self.images: OrderedDict[str, NDArray[Any]] = OrderedDict()
+        self.images: dict[str, NDArray[Any]] = {}
         self.lock = threading.Lock()
 
     def get(self, name: str) -> NDArray[Any] | None:
-        with self.lock:
-            image = self.images.get(name)
-            if image is not None:
-                self.images.move_to_end(name)
-            return image
+        return self.images.get(name)
 
     def put(self, name: str, image: NDArray[Any]) -> None:
         with self.lock:
-            if image.nbytes > self.limit or name in self.images:
+            if self.bytes + image.nbytes > self.limit or name in self.images:
                 return
             image.flags.writeable = False
             self.images[name] = image
             self.bytes += image.nbytes
-            while self.bytes > self.limit:
-                self.bytes -= self.images.popitem(last=False)[1].nbytes
 
 
 def _read_table(path: Path) -> dict[str, list[str]]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .._files import open_regular
 from . import netpbm
 from .arrays import as_dtype, check_dtype
-from .resizing import MAX_PIXELS, as_before, check_size, resize
+from .resizing import MAX_PIXELS, as_before, check_size, fit_image, resize
 
 _CODECS = {".avif": "pillow>=11.3", ".heic": "pillow-heif"}
 """What to install for formats that not every Pillow reads."""
@@ -89,6 +89,30 @@ def decode(content: bytes, name: str, at_least: tuple[int, int] | None = None) -
     if not content:
         raise ValueError(f"{name}: expected an image, got an empty file")
     return _pillow(content, name, at_least)
+
+
+def decode_fitted(content: bytes, name: str, size: tuple[int, int] | None, fit: str) -> NDArray[np.uint8]:
+    """Return the image in a file's content, uint8 (1 or 3, height, width), in a size by a way of `FITS`."""
+    image = decode(content, name, size)
+    if image.dtype != np.uint8:
+        image = np.rint(image * 255).astype(np.uint8)
+    return image if size is None else fit_image(image, size, fit)
+
+
+def image_extents(content: bytes, name: str) -> tuple[int, int]:
+    """Return height and width of the image in a file's content, as far as its head tells, before EXIF turns.
+
+    Raises:
+        ValueError, ImportError: as `decode`.
+    """
+    if netpbm.is_netpbm(content):
+        head = netpbm.read_head(content, name)
+        return head[2], head[1]
+    if content.startswith(b"\x93NUMPY") or not content:
+        found = decode(content, name).shape
+        return found[1], found[2]
+    image = _opened(content, name)
+    return image.height, image.width
 
 
 def with_channels(image: NDArray[Any], channels: int) -> NDArray[Any]:
@@ -185,9 +209,10 @@ def missing_codec(extension: str) -> str:
         return ""
 
 
-def _pillow(content: bytes, name: str, at_least: tuple[int, int] | None) -> NDArray[Any]:
+def _opened(content: bytes, name: str) -> Any:
+    """Return Pillow's image of a content, not yet decoded."""
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image
     except ImportError:
         raise ImportError(
             f"{name}: this image format needs Pillow (PGM, PPM and NPY do not): pip install 'cnncore[images]'"
@@ -195,10 +220,17 @@ def _pillow(content: bytes, name: str, at_least: tuple[int, int] | None) -> NDAr
     with _damage_named(content, name):
         image = Image.open(io.BytesIO(content), formats=_readable_by_pillow()[1])
     _check_pixels(image.height, image.width, name)
+    return image
+
+
+def _pillow(content: bytes, name: str, at_least: tuple[int, int] | None) -> NDArray[Any]:
+    image = _opened(content, name)
+    from PIL import ImageOps
+
     with _damage_named(content, name), image:
         if at_least is not None:
-            # Twice the size that is wanted keeps what the filter of resizing averages over.
-            longest = 2 * max(at_least)
+            # Half as large again as wanted leaves the filter of resizing pixels to average over.
+            longest = 3 * max(at_least) // 2
             image.draft(None, (longest, longest))
         if image.mode.startswith("I"):  # 16 bits a pixel
             return (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)[None]

@@ -10,23 +10,27 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .images import EXTENSIONS, read_image, with_channels
-from .resizing import check_size, resize
+from .._files import open_regular
+from .images import EXTENSIONS, decode_fitted, read_image, with_channels
+from .resizing import check_fit, check_size, fit_image
 
 
 class _Fields(NamedTuple):
     size: tuple[int, int] | None
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    fit: str
 
 
 class ImagePreprocessing(_Fields):
     """Resizes images, makes them grey or coloured, and normalises each channel: (x - mean) / std.
 
     Args:
-        size: (height, width) that images are resized to, whatever their proportions; None keeps theirs.
+        size: (height, width) that images are resized to; None keeps theirs.
         mean: of each channel, of pixels from 0 to 1; their number is that of the channels.
         std: likewise.
+        fit: for images of other proportions than the size: "stretch" changes theirs, "crop" takes the largest
+            part in the middle that has the size's, "letterbox" takes all, with a grey border.
 
     Called with an image or images (..., channels, height, width), uint8 or floats from 0 to 1; returns
     float32.
@@ -38,13 +42,15 @@ class ImagePreprocessing(_Fields):
 
     __slots__ = ()
 
-    def __new__(cls, size: Any = None, mean: Any = (0.0,), std: Any = (1.0,)) -> ImagePreprocessing:
+    def __new__(
+        cls, size: Any = None, mean: Any = (0.0,), std: Any = (1.0,), fit: str = "stretch"
+    ) -> ImagePreprocessing:
         means, stds = (tuple(float(v) for v in np.atleast_1d(values)) for values in (mean, std))
         if len(means) not in (1, 3) or len(means) != len(stds):
             raise ValueError(f"expected mean and std of 1 or 3 channels, got {means} and {stds}")
         if not np.isfinite([*means, *stds]).all() or min(stds) <= 0:
             raise ValueError(f"expected finite means and a std above 0, got {means} and {stds}")
-        return super().__new__(cls, None if size is None else check_size(size), means, stds)
+        return super().__new__(cls, None if size is None else check_size(size), means, stds, check_fit(fit))
 
     @property
     def channels(self) -> int:
@@ -71,7 +77,7 @@ class ImagePreprocessing(_Fields):
 
     def _fitted(self, image: NDArray[Any]) -> NDArray[Any]:
         if self.size is not None and image.shape[1:] != self.size:
-            image = resize(image, self.size)
+            image = fit_image(image, self.size, self.fit)
         return with_channels(image, self.channels)
 
 
@@ -100,6 +106,12 @@ def image_files(path: str | os.PathLike[str]) -> list[str]:
     if not found:
         raise ValueError(f"{name}: expected image files, got a folder without any")
     return sorted(found)
+
+
+def read_fitted(path: str, size: tuple[int, int] | None, fit: str) -> NDArray[np.uint8]:
+    """Return the image of a file, uint8 (1 or 3, height, width), in a size; JPEGs decoded no larger."""
+    with open_regular(path) as file:
+        return decode_fitted(file.read(), path, size, fit)
 
 
 class ImageReader:
@@ -132,6 +144,8 @@ class ImageReader:
 
     def _prepared(self, file: str, channels: int | None) -> Any:
         try:
+            if isinstance(self.prepare, ImagePreprocessing):
+                return self.prepare(read_fitted(file, self.prepare.size, self.prepare.fit))
             return self.prepare(read_image(file, channels, dtype="uint8"))
         except ValueError as error:
             text = str(error)

@@ -14,6 +14,13 @@ MAX_PIXELS = 1 << 26
 """Larger images are refused: a few bytes can claim to be gigapixels."""
 
 
+FITS = ("stretch", "crop", "letterbox")
+"""Ways to a size: whatever the proportions; the middle part of its proportions; all, in a border."""
+
+_BORDER = 128
+"""The grey of a letterbox."""
+
+
 def check_size(size: Any) -> tuple[int, int]:
     """Return a size as (height, width), or raise where it is none."""
     if not isinstance(size, (tuple, list)) or len(size) != 2 or not all(map(_is_integer, size)):
@@ -61,6 +68,44 @@ def resize(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     whole = np.array([0, 0, *image.shape[-2:]], np.float64)
     resized = _core.resample_images(planes, whole, height, width, "bilinear", True)
     return np.asarray(resized).reshape(*image.shape[:-2], height, width)
+
+
+def fit_image(image: NDArray[Any], size: tuple[int, int], fit: str) -> NDArray[Any]:
+    """Return an image (channels, height, width) in the size (height, width), by a way of `FITS`.
+
+    >>> wide = np.arange(8, dtype=np.uint8).reshape(1, 2, 4)
+    >>> fit_image(wide, (2, 2), "crop").tolist(), fit_image(wide, (4, 4), "letterbox")[0, 0].tolist()
+    ([[[1, 2], [5, 6]]], [128, 128, 128, 128])
+    """
+    check_fit(fit)
+    height, width = size = check_size(size)
+    high, wide = image.shape[-2:]
+    if fit == "stretch" or high * width == wide * height:
+        return resize(image, size)
+    scale = (max if fit == "crop" else min)(height / high, width / wide)
+    if fit == "crop":
+        rows, columns = min(high, height / scale), min(wide, width / scale)
+        top, left = (high - rows) / 2, (wide - columns) / 2
+        # Rounding must not lead out of the image.
+        part = np.array([top, left, min(rows, high - top), min(columns, wide - left)])
+        pixels = np.ascontiguousarray(image, None if image.dtype == np.uint8 else np.float32)
+        cropped = _core.resample_images(pixels[None], part[None], height, width, "bilinear", True)
+        return np.asarray(cropped).reshape(*image.shape[:-2], height, width)
+    inner = max(1, round(high * scale)), max(1, round(wide * scale))
+    shown = resize(image, inner)
+    framed = np.full((*image.shape[:-2], height, width), _BORDER, shown.dtype)
+    if shown.dtype != np.uint8:
+        framed /= 255
+    above, before = (height - inner[0]) // 2, (width - inner[1]) // 2
+    framed[..., above : above + inner[0], before : before + inner[1]] = shown
+    return framed
+
+
+def check_fit(fit: Any) -> str:
+    """Return a way of `FITS`, or raise where it is none."""
+    if fit not in FITS:
+        raise ValueError(f"expected fit among {', '.join(map(repr, FITS))}, got {fit!r}")
+    return str(fit)
 
 
 def as_before(values: NDArray[Any], image: NDArray[Any]) -> NDArray[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from .._files import check_path, open_regular
+from .._files import open_regular
 from ..nn.module import Module
 from ..nn.state import read_state
 from . import keras_file, safetensors
@@ -34,7 +34,7 @@ def save(
 
     Raises:
         TypeError: something that is no array, or of a dtype the format lacks; no path.
-        ValueError: a path with a NUL character, or too many arrays.
+        ValueError: a path with a NUL character or the ending of another format, or too many arrays.
         OSError: the file cannot be written; what was there is unchanged.
 
     >>> import os, tempfile
@@ -44,7 +44,8 @@ def save(
     >>> {name: array.shape for name, array in sorted(load(path).items())}
     {'bias': (2,), 'weight': (2, 3)}
     """
-    check_path(path)
+    safetensors.check_name(path)
+    _check_no_optimizer(model_or_dict)
     if isinstance(model_or_dict, Module):
         arrays: Mapping[str, Any] = read_state(model_or_dict)
     elif isinstance(model_or_dict, Mapping):
@@ -58,6 +59,25 @@ def save(
         if not isinstance(name, str) or not isinstance(text, str):
             raise TypeError(f"expected metadata texts by name, got {name!r}: {text!r}")
     safetensors.write(path, arrays, metadata or {})
+
+
+_TRAINING = (
+    "a Trainer keeps optimiser and schedulers with the model: cc.Trainer(model, loss, optimizer).save(path), "
+    "and .resume(path) goes on"
+)
+
+
+def _check_no_optimizer(value: Any) -> None:
+    """Raise where what is to be saved is a part of a training, or has one in it."""
+    parts = value.values() if isinstance(value, Mapping) else ()
+    if any(_is_of_training(part) for part in (value, *parts)):
+        raise TypeError(f"expected a Module or a dict of arrays, got the state of a training: {_TRAINING}")
+
+
+def _is_of_training(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return "param_groups" in value
+    return not isinstance(value, Module) and (hasattr(value, "param_groups") or hasattr(value, "optimizer"))
 
 
 def load(path: Path) -> dict[str, NDArray[Any]]:

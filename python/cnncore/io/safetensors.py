@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._files import open_regular
+from .._files import check_path, open_regular
 from .atomic import atomic_write
 from .small_floats import STORED, widen
 
@@ -66,8 +66,36 @@ _WIDENED = {
 _NAMES = {dtype: name for name, dtype in _DTYPES.items() if name not in _WIDENED}
 
 
+_OTHER_FORMATS = {
+    **dict.fromkeys(
+        (".pt", ".pth", ".ckpt"), "torch reads safetensors with safetensors.torch.load_file(path)"
+    ),
+    **dict.fromkeys((".h5", ".hdf5", ".keras"), "load_model(path) makes the model again"),
+    **dict.fromkeys((".npz", ".npy"), "np.savez(path, **model.state_dict()) writes .npz"),
+    **dict.fromkeys((".pkl", ".pickle", ".joblib"), "load_model(path) makes the model again, without pickle"),
+    ".onnx": "cnncore.onnx.export(model, path, ...) writes .onnx",
+}
+"""Endings of files in other formats, and what to write for these."""
+
+
+def check_name(path: str | os.PathLike[str]) -> None:
+    """Raise where a file's name says that it is in another format.
+
+    >>> check_name("m.safetensors"), check_name("model")
+    (None, None)
+    """
+    name = check_path(path)
+    stem, ending = os.path.splitext(name)
+    if ending.lower() in _OTHER_FORMATS:
+        raise ValueError(
+            f"{name}: a safetensors file is written, not {ending}: name it {stem}.safetensors; "
+            f"{_OTHER_FORMATS[ending.lower()]}"
+        )
+
+
 def write(path: str | os.PathLike[str], arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
     """Write arrays by name; the file at `path` is replaced only once all of it is on disk."""
+    check_name(path)
     header: dict[str, Any] = {_METADATA: dict(metadata)} if metadata else {}
     contents: list[NDArray[Any]] = []
     offset = 0

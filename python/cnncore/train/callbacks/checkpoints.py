@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from ...io.safetensors import check_name
 from .base import Callback
 from .monitor import Monitor
 
@@ -45,6 +46,7 @@ class ModelCheckpoint(Callback):
         batches: int | None = None,
     ) -> None:
         self.path = os.fspath(path)
+        check_name(self.path)
         if keep not in _KEEP:
             raise ValueError(f"expected keep among {', '.join(map(repr, _KEEP))}, got {keep!r}")
         if keep == "every" and "{epoch" not in self.path:
