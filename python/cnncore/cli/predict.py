@@ -183,9 +183,11 @@ def _copy(answer: Answer, folder: str) -> None:
         else:
             with open(path, "wb") as file:
                 file.write(answer.content)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):  # a part of an image is none
             os.unlink(path)
+        if isinstance(error, OSError):
+            raise type(error)(error.errno, error.strerror, path) from None
         raise
 
 
