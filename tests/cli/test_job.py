@@ -23,7 +23,7 @@ from cnncore import models, nn
 from cnncore.cli import job, main, transfer
 from cnncore.cli.optimizers import RATES, optimizer
 from cnncore.cli.recipes import SCHEDULES, learning_rate
-from cnncore.cli.report import class_rows, class_table
+from cnncore.cli.report import class_rows, class_table, matrix_text
 
 Capture = pytest.CaptureFixture[str]
 
@@ -186,6 +186,13 @@ def test_figures_of_classes() -> None:
     assert [row["precision"] for row in rows] == [1.0, 0.8, 0.0]
     assert rows[0]["f1"] == pytest.approx(6 / 7)
     assert {len(line) for line in class_table(rows).splitlines()} == {42}
+    lines = matrix_text(np.array([[3, 10], [0, 4]]), ("\u732b\u732b", "dog")).splitlines()
+    assert lines[1:] == ["      \u732b\u732b  dog", "\u732b\u732b     3   10", "dog      0    4"]
+    many = np.eye(13, dtype=np.int64) * 5
+    many[3, 7], many[0, 1] = 2, 3
+    names = [f"c{i}" for i in range(13)]
+    mistakes = ["the commonest mistakes", "c0 taken for c1: 3", "c3 taken for c7: 2"]
+    assert matrix_text(many, names).splitlines() == mistakes
 
 
 def test_resuming_needs_what_was_stopped(photos: Path, capsys: Capture) -> None:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+from unicodedata import east_asian_width
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,12 +59,25 @@ def mean_row(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def class_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the figures of classes, and their means, as lines of text."""
     rows = [*rows, mean_row(rows)]
-    width = max(len("class"), *(len(row["class"]) for row in rows))
+    width = max(len("class"), *(_columns(row["class"]) for row in rows))
     lines = [f"{'class':{width}}  images  precision   recall       F1"]
     for row in rows:
         shares = f"{row['precision']:9.2%}  {row['recall']:7.2%}  {row['f1']:7.2%}"
-        lines.append(f"{row['class']:{width}}  {row['images']:6d}  {shares}")
+        lines.append(f"{_left(row['class'], width)}  {row['images']:6d}  {shares}")
     return "\n".join(lines)
+
+
+def _columns(text: str) -> int:
+    """Return how many columns of a terminal a text takes; Chinese and other wide letters take two.
+
+    >>> _columns("cat"), _columns("\u732b")
+    (3, 2)
+    """
+    return len(text) + sum(east_asian_width(letter) in "WF" for letter in text)
+
+
+def _left(text: str, width: int) -> str:
+    return text + " " * (width - _columns(text))
 
 
 MATRIX_CLASSES = 12
@@ -85,14 +99,16 @@ def matrix_text(matrix: NDArray[np.int64], classes: Sequence[str]) -> str:
         found = [(i // len(matrix), i % len(matrix)) for i in order.tolist() if wrong.flat[i]]
         lines = [f"{classes[true]} taken for {classes[said]}: {wrong[true, said]}" for true, said in found]
         return "\n".join(["the commonest mistakes", *(lines or ["none"])])
-    name = max(map(len, classes))
+    name = max(map(_columns, classes))
     widths = [
-        max(len(label), len(str(column.max()))) for label, column in zip(classes, matrix.T, strict=True)
+        max(_columns(label), len(str(column.max()))) for label, column in zip(classes, matrix.T, strict=True)
     ]
     rows = [["", *classes], *([label, *map(str, row)] for label, row in zip(classes, matrix, strict=True))]
     lines = [
-        f"{row[0]:{name}}"
-        + "".join(f"  {text:>{width}}" for text, width in zip(row[1:], widths, strict=True))
+        _left(row[0], name)
+        + "".join(
+            "  " + " " * (width - _columns(text)) + text for text, width in zip(row[1:], widths, strict=True)
+        )
         for row in rows
     ]
     return "\n".join(["confusion matrix, true class by answer", *lines])
