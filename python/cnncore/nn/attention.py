@@ -75,10 +75,14 @@ class MultiheadAttention(Module):
         self.out_proj = Linear(embed_dim, embed_dim, bias=bias)
         for name in ("bias_k", "bias_v"):
             self.register_parameter(name, _parameter(1, 1, embed_dim) if add_bias_kv else None)
-        self.reset_parameters()
+        self._draw()
 
     def reset_parameters(self) -> None:
         """Draw new initial values."""
+        self.out_proj.reset_parameters()
+        self._draw()
+
+    def _draw(self) -> None:
         for name in ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"):
             weight = getattr(self, name)
             if weight is not None:
