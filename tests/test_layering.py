@@ -94,8 +94,9 @@ ABOVE = {
     "train": ("models", "cli", "bench", "viz"),
     "models": ("train", "data", "cli", "bench", "viz"),
     "bench": ("cli", "viz"),
-    "viz": ("cli", "bench"),
-    "distributed": ("train", "data", "models", "cli", "bench", "viz"),
+    "viz": ("cli", "bench", "pages"),
+    "pages": ("cli", "bench"),
+    "distributed": ("train", "data", "models", "cli", "bench", "viz", "pages"),
 }
 for _package in ("graph", "ops", "compiler", "nn", "optim", "data"):
     ABOVE[_package] += ("distributed",)

@@ -13,6 +13,7 @@ import pytest
 
 import cnncore as cc
 from cnncore import nn
+from cnncore.viz.figures import filter_picture
 
 RNG = np.random.default_rng(0)
 X = RNG.random((2, 3, 8, 8)).astype(np.float32)
@@ -104,3 +105,14 @@ def test_computing_and_svg_load_no_matplotlib() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_filters_of_three_by_three_are_no_colours() -> None:
+    """(filters, 1, 3, 3) is a grey filter of three columns, not a row of three colours."""
+    weight = np.zeros((1, 1, 3, 3), np.float32)
+    weight[0, 0, 1, 2] = 1.0
+    picture = filter_picture(weight)
+    assert picture.shape == (3, 3, 3)
+    assert [tuple(picture[1, 2]), tuple(picture[0, 0])] == [(190, 75, 0), (247, 247, 247)]
+    colours = filter_picture(np.ones((1, 3, 5, 3), np.float32))
+    assert colours.shape == (5, 3, 3)

@@ -32,7 +32,19 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"cnncore {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_train, _evaluate, _predict, _summary, _profile, _export, _convert, _info, _bench):
+    for add in (
+        _train,
+        _evaluate,
+        _predict,
+        _summary,
+        _profile,
+        _export,
+        _convert,
+        _report,
+        _explore,
+        _info,
+        _bench,
+    ):
         command = add(commands)
         command.add_argument(
             "--json", action="store_true", help="print the result as JSON, and nothing else, on stdout"
@@ -286,6 +298,64 @@ def _convert(commands: Commands) -> argparse.ArgumentParser:
     command.add_argument("target", metavar="TARGET", help="the file to write: .safetensors or .npz")
     command.add_argument("--key", metavar="NAME", help="the entry of a torch checkpoint, such as ema")
     return command
+
+
+def _report(commands: Commands) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "report",
+        help="write a page about a model: layers, memory, speed, results, mistakes, what it sees",
+        description="Write one HTML file that needs nothing from outside: the network with shapes, "
+        "parameters and FLOPs, its memory plan and roofline, the curves of its training, and of labelled "
+        "images the confusion matrix, the worst mistakes and where the network looks (Grad-CAM).",
+    )
+    command.set_defaults(run=_call("report_page"))
+    command.add_argument("model", metavar="MODEL", help="a file that train or cc.save wrote, or model.onnx")
+    command.add_argument(
+        "dataset", metavar="DATA", nargs="?", help=_DATASET + "; default: digits, if trained on them"
+    )
+    command.add_argument("-o", "--output", metavar="FILE", default="report.html", help="default: %(default)s")
+    command.add_argument("--data", metavar="DIR", help=_DATA)
+    command.add_argument(
+        "--download", action="store_true", help="fetch mnist or cifar10 into --data if not there"
+    )
+    command.add_argument(
+        "--images", type=_from(1), metavar="N", default=2000, help="images at most; default: %(default)s"
+    )
+    command.add_argument(
+        "--history",
+        metavar="FILE",
+        help="figures of the training, a CSV file of train --report or CSVLogger; default: history.csv "
+        "beside the model",
+    )
+    _add_input(command)
+    return command
+
+
+def _explore(commands: Commands) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "explore",
+        help="draw or show images to a model in the browser and see every layer",
+        description="Serve a page to this computer alone, where one draws a digit, drops a picture or "
+        "opens the camera and sees the answer, every layer's feature maps and Grad-CAM, and how far the "
+        "input can be shifted and turned before the answer changes.",
+    )
+    command.set_defaults(run=_call("explore"))
+    command.add_argument("model", metavar="MODEL", help="a file that train or cc.save wrote, or model.onnx")
+    command.add_argument(
+        "dataset", metavar="DATA", nargs="?", help=_DATASET + "; samples to choose from, one of each class"
+    )
+    command.add_argument("--data", metavar="DIR", help=_DATA)
+    command.add_argument("--port", type=_from(0), metavar="N", default=8765, help="default: %(default)s")
+    command.add_argument("--open", action="store_true", help="open the page in the browser")
+    _add_input(command)
+    command.set_defaults(download=False, images=2000)
+    return command
+
+
+def _add_input(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--input", type=_shape, metavar="N,C,H,W", help="input shape, where the file does not say it"
+    )
 
 
 def _info(commands: Commands) -> argparse.ArgumentParser:

@@ -74,8 +74,9 @@ def filter_picture(filters: Array, most: int = 64) -> Array:
     """
     shown = filters[:most]
     largest = float(np.abs(shown).max(initial=0)) or 1.0
-    if shown.shape[-1] == 3 and shown.ndim == 4 and shown.shape[1] != 3:
-        return tiled(np.rint(scaled(shown, -largest, largest) * 255).astype(np.uint8))
+    if shown.shape[1] == 3:
+        colours = np.moveaxis(scaled(shown, -largest, largest), 1, 3)
+        return tiled(np.rint(colours * 255).astype(np.uint8))
     coloured = signed(shown[:, :16], largest)
     columns = coloured.shape[1] if coloured.shape[1] > 1 else None
     return tiled(coloured.reshape(-1, *coloured.shape[2:]), columns, shade=200)

@@ -13,11 +13,10 @@ from .probe import Array
 
 
 class Curve(NamedTuple):
-    """A receiver operating characteristic.
+    """A receiver operating characteristic: rates of the answer "yes" from each threshold on.
 
     Fields:
-        false_positive_rate, true_positive_rate: of the answer "yes" from each threshold on, beginning with
-            that above all scores: (0, 0) to (1, 1).
+        false_positive_rate, true_positive_rate: from 0 to 1, a place for each threshold.
         thresholds: the scores, falling; the first is infinite.
         auc: the area under the curve.
     """

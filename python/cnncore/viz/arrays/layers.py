@@ -21,8 +21,7 @@ def filters(layer: Any) -> Array:
             width); that of a transposed one is (in channels, out channels, ...).
 
     Returns:
-        (filters, height, width, 3) where the layer sees colours, else (filters, in channels, height, width):
-        values as they are in the weight, 0 meaning "not seen".
+        (filters, channels, height, width), a copy of the weight; of one spatial axis the height is 1.
 
     Raises:
         TypeError: a layer without a weight.
@@ -30,7 +29,7 @@ def filters(layer: Any) -> Array:
 
     >>> from cnncore import nn
     >>> filters(nn.Conv2d(3, 8, 5)).shape, filters(nn.Conv2d(4, 8, 5)).shape
-    ((8, 5, 5, 3), (8, 4, 5, 5))
+    ((8, 3, 5, 5), (8, 4, 5, 5))
     """
     weight = getattr(layer, "weight", None) if isinstance(layer, Module) else layer
     if weight is None:
@@ -40,7 +39,7 @@ def filters(layer: Any) -> Array:
         array = array[:, :, None]
     if array.ndim != 4:
         raise ValueError(f"expected the weight of a convolution of one or two axes, got shape {array.shape}")
-    found: Array = np.array(np.moveaxis(array, 1, 3) if array.shape[1] == 3 else array)
+    found: Array = np.array(array)
     return found
 
 

@@ -32,14 +32,16 @@ INPUT = "(input)"
 class Layer(NamedTuple):
     """A row of `layers`.
 
+    `feature_maps`, `grad_cam` and others take the name: the path of a module; for operations that a module's
+    `forward` calls itself its path and the operation, such as "layer1.0.relu"; with "#2" and so on where it
+    comes again.
+
     Fields:
-        name: what `feature_maps`, `grad_cam` and others call the layer: the path of a module; for operations
-            that a module's `forward` calls itself its path and the operation, such as "layer1.0.relu"; "#2"
-            and so on where a name comes again.
+        name: see above.
         kind: the class of the module, or the operation.
         shape: of the output, batch included.
-        parameters: numbers that are trained; those of a module called several times count once.
-        flops: floating-point operations of convolutions and matrix products, a multiply-add being 2.
+        parameters: numbers of its own; those of a module called several times count once.
+        flops: operations of convolutions and matrix products, a multiply-add being 2.
     """
 
     name: str
