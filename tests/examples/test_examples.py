@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-FOLDERS = ("ported", "steps")
+FOLDERS = ("ported", "steps", "seeing")
 LEARNED: dict[str, Callable[[Any], bool]] = {
+    "mlp_against_cnn": lambda found: found["cnn"][2] > 0.95 > 0.3 > found["mlp"][2],
+    "edges": lambda share: share < 0.15,
     "mnist_loop": lambda accuracy: accuracy > 0.8,
     "cifar_schedule": lambda accuracy: accuracy > 0.4,
     "transfer_learning": lambda accuracy: accuracy > 0.8,
@@ -66,7 +68,7 @@ def test_every_example_is_listed_and_tested() -> None:
     scripts = {path.stem for folder in FOLDERS for path in (EXAMPLES / folder).glob("*.py")} - {
         "example_data"
     }
-    listed = re.findall(r"\]\((?:ported|steps)/(\w+)\.py\)", (EXAMPLES / "README.md").read_text())
+    listed = re.findall(r"\]\((?:ported|steps|seeing)/(\w+)\.py\)", (EXAMPLES / "README.md").read_text())
     assert set(listed) == scripts
     assert {name.removesuffix("_torch") for name in scripts} == LEARNED.keys()
 

@@ -62,7 +62,7 @@ def report(
     predictor = compile_predictor(opened.model, shape)
     layers = arrays.layers(opened.model, shape)
     figures: dict[str, float] = {
-        "parameters": sum(layer.parameters for layer in layers) or _parameters(opened),
+        "parameters": sum(parameter.size for parameter in opened.model.parameters()),
         "flops": sum(layer.flops for layer in layers),
         "memory_bytes": predictor.memory.total,
     }
@@ -83,10 +83,6 @@ def report(
 
 Part = tuple[str, str, str]
 """Identifier, title and content of a section."""
-
-
-def _parameters(opened: Opened) -> int:
-    return sum(parameter.size for parameter in opened.model.parameters())
 
 
 def _facts(opened: Opened, figures: dict[str, float], labelled: Labelled | None) -> str:
