@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import warnings
 from typing import Any
 from zlib import crc32
 
@@ -244,17 +246,36 @@ def resumed(folder: str) -> Any:
     return [second.epoch, digest(second.model), digest(whole.model), digest(second.final_model)]
 
 
-def stopped() -> Any:
-    """Rank 1 stops in the midst of an epoch, by a callback of its own."""
+def stopped(how: str) -> Any:
+    """Rank 1 stops in the midst of an epoch, by a callback of its own or by Ctrl-C."""
 
     class Stop(cc.Callback):
         def on_batch_end(self, batch: int, logs: Any) -> None:
-            self.trainer.stop_training = rank == 1 and batch == 1
+            if rank == 1 and batch == 1 and how == "signal":
+                signal.raise_signal(signal.SIGINT)
+            elif rank == 1 and batch == 1:
+                self.trainer.stop_training = True
 
     trainer = make_trainer(comm, 1)
     x, y = data(40)
     history = trainer.fit(x, y, epochs=3, batch_size=2, verbose=0, callbacks=[Stop()])
     return [history.interrupted, trainer.optimizer.step_count, trainer.epoch]
+
+
+def nonfinite() -> Any:
+    """The last process has NaN among its rows in the second epoch."""
+    x, y = data(4 * size)
+
+    class Spoil(cc.Callback):
+        def on_epoch_begin(self, epoch: int) -> None:
+            if epoch == 1 and rank == size - 1:
+                x[-1] = np.nan
+
+    trainer = make_trainer(comm, 1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        history = trainer.fit(x, y, epochs=3, batch_size=4, shuffle=False, verbose=0, callbacks=[Spoil()])
+    return [str(history.nonfinite), trainer.epoch, digest(trainer.model), len(caught)]
 
 
 def fail_in_fit(how: str) -> None:

@@ -68,9 +68,19 @@ def test_a_run_goes_on_with_the_same_bits_and_one_process_writes(tmp_path: Path)
     ]
 
 
-def test_one_process_stops_all_after_the_same_step() -> None:
-    found = mpi_ranks.results(3, "stopped")
+@pytest.mark.parametrize("how", ["callback", "signal"])
+def test_one_process_stops_all_after_the_same_step(how: str) -> None:
+    found = mpi_ranks.results(3, "stopped", how)
     assert found == [[True, 3, 0]] * 3
+
+
+def test_a_loss_that_is_nan_in_one_process_ends_training_in_all() -> None:
+    """All say where it comes from and go back to the same weights; rank 0 warns."""
+    found = mpi_ranks.results(3, "nonfinite")
+    assert [each[0] for each in found] == ["input 0"] * 3
+    assert [each[1] for each in found] == [1, 1, 1]
+    assert len({each[2] for each in found}) == 1
+    assert [each[3] for each in found] == [1, 0, 0]
 
 
 @pytest.mark.parametrize(("how", "message"), [("raise", "nothing to be found"), ("my way out", "my way out")])

@@ -219,10 +219,10 @@ class Run:
         finally:  # Ctrl-C included
             self.trainer._go_back(self._kept)
         # What the finite weights bring about is the cause; else they have grown out of bounds step by step.
-        found = find_nonfinite(objective, *arrays) or now
+        places = [find_nonfinite(objective, *arrays), now]
         if self.trainer.ranks is not None:
-            found = next((each for each in self.trainer.ranks.all(found) if each is not None), None)
-        found = found or NonFinite("the loss", "output", "loss")
+            places = [place for kind in zip(*self.trainer.ranks.all(places), strict=True) for place in kind]
+        found = next((each for each in places if each is not None), NonFinite("the loss", "output", "loss"))
         self.history.nonfinite = found
         hint = "; a smaller learning rate may help" if found.what == "weights" else ""
         if not self.trainer.writes:
