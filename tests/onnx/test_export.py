@@ -413,6 +413,37 @@ def test_what_comes_before_and_after() -> None:
         cnncore.onnx.export(Function(lambda x: (x, x)), None, (1, 3), softmax=True)
 
 
+def test_weights_in_a_file_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cnncore.onnx.writing.LARGEST", 1000)
+    model = randomized(models.lenet5())
+    with pytest.raises(ValueError, match="give a path"):
+        cnncore.onnx.export(model, None, (1, 1, 28, 28))
+    path = tmp_path / "model.onnx"
+    cnncore.onnx.export(model, path, (1, 1, 28, 28), dynamic_batch=True)
+    assert {file.name for file in tmp_path.iterdir()} == {"model.onnx", "model.onnx.data"}
+    assert path.stat().st_size < 5000
+    loaded = cnncore.onnx.load(path)
+    x = RNG.standard_normal((2, 1, 28, 28)).astype(np.float32)
+    np.testing.assert_array_equal(loaded(x), model(x))
+    assert loaded.state_dict().keys() == model.state_dict().keys()
+    onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession(str(path))
+    np.testing.assert_allclose(session.run(None, {"input": x})[0], model(x), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_models_above_2_gb(tmp_path: Path) -> None:
+    """Needs 8 GB of memory."""
+    model = nn.Sequential(nn.Linear(8, 1 << 15, bias=False), nn.Linear(1 << 15, 18_000, bias=False))
+    for parameter in model.parameters():
+        parameter.assign(np.full(parameter.shape, 1 / 1024, np.float32))
+    cnncore.onnx.export(model, tmp_path / "m.onnx", (1, 8))
+    assert (tmp_path / "m.onnx.data").stat().st_size > 1 << 31
+    del model
+    y = cnncore.onnx.load(tmp_path / "m.onnx")(np.ones((1, 8), np.float32))
+    np.testing.assert_allclose(y, np.full((1, 18_000), 8 / 1024 * 32), rtol=1e-5)
+
+
 def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="expected a Module"):
         cnncore.onnx.export(lambda x: x, None, (1, 2))  # type: ignore[arg-type]

@@ -18,7 +18,6 @@ from ..graph.arrays import input_dtypes, input_examples
 from ..graph.rewrite import remove_dead
 from ..graph.tensor import Graph, Tensor
 from ..graph.trace import trace
-from ..io.atomic import atomic_write
 from ..nn.module import Module
 from ..nn.predict import inference_mode
 from . import exporting as _exporting  # noqa: F401  (fills the table)
@@ -28,6 +27,7 @@ from .exporting.writer import EXPORTERS, Writer
 from .model import OnnxModel
 from .parameters import CONSTANTS
 from .sizes import AXES, larger, require_equal_outputs, require_same
+from .writing import check_and_write
 
 OPSET = 17
 
@@ -56,7 +56,8 @@ def export(
 
     Args:
         model: a Module.
-        path: the file to write, or None to write none.
+        path: the file to write, or None to write none. Weights above 2 GB go to a file beside it, whose name
+            ends in ".data".
         input_shape: with the batch, such as (1, 3, 224, 224); a list of shapes for several inputs.
         dynamic_batch: whether the first axis of inputs and outputs takes any extent; otherwise it is that of
             `input_shape`.
@@ -113,14 +114,11 @@ def export(
     names = _names(model, input_names, len(shapes), "input")
     proto = _written(writer, model, graph, twin, names, output_names)
     helper.set_model_props(proto, {**{p.key: p.value for p in proto.metadata_props}, **(metadata or {})})
-    onnx.checker.check_model(proto, full_check=True)
     if dynamic_size:
         for more in CHECKED:
             others = [(*shape[:2], *(n + more for n in shape[2:])) for shape in shapes]
             _check_other_sizes(proto, model, compute, graph, others)
-    if path is not None:
-        with atomic_write(path) as file:
-            file.write(proto.SerializeToString())
+    check_and_write(proto, path)
     return proto
 
 
