@@ -27,7 +27,7 @@ from .exporting.writer import EXPORTERS, Writer
 from .model import OnnxModel
 from .parameters import CONSTANTS
 from .sizes import AXES, larger, require_equal_outputs, require_same
-from .writing import check_and_write
+from .writing import check_and_write, place_weights
 
 OPSET = 17
 
@@ -112,13 +112,16 @@ def export(
     stored = {id(array): name for name, array in _stored(model)}
     writer = Writer(stored, batches, opset)
     names = _names(model, input_names, len(shapes), "input")
-    proto = _written(writer, model, graph, twin, names, output_names)
+    proto, outside = _written(writer, model, graph, twin, (names, output_names), path)
     helper.set_model_props(proto, {**{p.key: p.value for p in proto.metadata_props}, **(metadata or {})})
+    if outside:
+        check_and_write(proto, path, outside)
     if dynamic_size:
         for more in CHECKED:
             others = [(*shape[:2], *(n + more for n in shape[2:])) for shape in shapes]
-            _check_other_sizes(proto, model, compute, graph, others)
-    check_and_write(proto, path)
+            _check_other_sizes(path if outside else proto, model, compute, graph, others)
+    if not outside:
+        check_and_write(proto, path, outside)
     return proto
 
 
@@ -167,7 +170,7 @@ def _around(model: Module, normalize: Any, softmax: bool) -> Callable[..., Any]:
 
 
 def _check_other_sizes(
-    proto: onnx.ModelProto,
+    written: Any,
     model: Module,
     compute: Callable[..., Any],
     graph: Graph,
@@ -181,7 +184,7 @@ def _check_other_sizes(
         for shape, dtype in zip(shapes, types, strict=True)
     ]
     with inference_mode(model):
-        require_equal_outputs(proto, compute, inputs)
+        require_equal_outputs(written, compute, inputs)
 
 
 def _traced(
@@ -222,9 +225,11 @@ def _written(
     model: Module,
     graph: Graph,
     twin: Graph | None,
-    input_names: Sequence[str],
-    output_names: Sequence[str],
-) -> onnx.ModelProto:
+    names_given: tuple[Sequence[str], Sequence[str]],
+    path: str | os.PathLike[str] | None,
+) -> tuple[onnx.ModelProto, bool]:
+    """Return the model, and whether its weights are in a file of their own."""
+    input_names, output_names = names_given
     inputs = []
     names = _names(model, output_names, len(graph.outputs), "output")
     for name in names:
@@ -262,6 +267,7 @@ def _written(
     nodes = _without_copies(_needed(writer.nodes, names), names)
     used = {name for node in nodes for name in node.input}
     constants = [tensor for name, tensor in writer.initializers.items() if name in used]
+    outside = place_weights(constants, path)
     graph_proto = helper.make_graph(nodes, type(model).__name__, inputs, outputs, constants)
     proto = helper.make_model(
         graph_proto,
@@ -271,7 +277,7 @@ def _written(
         ir_version=max(8, helper.find_min_ir_version_for([helper.make_opsetid("", writer.opset)])),
     )
     helper.set_model_props(proto, {CONSTANTS: json.dumps(sorted(used & writer.constants))})
-    return proto
+    return proto, outside
 
 
 def _needed(nodes: Sequence[onnx.NodeProto], names: Sequence[str]) -> list[onnx.NodeProto]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import onnx
 
 from ..graph.tensor import Graph
 from ..nn.module import Module
@@ -62,10 +61,11 @@ def require_same(graph: Graph, twin: Graph) -> None:
             )
 
 
-def require_equal_outputs(proto: onnx.ModelProto, compute: Any, inputs: Sequence[Any]) -> None:
+def require_equal_outputs(written: Any, compute: Any, inputs: Sequence[Any]) -> None:
     """Refuse what was written if it computes something else for inputs of sizes that were not traced.
 
     Args:
+        written: the model, or its path.
         compute: the network, of arrays; inputs that it refuses itself say nothing.
 
     Raises:
@@ -75,7 +75,7 @@ def require_equal_outputs(proto: onnx.ModelProto, compute: Any, inputs: Sequence
         wanted = leaves(compute(*inputs))
     except ValueError:
         return
-    model: Module = load(proto)
+    model: Module = load(written)
     for found, want in zip(leaves(model(*inputs)), wanted, strict=True):
         if found.shape != want.shape or np.abs(found - want).max() > 1e-3 * np.abs(want).max():
             raise ValueError(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import onnx
 from onnx import TensorProto
@@ -16,39 +17,50 @@ LARGEST = (1 << 31) - (1 << 24)
 _ALIGNED = 64
 
 
-def check_and_write(proto: onnx.ModelProto, path: str | os.PathLike[str] | None) -> None:
-    """Apply the official checker, and write the model where there is a path.
+def place_weights(tensors: Sequence[TensorProto], path: str | os.PathLike[str] | None) -> bool:
+    """Move weights of more than `LARGEST` bytes to a file beside the model; return whether they were.
 
-    Weights of more than `LARGEST` bytes go to a file beside it, whose name ends in ".data"; the model then
-    says where they are.
+    The file's name is the model's with ".data"; what is left of the tensors says where they are.
 
     Raises:
-        ValueError: so large a model, and no path.
-        OSError: a file cannot be written.
+        ValueError: so large weights, and no path.
+        OSError: the file cannot be written.
     """
-    size = sum(len(tensor.raw_data) for tensor in proto.graph.initializer)
+    size = sum(len(tensor.raw_data) for tensor in tensors)
     if size <= LARGEST:
-        onnx.checker.check_model(proto, full_check=True)
-        if path is not None:
-            with atomic_write(path) as file:
-                file.write(proto.SerializeToString())
-        return
+        return False
     if path is None:
         raise ValueError(
             f"weights of {size:,} bytes do not fit in one ONNX message of 2 GB: give a path, beside which "
             "they are written to a file of their own"
         )
-    _move_weights(proto, os.fspath(path) + ".data")
-    with atomic_write(path) as file:
-        file.write(proto.SerializeToString())
-    onnx.checker.check_model(os.fspath(path), full_check=True)
+    _move_weights(tensors, os.fspath(path) + ".data")
+    return True
 
 
-def _move_weights(proto: onnx.ModelProto, path: str) -> None:
+def check_and_write(proto: onnx.ModelProto, path: str | os.PathLike[str] | None, outside: bool) -> None:
+    """Apply the official checker, and write the model where there is a path.
+
+    Args:
+        outside: whether its weights are in a file of their own.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    if not outside:
+        onnx.checker.check_model(proto, full_check=True)
+    if path is not None:
+        with atomic_write(path) as file:
+            file.write(proto.SerializeToString())
+    if outside and path is not None:
+        onnx.checker.check_model(os.fspath(path), full_check=True)
+
+
+def _move_weights(tensors: Sequence[TensorProto], path: str) -> None:
     """Write the weights to a file, and leave in their places where they are."""
     with atomic_write(path) as file:
         offset = 0
-        for tensor in proto.graph.initializer:
+        for tensor in tensors:
             data = tensor.raw_data
             if len(data) < _ALIGNED:
                 continue
