@@ -198,3 +198,21 @@ def test_a_parameter_without_elements() -> None:
         parameter.assign(np.ones(shape))
         assert parameter.shape == shape
         assert np.asarray(parameter).shape == shape
+
+
+def test_exchange_by_dlpack_is_a_copy():
+    parameter = Parameter(np.arange(6.0).reshape(2, 3))
+    taken = np.from_dlpack(parameter)
+    assert np.array_equal(taken, parameter)
+    assert not np.shares_memory(taken, parameter.numpy())
+    with pytest.raises(BufferError, match="exchanged as a copy"):
+        parameter.__dlpack__(copy=False)
+
+
+def test_torch_takes_parameters():
+    torch = pytest.importorskip("torch")
+    parameter = Parameter(np.arange(6.0).reshape(2, 3))
+    taken = torch.from_dlpack(parameter)
+    taken += 1
+    assert parameter.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert (taken.numpy() == parameter.numpy() + 1).all()

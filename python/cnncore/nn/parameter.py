@@ -136,6 +136,16 @@ class StoredArray(Methods):
             return self.storage.read().astype(wanted, copy=False)
         return self.numpy()
 
+    def __dlpack__(self, *, copy: bool | None = None, **settings: Any) -> Any:
+        """Return today's values for another library: a copy, so that nothing is changed behind `version`."""
+        if copy is False:
+            raise BufferError(f"a {type(self).__name__} is exchanged as a copy; numpy() is a read-only view")
+        return self.copy().__dlpack__(**settings)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        device: tuple[int, int] = self._view.__dlpack_device__()
+        return device
+
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
             f"a {type(self).__name__} is not written in place: "

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PyTorch networks by `torch.compile(backend="cnncore")`, beside cnncore's own networks and torch's inductor.
+
+The same weights and data in each, answers compared, calls interleaved in one process:
+`python benchmarks/torch_backend.py --threads 1`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from cnncore.torch_backend import backend
+from measure import inference, training
+from networks import NETWORKS, Network, State
+from peers import Predict, Runner, Step, pytorch, runners
+from results import Row
+
+NAMES = ("resnet50", "mobilenet_v2", "unet")
+OURS, NATIVE = "torch compile cnncore", "cnncore"
+
+
+def _compiled(function: Any) -> Any:
+    return torch.compile(function, backend=backend, fullgraph=True, dynamic=False, isolate_recompiles=True)
+
+
+def _predictor(network: Network, state: State, batch: int) -> Predict:
+    model = pytorch.module(network, state).eval()
+    return pytorch.predict_with(_compiled(model), torch.contiguous_format)
+
+
+def _trainer(network: Network, state: State | None) -> Step:
+    model = pytorch.module(network, state).train()
+    return pytorch.train_with(model, _compiled(pytorch.loss_of(model)), torch.contiguous_format)
+
+
+def line(row: Row) -> str:
+    """Milliseconds of each runner, and how many times the backend's time the others take."""
+    times = {name: timing.minimum for name, timing in row.times.items()}
+    inductor = min((t for name, t in times.items() if name.startswith("torch compile") and name != OURS))
+    columns = [f"{row.network} {row.mode} batch {row.batch}"]
+    columns += [f"{name} {1e3 * seconds:.2f} ms" for name, seconds in times.items()]
+    columns.append(f"backend / native {times[OURS] / times[NATIVE]:.3f}")
+    columns.append(f"inductor / backend {inductor / times[OURS]:.2f}")
+    return " | ".join(columns)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print a line for each network and batch."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", default=",".join(NAMES), help="comma-separated")
+    parser.add_argument("--batches", default="1,32", help="comma-separated")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=2.0, help="for each runner")
+    parser.add_argument("--training", action="store_true", help="steps of training instead of inference")
+    options = parser.parse_args(arguments)
+    taking_part = [
+        *runners("cnncore", options.threads)[:1],
+        *runners("torch_compile", options.threads),
+        Runner(OURS, _predictor, _trainer, pytorch.initial_state),
+    ]
+    measured = training if options.training else inference
+    for name in options.networks.split(","):
+        for batch in map(int, options.batches.split(",")):
+            row = measured(NETWORKS[name], batch, taking_part, options.seconds)
+            print(line(row), *row.notes, sep="\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()
