@@ -98,16 +98,14 @@ def decode_times(seconds: float) -> dict[str, tuple[float, float, float | None]]
         from PIL import Image
     except ImportError:
         return {}
-    theirs = torchvision_decoder()
     result = {}
     for name, (height, width), size in DECODED:
         file = io.BytesIO()
         photo = data.resize(images(1, 256)[0], (height, width))
         Image.fromarray(photo.transpose(1, 2, 0)).save(file, "JPEG", quality=90)
-        calls = decoders(file.getvalue(), size) | ({} if theirs is None else theirs(file.getvalue(), size))
-        times = interleaved(calls, seconds)
-        ours, pillow = (1e6 * times[reader].minimum for reader in ("cnncore", "Pillow"))
-        result[name] = (ours, pillow, 1e6 * times["torchvision"].minimum if theirs else None)
+        calls = decoders(file.getvalue(), size) | torchvision_decoder(file.getvalue(), size)
+        times = {reader: 1e6 * spent.minimum for reader, spent in interleaved(calls, seconds).items()}
+        result[name] = (times["cnncore"], times["Pillow"], times.get("torchvision"))
     return result
 
 
@@ -136,21 +134,19 @@ def decoders(content: bytes, size: tuple[int, int] | None) -> dict[str, Callable
     return {"cnncore": ours, "Pillow": pillow}
 
 
-def torchvision_decoder() -> Callable[[bytes, Any], dict[str, Callable[[], object]]] | None:
-    """torchvision's decoder and resizing; None where it is not installed or has no JPEG."""
+def torchvision_decoder(content: bytes, size: tuple[int, int] | None) -> dict[str, Callable[[], object]]:
+    """torchvision's decoder and resizing; empty where it is not installed or built without JPEG."""
     try:
         import torch
         from torchvision.io import ImageReadMode, decode_jpeg
         from torchvision.transforms import v2
-    except NOT_INSTALLED:
-        return None
 
-    def calls(content: bytes, size: Any) -> dict[str, Callable[[], object]]:
         encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-        resize = v2.Identity() if size is None else v2.Resize(size, antialias=True)
-        return {"torchvision": lambda: resize(decode_jpeg(encoded, ImageReadMode.RGB))}
-
-    return calls
+        decode_jpeg(encoded)
+    except NOT_INSTALLED:
+        return {}
+    resize = v2.Identity() if size is None else v2.Resize(size, antialias=True)
+    return {"torchvision": lambda: resize(decode_jpeg(encoded, ImageReadMode.RGB))}
 
 
 def beside_pillow(seconds: float) -> dict[str, tuple[float, float]]:
@@ -220,7 +216,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=2.0, help="for each table of transforms")
+    parser.add_argument("--seconds", type=float, default=2.0, help="for each transform")
     parser.add_argument("--steps", type=int, default=40, help="of an epoch")
     parser.add_argument("--turns", type=int, default=5, help="of both kinds of epochs")
     options = parser.parse_args()
