@@ -19,6 +19,8 @@ void register_reduce(StepRegistry& registry);
 void register_softmax(StepRegistry& registry);
 void register_sort(StepRegistry& registry);
 void register_gather(StepRegistry& registry);
+void register_indices(StepRegistry& registry);
+void register_glu(StepRegistry& registry);
 void register_scan(StepRegistry& registry);
 void register_loss(StepRegistry& registry);
 void register_dropout(StepRegistry& registry);
@@ -64,6 +66,8 @@ const StepRegistry& step_registry() {
     register_softmax(all);
     register_sort(all);
     register_gather(all);
+    register_indices(all);
+    register_glu(all);
     register_scan(all);
     register_loss(all);
     register_dropout(all);

@@ -12,7 +12,7 @@ import numpy as np
 from .compiler.autodiff import add_gradients
 from .compiler.call import Validity
 from .compiler.layout import decide_layouts
-from .compiler.pipeline import Compiled, compile_training, set_outputs
+from .compiler.pipeline import Compiled, Rebuild, compile_training, set_outputs
 from .graph.arrays import to_input
 from .graph.cache import LRU
 from .graph.limits import parse_size
@@ -149,6 +149,7 @@ class _ValueAndGrad(Function):
 
         def use(found: list[Tensor | None]) -> None:
             gradients = iter(found)
+            del graph.outputs[count:]
             for i, tensor in enumerate(wrt):
                 if tensor is None:
                     graph.outputs.append(_zeros_like(Tensor(self._params[i].shape, "float32", Layout.C)))
@@ -156,6 +157,8 @@ class _ValueAndGrad(Function):
                     gradient = next(gradients)
                     graph.outputs.append(_zeros_like(tensor) if gradient is None else gradient)
 
+        if self._params is None:  # `grad` returns no value: what only that needs is not computed
+            rebuild, count = Rebuild(None), 0
         known = [tensor for tensor in wrt if tensor is not None]
         executable = compile_training(graph, known, use, self._max_memory)
 

@@ -132,6 +132,7 @@ SMOOTH_BINARY: dict[str, tuple[Function, float]] = {
     "scaled_add": (lambda x, y, a, b: (x + y) * a, 2),
     "scaled_mul": (lambda x, y, a, b: x * a * y, 2),
     "shifted_mul": (lambda x, y, a, b: (x + a) * y, 2),
+    "glu": (lambda x, y, a, b: x * sigmoid64(y), 4),
     "elu_backward": (lambda g, x, a, b: np.where(x > 0, g, g * a * np.exp(np.minimum(x, 0))), 3),
     "gelu_backward": (
         lambda g, x, a, b: g * (normal64(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)),

@@ -229,6 +229,7 @@ constexpr ElementwiseFunction kFunctions[] = {
     {"logical_or", 2, 1, apply<logical_or>},
     {"logical_xor", 2, 1, apply<logical_xor>},
     {"prelu", 2, 1, apply<prelu>},
+    {"glu", 2, 20, apply<glu>},
     {"clamp_backward", 2, 1, apply<clamp_backward>},
     {"log_backward", 2, 6, apply<log_backward>},
     {"log1p_backward", 2, 6, apply<log1p_backward>},
@@ -247,6 +248,7 @@ constexpr ElementwiseFunction kFunctions[] = {
     {"minimum_backward", 3, 1, apply<minimum_backward>},
     {"pow_base_backward", 3, 62, apply<pow_base_backward>},
     {"pow_exponent_backward", 3, 14, apply<pow_exponent_backward>},
+    {"glu_gate_backward", 3, 22, apply<glu_gate_backward>},
     {"prelu_backward", 3, 1, apply<prelu_backward>},
 };
 

@@ -109,6 +109,8 @@ CNNCORE_INLINE Vec logical_xor(Vec a, Vec b, Params) {
 }
 CNNCORE_INLINE Vec prelu(Vec a, Vec b, Params) { return select(greater(a, zero()), a, a * b); }
 
+CNNCORE_INLINE Vec glu(Vec a, Vec b, Params) { return a * sigmoid(b); }
+
 // Gradients: a is the gradient of the result, b the result or the argument.
 CNNCORE_INLINE Vec clamp_backward(Vec a, Vec b, Params p) {
   return select(both(greater_equal(b, p.alpha), greater_equal(p.beta, b)), a, zero());
@@ -149,6 +151,10 @@ CNNCORE_INLINE Vec pow_base_backward(Vec a, Vec b, Vec c, Params) {
 }
 CNNCORE_INLINE Vec pow_exponent_backward(Vec a, Vec b, Vec c, Params) {
   return select(equal(c, zero()), zero(), a * (c * log(b)));
+}
+CNNCORE_INLINE Vec glu_gate_backward(Vec a, Vec b, Vec c, Params) {  // with respect to the gate c
+  const Vec y = sigmoid(c);
+  return a * b * y * (set1(1.0f) - y);
 }
 CNNCORE_INLINE Vec prelu_backward(Vec a, Vec b, Vec c, Params) {
   return select(greater(b, zero()), a, a * c);

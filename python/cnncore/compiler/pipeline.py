@@ -12,6 +12,7 @@ from ..graph.trace import as_tensor, building, is_stored, map_tree, trace
 from ..ops.build import copied
 from ..runtime import get_accuracy
 from .autodiff import add_gradients
+from .broadcast import broadcast_numbers
 from .chains import chain_elementwise
 from .choose import choose_algorithms
 from .exchanges import begin_exchanges
@@ -104,7 +105,13 @@ FORWARD: tuple[Pass, ...] = (settle_layouts, simplify, choose_algorithms, fuse_t
 DERIVED: tuple[Pass, ...] = (settle_layouts, simplify, choose_algorithms, fuse_training, choose_algorithms)
 """What comes right after it."""
 
-LAST: tuple[Pass, ...] = (recompute, separate_outputs, chain_elementwise, begin_exchanges)
+LAST: tuple[Pass, ...] = (
+    recompute,
+    separate_outputs,
+    broadcast_numbers,
+    chain_elementwise,
+    begin_exchanges,
+)
 """What comes once it is known which values are kept for gradients."""
 
 FUNCTION: tuple[Pass, ...] = (
@@ -117,6 +124,7 @@ FUNCTION: tuple[Pass, ...] = (
     split_batch,
     choose_algorithms,
     fuse_pooling,
+    broadcast_numbers,
     chain_elementwise,
 )
 """Calls of operations, functions and modules on arrays."""
@@ -132,6 +140,7 @@ PREDICTOR: tuple[Pass, ...] = (
     choose_algorithms,
     limit_packed_weights,
     fuse_pooling,
+    broadcast_numbers,
     chain_elementwise,
 )
 """Networks compiled for inference, whose packed weights stay."""
@@ -139,7 +148,13 @@ PREDICTOR: tuple[Pass, ...] = (
 UNFUSED: tuple[Pass, ...] = (settle_layouts, separate_outputs, choose_algorithms, begin_exchanges)
 """What no graph can do without."""
 
-FUSIONS: tuple[Pass, ...] = (fuse_training, fuse_inference, fuse_pooling, chain_elementwise)
+FUSIONS: tuple[Pass, ...] = (
+    fuse_training,
+    fuse_inference,
+    fuse_pooling,
+    broadcast_numbers,
+    chain_elementwise,
+)
 
 
 def run(passes: Sequence[Pass], graph: Graph) -> None:

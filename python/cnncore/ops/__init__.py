@@ -23,6 +23,7 @@ from . import elementary as _elementary
 from . import embedding as _embedding
 from . import embedding_bag as _embedding_bag
 from . import fractional_pool as _fractional_pool
+from . import glu as _glu
 from . import indexing as _indexing
 from . import linalg as _linalg
 from . import linear_loss as _linear_loss
@@ -74,6 +75,7 @@ from .embedding import *  # noqa: F403
 from .embedding_bag import *  # noqa: F403
 from .formula import Formula as _Formula  # noqa: F401
 from .fractional_pool import *  # noqa: F403
+from .glu import *  # noqa: F403
 from .indexing import *  # noqa: F403
 from .inverted_residual import InvertedResidual as _InvertedResidual  # noqa: F401
 from .linalg import *  # noqa: F403
@@ -130,6 +132,7 @@ __all__ = [
     *_activation.__all__,
     *_upsample.__all__,
     *_rectifier.__all__,
+    *_glu.__all__,
     *_patch.__all__,
     *_lp_pool.__all__,
     *_dropout.__all__,

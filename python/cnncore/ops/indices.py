@@ -3,32 +3,91 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..graph.tensor import Tensor
-from ..graph.trace import as_tensor, current_graph, dtype_error, where
-from .build import cast, integral, reduce, reshape_to
+from ..graph.lowering import Builder
+from ..graph.tensor import Layout, Node, Op, Spec, Tensor, present
+from ..graph.trace import as_tensor, current_graph, dtype_error, emit, where
+from .build import Single, decided
 
 
-def _number(value: int) -> Tensor:
-    return as_tensor(np.array(value), "index")
+class IndicesAttributes(NamedTuple):
+    """Indices are from `least` to `most`; `extent` is that of the axis they are places of."""
+
+    least: int
+    most: int
+    extent: int
+
+
+class PlaceIndices(Op):
+    """[integers] -> [int64 places from 0 to extent - 1, how many are outside (int64 scalar)]: one pass.
+
+    Where `least` is negative, negative indices count from the end; those outside become the nearest inside.
+    """
+
+    name = "place_indices"
+    differentiable = False
+    Inputs = Single
+    Attributes = IndicesAttributes
+
+    def infer(self, inputs: Single, attrs: IndicesAttributes) -> list[Spec | None]:
+        x = inputs.input
+        return [(x.shape, "int64", x.layout), ((), "int64", Layout.C)]
+
+    def of_nothing(self, node: Node) -> float:
+        return 0.0
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        builder.node_step(node)
+
+
+class RangeAttributes(NamedTuple):
+    least: int
+    most: int
+
+
+class CountOutside(Op):
+    """[integers] -> [how many are outside least .. most (int64 scalar)]."""
+
+    name = "count_outside"
+    differentiable = False
+    Inputs = Single
+    Attributes = RangeAttributes
+
+    def infer(self, inputs: Single, attrs: RangeAttributes) -> list[Spec | None]:
+        return [((), "int64", Layout.C)]
+
+    def of_nothing(self, node: Node) -> float:
+        return 0.0
+
+    def lower(self, node: Node, builder: Builder) -> None:
+        least, most = node.attrs
+        attrs = {"least": least, "most": most, "extent": 0}
+        builder.step(PlaceIndices.name, builder.slots(node.inputs), [None, builder.slot(node.output)], attrs)
 
 
 def require_range(x: Tensor, least: int, most: int, op: str, what: str = "indices") -> None:
     """Let calls raise ValueError when an element of `x` is outside least .. most."""
-    message = f"[{where(op)}] expected {what} from {least} to {most}, got {{}} outside"
-    if isinstance(x.source, np.ndarray):
-        count = int(((x.source < least) | (x.source > most)).sum())
-        if count:
-            raise ValueError(message.format(count))
-        return
-    below = integral("greater", "bool", _number(least), x)
-    above = integral("greater", "bool", x, _number(most))
-    outside = integral("bit_or", "bool", below, above)
-    flat = reshape_to(outside, (outside.size,))
-    current_graph().checks.append((reduce("sum", flat, (0,)), message))
+    message = _message(least, most, op, what)
+    if not _known(x, least, most, message):
+        outside = emit(CountOutside, Single(decided(x)), RangeAttributes(least, most)).output
+        current_graph().checks.append((outside, message))
+
+
+def _message(least: int, most: int, op: str, what: str) -> str:
+    return f"[{where(op)}] expected {what} from {least} to {most}, got {{}} outside"
+
+
+def _known(x: Tensor, least: int, most: int, message: str) -> bool:
+    """Whether the elements are known now; raises ValueError where one is outside."""
+    if not isinstance(x.source, np.ndarray):
+        return False
+    count = int(((x.source < least) | (x.source > most)).sum())
+    if count:
+        raise ValueError(message.format(count))
+    return True
 
 
 def indices_within(value: Any, extent: int, op: str, negative: bool = False) -> Tensor:
@@ -42,12 +101,11 @@ def indices_within(value: Any, extent: int, op: str, negative: bool = False) -> 
     x = as_tensor(value, op)
     if x.dtype in ("float32", "bool"):
         raise dtype_error(op, f"expected integer indices, got {x.dtype}")
-    require_range(x, -extent if negative else 0, extent - 1, op)
-    if isinstance(x.source, np.ndarray):
-        places = x.source.astype(np.int64)
+    attrs = IndicesAttributes(-extent if negative else 0, extent - 1, max(1, extent))
+    message = _message(attrs.least, attrs.most, op, "indices")
+    if _known(x, attrs.least, attrs.most, message):
+        places = np.asarray(x.source).astype(np.int64)
         return as_tensor(np.where(places < 0, places + extent, places), op)
-    x = cast(x, "int64")
-    if negative:
-        wrapped = integral("add", "int64", x, _number(extent))
-        x = integral("select", "int64", integral("greater", "bool", _number(0), x), wrapped, x)
-    return integral("minimum", "int64", integral("maximum", "int64", x, _number(0)), _number(extent - 1))
+    places, outside = emit(PlaceIndices, Single(x), attrs).outputs
+    current_graph().checks.append((present(outside), message))
+    return present(places)

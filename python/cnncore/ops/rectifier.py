@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rectifiers and shrinkage, pieces of straight lines for the most part, and gates."""
+"""Rectifiers and shrinkage, pieces of straight lines for the most part."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from ..graph.dispatch import operator
 from ..graph.tensor import Layout, Tensor
 from ..graph.trace import shape_error
-from .build import elementwise, reshape_to, window
-from .check import float_tensor, one_dim, real
+from .build import elementwise, reshape_to
+from .check import float_tensor, real
 from .formula import apply, derivative, formula
 from .softmax import softmax
 
-__all__ = ["celu", "glu", "hardshrink", "hardtanh", "prelu", "softmin", "softshrink", "threshold"]
+__all__ = ["celu", "hardshrink", "hardtanh", "prelu", "softmin", "softshrink", "threshold"]
 
 e = elementwise
 
@@ -175,34 +175,3 @@ def softmin(input: Any, dim: int = -1, dtype: Any = None) -> Tensor:
     """
     y: Tensor = softmax(e("neg", float_tensor(input, "softmin")), dim, dtype)
     return y
-
-
-@formula
-def _glu(a: Tensor, b: Tensor) -> Tensor:
-    return e("mul", a, e("sigmoid", b))
-
-
-@operator("input")
-def glu(input: Any, dim: int = -1) -> Tensor:
-    """Return a * sigmoid(b), a and b being the halves of the input along `dim` (Dauphin et al., 2017).
-
-    Args:
-        input: any shape with an even extent along `dim`.
-        dim: the axis that is halved.
-
-    Raises:
-        ValueError: an odd extent.
-
-    >>> from cnncore import ops
-    >>> ops.glu([[2.0, 0.0]]).tolist()
-    [[1.0]]
-    """
-    x = float_tensor(input, "glu")
-    axis = one_dim(dim, x.ndim, "glu")
-    if x.shape[axis] % 2:
-        raise shape_error("glu", f"expected an even extent along axis {axis}, got {x.shape}")
-    half = x.shape[axis] // 2
-    shape = tuple(half if i == axis else n for i, n in enumerate(x.shape))
-    ones = (1,) * x.ndim
-    starts = [tuple(at if i == axis else 0 for i in range(x.ndim)) for at in (0, half)]
-    return apply(_glu, *(window(x, start, ones, shape) for start in starts))

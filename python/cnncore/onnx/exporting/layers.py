@@ -11,6 +11,7 @@ import numpy as np
 from ...graph.tensor import Node, Tensor
 from ...ops.convolution import ConvBackwardData, ConvForward
 from ...ops.formula import Formula, expansion
+from ...ops.glu import Glu
 from ...ops.linear import MatMul
 from ...ops.norm import BatchNormApply, BatchNormInvStd, GroupNorm
 from ...ops.pooling import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
@@ -262,6 +263,12 @@ def matmul(w: Writer, node: Node, twin: Node | None) -> str:
 def softmax(w: Writer, node: Node, twin: Node | None) -> str:
     op = "LogSoftmax" if isinstance(node.op, LogSoftmax) else "Softmax"
     return str(w.add(op, [w.get(node.inputs[0])], axis=node.attrs.axis))
+
+
+@exporter(Glu)
+def glu(w: Writer, node: Node, twin: Node | None) -> str:
+    a, b = w.add("Split", [w.get(node.inputs.input)], 2, axis=node.attrs.axis)
+    return str(w.add("Mul", [a, w.add("Sigmoid", [b])]))
 
 
 @exporter(Formula)

@@ -12,10 +12,12 @@ from ...ops.cumulative import Scan
 from ...ops.detach import Detach
 from ...ops.edge_pad import EdgePad
 from ...ops.gather import GatherAxis, TakeAxis
+from ...ops.indices import PlaceIndices
 from ...ops.parts import Concat, Embed, Slice
 from ...ops.reduce import ArgMax, Reduce
 from ...ops.shape import Expand, Permute, Relayout, Reshape
 from ...ops.sort import Extreme, Sort
+from .elementwise import TYPES
 from .writer import Writer, exporter
 
 _ALL = (1 << 63) - 1
@@ -119,6 +121,18 @@ def edge_pad(w: Writer, node: Node, twin: Node | None) -> str:
 
 
 # -- reading at indices -----------------------------------------------------------------------------------
+
+
+@exporter(PlaceIndices)
+def place_indices(w: Writer, node: Node, twin: Node | None) -> str:
+    """The places alone: that indices are within the axis is the reader's to check."""
+    least, _, extent = node.attrs
+    x = node.inputs.input
+    name = w.get(x) if x.dtype == "int64" else str(w.add("Cast", [w.get(x)], to=TYPES["int64"]))
+    if least < 0:
+        below = w.add("Less", [name, w.constant(np.array(0))])
+        name = str(w.add("Where", [below, w.add("Add", [name, w.constant(np.array(extent))]), name]))
+    return name
 
 
 @exporter(GatherAxis)
