@@ -49,6 +49,11 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "adadelta": ("Adadelta", {}),
     "adadelta decay": ("Adadelta", {"lr": 0.5, "rho": 0.8, "weight_decay": 0.1, "maximize": True}),
+    "adafactor": ("Adafactor", {}),
+    "adafactor all": (
+        "Adafactor",
+        {"lr": 0.6, "beta2_decay": -0.6, "eps": (1e-4, 0.5), "d": 1.5, "weight_decay": 0.1, "maximize": True},
+    ),
     "rprop": ("Rprop", {"lr": 0.01}),
     "rprop limits": (
         "Rprop",

@@ -29,6 +29,17 @@ struct Transposition {
   std::int64_t dst_row;
 };
 
+/// `n` tuples of `count` (2 to 4) words without gaps, and the planes that their first, second ... words make;
+/// all in bytes, `repeats` times.
+struct TuplePlanes {
+  std::int64_t count;
+  std::int64_t n;
+  std::int64_t plane[4];  // from where the planes begin
+  std::int64_t repeats;
+  std::int64_t plane_repeat;
+  std::int64_t tuple_repeat;
+};
+
 /// Pixels that are weighted sums of neighbouring pixels of a row: pixel i takes taps[i] of them, from
 /// first[i] on, times weights[i * most_taps ...).
 struct PixelMix {
@@ -51,6 +62,8 @@ struct CopyKernels {
   /// Copies elements of `size` bytes (1, 2, 4 or 8).
   void (*rows)(const StridedRows& run, std::size_t size);
   void (*transpose)(const Transposition& run, std::size_t size);
+  void (*join_planes)(const TuplePlanes& tuples, const std::byte* src, std::byte* dst);
+  void (*split_tuples)(const TuplePlanes& tuples, const std::byte* src, std::byte* dst);
   /// Writes n elements of `size` bytes, each equal to *value.
   void (*fill)(std::int64_t n, std::size_t size, const void* value, void* dst);
   /// out[i] = the sum of weights[k] * rows[k][i].

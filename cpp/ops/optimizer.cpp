@@ -112,6 +112,7 @@ AdamSettings adam_settings(const double* hyper, float gradient_scale, bool decou
 
 void register_optimizer(StepRegistry& registry) {
   registry.add("rule_update", make_rule_update);
+  registry.add("adafactor_update", make_adafactor_update);
   registry.add("sgd_update", [](const StepSpec& spec) -> std::unique_ptr<Step> {
     return std::make_unique<SgdUpdate>(spec);
   });

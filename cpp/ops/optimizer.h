@@ -35,5 +35,6 @@ SgdSettings sgd_settings(const double* hyper, float gradient_scale, bool nestero
 AdamSettings adam_settings(const double* hyper, float gradient_scale, bool decoupled);
 
 std::unique_ptr<Step> make_rule_update(const StepSpec& spec);
+std::unique_ptr<Step> make_adafactor_update(const StepSpec& spec);
 
 }  // namespace cnncore

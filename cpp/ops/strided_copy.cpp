@@ -44,12 +44,16 @@ StridedCopy::StridedCopy(const std::int64_t* shape, int rank, SourceType from,
     convert_ = conversion(from, to);
     require(convert_ != nullptr, "copy: there is no conversion to ", name_of(to), " from this type");
   }
-  if (!dense_ && nest_.numel() > 0) choose_transposition();
+  if (dense_ || nest_.numel() == 0) return;
+  if (convert_ == nullptr && to_size_ == sizeof(float)) tuples_ = TupleCopy(nest_);
+  if (!tuples_.used()) choose_transposition();
 }
 
 void StridedCopy::run(const std::byte* src, std::byte* dst) const {
   const double vectors = static_cast<double>(nest_.numel()) / kernels().width;
-  if (transposes_) {
+  if (tuples_.used()) {
+    tuples_.run(src, dst);
+  } else if (transposes_) {
     parallel_for(transposition_tasks_, 4.0 * vectors,
                  [&](std::int64_t task, int) { transpose_task(task, src, dst); });
   } else {

@@ -9,6 +9,7 @@
 #include "isa/copy.h"
 #include "ops/copy.h"
 #include "ops/loop_nest.h"
+#include "ops/tuple_copy.h"
 
 namespace cnncore {
 
@@ -16,14 +17,16 @@ using ByteStrides = std::array<std::int64_t, kMaxRank>;
 
 SourceType source_of(DType dtype);
 
-/// A copy of a box of elements with any strides, with its way chosen: whole rows, or transposition when
-/// source and target are consecutive along different axes. Converts when the types differ.
+/// A copy of a box of elements with any strides, with its way chosen: whole rows, short tuples, or
+/// transposition when source and target are consecutive along different axes. Converts when the types differ.
 class StridedCopy {
  public:
   StridedCopy(const std::int64_t* shape, int rank, SourceType from, const ByteStrides& from_strides, DType to,
               const ByteStrides& to_strides);
 
-  const char* way() const { return transposes_ ? "transposition" : dense_ ? "contiguous" : "strided"; }
+  const char* way() const {
+    return tuples_.used() ? "tuples" : transposes_ ? "transposition" : dense_ ? "contiguous" : "strided";
+  }
   void run(const std::byte* src, std::byte* dst) const;
 
  private:
@@ -39,6 +42,7 @@ class StridedCopy {
   Convert convert_ = nullptr;  // none when the types are equal
   RowTasks tasks_;
   bool dense_ = false;  // the inner axis is consecutive on both sides
+  TupleCopy tuples_;
 
   // Transposition: row i and column j of the target are column j and row i of the source, for every element
   // of outer_.

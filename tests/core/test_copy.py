@@ -84,6 +84,19 @@ def test_dtype_conversion_with_and_without_transposition(source: str, target: st
         np.testing.assert_array_equal(y, x.astype(target))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int32", "int64"])
+@pytest.mark.parametrize("channels", [2, 15, 16, 17, 40])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 2), (1, 3), (1, 4), (2, 2), (2, 1), (4, 1), (3, 2)])
+def test_channels_become_pixels_and_back(rows: int, columns: int, channels: int, dtype: str) -> None:
+    """Tuples of words, of one axis or of two, against the planes that they are made of."""
+    channels_last = numbers((2, 5, 7, channels, rows, columns), dtype)
+    pixels = channels_last.transpose(0, 1, 4, 2, 5, 3)
+    np.testing.assert_array_equal(copy_view(channels_last, pixels), pixels)
+    blocks = numbers((2, 5, rows, 7, columns, channels), dtype)
+    back = blocks.transpose(0, 1, 3, 5, 2, 4)
+    np.testing.assert_array_equal(copy_view(blocks, back), back)
+
+
 @pytest.mark.parametrize("dtype", MOVED)
 def test_permutations(dtype: str) -> None:
     base = numbers((3, 5, 17, 20), dtype)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from .helpers import assert_same_bits_on_any_threads, run_step
+from core.helpers import assert_same_bits_on_any_threads, run_step
 
 
 def placed(indices: np.ndarray, least: int, most: int, extent: int) -> list[np.ndarray]:

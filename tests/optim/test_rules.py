@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import reference.optim
 from cnncore import nn, optim
 from optimizer_cases import CASES, drawn_gradients, gradient_step
 
@@ -119,6 +120,7 @@ RULES: dict[str, Callable[..., Array]] = {
     "RMSprop": rmsprop,
     "Adagrad": adagrad,
     "Adadelta": adadelta,
+    "Adafactor": reference.optim.adafactor,
     "Rprop": rprop,
     "ASGD": asgd,
 }
@@ -139,7 +141,7 @@ def test_steps_follow_the_rule(case: str) -> None:
         step(*grads)
         for i, (p, grad) in enumerate(zip(expected, grads, strict=True)):
             g = grad.astype(np.float64) * (-1 if settings.get("maximize") else 1)
-            decay = settings.get("weight_decay", 0)
+            decay = 0 if kind == "Adafactor" else settings.get("weight_decay", 0)
             if decoupled:
                 p = p * (1 - settings["lr"] * decay)
             else:

@@ -108,3 +108,22 @@ def lamb(
     step = weight_decay * parameter - before
     size, length = np.linalg.norm(parameter), np.linalg.norm(step)
     return parameter - lr * (size / length if size and length and weight_decay else 1.0) * step
+
+
+def adafactor(p: Any, g: Any, state: dict[str, Any], t: int, s: Any) -> Array:
+    """The parameter after step t of Adafactor as torch describes it; eps1 None is float32's."""
+    p, g = float64(p), float64(g)
+    eps1, eps2 = s["eps"]
+    eps1 = 2.0**-23 if eps1 is None else eps1
+    share, rate = t ** s["beta2_decay"], min(s["lr"], 1 / np.sqrt(t))
+    size = max(eps2, np.sqrt(np.mean(p**2))) * rate
+    if g.ndim > 1:
+        row = state["row"] = state.get("row", 0.0) * (1 - share) + share * np.mean(g**2, -1, keepdims=True)
+        column = state["column"] = state.get("column", 0.0) * (1 - share) + share * np.mean(
+            g**2, -2, keepdims=True
+        )
+        variance = row * column / np.maximum(row.mean(-2, keepdims=True), eps1)
+    else:
+        variance = state["v"] = state.get("v", 0.0) * (1 - share) + share * g**2
+    u = g / np.sqrt(np.maximum(variance, eps1**2))
+    return p * (1 - s["lr"] * s["weight_decay"]) - size * u / max(1.0, np.sqrt(np.mean(u**2)) / s["d"])

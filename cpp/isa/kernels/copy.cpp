@@ -76,24 +76,54 @@ void transpose_elements(const Transposition& run) {
   }
 }
 
+template <int kCount>
+void join_planes_of(const TuplePlanes& tuples, const std::byte* src, std::byte* dst) {
+  const Interleave<kCount> interleave;
+  const float* plane[kCount];
+  for (int64_t i = 0; i < tuples.repeats; ++i) {
+    for (int c = 0; c < kCount; ++c) {
+      plane[c] = reinterpret_cast<const float*>(src + i * tuples.plane_repeat + tuples.plane[c]);
+    }
+    interleave.run(tuples.n, plane, reinterpret_cast<float*>(dst + i * tuples.tuple_repeat));
+  }
+}
+
+template <int kCount>
+void split_tuples_of(const TuplePlanes& tuples, const std::byte* src, std::byte* dst) {
+  const Deinterleave<kCount> deinterleave;
+  float* plane[kCount];
+  for (int64_t i = 0; i < tuples.repeats; ++i) {
+    for (int c = 0; c < kCount; ++c) {
+      plane[c] = reinterpret_cast<float*>(dst + i * tuples.plane_repeat + tuples.plane[c]);
+    }
+    deinterleave.run(tuples.n, reinterpret_cast<const float*>(src + i * tuples.tuple_repeat), plane);
+  }
+}
+
+void join_planes(const TuplePlanes& tuples, const std::byte* src, std::byte* dst) {
+  if (tuples.count == 2) join_planes_of<2>(tuples, src, dst);
+  if (tuples.count == 3) join_planes_of<3>(tuples, src, dst);
+  if (tuples.count == 4) join_planes_of<4>(tuples, src, dst);
+}
+
+void split_tuples(const TuplePlanes& tuples, const std::byte* src, std::byte* dst) {
+  if (tuples.count == 2) split_tuples_of<2>(tuples, src, dst);
+  if (tuples.count == 3) split_tuples_of<3>(tuples, src, dst);
+  if (tuples.count == 4) split_tuples_of<4>(tuples, src, dst);
+}
+
 /// Images: a few planes from or into short tuples without gaps. False when `run` is something else.
 bool transpose_tuples(const Transposition& run) {
-  const float* src = reinterpret_cast<const float*>(run.src);
-  float* dst = reinterpret_cast<float*>(run.dst);
-  const int64_t src_row = run.src_row / kFloat, dst_row = run.dst_row / kFloat;
-  if (dst_row == run.columns && run.columns >= 2 && run.columns <= 4) {
-    if (run.columns == 2) interleave<2>(run.rows, src, src_row, dst);
-    if (run.columns == 3) interleave<3>(run.rows, src, src_row, dst);
-    if (run.columns == 4) interleave<4>(run.rows, src, src_row, dst);
-    return true;
-  }
-  if (src_row == run.rows && run.rows >= 2 && run.rows <= 4) {
-    if (run.rows == 2) deinterleave<2>(run.columns, src, dst, dst_row);
-    if (run.rows == 3) deinterleave<3>(run.columns, src, dst, dst_row);
-    if (run.rows == 4) deinterleave<4>(run.columns, src, dst, dst_row);
-    return true;
-  }
-  return false;
+  const bool joins = run.dst_row == run.columns * kFloat && run.columns >= 2 && run.columns <= 4;
+  const bool splits = run.src_row == run.rows * kFloat && run.rows >= 2 && run.rows <= 4;
+  if (!joins && !splits) return false;
+  TuplePlanes tuples{};
+  tuples.count = joins ? run.columns : run.rows;
+  tuples.n = joins ? run.rows : run.columns;
+  tuples.repeats = 1;
+  for (int64_t c = 0; c < tuples.count; ++c) tuples.plane[c] = c * (joins ? run.src_row : run.dst_row);
+  (joins ? join_planes : split_tuples)(tuples, run.src, run.dst);
+  return true;
 }
 
 /// Columns from `begin` on, fewer than a vector has lanes, of rows that fill vectors.
@@ -249,6 +279,8 @@ void mix_pixels(const PixelMix& mix, const float* row, float* out) {
 CopyKernels copy_kernels() {
   return {copy_rows,
           transpose,
+          join_planes,
+          split_tuples,
           fill,
           mix_rows,
           mix_pixels,

@@ -147,40 +147,46 @@ struct Rearrangement {
 /// Arrays of callers may lie at odd addresses.
 CNNCORE_INLINE void move_element(float* dst, const float* src) { __builtin_memcpy(dst, src, sizeof *dst); }
 
-/// dst[i * kCount + c] = src[c * src_row + i] for i < n: planes become one run of short tuples.
+/// Planes become a run of short tuples: dst[i * kCount + c] = plane[c][i] for i < n.
 template <int kCount>
-void interleave(int64_t n, const float* src, int64_t src_row, float* dst) {
-  const Rearrangement<kCount> order(
-      [](int k, int l) { return (k * kWidth + l) % kCount * kWidth + (k * kWidth + l) / kCount; });
-  int64_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) {
-    Vec source[kCount];
-#pragma GCC unroll 4
-    for (int c = 0; c < kCount; ++c) source[c] = load(src + c * src_row + i);
-#pragma GCC unroll 4
-    for (int k = 0; k < kCount; ++k) store(dst + i * kCount + k * kWidth, order.result(source, k));
-  }
-  for (; i < n; ++i) {
-    for (int c = 0; c < kCount; ++c) move_element(dst + i * kCount + c, src + c * src_row + i);
-  }
-}
+struct Interleave {
+  Rearrangement<kCount> order{
+      [](int k, int l) { return (k * kWidth + l) % kCount * kWidth + (k * kWidth + l) / kCount; }};
 
-/// dst[c * dst_row + i] = src[i * kCount + c] for i < n.
+  void run(int64_t n, const float* const* plane, float* dst) const {
+    int64_t i = 0;
+    for (; i + kWidth <= n; i += kWidth) {
+      Vec source[kCount];
+#pragma GCC unroll 4
+      for (int c = 0; c < kCount; ++c) source[c] = load(plane[c] + i);
+#pragma GCC unroll 4
+      for (int k = 0; k < kCount; ++k) store(dst + i * kCount + k * kWidth, order.result(source, k));
+    }
+    for (; i < n; ++i) {
+      for (int c = 0; c < kCount; ++c) move_element(dst + i * kCount + c, plane[c] + i);
+    }
+  }
+};
+
+/// The way back: plane[c][i] = src[i * kCount + c] for i < n.
 template <int kCount>
-void deinterleave(int64_t n, const float* src, float* dst, int64_t dst_row) {
-  const Rearrangement<kCount> order([](int k, int l) { return l * kCount + k; });
-  int64_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) {
-    Vec source[kCount];
+struct Deinterleave {
+  Rearrangement<kCount> order{[](int k, int l) { return l * kCount + k; }};
+
+  void run(int64_t n, const float* src, float* const* plane) const {
+    int64_t i = 0;
+    for (; i + kWidth <= n; i += kWidth) {
+      Vec source[kCount];
 #pragma GCC unroll 4
-    for (int c = 0; c < kCount; ++c) source[c] = load(src + i * kCount + c * kWidth);
+      for (int c = 0; c < kCount; ++c) source[c] = load(src + i * kCount + c * kWidth);
 #pragma GCC unroll 4
-    for (int k = 0; k < kCount; ++k) store(dst + k * dst_row + i, order.result(source, k));
+      for (int k = 0; k < kCount; ++k) store(plane[k] + i, order.result(source, k));
+    }
+    for (; i < n; ++i) {
+      for (int c = 0; c < kCount; ++c) move_element(plane[c] + i, src + i * kCount + c);
+    }
   }
-  for (; i < n; ++i) {
-    for (int c = 0; c < kCount; ++c) move_element(dst + c * dst_row + i, src + i * kCount + c);
-  }
-}
+};
 
 }  // namespace CNNCORE_ISA
 }  // namespace cnncore

@@ -2,6 +2,7 @@
 """Optimisers with the names, arguments, defaults and arithmetic of ``torch.optim``, and some beyond it."""
 
 from . import lr_scheduler, swa_utils
+from .adafactor import Adafactor
 from .adam import Adam, AdamW, NAdam, RAdam
 from .adaptive import ASGD, Adadelta, Adagrad, Adamax, RMSprop, Rprop
 from .large_batch import LAMB, LARS, Lion
@@ -17,6 +18,7 @@ __all__ = [
     "LARS",
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",

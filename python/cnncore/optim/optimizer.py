@@ -121,6 +121,14 @@ class Optimizer:
         """Return the names of the state arrays that the group's update takes, "" for each absent one."""
         return self.slot_names
 
+    def slots_for(self, parameter: Parameter, group: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return those of one parameter, for optimisers that keep other arrays of vectors than of matrices."""
+        return self.slots_of(group)
+
+    def slot_shape(self, name: str, parameter: Parameter) -> tuple[int, ...]:
+        """Return the shape of a parameter's state array."""
+        return parameter.shape
+
     def initial(self, name: str, group: Mapping[str, Any]) -> float:
         """Return what a state array holds before the first step."""
         return 0.0
@@ -154,7 +162,9 @@ class Optimizer:
     def state_slots(self, parameter: Parameter) -> list[Storage | None]:
         """Return the memory of the state arrays that the parameter's update takes: always the same."""
         group = next(g for g in self.param_groups if any(p is parameter for p in g["params"]))
-        return [self._made(parameter, name, group) if name else None for name in self.slots_of(group)]
+        return [
+            self._made(parameter, name, group) if name else None for name in self.slots_for(parameter, group)
+        ]
 
     def check_settings(self) -> None:
         """Check the settings that may have changed; `settings_version` grows when some may have."""
@@ -242,10 +252,11 @@ class Optimizer:
                 name: to_array(entry[name]) for name in self.slot_names if entry.get(name) is not None
             }
             for name, array in loaded[parameter].items():
-                if array.shape != parameter.shape:
+                expected = self.slot_shape(name, parameter)
+                if array.shape != expected:
                     raise ValueError(
                         f"{name} of parameter {number} {_label(parameter)}: expected shape "
-                        f"{parameter.shape}, got {array.shape}"
+                        f"{expected}, got {array.shape}"
                     )
             if loaded[parameter]:
                 steps.append(int(entry.get("step", 1)))
@@ -257,7 +268,7 @@ class Optimizer:
         for group in self.param_groups:
             for parameter in group["params"]:
                 for name in dict.fromkeys([*loaded[parameter], *self._slots.get(parameter, ())]):
-                    start = np.full(parameter.shape, self.initial(name, group), np.float32)
+                    start = np.full(self.slot_shape(name, parameter), self.initial(name, group), np.float32)
                     targets.append(self._made(parameter, name, group))
                     arrays.append(np.asarray(loaded[parameter].get(name, start), np.float32, order="C"))
         return targets, arrays, settings
@@ -265,7 +276,8 @@ class Optimizer:
     def _made(self, parameter: Parameter, name: str, group: Mapping[str, Any]) -> Storage:
         slots = self._slots.setdefault(parameter, {})
         if name not in slots:
-            slots[name] = Storage(np.full(parameter.shape, self.initial(name, group), np.float32))
+            start = np.full(self.slot_shape(name, parameter), self.initial(name, group), np.float32)
+            slots[name] = Storage(start)
         return slots[name]
 
     def _checked_groups(self, state_dict: Mapping[str, Any]) -> list[dict[str, Any]]:
