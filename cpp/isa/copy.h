@@ -49,6 +49,8 @@ struct PixelMix {
   std::int64_t most_taps;
   std::int64_t pixels;
   std::int64_t channels;
+  const float* by_tap;  // the weights again, tap by tap, `tap_step` apart; null but for one channel
+  std::int64_t tap_step;
   std::int64_t origin;    // the row's first pixel
   std::int64_t readable;  // floats of the row
 };

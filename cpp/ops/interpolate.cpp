@@ -219,6 +219,7 @@ class Interpolate final : public Step {
       axes_[AxisTable::at(axis + 3 - from.rank)] = backward ? transposed(table) : std::move(table);
     }
     cut();
+    if (channels_ == 1) order_by_tap();
   }
 
   std::size_t scratch_bytes() const override {
@@ -227,7 +228,8 @@ class Interpolate final : public Step {
            AxisTable::at(span_ * channels_) * sizeof(float);
   }
   std::size_t table_bytes() const override {
-    return axes_[0].bytes() + axes_[1].bytes() + axes_[2].bytes() + blocks_.capacity() * sizeof(std::int64_t);
+    return axes_[0].bytes() + axes_[1].bytes() + axes_[2].bytes() + blocks_.capacity() * sizeof(Block) +
+           by_tap_.capacity() * sizeof(float);
   }
 
   void run(const StepArgs& args) const override {
@@ -266,6 +268,16 @@ class Interpolate final : public Step {
     for (const Block& block : blocks_) span_ = std::max(span_, block.high - block.low);
     const std::int64_t floats = std::max(width.output, width.input) * channels_;
     rows_per_task_ = std::max<std::int64_t>(1, kTaskFloats / std::max<std::int64_t>(1, floats));
+  }
+
+  void order_by_tap() {
+    const AxisTable& width = axes_[2];
+    by_tap_.resize(AxisTable::at(width.most * width.output));
+    for (std::int64_t o = 0; o < width.output; ++o) {
+      for (std::int64_t t = 0; t < width.most; ++t) {
+        by_tap_[AxisTable::at(t * width.output + o)] = width.weights[AxisTable::at(o * width.most + t)];
+      }
+    }
   }
 
   double work() const {
@@ -328,6 +340,8 @@ class Interpolate final : public Step {
     mix.most_taps = width.most;
     mix.pixels = block.end - block.begin;
     mix.channels = channels_;
+    mix.by_tap = by_tap_.empty() ? nullptr : by_tap_.data() + block.begin;
+    mix.tap_step = width.output;
     mix.origin = block.low;
     mix.readable = floats;
     kernels().copy.mix_pixels(mix, row, output + block.begin * channels_);
@@ -335,6 +349,7 @@ class Interpolate final : public Step {
 
   std::array<AxisTable, 3> axes_;  // depth, height, width; absent ones have extent 1
   std::vector<Block> blocks_;
+  std::vector<float> by_tap_;  // the width's weights tap by tap, for images of one channel
   std::int64_t images_ = 0;
   std::int64_t channels_ = 0;
   std::int64_t span_ = 0;

@@ -23,6 +23,7 @@ void register_indices(StepRegistry& registry);
 void register_glu(StepRegistry& registry);
 void register_scan(StepRegistry& registry);
 void register_loss(StepRegistry& registry);
+void register_nll(StepRegistry& registry);
 void register_dropout(StepRegistry& registry);
 void register_copy(StepRegistry& registry);
 void register_interpolate(StepRegistry& registry);
@@ -70,6 +71,7 @@ const StepRegistry& step_registry() {
     register_glu(all);
     register_scan(all);
     register_loss(all);
+    register_nll(all);
     register_dropout(all);
     register_copy(all);
     register_interpolate(all);

@@ -94,6 +94,12 @@ CASES = [
     *[_resized(LARGE, (61, 57), mode) for mode in ("nearest", "bilinear", "bicubic")],
     _resized((1, 3, 2, 5000), (3, 7001), "bilinear"),
     _resized((1, 70, 3, 600), (2, 401), "bicubic"),
+    # One channel: vectors of neighbouring pixels, and what does not fill one.
+    *[
+        _resized((1, 1, 2, width), (3, size), mode)
+        for width, size in ((37, 74), (70, 41), (20, 133))
+        for mode in ("nearest", "bilinear", "bicubic")
+    ],
     case(
         "upsample",
         draw(2, 3, 4),

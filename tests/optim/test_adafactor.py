@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Adafactor has beyond the other rules: matrices in pieces, state of other shapes than the parameters."""
+"""What Adafactor has beyond the other rules: matrices in pieces, state that has other shapes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def trained(steps: int, **settings: Any) -> tuple[list[nn.Parameter], optim.Adaf
 
 
 def test_matrices_in_pieces_follow_the_rule() -> None:
-    params, optimizer = trained(4, lr=0.3, weight_decay=0.01)
+    params, optimizer = trained(4, lr=0.9, weight_decay=0.01)
     settings = optimizer.param_groups[0]
     states: list[dict[str, Any]] = [{} for _ in SHAPES]
     expected = [values.astype(np.float64) for values in drawn(0)]

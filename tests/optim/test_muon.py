@@ -10,6 +10,7 @@ import pytest
 
 import cnncore as cc
 from cnncore import nn, ops, optim
+from cnncore.optim import muon
 
 A, B, C = 3.4445, -4.775, 2.0315
 SHAPES = [(5, 9), (12, 4), (6, 6)]
@@ -97,3 +98,11 @@ def test_settings() -> None:
         optim.Muon([matrix], adjust_lr_fn="other")
     with pytest.raises(TypeError, match="ns_coefficients as three numbers"):
         optim.Muon([matrix], ns_coefficients=(1.0, 2.0))
+
+
+@pytest.mark.parametrize("rows", [4, 7, 32])
+def test_products_of_many_rows_are_symmetric(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole numbers: blocks up to the diagonal and their mirror images are exact."""
+    monkeypatch.setattr(muon, "LEAST_ROWS", 4)
+    x = np.random.default_rng(rows).integers(-9, 10, (rows, 11)).astype(np.float32)
+    assert np.array_equal(cc.compile(lambda x: muon.symmetric_product(x, x), x.shape)(x), x @ x.T)

@@ -269,7 +269,44 @@ void mix_narrow_pixels(const PixelMix& mix, const float* row, float* out) {
   }
 }
 
+/// kWidth neighbouring pixels of one channel: what they read lies within one vector from the first one's
+/// place on, for each tap.
+bool mix_neighbours(const PixelMix& mix, int64_t i, const float* row, float* out) {
+  const int64_t from = mix.first[i] - mix.origin, taps = mix.taps[i];
+  int32_t place[kWidth];
+  int32_t differs = 0;
+  for (int l = 0; l < kWidth; ++l) {
+    place[l] = mix.first[i + l] - mix.first[i];
+    differs |= (mix.taps[i + l] != mix.taps[i]) | (place[l] < 0) | (place[l] >= kWidth);
+  }
+  if (differs != 0 || taps == 0) return false;
+  IVec index;
+  __builtin_memcpy(&index, place, sizeof index);
+  const auto read = [&](int64_t tap) {
+    return permute(load_upto(row + from + tap, mix.readable - from - tap), index);
+  };
+  Vec sum = load(mix.by_tap + i) * read(0);
+  for (int64_t t = 1; t < taps; ++t) sum = fmadd(load(mix.by_tap + t * mix.tap_step + i), read(t), sum);
+  store(out + i, sum);
+  return true;
+}
+
+void mix_single_channel(const PixelMix& mix, const float* row, float* out) {
+  for (int64_t i = 0; i < mix.pixels;) {
+    if (i + kWidth <= mix.pixels && mix_neighbours(mix, i, row, out)) {
+      i += kWidth;
+      continue;
+    }
+    const float* from = row + mix.first[i] - mix.origin;
+    const float* weights = mix.weights + i * mix.most_taps;
+    Vec sum = mix.taps[i] == 0 ? zero() : set1(weights[0]) * set1(from[0]);
+    for (int64_t t = 1; t < mix.taps[i]; ++t) sum = fmadd(set1(weights[t]), set1(from[t]), sum);
+    store_partial(out + i++, sum, 1);
+  }
+}
+
 void mix_pixels(const PixelMix& mix, const float* row, float* out) {
+  if (mix.by_tap != nullptr) return mix_single_channel(mix, row, out);
   if (mix.channels < kWidth) return mix_narrow_pixels(mix, row, out);
   for_row(WidePixelMix{mix, row, out}, mix.channels, mix.pixels);
 }

@@ -104,8 +104,8 @@ def indices_within(value: Any, extent: int, op: str, negative: bool = False) -> 
     attrs = IndicesAttributes(-extent if negative else 0, extent - 1, max(1, extent))
     message = _message(attrs.least, attrs.most, op, "indices")
     if _known(x, attrs.least, attrs.most, message):
-        places = np.asarray(x.source).astype(np.int64)
-        return as_tensor(np.where(places < 0, places + extent, places), op)
+        known = np.asarray(x.source).astype(np.int64)
+        return as_tensor(np.where(known < 0, known + extent, known), op)
     places, outside = emit(PlaceIndices, Single(x), attrs).outputs
     current_graph().checks.append((present(outside), message))
     return present(places)

@@ -13,6 +13,7 @@ from .check import float_tensor, integer, optional_float, real
 from .formula import apply, formula
 from .gather import GatherAxis, GatherInputs, ScatterAttributes, ScatterAxis, ScatterInputs
 from .labels import class_labels, constant, counted, picked
+from .nll import nll
 from .reduction import check_reduction, reduced
 from .softmax import AxisAttributes, LogSoftmax, along
 from .sort import cummin
@@ -81,10 +82,8 @@ def nll_loss(
     op, ignored = "nll_loss", integer(ignore_index, "ignore_index", "nll_loss")
     reduction = check_reduction(reduction, op)
     x, labels, single = _rows(op, input, target, ignored)
-    w, kept = _class_weight(op, weight, x.shape[1]), counted(labels, ignored)
-    weights = _weights(w, x, labels, kept)
-    losses = e("neg", e("mul", picked(x, labels, kept), weights))
-    return _finish(losses, weights, reduction, single)
+    losses = nll(x, labels, _class_weight(op, weight, x.shape[1]), reduction, ignored)
+    return reshape_to(losses, ()) if single else losses
 
 
 @formula

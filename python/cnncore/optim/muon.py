@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -116,6 +117,26 @@ def orthogonal(matrix: Any, coefficients: Any, steps: int, eps: float) -> Any:
     x = ops.transpose(matrix, 0, 1) if rows > columns else matrix
     x = x / ops.maximum(ops.sqrt(ops.sum(ops.square(x))), eps)
     for _ in range(steps):
-        gram = ops.matmul(x, ops.transpose(x, 0, 1))
-        x = a * x + ops.matmul(b * gram + c * ops.matmul(gram, gram), x)
+        gram = symmetric_product(x, x)
+        x = a * x + ops.matmul(b * gram + c * symmetric_product(gram, gram), x)
     return ops.transpose(x, 0, 1) if rows > columns else x
+
+
+BLOCKS = 4
+LEAST_ROWS = 1024
+
+
+def symmetric_product(x: Any, y: Any) -> Any:
+    """Return x y^T where that is symmetric: for many rows only the blocks up to the diagonal are multiplied,
+    which is 5/8 of the work."""
+    rows = x.shape[0]
+    if rows < LEAST_ROWS:
+        return ops.matmul(x, ops.transpose(y, 0, 1))
+    ends = [rows * (i + 1) // BLOCKS for i in range(BLOCKS)]
+    parts = list(itertools.pairwise([0, *ends]))
+    lower = [ops.matmul(x[begin:end], ops.transpose(y[:end], 0, 1)) for begin, end in parts]
+    whole = []
+    for i, (begin, end) in enumerate(parts):
+        beyond = [ops.transpose(below[:, begin:end], 0, 1) for below in lower[i + 1 :]]
+        whole.append(ops.concat([lower[i], *beyond], 1))
+    return ops.concat(whole, 0)

@@ -122,7 +122,7 @@ class Optimizer:
         return self.slot_names
 
     def slots_for(self, parameter: Parameter, group: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return those of one parameter, for optimisers that keep other arrays of vectors than of matrices."""
+        """Return those of one parameter, where vectors have other arrays than matrices."""
         return self.slots_of(group)
 
     def slot_shape(self, name: str, parameter: Parameter) -> tuple[int, ...]:
