@@ -52,7 +52,14 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "adafactor": ("Adafactor", {}),
     "adafactor all": (
         "Adafactor",
-        {"lr": 0.05, "beta2_decay": -0.6, "eps": (1e-4, 0.5), "d": 1.5, "weight_decay": 0.1, "maximize": True},
+        {
+            "lr": 0.05,
+            "beta2_decay": -0.6,
+            "eps": (1e-4, 0.5),
+            "d": 1.5,
+            "weight_decay": 0.1,
+            "maximize": True,
+        },
     ),
     "rprop": ("Rprop", {"lr": 0.01}),
     "rprop limits": (
