@@ -49,8 +49,13 @@ struct PixelMix {
   std::int64_t most_taps;
   std::int64_t pixels;
   std::int64_t channels;
-  const float* by_tap;  // the weights again, tap by tap, `tap_step` apart; null but for one channel
+  // For one channel, else null: the weights again, tap by tap, `tap_step` apart; and of each vector of
+  // neighbouring pixels, by its first one: how many vectors from there on hold what a tap of them reads, 0
+  // where that is more than two or their taps differ, and where each pixel's begin in these.
+  const float* by_tap;
   std::int64_t tap_step;
+  const std::uint8_t* vectors;
+  const std::int32_t* place;
   std::int64_t origin;    // the row's first pixel
   std::int64_t readable;  // floats of the row
 };

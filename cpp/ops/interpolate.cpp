@@ -219,7 +219,11 @@ class Interpolate final : public Step {
       axes_[AxisTable::at(axis + 3 - from.rank)] = backward ? transposed(table) : std::move(table);
     }
     cut();
-    if (channels_ == 1) order_by_tap();
+    if (channels_ != 1) return;
+    order_by_tap();
+    vectors_.assign(AxisTable::at(axes_[2].output), 0);
+    place_.assign(AxisTable::at(axes_[2].output), 0);
+    for (const Block& block : blocks_) find_vectors(block);
   }
 
   std::size_t scratch_bytes() const override {
@@ -229,7 +233,7 @@ class Interpolate final : public Step {
   }
   std::size_t table_bytes() const override {
     return axes_[0].bytes() + axes_[1].bytes() + axes_[2].bytes() + blocks_.capacity() * sizeof(Block) +
-           by_tap_.capacity() * sizeof(float);
+           (by_tap_.capacity() + place_.capacity()) * sizeof(float) + vectors_.capacity();
   }
 
   void run(const StepArgs& args) const override {
@@ -243,6 +247,11 @@ class Interpolate final : public Step {
   double flops() const override { return 2.0 * work() * kernels().width; }
 
  private:
+  struct Block {
+    std::int64_t begin, end;  // columns of the output
+    std::int64_t low, high;   // columns of the input
+  };
+
   /// Rows are cut into blocks of columns whose input, mixed over depth and height, stays in the first cache;
   /// tasks are rows enough.
   void cut() {
@@ -277,6 +286,23 @@ class Interpolate final : public Step {
       for (std::int64_t t = 0; t < width.most; ++t) {
         by_tap_[AxisTable::at(t * width.output + o)] = width.weights[AxisTable::at(o * width.most + t)];
       }
+    }
+  }
+
+  void find_vectors(const Block& block) {
+    const AxisTable& width = axes_[2];
+    const std::int64_t lanes = kernels().width;
+    for (std::int64_t begin = block.begin; begin + lanes <= block.end; begin += lanes) {
+      const std::int32_t first = width.first[AxisTable::at(begin)], taps = width.taps[AxisTable::at(begin)];
+      std::int64_t most = 0;
+      bool same = taps > 0;
+      for (std::int64_t o = begin; o < begin + lanes; ++o) {
+        const std::int32_t place = width.first[AxisTable::at(o)] - first;
+        same = same && width.taps[AxisTable::at(o)] == taps && place >= 0;
+        most = std::max<std::int64_t>(most, place);
+        place_[AxisTable::at(o)] = place;
+      }
+      if (same && most < 2 * lanes) vectors_[AxisTable::at(begin)] = most < lanes ? 1 : 2;
     }
   }
 
@@ -317,11 +343,6 @@ class Interpolate final : public Step {
     }
   }
 
-  struct Block {
-    std::int64_t begin, end;  // columns of the output
-    std::int64_t low, high;   // columns of the input
-  };
-
   /// Leaves `lines` at the block's first column.
   void run_block(const Block& block, const float** lines, const float* weights, std::int64_t count,
                  float* mixed, float* output) const {
@@ -333,15 +354,19 @@ class Interpolate final : public Step {
       kernels().copy.mix_rows(lines, weights, count, floats, mixed);
       row = mixed;
     }
-    PixelMix mix;
+    PixelMix mix{};
     mix.first = width.first.data() + block.begin;
     mix.taps = width.taps.data() + block.begin;
     mix.weights = width.weights.data() + block.begin * width.most;
     mix.most_taps = width.most;
     mix.pixels = block.end - block.begin;
     mix.channels = channels_;
-    mix.by_tap = by_tap_.empty() ? nullptr : by_tap_.data() + block.begin;
-    mix.tap_step = width.output;
+    if (channels_ == 1) {
+      mix.by_tap = by_tap_.data() + block.begin;
+      mix.tap_step = width.output;
+      mix.vectors = vectors_.data() + block.begin;
+      mix.place = place_.data() + block.begin;
+    }
     mix.origin = block.low;
     mix.readable = floats;
     kernels().copy.mix_pixels(mix, row, output + block.begin * channels_);
@@ -349,7 +374,9 @@ class Interpolate final : public Step {
 
   std::array<AxisTable, 3> axes_;  // depth, height, width; absent ones have extent 1
   std::vector<Block> blocks_;
-  std::vector<float> by_tap_;  // the width's weights tap by tap, for images of one channel
+  std::vector<float> by_tap_;  // these three as PixelMix has them, for images of one channel
+  std::vector<std::uint8_t> vectors_;
+  std::vector<std::int32_t> place_;
   std::int64_t images_ = 0;
   std::int64_t channels_ = 0;
   std::int64_t span_ = 0;

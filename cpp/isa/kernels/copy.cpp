@@ -269,39 +269,50 @@ void mix_narrow_pixels(const PixelMix& mix, const float* row, float* out) {
   }
 }
 
-/// kWidth neighbouring pixels of one channel: what they read lies within one vector from the first one's
-/// place on, for each tap.
-bool mix_neighbours(const PixelMix& mix, int64_t i, const float* row, float* out) {
-  const int64_t from = mix.first[i] - mix.origin, taps = mix.taps[i];
-  int32_t place[kWidth];
-  int32_t differs = 0;
-  for (int l = 0; l < kWidth; ++l) {
-    place[l] = mix.first[i + l] - mix.first[i];
-    differs |= (mix.taps[i + l] != mix.taps[i]) | (place[l] < 0) | (place[l] >= kWidth);
-  }
-  if (differs != 0 || taps == 0) return false;
+/// kWidth neighbouring pixels of one channel.
+template <bool kTwo>
+Vec mix_neighbours(const PixelMix& mix, int64_t i, const float* row) {
+  const int64_t from = mix.first[i] - mix.origin;
   IVec index;
-  __builtin_memcpy(&index, place, sizeof index);
+  __builtin_memcpy(&index, mix.place + i, sizeof index);
+  Mask beyond{};
+  if constexpr (kTwo) {
+    int32_t low[kWidth];
+    float high[kWidth];
+    for (int l = 0; l < kWidth; ++l) {
+      low[l] = mix.place[i + l] % kWidth;
+      high[l] = mix.place[i + l] < kWidth ? 0.0f : 1.0f;
+    }
+    __builtin_memcpy(&index, low, sizeof index);
+    beyond = greater(load(high), zero());
+  }
   const auto read = [&](int64_t tap) {
-    return permute(load_upto(row + from + tap, mix.readable - from - tap), index);
+    const int64_t left = mix.readable - from - tap;
+    const Vec first = permute(load_upto(row + from + tap, left), index);
+    if constexpr (!kTwo) return first;
+    return select(beyond, permute(load_upto(row + from + tap + kWidth, left - kWidth), index), first);
   };
   Vec sum = load(mix.by_tap + i) * read(0);
-  for (int64_t t = 1; t < taps; ++t) sum = fmadd(load(mix.by_tap + t * mix.tap_step + i), read(t), sum);
-  store(out + i, sum);
-  return true;
+  for (int64_t t = 1; t < mix.taps[i]; ++t)
+    sum = fmadd(load(mix.by_tap + t * mix.tap_step + i), read(t), sum);
+  return sum;
 }
 
 void mix_single_channel(const PixelMix& mix, const float* row, float* out) {
   for (int64_t i = 0; i < mix.pixels;) {
-    if (i + kWidth <= mix.pixels && mix_neighbours(mix, i, row, out)) {
+    const int vectors = i + kWidth <= mix.pixels ? mix.vectors[i] : 0;
+    if (vectors != 0) {
+      store(out + i, vectors == 1 ? mix_neighbours<false>(mix, i, row) : mix_neighbours<true>(mix, i, row));
       i += kWidth;
       continue;
     }
-    const float* from = row + mix.first[i] - mix.origin;
-    const float* weights = mix.weights + i * mix.most_taps;
-    Vec sum = mix.taps[i] == 0 ? zero() : set1(weights[0]) * set1(from[0]);
-    for (int64_t t = 1; t < mix.taps[i]; ++t) sum = fmadd(set1(weights[t]), set1(from[t]), sum);
-    store_partial(out + i++, sum, 1);
+    for (const int64_t end = min_of(i + kWidth, mix.pixels); i < end; ++i) {
+      const float* from = row + mix.first[i] - mix.origin;
+      const float* weights = mix.weights + i * mix.most_taps;
+      Vec sum = mix.taps[i] == 0 ? zero() : set1(weights[0]) * set1(from[0]);
+      for (int64_t t = 1; t < mix.taps[i]; ++t) sum = fmadd(set1(weights[t]), set1(from[t]), sum);
+      store_partial(out + i, sum, 1);
+    }
   }
 }
 
