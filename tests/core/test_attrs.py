@@ -49,7 +49,8 @@ def training() -> None:
     """Steps that train."""
     rng = np.random.default_rng(0)
     images = rng.normal(size=(4, 3, 12, 12)).astype(np.float32)
-    for make in (lambda p: optim.SGD(p, 0.1, momentum=0.9), optim.Adam, optim.RMSprop, optim.LAMB):
+    rules = optim.Adam, optim.RMSprop, optim.LAMB, optim.Adafactor
+    for make in (lambda p: optim.SGD(p, 0.1, momentum=0.9), *rules):
         first = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2))
         second = nn.Sequential(nn.AvgPool2d(2), nn.AdaptiveMaxPool2d(2), nn.AdaptiveAvgPool2d(1))
         layers = [first, nn.ReLU(), second, nn.Flatten(), nn.Dropout(0.5), nn.Linear(8, 5)]
