@@ -48,6 +48,8 @@ def directives(module: str, name: str, value: Any, elsewhere: bool) -> Iterator[
         yield f".. autoclass:: {module}.{name}"
         yield "   :members:"
         hidden = "count, index" if issubclass(value, tuple) else "extra_repr, forward"
+        # Methods that scikit-learn makes, whose texts refer to its own pages.
+        hidden += "".join(f", {each}" for each in dir(value) if re.fullmatch(r"set_\w+_request", each))
         yield f"   :exclude-members: {hidden}"
         if elsewhere:
             yield "   :no-index:"
