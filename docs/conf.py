@@ -14,7 +14,7 @@ project = "cnncore"
 copyright = "the cnncore developers"
 version = release = cnncore.__version__
 
-extensions = ["myst_parser", "sphinx.ext.napoleon", "sphinx.ext.autodoc", "public_names"]
+extensions = ["myst_parser", "sphinx.ext.napoleon", "sphinx.ext.autodoc", "public_names", "applications"]
 exclude_patterns = ["extensions"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
