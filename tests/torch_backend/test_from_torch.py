@@ -169,6 +169,9 @@ def test_errors_name_what_is_wrong() -> None:
         cc.from_torch(Bessel(), torch.randn(2))
     with pytest.raises(ValueError, match=r"torch.export cannot capture Branch"):
         cc.from_torch(Branch(), torch.randn(2))
+    averaged = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2, momentum=None))
+    with pytest.raises(ValueError, match=r"\[1\] expected a batch norm with a number as momentum"):
+        cc.from_torch(averaged, torch.zeros(1, 1, 2, 2))
     with pytest.raises(TypeError, match=r"expected a torch.nn.Module, got function"):
         cc.from_torch(lambda x: x, torch.randn(2))
     with pytest.raises(ValueError, match=r"\[weight\] expected float32 parameters, got torch.float64"):

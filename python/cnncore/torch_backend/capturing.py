@@ -58,6 +58,7 @@ def from_torch(module: Any, example: Any, kwargs: Mapping[str, Any] | None = Non
     """
     if not isinstance(module, torch.nn.Module):
         raise TypeError(f"expected a torch.nn.Module, got {type(module).__name__}")
+    _check_norms(module)
     args = tuple(map(_tensor, example if isinstance(example, (tuple, list)) else (example,)))
     named = {name: _tensor(value) for name, value in (kwargs or {}).items()}
     state = _state(module)
@@ -73,6 +74,16 @@ def from_torch(module: Any, example: Any, kwargs: Mapping[str, Any] | None = Non
     found = TorchModel(graph, _sources(captured), state)
     found.train(module.training)
     return found
+
+
+def _check_norms(module: Any) -> None:
+    """Refuse what torch.export would capture as a batch norm whose statistics stay."""
+    for name, part in module.named_modules():
+        if getattr(part, "num_batches_tracked", None) is not None and part.momentum is None:
+            raise ValueError(
+                f"[{name}] expected a batch norm with a number as momentum, got None (an average), which "
+                "torch.export cannot capture; set momentum, 0.1 say, before"
+            )
 
 
 def _tensor(value: Any) -> Any:
