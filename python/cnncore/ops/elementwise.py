@@ -315,10 +315,6 @@ GRADIENTS: dict[str, tuple[Rule | None, ...]] = {
         lambda g, n: elementwise("prelu_backward", g, _x(n, 0), _x(n, 1)),
         lambda g, n: elementwise("prelu_weight_backward", g, _x(n, 0)),
     ),
-    "glu": (
-        lambda g, n: elementwise("glu", g, _x(n, 1)),
-        lambda g, n: elementwise("glu_gate_backward", g, _x(n, 0), _x(n, 1)),
-    ),
     "floor_divide": (None, None),
     "remainder": (
         _pass,
@@ -354,14 +350,6 @@ GRADIENTS: dict[str, tuple[Rule | None, ...]] = {
     "tanh_backward": (
         _again("tanh"),
         lambda g, n: _product(g, _x(n, 0), _scaled(_x(n, 1), -2.0)),
-    ),
-    "glu_gate_backward": (
-        lambda g, n: elementwise("glu_gate_backward", g, _x(n, 1), _x(n, 2)),
-        lambda g, n: elementwise("glu_gate_backward", g, _x(n, 0), _x(n, 2)),
-        lambda g, n: _product(
-            elementwise("glu_gate_backward", _product(g, _x(n, 0)), _x(n, 1), _x(n, 2)),
-            _affine(elementwise("sigmoid", _x(n, 2)), -2.0, 1.0),
-        ),
     ),
     "silu_backward": (_again("silu"), lambda g, n: _product(_curvature_of_silu(_x(n, 1)), g, _x(n, 0))),
     "gelu_backward": (_again("gelu"), lambda g, n: _product(_curvature_of_gelu(_x(n, 1)), g, _x(n, 0))),

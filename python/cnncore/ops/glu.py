@@ -74,7 +74,9 @@ class GluBackward(Op):
 
         def compute(grad: Tensor, x: Tensor) -> list[Tensor | None]:
             a, b = _halves(x, axis)
-            return [concat([elementwise("glu", grad, b), elementwise("glu_gate_backward", grad, a, b)], axis)]
+            gate = elementwise("sigmoid", b)
+            by_gate = elementwise("sigmoid_backward", elementwise("mul", grad, a), gate)
+            return [concat([elementwise("mul", grad, gate), by_gate], axis)]
 
         return pull_back(compute, node.inputs, grads, needs)
 
