@@ -39,6 +39,19 @@ def test_digits_without_saying_so(digits: str, tmp_path: Path, capsys: Any) -> N
     assert "loss over the epochs" in page
 
 
+def test_the_curves_of_a_training_are_in_its_model(tmp_path: Path, capsys: Any) -> None:
+    path, output = str(tmp_path / "m.safetensors"), tmp_path / "r.html"
+    assert main(["train", "digits", "--epochs", "2", "--out", path, "--quiet"]) == 0
+    again = str(tmp_path / "again.safetensors")
+    assert main(["train", "digits", "--epochs", "2", "--out", again, "--quiet"]) == 0
+    assert Path(path).read_bytes() == Path(again).read_bytes()
+    assert main(["report", path, "-o", str(output), "--images", "20"]) == 0
+    page = output.read_text()
+    assert "loss over the epochs" in page
+    assert "accuracy over the epochs" in page
+    capsys.readouterr()
+
+
 def folder(root: Path, classes: list[str]) -> str:
     for name in classes:
         (root / name).mkdir(parents=True)

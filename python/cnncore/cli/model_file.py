@@ -20,6 +20,8 @@ from . import onnx_file
 from .networks import build
 
 _KEY = "cnncore"
+SPEED = ("seconds", "images_per_second")
+"""Figures of a training that differ between two runs of the same."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,25 @@ def channel_moments(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple
     return tuple(means), tuple(stds)
 
 
-def save(path: str, model: nn.Module | Mapping[str, Any], description: Description) -> None:
-    """Write a model file, from a model or its arrays.
+def save(
+    path: str,
+    model: nn.Module | Mapping[str, Any],
+    description: Description,
+    history: Mapping[str, Sequence[Any]] | None = None,
+) -> None:
+    """Write a model file, from a model or its arrays, with the figures of its epochs for `cnncore report`.
 
-    What was at `path` is replaced only once the new one is complete.
+    Those of speed are left out: the same training writes the same bytes. What was at `path` is replaced only
+    once the new one is complete.
     """
-    io.save(model, path, metadata={_KEY: json.dumps(asdict(description))})
+    metadata = {_KEY: json.dumps(asdict(description))}
+    if history:
+        from ..train.callbacks.logs import scalars
+
+        tables = {name: scalars({str(i): v for i, v in enumerate(rows)}) for name, rows in history.items()}
+        figures = {name: [*rows.values()] for name, rows in tables.items() if rows and name not in SPEED}
+        metadata["history"] = json.dumps(figures)
+    io.save(model, path, metadata=metadata)
 
 
 def keep_older(path: str) -> str | None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import runtime
 from ..io.safetensors import check_name
+from ..train import History
 from . import datasets, model_file
 from .datasets import Images
 from .job import Job, Settings, can_hold_out
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> None:
         return
     matrix = job.matrix()
     accuracy = float(np.trace(matrix) / matrix.sum())
-    _save(options, job, accuracy)
+    _save(options, job, accuracy, history)
     report = write_run(job, options, history, matrix, accuracy)
     if history.interrupted:
         print(f"saved {options.out} as trained so far; --resume goes on", file=sys.stderr)
@@ -144,10 +145,10 @@ def _title(job: Job) -> str:
     return "\n".join(lines)
 
 
-def _save(options: argparse.Namespace, job: Job, accuracy: float) -> None:
+def _save(options: argparse.Namespace, job: Job, accuracy: float, history: History) -> None:
     """Write the model; an older one under the name that nobody chose is kept."""
     older = model_file.keep_older(options.out) if options.out == DEFAULT_MODEL_FILE else None
-    model_file.save(options.out, job.model, replace(job.description, test_accuracy=accuracy))
+    model_file.save(options.out, job.model, replace(job.description, test_accuracy=accuracy), history)
     if older:
         print(f"the older {options.out} is now {older}", file=sys.stderr)
 
