@@ -60,22 +60,11 @@ def index_file(folder: Path) -> Path:
     return path
 
 
-def keras_file(folder: Path) -> Path:
-    h5py = pytest.importorskip("h5py")
-    with h5py.File(folder / "m.weights.h5", "w") as file:
-        for name, value in ARRAYS.items():
-            group = file.create_group(f"layers/{name}/vars")
-            group.attrs["name"] = name
-            group["0"] = np.asarray(value, np.float32)
-    return folder / "m.weights.h5"
-
-
 FORMATS: dict[str, tuple[Callable[[Path], Path], Callable[[Path], Any]]] = {
     "safetensors": (safetensors_file, cc.load),
     "torch": (torch_file, cc.load_torch),
     "npz": (npz_file, cc.load),
     "index": (index_file, cc.load),
-    "keras": (keras_file, cc.load_keras),
 }
 
 
