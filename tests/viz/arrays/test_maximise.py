@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import cnncore as cc
 from cnncore import nn
 from cnncore.viz import arrays
 
@@ -19,6 +20,7 @@ def test_of_a_linear_model_the_direction_of_the_weight() -> None:
 
 
 def test_a_channel_of_a_layer_grows_and_the_model_stays() -> None:
+    cc.manual_seed(1)
     model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(108, 2))
     before = {name: np.array(value) for name, value in model.state_dict().items()}
     noise = arrays.activation_maximisation(model, (2, 1, 8, 8), 2, "1", steps=1, lr=1e-9)
