@@ -23,6 +23,7 @@ from .packed_weights import limit_packed_weights
 from .portions import split_batch
 from .program import Executable
 from .recompute import recompute
+from .shared_weights import share_weights
 from .simplify import simplify
 
 
@@ -117,6 +118,7 @@ LAST: tuple[Pass, ...] = (
 FUNCTION: tuple[Pass, ...] = (
     settle_layouts,
     simplify,
+    share_weights,
     choose_algorithms,
     fuse_inference,
     separate_outputs,
@@ -132,6 +134,7 @@ FUNCTION: tuple[Pass, ...] = (
 PREDICTOR: tuple[Pass, ...] = (
     settle_layouts,
     simplify,
+    share_weights,
     choose_algorithms,
     fuse_inference,
     separate_outputs,
@@ -149,6 +152,7 @@ UNFUSED: tuple[Pass, ...] = (settle_layouts, separate_outputs, choose_algorithms
 """What no graph can do without."""
 
 FUSIONS: tuple[Pass, ...] = (
+    share_weights,
     fuse_training,
     fuse_inference,
     fuse_pooling,

@@ -394,6 +394,10 @@ class Op:
         """Return whether the output is the inputs' channels one after the other in channels-last memory."""
         return False
 
+    def maps_rows(self, node: Node) -> Place | None:
+        """Return the input each row (all of the last axis) of which gives that row of the output alone."""
+        return None
+
     def is_sum(self, node: Node) -> bool:
         """Return whether the output is the sum of the two inputs."""
         return False

@@ -129,6 +129,9 @@ class ConvForward(Convolution):
         parts: int = node.attrs.algorithm.input_parts
         return parts > 0 and channels % parts == 0
 
+    def maps_rows(self, node: Node) -> str | None:
+        return "input" if node.inputs.input.ndim == 2 and node.inputs.residual is None else None
+
     def writes_parts(self, node: Node) -> bool:
         return _writes_parts(node)
 

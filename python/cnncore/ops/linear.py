@@ -61,6 +61,9 @@ class MatMul(Op):
     def of_nothing(self, node: Node) -> float:
         return 0.0
 
+    def maps_rows(self, node: Node) -> str | None:
+        return "a" if node.inputs.b.ndim == 2 and not node.attrs.transpose_a else None
+
     def lower(self, node: Node, builder: Builder) -> None:
         builder.node_step(node)
 
