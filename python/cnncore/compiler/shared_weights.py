@@ -19,9 +19,10 @@ from ..ops.parts import Slice
 
 
 class Member(NamedTuple):
-    """A product, and the slice of a tensor that its rows are."""
+    """A product, the name of its input of rows, and the slice of a tensor that these are."""
 
     node: Node
+    place: str
     piece: Node
 
 
@@ -61,7 +62,7 @@ def _groups(graph: Graph) -> dict[Hashable, list[Member]]:
         if place is None or piece is None or not node.makes_one():
             continue
         others = node.inputs._replace(**{place: piece.inputs.input})
-        groups.setdefault((node.op, node.attrs, others, node.origin), []).append(Member(node, piece))
+        groups.setdefault((node.op, node.attrs, others, node.origin), []).append(Member(node, place, piece))
     return groups
 
 
@@ -84,9 +85,10 @@ def _pays(group: list[Member]) -> bool:
 
 def _whole(member: Member) -> Tensor:
     """Add the product of all rows of the tensor that a member's rows are a piece of."""
-    node, x = member.node, member.piece.inputs.input
+    node, place, piece = member
+    x = piece.inputs.input
     rows = reshape_to(x, (prod(x.shape[:-1]), x.shape[-1]), Layout.C)
-    inputs = node.inputs._replace(**{str(node.op.maps_rows(node)): rows})
+    inputs = node.inputs._replace(**{place: rows})
     return reshape_to(emit(node.op, inputs, node.attrs).output, _with_last(x.shape, node.output), Layout.C)
 
 

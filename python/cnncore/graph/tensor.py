@@ -394,7 +394,7 @@ class Op:
         """Return whether the output is the inputs' channels one after the other in channels-last memory."""
         return False
 
-    def maps_rows(self, node: Node) -> Place | None:
+    def maps_rows(self, node: Node) -> str | None:
         """Return the input each row (all of the last axis) of which gives that row of the output alone."""
         return None
 
