@@ -15,7 +15,7 @@ copyright = "the cnncore developers"
 version = release = cnncore.__version__
 
 extensions = ["myst_parser", "sphinx.ext.napoleon", "sphinx.ext.autodoc", "public_names", "applications"]
-exclude_patterns = ["extensions"]
+exclude_patterns = ["extensions", "pictures"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 

@@ -48,3 +48,29 @@ def test_links_lead_to_files_and_headings(name: str) -> None:
         if heading:
             titles = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
             assert heading in [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("applications/")])
+def test_an_application_has_its_script_its_command_and_a_small_picture(name: str) -> None:
+    stem, text = Path(name).stem, PAGES[name]
+    [script] = (DOCS.parent / "examples").rglob(f"{stem}.py")
+    assert f"python {script.relative_to(DOCS.parent).as_posix()}\n" in text
+    [(words, picture)] = re.findall(r"^!\[(.*?)\]\((.*?)\)$", text, re.MULTILINE)
+    assert len(words) > 30
+    assert picture == f"../images/applications/{stem}.png"
+    assert (DOCS / "images" / "applications" / f"{stem}.png").stat().st_size <= 40_000
+    assert f"applications/{stem}\n" in PAGES["applications.md"]
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("applications/")])
+def test_parts_of_scripts_are_there(name: str) -> None:
+    """What a page shows of a script is found in it: functions and classes, first and last lines."""
+    for path, options in re.findall(r"```{literalinclude} (\S+)\n((?:.*\n)*?)```", PAGES[name]):
+        code = (DOCS / name).parent.joinpath(path).read_text()
+        for kind, value in re.findall(r':(pyobject|start-at|end-before|end-at): "?(.*?)"?\n', options):
+            if kind == "pyobject":
+                parent, _, own = value.rpartition(".")
+                assert re.search(rf"^ *(def|class) {own}\b", code, re.MULTILINE), value
+                assert not parent or f"class {parent}" in code
+            else:
+                assert value in code

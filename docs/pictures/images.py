@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of the examples that classify, compare and make images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from sheet import BLUE, ORANGE, bars, panels, show
+
+
+def edges(example: Any, found: Any) -> Figure:
+    figure, axes = panels(1, 5, 1.6)
+    image, strengths = found.images[0, 0], found.edges[0]
+    show(axes[0, 0], image, "image")
+    for place, name in ((0, "left to right"), (1, "top to bottom")):
+        show(axes[0, 1 + place], strengths[place], name, cmap="RdBu_r", vmin=-4, vmax=4)
+    show(axes[0, 3], np.hypot(*strengths), "strength")
+    filters = np.concatenate([np.pad(each, 1) for each in found.learned], 1)
+    show(axes[0, 4], filters, "learned filters", cmap="RdBu_r", vmin=-2, vmax=2)
+    return figure
+
+
+def mlp_against_cnn(example: Any, found: Any) -> Figure:
+    figure, axes = panels(1, 4, 1.9, width_ratios=(1, 1, 1, 2.6))
+    images = found.x_test[:1]
+    for place, shift in enumerate((0, 2, 4)):
+        show(axes[0, place], example.framed(images, right=shift)[0], f"shifted by {shift}")
+    chart = axes[0, 3]
+    for name, colour, mark in (("cnn", BLUE, "o"), ("mlp", ORANGE, "s")):
+        chart.plot(example.SHIFTS, np.array(found.found[name]) * 100, color=colour, marker=mark)
+        chart.text(4.15, found.found[name][-1] * 100, name.upper(), color=colour, va="center")
+    chart.set(xlabel="shift in pixels", ylabel="% right", ylim=(0, 105), xlim=(0, 4.9), xticks=example.SHIFTS)
+    return figure
+
+
+def similar_images(example: Any, found: Any) -> Figure:
+    rows = (0, 3, 5)
+    figure, axes = panels(len(rows), 9, 2.5)
+    for row, line in zip(rows, axes, strict=True):
+        show(line[0], found.pictures[row], "query" if row == rows[0] else "", cmap="magma")
+        for axis, other in zip(line[1:], found.found["embeddings"][row], strict=False):
+            show(axis, found.pictures[other])
+    return figure
+
+
+def graph_convolution(example: Any, found: Any) -> Figure:
+    figure, axes = panels(1, 2, 2.6, width_ratios=(1, 1.4))
+    order = np.argsort(found.y, kind="stable")
+    links = found.edges[np.ix_(order, order)]
+    size = len(links) // 4 * 4
+    shares = links[:size, :size].reshape(size // 4, 4, size // 4, 4).mean((1, 3))
+    show(axes[0, 0], shares, "edges, sorted", cmap="gray_r", vmax=0.2)
+    names = ("without edges", "with edges")
+    bars(axes[0, 1], names, (found.alone, found.accuracy), "communities that were not told")
+    return figure
+
+
+def autoencoder(example: Any, found: Any) -> Figure:
+    figure, axes = panels(4, 10, 2.8)
+    noisy = found.x_test + found.test_noise
+    lines = (found.x_test, found.found, noisy, noisy - found.guessed)
+    names = ("digit", "16 numbers", "noisy", "denoised")
+    for line, images, name in zip(axes, lines, names, strict=True):
+        for axis, image in zip(line, images, strict=False):
+            show(axis, image, vmin=0, vmax=1)
+        line[0].text(-3, 14, name, ha="right", va="center", fontsize=8)
+    return figure
+
+
+def faces(example: Any, found: Any) -> Figure:
+    figure, axes = panels(2, 6, 2.2, width_ratios=(1, 1, 1, 1, 1, 2.9))
+    first, second = (found.model.predict(part) for part in found.pair)
+    likeness = (first * second).sum(1)
+    for place in range(5):
+        for line, part in zip(axes, found.pair, strict=True):
+            show(line[place], part[place], vmin=-0.2, vmax=0.9)
+        axes[1, place].text(20, 47, f"{likeness[place]:.2f}", ha="center", va="top", fontsize=8)
+        axes[0, place].set_title("same" if found.same[place] else "other", fontsize=8)
+    grid = axes[0, 5].get_gridspec()
+    for line in axes:
+        line[5].remove()
+    chart = figure.add_subplot(grid[:, 5])
+    edges = np.linspace(-0.5, 1, 31)
+    chart.hist(likeness[~found.same], edges, color=ORANGE, alpha=0.7, label="other person")
+    chart.hist(likeness[found.same], edges, color=BLUE, alpha=0.7, label="same person")
+    chart.set(yticks=[], xlabel="cosine of the two directions")
+    chart.legend(fontsize=7, loc="upper left")
+    return figure
