@@ -131,8 +131,8 @@ def load_keras(path: Path, flattened: Mapping[str, Sequence[int]] | None = None)
     momentum=0.01 (its 0.99), layer norms eps=0.001, and "same" padding with a stride is one more at the end:
     `padding=((0, 1), (0, 1))` for a 3x3 kernel, stride 2 and even extents.
 
-    The HDF5 library reads the file. It is not made for hostile files: on some damaged ones it does not come
-    to an end. Read what strangers made in a process that can be ended.
+    The HDF5 library, which is not made for damaged files, reads the file in a process of its own, within
+    bounds of time and memory that follow from the file's size.
 
     Args:
         path: the file.
@@ -144,6 +144,7 @@ def load_keras(path: Path, flattened: Mapping[str, Sequence[int]] | None = None)
 
     Raises:
         ImportError: h5py is not installed.
+        RuntimeError: no Python interpreter can be started.
         ValueError: another format, a damaged file, or one that refers to other files.
         OSError: the file cannot be read.
     """

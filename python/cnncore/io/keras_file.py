@@ -11,18 +11,20 @@ import os
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from io import BufferedReader, BytesIO
-from typing import Any
+from contextlib import nullcontext
+from io import BufferedReader
+from shutil import copyfileobj
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .archives import damage
+from .hdf5 import Layer, read_layers
 
 Array = NDArray[Any]
-Layer = Sequence[Array]
 
-_MAX_DEPTH = 32
 _CONFIG_BYTES = 1 << 26
 
 
@@ -72,24 +74,29 @@ def read(
     def refusal(text: str) -> ValueError:
         return ValueError(f"{os.fsdecode(path)}: cannot be read as weights of Keras 3: {text}")
 
-    try:
-        import h5py
-    except ImportError:
-        raise ImportError('files of Keras need h5py: pip install "cnncore[keras]"') from None
-    with damage(refusal):
-        stream, configs = _opened(file)
+    zipped = file.peek(4)[:4] == b"PK\x03\x04"
+    configs: dict[str, Any] = {}
+    stream: IO[bytes]
+    with TemporaryFile() if zipped else nullcontext(file) as stream:
+        if zipped:
+            with damage(refusal):
+                configs = _unpacked(file, stream)
         available = stream.seek(0, os.SEEK_END)
-        with h5py.File(stream, "r") as weights:
-            arrays = dict(_layers(_Reader(h5py, available), weights, configs))
+        try:
+            layers = read_layers(stream, available)
+        except ValueError as error:
+            raise refusal(str(error)) from None
+    arrays: dict[str, Array] = {}
+    with damage(refusal):
+        for layer in layers:
+            arrays.update(_converted(layer, configs.get(layer.name, {})))
         for name, shape in (flattened or {}).items():
             arrays[f"{name}.weight"] = _from_flattened(name, arrays, shape)
         return arrays
 
 
-def _opened(file: BufferedReader) -> tuple[Any, dict[str, Any]]:
-    """Return the HDF5 file, and the settings of layers by name where there are any."""
-    if file.peek(4)[:4] != b"PK\x03\x04":
-        return file, {}
+def _unpacked(file: BufferedReader, weights: IO[bytes]) -> dict[str, Any]:
+    """Write the HDF5 file in an archive to `weights`; return the settings of layers by name."""
     with zipfile.ZipFile(file) as archive:
         parts = {info.filename: info for info in archive.infolist()}
         info = parts.get("model.weights.h5")
@@ -109,62 +116,15 @@ def _opened(file: BufferedReader) -> tuple[Any, dict[str, Any]]:
                 waiting += value.values()
             elif isinstance(value, list):
                 waiting += value
-        return BytesIO(archive.read(info)), found
+        with archive.open(info) as member:
+            copyfileobj(member, weights)
+        weights.flush()
+        return found
 
 
-class _Reader:
-    """Reads what lies in the file itself: no links to other places, no more bytes than there are."""
-
-    def __init__(self, h5py: Any, available: int) -> None:
-        self._h5py, self._left = h5py, available
-
-    def children(self, group: Any) -> dict[str, Any]:
-        children = {}
-        for name in group:
-            if not isinstance(group.get(name, getlink=True), self._h5py.HardLink):
-                raise ValueError(f"{name[:100]} is a link to another place")
-            children[name] = group[name]
-        return children
-
-    def array(self, dataset: Any) -> Array:
-        if not isinstance(dataset, self._h5py.Dataset) or dataset.external or dataset.is_virtual:
-            raise ValueError("expected arrays in the file itself")
-        self._left -= dataset.nbytes
-        if self._left < 0 or dataset.dtype.kind not in "biuf":
-            raise ValueError(
-                f"an array of {dataset.dtype} and shape {dataset.shape} that the file has no bytes for"
-            )
-        return np.asarray(dataset[()])
-
-
-def _layers(
-    reader: _Reader, group: Any, configs: Mapping[str, Any], prefix: str = "", depth: int = 0
-) -> Iterator[tuple[str, Array]]:
-    """Yield the arrays of the layers in a group, and of those inside of layers."""
-    if depth > _MAX_DEPTH:
-        raise ValueError(f"expected at most {_MAX_DEPTH} layers inside each other")
-    for key, child in reader.children(group).items():
-        if key in ("vars", "optimizer", "seed_generator") or not hasattr(child, "keys"):
-            continue
-        inner = reader.children(child)
-        variables = reader.children(inner["vars"]) if "vars" in inner else {}
-        name = str(inner["vars"].attrs.get("name", key)) if "vars" in inner else ""
-        path = prefix if key == "layers" and not name else f"{prefix}{name or key}."
-        arrays = [reader.array(variables[number]) for number in sorted(variables, key=_number)]
-        if arrays:
-            yield from _converted(key, path, arrays, configs.get(name, {}))
-        yield from _layers(reader, child, configs, path, depth + 1)
-
-
-def _number(name: str) -> int:
-    if not re.fullmatch(r"\d{1,6}", name):
-        raise ValueError(f"expected variables by numbers, got {name[:100]!r}")
-    return int(name)
-
-
-def _converted(
-    key: str, path: str, arrays: Sequence[Array], config: Mapping[str, Any]
-) -> Iterator[tuple[str, Array]]:
+def _converted(layer: Layer, config: Mapping[str, Any]) -> Iterator[tuple[str, Array]]:
+    """Yield a layer's variables by the names and in the layouts of layers here."""
+    key, path, _, arrays = layer
     kind = re.sub(r"_\d+$", "", key)
     wanted = _KINDS.get(kind)
     if wanted is None:
