@@ -38,7 +38,7 @@ CASES = [
     ),
     *every_rank("celu", lambda x: np.where(x > 0, x, 0.6 * np.expm1(x / 0.6)), alpha=0.6),
     *every_rank("celu", lambda x: np.where(x > 0, x, np.expm1(x)), kinks=((([0.0],), ([1.0],)),)),
-    *every_rank("threshold", lambda x: np.where(x > 0.31, x, 20.0), threshold=0.31, value=20.0),
+    *every_rank("threshold", lambda x: np.where(x <= 0.31, 20.0, x), threshold=0.31, value=20.0),
     *every_rank(
         "hardshrink",
         lambda x: np.where(np.abs(x) > 0.5, x, 0),

@@ -61,6 +61,19 @@ def test_extremes_do_not_overflow():
         assert np.isnan(getattr(ops, name)(x)[6]), name
 
 
+def test_bounds_keep_nan():
+    x = np.array([np.nan, -1.0, 3.0], np.float32)
+    for call in (
+        lambda: ops.threshold(x, 0.0, 7.0),
+        lambda: ops.hardtanh(x),
+        lambda: ops.hardshrink(x),
+        lambda: ops.softshrink(x),
+        lambda: ops.relu6(x),
+        lambda: ops.clamp(x, 0.0, 1.0),
+    ):
+        assert np.isnan(call()).tolist() == [True, False, False]
+
+
 ARGUMENTS = {"gelu": [{}, {"approximate": "tanh"}], "elu": [{}, {"alpha": 0.3}, {"alpha": -0.5}]}
 ARGUMENTS["softplus"] = [{"beta": 2.0}, {"beta": 0.5, "threshold": 1.0}, {"beta": -1.0}]
 SMOOTH = ["elu", "gelu", "hardsigmoid", "hardswish", "mish", "silu", "softplus"]

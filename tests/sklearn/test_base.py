@@ -14,6 +14,7 @@ pytest.importorskip("sklearn.base", reason="needs scikit-learn")
 from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -238,3 +239,104 @@ def test_verbose_and_history(capsys: pytest.CaptureFixture[str]) -> None:
     assert isinstance(classifier.history_, train.History)
     assert classifier.loss_curve_ == classifier.history_["loss"]
     assert "loss" in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("factor", [1e300, 1e-300])
+def test_sizes_that_float32_does_not_hold(factor: float) -> None:
+    """Squares of such numbers overflow or vanish in float64, too."""
+    settings: dict[str, Any] = {"epochs": 3, "random_state": 0}
+    y = TABLE[:, 0]
+    near = CNNRegressor(**settings).fit(TABLE, y).predict(TABLE)
+    far = CNNRegressor(**settings).fit(TABLE * factor, y * factor)
+    np.testing.assert_allclose(far.predict(TABLE * factor) / factor, near, atol=1e-5)
+    texts = CNNClassifier(**settings).fit(TABLE, CLASSES).predict_proba(TABLE)
+    scaled = CNNClassifier(**settings).fit(TABLE * factor, CLASSES).predict_proba(TABLE * factor)
+    np.testing.assert_allclose(scaled, texts, atol=1e-5)
+    weighted = CNNClassifier(**settings).fit(TABLE, CLASSES, np.full(90, factor)).predict_proba(TABLE)
+    np.testing.assert_allclose(weighted, texts, atol=1e-7)
+
+
+def test_values_beyond_float32_are_refused() -> None:
+    classifier = CNNClassifier(epochs=1, random_state=0).fit(TABLE, CLASSES)
+    with pytest.raises(ValueError, match="float32"):
+        classifier.predict(TABLE * 1e300)
+    with pytest.raises(ValueError, match="float32"):
+        CNNClassifier(epochs=1, standardize=False).fit(TABLE * 1e300, CLASSES)
+    regressor = CNNRegressor(epochs=1, random_state=0).fit(TABLE, CLASSES)
+    with pytest.raises(ValueError, match="targets that float32"):
+        regressor.partial_fit(TABLE, CLASSES * 1e300)
+
+
+def test_weights_that_float32_does_not_hold_count_as_absent() -> None:
+    settings: dict[str, Any] = {"epochs": 3, "batch_size": 4, "random_state": 0}
+    weights = np.where(np.arange(90) < 30, 1, 1e-60)
+    some = CNNClassifier(**settings).fit(TABLE[:30], CLASSES[:30]).predict_proba(TABLE)
+    assert np.array_equal(CNNClassifier(**settings).fit(TABLE, CLASSES, weights).predict_proba(TABLE), some)
+
+
+def test_class_weights_count_rows_that_are_there() -> None:
+    settings: dict[str, Any] = {"epochs": 3, "class_weight": "balanced", "random_state": 0}
+    some = CNNClassifier(**settings).fit(TABLE[:30], CLASSES[:30]).predict_proba(TABLE)
+    weights = np.arange(90) < 30
+    assert np.array_equal(CNNClassifier(**settings).fit(TABLE, CLASSES, weights).predict_proba(TABLE), some)
+    counts = np.bincount(CLASSES)
+    by_hand = dict(enumerate(90 / (3 * counts)))
+    same = CNNClassifier(epochs=3, class_weight=by_hand, random_state=0).fit(TABLE, CLASSES)
+    balanced = CNNClassifier(**settings).fit(TABLE, CLASSES)
+    assert np.array_equal(balanced.predict_proba(TABLE), same.predict_proba(TABLE))
+    part = CNNClassifier(class_weight={2: 5.0}, random_state=0)  # a part of the rows has none of class 2
+    part.partial_fit(TABLE[CLASSES < 2], CLASSES[CLASSES < 2], classes=[0, 1, 2])
+
+
+@pytest.mark.parametrize("bad", [{0: -1}, {0: np.nan}, {5: 1}, "balance", [1, 2, 3]])
+def test_class_weights_that_are_none(bad: Any) -> None:
+    with pytest.raises(ValueError, match="class_weight"):
+        CNNClassifier(epochs=1, class_weight=bad).fit(TABLE, CLASSES)
+
+
+@pytest.mark.parametrize(("rows", "share"), [(2, 0.1), (90, 0.0), (90, 1.0), (90, 0.01)])
+def test_rows_that_cannot_be_held_out(rows: int, share: float) -> None:
+    stopped = CNNClassifier(epochs=1, early_stopping=True, validation_fraction=share)
+    with pytest.raises(ValueError, match="validation_fraction"):
+        stopped.fit(TABLE[:rows], np.arange(rows) % 3)
+    for estimator in (stopped, CNNRegressor(early_stopping=True)):
+        with pytest.raises(ValueError, match="early_stopping"):
+            estimator.partial_fit(TABLE, CLASSES, [0, 1, 2] if estimator is stopped else None)
+
+
+def test_settings_that_are_none() -> None:
+    for settings in ({"epochs": 0}, {"batch_size": 0}):
+        with pytest.raises(ValueError, match=f"{next(iter(settings))} of at least 1, got 0"):
+            CNNClassifier(**settings).fit(TABLE, CLASSES)
+    with pytest.raises(ValueError, match="max_length of at least 1"):
+        CNNClassifier(epochs=1, max_length=0).fit(TEXTS, OPINIONS)
+    with pytest.raises(ValueError, match="bytes: decode"):
+        CNNClassifier(epochs=1).fit([text.encode() for text in TEXTS], OPINIONS)
+    with pytest.raises(TypeError, match="from_torch"):
+        CNNClassifier(SomebodysModule(), epochs=1).fit(TABLE, CLASSES)
+
+
+class SomebodysModule:
+    """Looks like torch's."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def __call__(self, x: Any) -> Any:
+        return x
+
+
+def test_what_failed_is_not_fitted() -> None:
+    classifier = CNNClassifier(epochs=1, random_state=0).fit(TABLE, CLASSES)
+    classifier.set_params(network=nn.Linear(3, 3))
+    for failing in (classifier, CNNClassifier(batch_size=0)):
+        with pytest.raises(ValueError, match=r"features|batch_size"):
+            failing.fit(TABLE, CLASSES)
+        with pytest.raises(NotFittedError):
+            failing.predict(TABLE)
+    again = CNNClassifier(batch_size=0, random_state=0)
+    with pytest.raises(ValueError, match="batch_size"):
+        again.partial_fit(TABLE, CLASSES, [0, 1, 2])
+    again.set_params(batch_size=32).partial_fit(TABLE, CLASSES, [0, 1, 2])
+    new = CNNClassifier(random_state=0).partial_fit(TABLE, CLASSES, [0, 1, 2])
+    assert np.array_equal(again.predict_proba(TABLE), new.predict_proba(TABLE))

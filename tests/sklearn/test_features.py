@@ -108,6 +108,12 @@ def test_sample_weights_reach_the_networks() -> None:
     assert (found.argmax(1) == 0).mean() > 0.95
 
 
+def test_what_is_no_estimator() -> None:
+    for wrong in ("forest", CNNClassifier):
+        with pytest.raises(TypeError, match="estimator"):
+            CNNFeatures(wrong).fit(X, Y)
+
+
 @pytest.mark.parametrize("bad", [{"method": "predict"}, {"after": "never"}])
 def test_settings_that_are_unknown(bad: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="among"):

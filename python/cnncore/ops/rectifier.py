@@ -84,7 +84,7 @@ def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 @operator("input")
 def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Tensor:
-    """Return input where it is above `threshold`, `value` elsewhere.
+    """Return `value` in the place of what is at most `threshold`; NaN stays NaN.
 
     Args:
         input: any shape.
@@ -98,7 +98,7 @@ def threshold(input: Any, threshold: float, value: float, inplace: bool = False)
     """
     x = float_tensor(input, "threshold")
     bound, value = real(threshold, "threshold", "threshold"), real(value, "value", "threshold")
-    return e("select", e("greater", x, _number(bound)), x, _number(value))
+    return e("select", e("greater_equal", _number(bound), x), _number(value), x)
 
 
 def _number(value: float) -> Tensor:

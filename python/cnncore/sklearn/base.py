@@ -15,8 +15,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import nn, optim
 from ..graph.random import rng_state
+from ..nn.arguments import at_least
 from ..train import EarlyStopping, Trainer
-from .inputs import ArrayReader, TextReader, checked
+from .inputs import ArrayReader, TextReader, checked, powers_of_two
 from .networks import default_network
 from .randomness import drawing
 
@@ -93,8 +94,10 @@ class CNNEstimator(BaseEstimator):
             outputs: of the network.
             epochs: to train.
         """
-        if weight is not None and not (weight > 0).all():
-            kept = np.flatnonzero(weight > 0)
+        epochs = at_least("epochs", epochs, 1)
+        if weight is not None:
+            weight = np.ldexp(weight, -powers_of_two(weight))  # float32 holds them
+            kept = np.flatnonzero(weight.astype(np.float32) > 0)
             if not len(kept):
                 raise ValueError(
                     "expected a weight above zero for at least one row, got class_weight 0 for all"
@@ -102,6 +105,22 @@ class CNNEstimator(BaseEstimator):
             rows = [rows[i] for i in kept] if isinstance(rows, list) else rows[kept]
             targets, weight = targets[kept], weight[kept]
         new = not hasattr(self, "network_")
+        try:
+            self._train_rows(rows, targets, weight, outputs, epochs, new)
+        except Exception:
+            if new:
+                self._forget()
+            raise
+
+    def _train_rows(
+        self,
+        rows: Any,
+        targets: NDArray[Any],
+        weight: NDArray[Any] | None,
+        outputs: int,
+        epochs: int,
+        new: bool,
+    ) -> None:
         if new:
             self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
             self._draws, self._trainer = 0, None
@@ -125,12 +144,7 @@ class CNNEstimator(BaseEstimator):
             trainer.epoch = self.n_iter_
         validation, callbacks = None, []
         if self.early_stopping:
-            train, test = train_test_split(
-                np.arange(len(y)),
-                test_size=self.validation_fraction,
-                random_state=self._seed,
-                stratify=self._strata(y),
-            )
+            train, test = self._held_out(y)
             validation = (x[test], y[test]) if weight is None else (x[test], y[test], weight[test])
             x, y, weight = x[train], y[train], None if weight is None else weight[train]
             callbacks = [EarlyStopping(patience=self.n_iter_no_change, restore_best=True)]
@@ -147,6 +161,27 @@ class CNNEstimator(BaseEstimator):
         )
         self._trainer, self.n_iter_ = trainer, trainer.epoch
         self.loss_curve_ = list(self.history_["loss"])
+
+    def _check_partial(self) -> None:
+        if self.early_stopping:
+            raise ValueError(
+                "early_stopping=True needs all rows, and partial_fit trains on those it is given"
+            )
+
+    def _held_out(self, y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the numbers of the rows to train on, and of those held out for early stopping."""
+        share = self.validation_fraction
+        if not 0 < share < 1:
+            raise ValueError(f"expected validation_fraction above 0 and below 1, got {share!r}")
+        try:
+            train, test = train_test_split(
+                np.arange(len(y)), test_size=share, random_state=self._seed, stratify=self._strata(y)
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"validation_fraction={share} of {len(y)} rows cannot be held out: {error}"
+            ) from None
+        return train, test
 
     def _forget(self) -> None:
         """Let the next training make a new network."""
@@ -168,6 +203,11 @@ class CNNEstimator(BaseEstimator):
             return default_network(*form)
         if isinstance(self.network, nn.Module):
             return copy.deepcopy(self.network)
+        if hasattr(self.network, "state_dict"):
+            raise TypeError(
+                f"expected network as a Module of cnncore, got {type(self.network).__module__}."
+                f"{type(self.network).__name__}: cnncore.from_torch(network, example) makes one of torch's"
+            )
         made = self.network(*form) if callable(self.network) else self.network
         if not isinstance(made, nn.Module):
             raise TypeError(
@@ -202,7 +242,7 @@ class CNNEstimator(BaseEstimator):
         Rows of tables go through in batches of one size, filled up with zeros, so that a row has the same
         bits whatever rows stand beside it; larger inputs would be slow to fill up.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "network_")
         x = self.reader_(checked(self, X, reset=False))
         network: nn.Module = self.network_
         if x.ndim > 2 or isinstance(self.reader_, TextReader):

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils import check_consistent_length, column_or_1d
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from .. import nn, ops
@@ -127,7 +127,7 @@ class CNNClassifier(ClassifierMixin, CNNEstimator):
                 f"warm_start: expected the classes {self.classes_.tolist()} of the first fit, "
                 f"got {classes.tolist()}"
             )
-        weight = self._weights(labels, sample_weight, rows)
+        weight = self._weights(labels, classes, sample_weight, rows)
         if not goes_on:
             self._forget()
             self.classes_ = classes
@@ -148,6 +148,7 @@ class CNNClassifier(ClassifierMixin, CNNEstimator):
         new = not hasattr(self, "network_")
         if new and classes is None:
             raise ValueError("expected classes= in the first call of partial_fit")
+        self._check_partial()
         if isinstance(self.class_weight, str):
             raise ValueError("class_weight='balanced' needs all rows: pass the weights as a dict")
         rows, labels = self._rows(X, y, reset=new)
@@ -157,7 +158,7 @@ class CNNClassifier(ClassifierMixin, CNNEstimator):
         strange = np.setdiff1d(labels, known)
         if len(strange):
             raise ValueError(f"expected labels among {known.tolist()}, got {strange.tolist()}")
-        weight = self._weights(labels, sample_weight, rows)
+        weight = self._weights(labels, known, sample_weight, rows)
         self.classes_ = known
         self._train(rows, np.searchsorted(known, labels), weight, len(known), 1)
         return self
@@ -187,12 +188,32 @@ class CNNClassifier(ClassifierMixin, CNNEstimator):
         check_consistent_length(rows, labels)
         return rows, labels
 
-    def _weights(self, labels: NDArray[Any], sample_weight: Any, rows: Any) -> NDArray[Any] | None:
+    def _weights(
+        self, labels: NDArray[Any], classes: NDArray[Any], sample_weight: Any, rows: Any
+    ) -> NDArray[Any] | None:
         weight = row_weights(sample_weight, rows)
         if self.class_weight is None:
             return weight
-        each: NDArray[np.float64] = compute_sample_weight(self.class_weight, labels)
-        return each if weight is None else each * weight
+        each = self._class_weights(labels if weight is None else labels[weight > 0], classes)
+        found = each[np.searchsorted(classes, labels)]
+        return found if weight is None else found * weight
+
+    def _class_weights(self, labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.float64]:
+        """Return what a row of each class counts: rows / (classes * rows of the class) where "balanced"."""
+        asked = self.class_weight
+        if isinstance(asked, str) and asked == "balanced":
+            counts = np.bincount(np.searchsorted(classes, labels), minlength=len(classes))
+            return np.asarray(len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)))
+        if not isinstance(asked, Mapping):
+            raise ValueError(f"expected class_weight None, 'balanced' or a dict of weights, got {asked!r}")
+        known = classes.tolist()
+        strange = [label for label in asked if label not in known]
+        if strange:
+            raise ValueError(f"expected class_weight for labels among {known}, got {strange}")
+        weights = np.array([asked.get(label, 1.0) for label in known], np.float64)
+        if not (np.isfinite(weights) & (weights >= 0)).all():
+            raise ValueError(f"expected finite weights of at least 0 in class_weight, got {asked}")
+        return weights
 
     def _loss(self) -> nn.Module:
         return nn.CrossEntropyLoss()

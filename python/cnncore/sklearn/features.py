@@ -184,6 +184,8 @@ class CNNFeatures(TransformerMixin, BaseEstimator):
     def _prototype(self, targets: NDArray[Any]) -> Any:
         kind = type_of_target(targets, input_name="y", raise_unknown=True)
         if self.estimator is not None:
+            if isinstance(self.estimator, type) or not hasattr(self.estimator, "fit"):
+                raise TypeError(f"expected estimator as an estimator of scikit-learn, got {self.estimator!r}")
             return self.estimator
         return CNNRegressor() if kind.startswith("continuous") else CNNClassifier()
 

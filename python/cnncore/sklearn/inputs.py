@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
 from ..data.text import Tokenizer
+from ..nn.arguments import at_least
 
 LEAST_LENGTH = 5
 """Tokens of a text's row at least: the widest filter of the usual network for texts."""
@@ -34,6 +35,8 @@ def as_texts(X: Any) -> list[str] | None:
         return None
     column = isinstance(X, np.ndarray) and X.ndim == 2 and X.shape[1] == 1
     rows = list(X[:, 0]) if column else list(X) if not hasattr(X, "ndim") or X.ndim == 1 else []
+    if any(isinstance(row, bytes) for row in rows):
+        raise ValueError("expected texts as str, got bytes: decode them, [row.decode() for row in X]")
     if not any(isinstance(row, str) for row in rows):
         return None
     for number, row in enumerate(rows):
@@ -80,6 +83,7 @@ class TextReader:
     kind = "text"
 
     def __init__(self, texts: list[str], size: int | None, longest: int) -> None:
+        longest = at_least("max_length", longest, 1)
         self.tokenizer = Tokenizer(size=size).fit(texts)
         if len(self.tokenizer) < 3:
             raise ValueError("expected texts with at least one word, got empty ones")
@@ -114,10 +118,12 @@ class ArrayReader:
             return
         for channel in range(channels):  # one at a time: images in float64 would need eight times their bytes
             values = array[:, channel].astype(np.float64).reshape(len(array), -1)
-            rows = values.mean(axis=1)
-            self.mean[channel] = np.average(rows, weights=weight)
-            spread = np.average(((values - self.mean[channel]) ** 2).mean(axis=1), weights=weight)
-            self.scale[channel] = np.sqrt(spread) or 1.0
+            power = int(powers_of_two(values))
+            values = np.ldexp(values, -power, out=values)
+            mean = np.average(values.mean(axis=1), weights=weight)
+            spread = np.average(((values - mean) ** 2).mean(axis=1), weights=weight)
+            self.mean[channel] = np.ldexp(mean, power)
+            self.scale[channel] = np.ldexp(np.sqrt(spread), power) or 1.0
 
     def __call__(self, array: Any) -> NDArray[np.float32]:
         if isinstance(array, list):
@@ -129,9 +135,22 @@ class ArrayReader:
             )
         kind = np.float32 if array.dtype.str[1:] in _SMALL else np.float64
         each = (-1, *(1,) * (array.ndim - 2))
-        centred = array - self.mean.astype(kind).reshape(each)
-        centred /= self.scale.astype(kind).reshape(each)
-        return np.asarray(centred, np.float32)
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            centred = array - self.mean.astype(kind).reshape(each)
+            centred /= self.scale.astype(kind).reshape(each)
+            found = np.asarray(centred, np.float32)
+        if not np.isfinite(found).all():
+            raise ValueError(
+                "expected values that float32 holds, less than 3.4e38 in size, once mean and deviation of "
+                "the training rows are taken out"
+            )
+        return found
+
+
+def powers_of_two(values: NDArray[np.float64], axis: int | None = None) -> NDArray[np.intp]:
+    """Return by which powers of two the largest values are below 1: squares of what `ldexp` brings there do
+    not overflow, and those that vanish do not count."""
+    return np.asarray(np.frexp(np.abs(values).max(axis=axis))[1], np.intp)
 
 
 def _names(shape: tuple[int, ...]) -> str:

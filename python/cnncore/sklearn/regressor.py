@@ -12,7 +12,7 @@ from sklearn.utils import check_array, check_consistent_length
 
 from .. import nn
 from .base import CNNEstimator, row_weights
-from .inputs import checked
+from .inputs import checked, powers_of_two
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -75,6 +75,7 @@ class CNNRegressor(RegressorMixin, CNNEstimator):
             y: (rows,) or (rows, targets).
             sample_weight: (rows,) what each row counts.
         """
+        self._check_partial()
         return self._fit(X, y, sample_weight, hasattr(self, "network_"), 1)
 
     def predict(self, X: Any) -> NDArray[np.float64]:
@@ -103,10 +104,19 @@ class CNNRegressor(RegressorMixin, CNNEstimator):
         if not goes_on:
             self._forget()
             self._flat = flat
-            self.target_mean_ = np.average(matrix, axis=0, weights=weight)
-            spread = np.average((matrix - self.target_mean_) ** 2, axis=0, weights=weight)
-            self.target_scale_ = np.where(spread > 0, np.sqrt(spread), 1.0)
-        scaled = ((matrix - self.target_mean_) / self.target_scale_).astype(np.float32)
+            power = powers_of_two(matrix, 0)
+            near = np.ldexp(matrix, -power)
+            mean = np.average(near, axis=0, weights=weight)
+            spread = np.average((near - mean) ** 2, axis=0, weights=weight)
+            self.target_mean_ = np.ldexp(mean, power)
+            self.target_scale_ = np.where(spread > 0, np.ldexp(np.sqrt(spread), power), 1.0)
+        with np.errstate(over="ignore"):
+            scaled = ((matrix - self.target_mean_) / self.target_scale_).astype(np.float32)
+        if not np.isfinite(scaled).all():
+            raise ValueError(
+                "expected targets that float32 holds, less than 3.4e38 in size, once mean and deviation of "
+                "the first fit's are taken out"
+            )
         self._train(rows, scaled, weight, matrix.shape[1], epochs)
         return self
 
