@@ -51,7 +51,6 @@ RECIPES = {
     "mnist": Recipe(0.99, epochs=4, batch_size=64, lr=2e-3, weight_decay=1e-2),
     "fsdd": Recipe(0.97, epochs=10, batch_size=32, lr=4e-3, weight_decay=1e-2, label_smoothing=0.1),
     "cifar10": Recipe(0.83, epochs=8, batch_size=128, lr=0.2, weight_decay=5e-4, label_smoothing=0.1),
-    "speedrun": Recipe(0.81, epochs=5, batch_size=500, lr=0.73, weight_decay=2e-6, label_smoothing=0.2),
 }
 
 
@@ -80,4 +79,4 @@ def fsdd(folder: Path) -> Sets:
     return Sets(x, sounds[0].y, x_test, sounds[1].y)
 
 
-READERS = {"mnist": mnist, "fsdd": fsdd, "cifar10": cifar10, "speedrun": cifar10}
+READERS = {"mnist": mnist, "fsdd": fsdd, "cifar10": cifar10}

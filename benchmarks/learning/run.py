@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains networks on real data until they are as good as asked for, here and in PyTorch.
 
-    CNNCORE_DATA=DIR python benchmarks/learning/run.py [mnist fsdd cifar10 speedrun] [--out FILE] [--quick]
+    CNNCORE_DATA=DIR python benchmarks/learning/run.py [mnist fsdd cifar10] [--out FILE] [--quick]
 
 Both frameworks train with the same network, data, recipe and threads; their epochs take turns, so that what
 else the machine does meets both. Times are those of training with the preparation of batches and, in the

@@ -6,9 +6,10 @@ from __future__ import annotations
 import torch
 from torch import nn, optim
 from torch.nn import functional as F  # noqa: N812
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from example_data import mnist, quick_option
+from example_data import mnist, options, save_picture
 
 NOISE = 32
 
@@ -34,15 +35,18 @@ def initialize(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 0.0, 0.02)
 
 
-def main(quick: bool = False) -> tuple[float, float]:
+def main(quick: bool = False, epochs: int = 10, picture: str | None = None) -> tuple[float, float]:
     """Return the mean brightness of real and of generated images, from 0 to 1."""
     torch.manual_seed(0)
     x = torch.from_numpy(mnist(quick)[0][0])
     make, judge = generator().apply(initialize), discriminator().apply(initialize)
     loss = F.binary_cross_entropy_with_logits
-    settings = {"lr": 2e-4, "betas": (0.5, 0.999)}
-    of_make, of_judge = (optim.Adam(net.parameters(), **settings) for net in (make, judge))
-    for epoch in range(4 if quick else 10):
+    epochs = 4 if quick else epochs
+    of_judge, of_make = (optim.Adam(net.parameters(), lr=5e-4, betas=(0.5, 0.999)) for net in (judge, make))
+    schedules = [optim.lr_scheduler.LinearLR(o, 1.0, 0.1, total_iters=epochs) for o in (of_judge, of_make)]
+    decay = get_ema_multi_avg_fn(0.99 if quick else 0.999)
+    average = AveragedModel(make, multi_avg_fn=decay, use_buffers=True)
+    for epoch in range(epochs):
         for real in DataLoader(2 * x - 1, batch_size=64, shuffle=True, drop_last=True):
             fake = make(torch.randn(64, NOISE, 1, 1))
             of_judge.zero_grad()
@@ -58,12 +62,16 @@ def main(quick: bool = False) -> tuple[float, float]:
             make_loss = loss(verdict, torch.ones_like(verdict))
             make_loss.backward()
             of_make.step()
+            average.update_parameters(make)
+        for schedule in schedules:
+            schedule.step()
         print(f"epoch {epoch + 1}  discriminator {judge_loss.item():.3f}  generator {make_loss.item():.3f}")
-    make.eval()
+    average.eval()
     with torch.no_grad():
-        made = make(torch.randn(64, NOISE, 1, 1))
+        made = average(torch.randn(64, NOISE, 1, 1))
+    save_picture(picture, ((made + 1) / 2).numpy())
     return float(x.mean()), float((made.mean() + 1) / 2)
 
 
 if __name__ == "__main__":
-    main(quick_option())
+    main(**options(epochs=10))

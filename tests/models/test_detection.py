@@ -120,6 +120,15 @@ def test_detectors_compile() -> None:
         np.testing.assert_array_equal(found[name][0][real], values)
 
 
+def test_images_of_one_array_are_a_batch() -> None:
+    network = small(NAMES[0])
+    images = np.random.default_rng(0).random((2, 3, 40, 50)).astype(np.float32)
+    for together, apart in zip(network.batch(images), network.batch(list(images)), strict=True):
+        np.testing.assert_array_equal(together, apart)
+    with pytest.raises(ValueError, match="expected images"):
+        network.batch(images[:0])
+
+
 def test_bad_targets() -> None:
     network = small(NAMES[0])
     images, targets = objects()

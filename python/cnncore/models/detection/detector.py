@@ -53,7 +53,7 @@ class Detector(nn.Module):
         Raises:
             ValueError: no images, or targets that do not fit them.
         """
-        if not images or any(np.ndim(image) != 3 or 0 in np.shape(image) for image in images):
+        if len(images) == 0 or any(np.ndim(image) != 3 or 0 in np.shape(image) for image in images):
             shapes = [np.shape(image) for image in images]
             raise ValueError(f"expected images (channels, height, width), got shapes {shapes}")
         resized = [self._resized(np.asarray(image)) for image in images]
