@@ -89,3 +89,19 @@ def faces(example: Any, found: Any) -> Figure:
     chart.set(yticks=[], xlabel="cosine of the two directions")
     chart.legend(fontsize=7, loc="upper left")
     return figure
+
+
+def dcgan(example: Any, found: Any) -> Figure:
+    figure, axes = panels(4, 10, 2.6)
+    for axis, image in zip(axes.flat, found.made, strict=False):
+        show(axis, (image + 1) / 2, vmin=0, vmax=1)
+    return figure
+
+
+def mnist_digits(example: Any, found: Any) -> Figure:
+    figure, axes = panels(2, 8, 2.4)
+    answers = found.trainer.predict(found.x_test).argmax(1)
+    wrong = np.flatnonzero(answers != found.y_test)
+    for axis, row in zip(axes.flat, wrong, strict=False):
+        show(axis, found.x_test[row], f"{answers[row]}, not {found.y_test[row]}")
+    return figure

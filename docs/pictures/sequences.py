@@ -106,10 +106,10 @@ def keyword_spotting(example: Any, found: Any) -> Figure:
     shape = (seconds[0], seconds[-1], 0, example.BANDS)
     axes[0, 0].imshow(found.x[:, part], origin="lower", aspect="auto", cmap="viridis", extent=shape)
     axes[0, 0].set(ylabel="mel band", title="the stream")
-    axes[1, 0].plot(seconds, 1 / (1 + np.exp(-heard[part])), color=BLUE, linewidth=1)
+    axes[1, 0].plot(seconds, 1 / (1 + np.exp(-heard[part])), color="black", linewidth=1)
     for place in np.flatnonzero(np.diff(found.ends[part]) == 1):
-        axes[1, 0].axvline(seconds[place], color=ORANGE, linewidth=1, linestyle="--")
-    title = "probability of the keyword; dashed: where one ended"
+        axes[1, 0].axvline(seconds[place], color="black", linewidth=1, linestyle=":")
+    title = "probability of the keyword; dotted: where one ended"
     axes[1, 0].set(xlabel="seconds", ylim=(0, 1.05), title=title)
     return figure
 

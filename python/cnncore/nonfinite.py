@@ -24,6 +24,9 @@ class NonFinite(NamedTuple):
 
     `layer` is the layer's path in its model, or the operation's name outside one; `what` is "input",
     "weights", "output" or "gradient"; `name` is that of the input, parameter or operation.
+
+    >>> print(NonFinite("conv1", "weights", "bias"))
+    the weights of conv1 (bias)
     """
 
     layer: str

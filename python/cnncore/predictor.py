@@ -34,6 +34,14 @@ class Predictor:
     Made by `compile`. Calls may come from several threads. The snapshot shares the parameters' memory until
     they change. Pickling keeps the graph, the weights and the choices of `autotune`; weights are packed anew
     on the machine that loads them, which does not need the model's class.
+
+    >>> import cnncore as cc
+    >>> from cnncore import nn
+    >>> predictor = cc.compile(nn.Conv2d(3, 8, 3, padding=1), (1, 3, 32, 32))
+    >>> predictor(np.zeros((1, 3, 32, 32))).shape
+    (1, 8, 32, 32)
+    >>> predictor.memory.total > 0
+    True
     """
 
     def __init__(self, graph: Graph, rebuild: Rebuild, traced: Graph | None = None) -> None:

@@ -83,6 +83,11 @@ def set_accuracy(accuracy: str) -> None:
     about one and a half times. An infinity or NaN in one pixel then reaches only the results whose taps meet
     it; Winograd spreads it over its tiles. Direct convolutions sum in one order wherever a pixel lies, so
     that an image gives the same bits as the tiles it is cut into (`tiled`).
+
+    >>> set_accuracy("exact")
+    >>> get_accuracy()
+    'exact'
+    >>> set_accuracy("fast")
     """
     if accuracy not in ACCURACIES:
         raise ValueError(f"expected accuracy 'exact' or 'fast', got {accuracy!r}")
@@ -90,7 +95,11 @@ def set_accuracy(accuracy: str) -> None:
 
 
 def get_accuracy() -> str:
-    """Return "exact" or "fast"."""
+    """Return "exact" or "fast".
+
+    >>> get_accuracy()
+    'fast'
+    """
     return _settings.accuracy
 
 
@@ -131,6 +140,9 @@ def get_num_threads() -> int:
     The default is the environment variable CNNCORE_NUM_THREADS or, without it, the smallest of the CPU
     affinity, the container's CPU quota, OMP_NUM_THREADS and OMP_THREAD_LIMIT; `info` names which. Where the
     system refuses to start so many threads, it is the number of those there are.
+
+    >>> get_num_threads() >= 1
+    True
     """
     from . import _core
 
@@ -202,6 +214,10 @@ def measure_peak(seconds: float = 0.2) -> Report:
 
     Returns:
         GFLOP/s on one thread and on all, GB/s, as a dict that prints as a table.
+
+    >>> peak = measure_peak(seconds=0.01)
+    >>> sorted(peak)
+    ['gbytes', 'gflops', 'gflops_one_thread']
     """
     if not hasattr(seconds, "__float__"):
         raise TypeError(f"expected a number for seconds, got {seconds!r}")

@@ -55,6 +55,16 @@ def cifar10(root: str | os.PathLike[str], download: bool = False, dtype: Any = "
         ValueError: a damaged or different file; names it, what was expected and what came.
 
     Source: A. Krizhevsky, "Learning multiple layers of features from tiny images", 2009.
+
+    >>> import os, tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> for part in ("train", "test"):
+    ...     for name in CLASSES:
+    ...         os.makedirs(os.path.join(folder, part, name))
+    ...         np.save(os.path.join(folder, part, name, "1.npy"), np.zeros((3, 32, 32), np.uint8))
+    >>> (x, y), (x_test, y_test) = cifar10(folder)
+    >>> x.shape, CLASSES[y[9]]
+    ((10, 3, 32, 32), 'truck')
     """
     name = check_dtype(dtype)
     root = Path(check_path(root, "the path of a folder or archive"))

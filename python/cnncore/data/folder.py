@@ -37,6 +37,12 @@ class ImageArrays(_Arrays):
         x: images (samples, channels, height, width).
         y: class numbers (samples,), int64.
         classes: the classes' names; class number i is ``classes[i]``.
+
+    >>> images = ImageArrays(np.zeros((2, 1, 4, 4)), np.array([0, 1]))
+    >>> images.classes = ("cat", "dog")
+    >>> x, y = images
+    >>> [images.classes[number] for number in y]
+    ['cat', 'dog']
     """
 
     classes: tuple[str, ...] = ()
@@ -75,6 +81,15 @@ def image_folder(
         OSError: a folder or file that cannot be read.
         ValueError: no images, one class, images of different sizes, damaged files, test classes unknown to
             train.
+
+    >>> import os, tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> for name in ("cat", "dog"):
+    ...     os.mkdir(os.path.join(folder, name))
+    ...     np.save(os.path.join(folder, name, "1.npy"), np.zeros((4, 4), np.uint8))
+    >>> images = image_folder(folder)
+    >>> images.x.shape, images.y.tolist(), images.classes
+    ((2, 1, 4, 4), [0, 1], ('cat', 'dog'))
     """
     dtype = check_dtype(dtype)
     size = None if size is None else check_size(size)

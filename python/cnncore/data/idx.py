@@ -30,6 +30,13 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     Raises:
         ValueError: another format, or a damaged file; says what was expected and what came.
         OSError: the file cannot be read.
+
+    >>> import os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "labels-idx1-ubyte")
+    >>> with open(path, "wb") as file:      # bytes (8), of one axis (1) of three
+    ...     _ = file.write(bytes([0, 0, 8, 1, 0, 0, 0, 3, 5, 0, 4]))
+    >>> read_idx(path).tolist()
+    [5, 0, 4]
     """
     name = check_path(path)
     with open_regular(path) as plain:

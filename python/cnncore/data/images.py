@@ -57,6 +57,12 @@ def read_image(
         ValueError: the file is no such image, is damaged, or has more than `MAX_PIXELS` pixels.
         OSError: it cannot be read.
         ImportError: the format needs Pillow, which is not installed.
+
+    >>> import os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "grey.npy")
+    >>> np.save(path, np.full((4, 6), 255, np.uint8))
+    >>> read_image(path, channels=3, size=(2, 3)).shape
+    (3, 2, 3)
     """
     name = check_dtype(dtype)
     size = None if size is None else check_size(size)
@@ -116,7 +122,11 @@ def image_extents(content: bytes, name: str) -> tuple[int, int]:
 
 
 def with_channels(image: NDArray[Any], channels: int) -> NDArray[Any]:
-    """Return an image (1 or 3, height, width) with 1 or 3 channels; grey is the luma of ITU-R BT.601."""
+    """Return an image (1 or 3, height, width) with 1 or 3 channels; grey is the luma of ITU-R BT.601.
+
+    >>> with_channels(np.ones((1, 4, 4), np.float32), 3).shape
+    (3, 4, 4)
+    """
     if channels not in (1, 3):
         raise ValueError(f"expected 1 (grey) or 3 (red, green, blue) channels, got {channels}")
     if image.shape[0] == channels:

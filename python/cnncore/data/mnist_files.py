@@ -47,6 +47,16 @@ def mnist(root: str | os.PathLike[str], download: bool = False, dtype: Any = "fl
         ValueError: a damaged or different file; names it, what was expected and what came.
 
     Source: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits".
+
+    >>> import os, tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> for part in ("train", "test"):
+    ...     for number in range(10):
+    ...         os.makedirs(os.path.join(folder, part, str(number)))
+    ...         np.save(os.path.join(folder, part, str(number), "1.npy"), np.zeros((28, 28), np.uint8))
+    >>> (x, y), (x_test, y_test) = mnist(folder)
+    >>> x.shape, y.tolist()
+    ((10, 1, 28, 28), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
     """
     name = check_dtype(dtype)
     root = Path(check_path(root, "the path of a folder or zip file"))

@@ -89,6 +89,13 @@ def image_files(path: str | os.PathLike[str]) -> list[str]:
     Raises:
         FileNotFoundError: there is nothing at `path`.
         ValueError: a folder without images.
+
+    >>> import os, tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> for name in ("b.npy", "a.npy"):
+    ...     np.save(os.path.join(folder, name), np.zeros((4, 4), np.uint8))
+    >>> [os.path.basename(path) for path in image_files(folder)]
+    ['a.npy', 'b.npy']
     """
     name = os.fspath(path)
     if not os.path.exists(name):

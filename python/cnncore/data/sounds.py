@@ -36,6 +36,16 @@ class SoundArrays(_Arrays):
         names: the recordings' paths in the folder or zip file.
         lengths: times that a recording has before zeros fill it up, (recordings,).
         rate: times a second.
+
+    >>> import os, tempfile
+    >>> from cnncore import data
+    >>> folder = tempfile.mkdtemp()
+    >>> for name in ("no", "yes"):
+    ...     os.mkdir(os.path.join(folder, name))
+    ...     data.write_wav(os.path.join(folder, name, "1.wav"), np.zeros(800), 8000)
+    >>> x, y = sounds = data.wav_folder(folder)
+    >>> sounds.classes, sounds.rate
+    (('no', 'yes'), 8000)
     """
 
     classes: tuple[str, ...] = ()
@@ -72,6 +82,16 @@ def wav_folder(
     Raises:
         FileNotFoundError: no such folder or file.
         ValueError: no recordings, damaged ones, or ones of different rates or channels.
+
+    >>> import os, tempfile
+    >>> from cnncore import data
+    >>> folder = tempfile.mkdtemp()
+    >>> for name in ("no", "yes"):
+    ...     os.mkdir(os.path.join(folder, name))
+    ...     data.write_wav(os.path.join(folder, name, "1.wav"), np.zeros(800), 8000)
+    >>> sounds = wav_folder(folder, length=1000)
+    >>> sounds.x.shape, sounds.y.tolist(), sounds.lengths.tolist()
+    ((2, 1, 1000), [0, 1], [800, 800])
     """
     source = open_source(path)
     with source:
@@ -115,6 +135,15 @@ def fsdd(root: str | os.PathLike[str], length: int = 8000) -> tuple[SoundArrays,
 
     Raises:
         FileNotFoundError: there is none; the message has the address to fetch it from.
+
+    >>> import os, tempfile
+    >>> from cnncore import data
+    >>> folder = tempfile.mkdtemp()
+    >>> for number in (0, 7):      # <digit>_<speaker>_<number>.wav
+    ...     data.write_wav(os.path.join(folder, f"3_jackson_{number}.wav"), np.zeros(4000), 8000)
+    >>> train, test = fsdd(folder)
+    >>> train.names, test.names, train.x.shape
+    (('3_jackson_7.wav',), ('3_jackson_0.wav',), (1, 1, 8000))
     """
     place = os.fsdecode(root)
     inside = [os.path.join(place, name) for name in ("recordings", "fsdd-wav.zip")]

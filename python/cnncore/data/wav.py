@@ -19,7 +19,12 @@ _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 
 
 class Sound(NamedTuple):
-    """Samples (channels, time), float32 from -1 to 1, and how many there are a second."""
+    """Samples (channels, time), float32 from -1 to 1, and how many there are a second.
+
+    >>> sound = Sound(np.zeros((1, 8000), np.float32), 8000)
+    >>> sound.samples.shape[1] / sound.rate     # seconds
+    1.0
+    """
 
     samples: NDArray[np.float32]
     rate: int
@@ -86,6 +91,12 @@ def write_wav(path: str | os.PathLike[str], samples: Any, rate: int) -> None:
 
     Raises:
         ValueError: samples of another shape, or that are not finite.
+
+    >>> import tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "tone.wav")
+    >>> write_wav(path, 0.5 * np.sin(np.arange(8000)), 8000)
+    >>> read_wav(path).samples.shape
+    (1, 8000)
     """
     array = np.atleast_2d(np.asarray(samples, np.float64))
     if array.ndim != 2 or not np.isfinite(array).all():

@@ -88,6 +88,14 @@ def load(path: Path) -> dict[str, NDArray[Any]]:
     Raises:
         ValueError: another format or a damaged file; the message says what was found.
         OSError: the file cannot be read.
+
+    >>> import os, tempfile
+    >>> import cnncore as cc
+    >>> from cnncore import nn
+    >>> path = os.path.join(tempfile.mkdtemp(), "layer.safetensors")
+    >>> cc.save(nn.Linear(3, 2), path)
+    >>> {name: array.shape for name, array in cc.load(path).items()}
+    {'bias': (2,), 'weight': (2, 3)}
     """
     with opened(path, kinds="arrays") as source:
         return {name: source.array(name) for name in source.names}
@@ -113,6 +121,15 @@ def load_torch(path: Path, key: str | None = None) -> dict[str, NDArray[Any]]:
         ValueError: another or an older format, a damaged file, or one that would execute something; the
             message says what to do.
         OSError: the file cannot be read.
+
+    >>> import os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "model.pt")
+    >>> with open(path, "w") as file:
+    ...     _ = file.write("no checkpoint")
+    >>> load_torch(path)
+    Traceback (most recent call last):
+    ...
+    ValueError: ...
     """
     with opened(path, key, kinds="torch") as source:
         return {name: source.array(name) for name in source.names}
@@ -147,13 +164,31 @@ def load_keras(path: Path, flattened: Mapping[str, Sequence[int]] | None = None)
         RuntimeError: no Python interpreter can be started.
         ValueError: another format, a damaged file, or one that refers to other files.
         OSError: the file cannot be read.
+
+    >>> import os, tempfile
+    >>> import h5py, numpy as np
+    >>> path = os.path.join(tempfile.mkdtemp(), "model.weights.h5")
+    >>> with h5py.File(path, "w") as file:
+    ...     file["layers/dense/vars/0"] = np.ones((3, 2), np.float32)
+    ...     file["layers/dense/vars/1"] = np.zeros(2, np.float32)
+    >>> {name: array.shape for name, array in load_keras(path).items()}
+    {'dense.weight': (2, 3), 'dense.bias': (2,)}
     """
     with open_regular(path) as file:
         return keras_file.read(file, path, flattened)
 
 
 def load_metadata(path: Path) -> dict[str, str]:
-    """Return the texts stored beside the arrays of a safetensors file."""
+    """Return the texts stored beside the arrays of a safetensors file.
+
+    >>> import os, tempfile
+    >>> import cnncore as cc
+    >>> from cnncore import nn
+    >>> path = os.path.join(tempfile.mkdtemp(), "layer.safetensors")
+    >>> cc.save(nn.Linear(3, 2), path, metadata={"author": "me"})
+    >>> load_metadata(path)["author"]
+    'me'
+    """
     return safetensors.read(path)[1]
 
 

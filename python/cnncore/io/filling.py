@@ -17,7 +17,18 @@ from .sources import Source
 
 
 class LoadReport(IncompatibleKeys):
-    """What `load_into` found: `IncompatibleKeys`, and arrays that have other shapes in the file."""
+    """What `load_into` found: `IncompatibleKeys`, and arrays that have other shapes in the file.
+
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> import cnncore as cc
+    >>> from cnncore import nn
+    >>> path = os.path.join(tempfile.mkdtemp(), "weight.npz")
+    >>> np.savez(path, weight=np.zeros((2, 3)))
+    >>> report = cc.load_into(nn.Linear(3, 2), path, strict=False)
+    >>> report.missing_keys, report.unexpected_keys
+    (['bias'], [])
+    """
 
     mismatched_keys: list[str]
 

@@ -59,7 +59,11 @@ class CNBlock(nn.Module):
 
 
 class CNBlockConfig(NamedTuple):
-    """One stage: its channels, those of the next (None: there is none), and its number of blocks."""
+    """One stage: its channels, those of the next (None: there is none), and its number of blocks.
+
+    >>> CNBlockConfig(96, 192, 3).num_layers
+    3
+    """
 
     input_channels: int
     out_channels: int | None

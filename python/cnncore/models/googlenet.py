@@ -37,7 +37,11 @@ _AUXILIARY = {"inception4a": ("aux1", 512), "inception4d": ("aux2", 528)}
 
 
 class GoogLeNetOutputs(NamedTuple):
-    """Logits of the network and of its auxiliary classifiers; None where there are none."""
+    """Logits of the network and of its auxiliary classifiers; None where there are none.
+
+    >>> GoogLeNetOutputs("logits", None, None).logits
+    'logits'
+    """
 
     logits: Any
     aux_logits2: Any

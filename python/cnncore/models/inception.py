@@ -19,7 +19,11 @@ __all__ = [
 
 
 class InceptionOutputs(NamedTuple):
-    """Logits of the network and of its auxiliary classifier."""
+    """Logits of the network and of its auxiliary classifier.
+
+    >>> InceptionOutputs("logits", None).logits
+    'logits'
+    """
 
     logits: Any
     aux_logits: Any

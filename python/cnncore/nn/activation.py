@@ -47,7 +47,16 @@ class ReLU(Module):
 
 
 class LeakyReLU(Module):
-    """input where positive, negative_slope * input elsewhere."""
+    """input where positive, negative_slope * input elsewhere, of any shape.
+
+    Args:
+        negative_slope: see above.
+        inplace: accepted for torch's sake; programs decide by themselves where results lie.
+
+    >>> import numpy as np
+    >>> LeakyReLU(0.5)(np.array([-2.0, 3.0])).tolist()
+    [-1.0, 3.0]
+    """
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
@@ -61,7 +70,12 @@ class LeakyReLU(Module):
 
 
 class ReLU6(Module):
-    """min(max(input, 0), 6)."""
+    """min(max(input, 0), 6).
+
+    >>> import numpy as np
+    >>> ReLU6()(np.array([-1.0, 3.0, 8.0])).tolist()
+    [0.0, 3.0, 6.0]
+    """
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -71,14 +85,24 @@ class ReLU6(Module):
 
 
 class Sigmoid(Module):
-    """1 / (1 + exp(-input))."""
+    """1 / (1 + exp(-input)).
+
+    >>> import numpy as np
+    >>> Sigmoid()(np.array([0.0, 100.0])).tolist()
+    [0.5, 1.0]
+    """
 
     def forward(self, input: Any) -> Any:
         return ops.sigmoid(input)
 
 
 class Tanh(Module):
-    """Hyperbolic tangent."""
+    """Hyperbolic tangent.
+
+    >>> import numpy as np
+    >>> Tanh()(np.array([0.0, 100.0])).tolist()
+    [0.0, 1.0]
+    """
 
     def forward(self, input: Any) -> Any:
         return ops.tanh(input)
@@ -250,6 +274,10 @@ class Softmax(Module):
 
     Args:
         dim: the axis. None, as in torch, means axis 1 of 2-D and 4-D input and axis 0 otherwise.
+
+    >>> import numpy as np
+    >>> Softmax(dim=1)(np.array([[0.0, 0.0], [100.0, 0.0]])).tolist()
+    [[0.5, 0.5], [1.0, 0.0]]
     """
 
     def __init__(self, dim: int | None = None) -> None:
@@ -264,7 +292,12 @@ class Softmax(Module):
 
 
 class LogSoftmax(Module):
-    """Logarithm of `Softmax`, computed without overflow. Arguments as `Softmax`."""
+    """Logarithm of `Softmax`, computed without overflow. Arguments as `Softmax`.
+
+    >>> import numpy as np
+    >>> LogSoftmax(dim=1)(np.array([[1000.0, 0.0]])).tolist()
+    [[0.0, -1000.0]]
+    """
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()

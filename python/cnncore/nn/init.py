@@ -62,7 +62,16 @@ def _draw(tensor: Target, draw: Draw) -> Target:
 
 @contextmanager
 def undrawn() -> Iterator[None]:
-    """Leave the generator as it was before the ``with`` block."""
+    """Leave the generator as it was before the ``with`` block.
+
+    >>> import numpy as np
+    >>> import cnncore as cc
+    >>> cc.manual_seed(0)
+    >>> with undrawn():
+    ...     once = uniform_(np.empty(2))
+    >>> bool((uniform_(np.empty(2)) == once).all())
+    True
+    """
     bits = generator().bit_generator
     state = bits.state
     try:
@@ -121,7 +130,11 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def fan(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return (fan_in, fan_out) of a weight (out, in, *kernel)."""
+    """Return (fan_in, fan_out) of a weight (out, in, *kernel).
+
+    >>> fan((16, 3, 5, 5))
+    (75, 400)
+    """
     if len(shape) < 2:
         raise ValueError(
             f"expected a weight of at least 2 dimensions to tell fan in from fan out, got {shape}"
@@ -150,7 +163,12 @@ def uniform_(tensor: Target, a: float = 0.0, b: float = 1.0) -> Target:
 
 
 def normal_(tensor: Target, mean: float = 0.0, std: float = 1.0) -> Target:
-    """Fill from the normal distribution."""
+    """Fill from the normal distribution.
+
+    >>> import numpy as np
+    >>> round(float(normal_(np.empty(10_000), 5.0, 0.1).mean()), 1)
+    5.0
+    """
     centre, spread = finite("mean", mean), finite("std", std, 0.0)
     return _draw(tensor, lambda random, count: random.normal(centre, spread, count))
 
@@ -158,7 +176,12 @@ def normal_(tensor: Target, mean: float = 0.0, std: float = 1.0) -> Target:
 def trunc_normal_(
     tensor: Target, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
 ) -> Target:
-    """Fill from the normal distribution, drawing again what falls outside [a, b]."""
+    """Fill from the normal distribution, drawing again what falls outside [a, b].
+
+    >>> import numpy as np
+    >>> bool(np.abs(trunc_normal_(np.empty(1000), std=2.0)).max() <= 2.0)
+    True
+    """
     mean, std = finite("mean", mean), finite("std", std, 0.0)
     a, b = finite("a", a), finite("b", b)
     if not a < b:
@@ -174,22 +197,42 @@ def trunc_normal_(
 
 
 def constant_(tensor: Target, val: float) -> Target:
-    """Fill with one number."""
+    """Fill with one number.
+
+    >>> import numpy as np
+    >>> constant_(np.empty(2), 0.5).tolist()
+    [0.5, 0.5]
+    """
     return _fill(tensor, finite("val", val))
 
 
 def zeros_(tensor: Target) -> Target:
-    """Fill with 0."""
+    """Fill with 0.
+
+    >>> import numpy as np
+    >>> zeros_(np.empty(2)).tolist()
+    [0.0, 0.0]
+    """
     return _fill(tensor, 0.0)
 
 
 def ones_(tensor: Target) -> Target:
-    """Fill with 1."""
+    """Fill with 1.
+
+    >>> import numpy as np
+    >>> ones_(np.empty(2)).tolist()
+    [1.0, 1.0]
+    """
     return _fill(tensor, 1.0)
 
 
 def eye_(tensor: Target) -> Target:
-    """Fill a matrix with the identity."""
+    """Fill a matrix with the identity.
+
+    >>> import numpy as np
+    >>> eye_(np.empty((2, 3))).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    """
     shape = _shape(tensor)
     if len(shape) != 2:
         raise ValueError(f"expected a matrix, got shape {shape}")
@@ -202,6 +245,10 @@ def dirac_(tensor: Target, groups: int = 1) -> Target:
     Args:
         tensor: weight (out, in, *kernel) of 3 to 5 dimensions.
         groups: groups of the convolution; out must be a multiple of it.
+
+    >>> import numpy as np
+    >>> dirac_(np.empty((1, 1, 3))).tolist()
+    [[[0.0, 1.0, 0.0]]]
     """
     shape, groups = _shape(tensor), positive("groups", groups)
     if not 3 <= len(shape) <= 5 or shape[0] % groups:
@@ -217,13 +264,24 @@ def dirac_(tensor: Target, groups: int = 1) -> Target:
 
 
 def xavier_uniform_(tensor: Target, gain: float = 1.0) -> Target:
-    """Fill by Glorot and Bengio (2010): uniform, variance 2 gain^2 / (fan_in + fan_out)."""
+    """Fill by Glorot and Bengio (2010): uniform, variance 2 gain^2 / (fan_in + fan_out).
+
+    >>> import numpy as np
+    >>> bool(np.abs(xavier_uniform_(np.empty((4, 2)))).max() <= 1.0)   # sqrt(6 / (2 + 4))
+    True
+    """
     bound = finite("gain", gain, 0.0) * math.sqrt(6.0 / sum(fan(_shape(tensor))))
     return uniform_(tensor, -bound, bound)
 
 
 def xavier_normal_(tensor: Target, gain: float = 1.0) -> Target:
-    """Fill by Glorot and Bengio (2010): normal, variance 2 gain^2 / (fan_in + fan_out)."""
+    """Fill by Glorot and Bengio (2010): normal, variance 2 gain^2 / (fan_in + fan_out).
+
+    >>> import numpy as np
+    >>> weight = xavier_normal_(np.empty((300, 100)))   # std sqrt(2 / 400)
+    >>> bool(abs(weight.std() - 0.0707) < 0.002)
+    True
+    """
     return normal_(tensor, 0.0, finite("gain", gain, 0.0) * math.sqrt(2.0 / sum(fan(_shape(tensor)))))
 
 
@@ -237,6 +295,11 @@ def kaiming_uniform_(
         a: slope of the leaky ReLU that follows.
         mode: "fan_in" keeps the variance forward, "fan_out" backward.
         nonlinearity: what follows; see `calculate_gain`.
+
+    >>> import numpy as np
+    >>> weight = kaiming_uniform_(np.empty((8, 6, 3, 3)), nonlinearity="relu")   # sqrt(6 / 54)
+    >>> bool(np.abs(weight).max() <= 1 / 3)
+    True
     """
     bound = math.sqrt(3.0) * calculate_gain(nonlinearity, a) / math.sqrt(_fan_of(_shape(tensor), mode))
     return uniform_(tensor, -bound, bound)
@@ -245,24 +308,46 @@ def kaiming_uniform_(
 def kaiming_normal_(
     tensor: Target, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
 ) -> Target:
-    """Fill by He et al. (2015): normal, variance gain^2 / fan. Arguments as `kaiming_uniform_`."""
+    """Fill by He et al. (2015): normal, variance gain^2 / fan. Arguments as `kaiming_uniform_`.
+
+    >>> import numpy as np
+    >>> weight = kaiming_normal_(np.empty((200, 200)), nonlinearity="relu")   # std sqrt(2 / 200)
+    >>> bool(abs(weight.std() - 0.1) < 0.003)
+    True
+    """
     std = calculate_gain(nonlinearity, a) / math.sqrt(_fan_of(_shape(tensor), mode))
     return normal_(tensor, 0.0, std)
 
 
 def lecun_uniform_(tensor: Target) -> Target:
-    """Fill by LeCun et al. (1998): uniform, variance 1 / fan_in."""
+    """Fill by LeCun et al. (1998): uniform, variance 1 / fan_in.
+
+    >>> import numpy as np
+    >>> bool(np.abs(lecun_uniform_(np.empty((4, 3)))).max() <= 1.0)   # sqrt(3 / 3)
+    True
+    """
     bound = math.sqrt(3.0 / fan(_shape(tensor))[0])
     return uniform_(tensor, -bound, bound)
 
 
 def lecun_normal_(tensor: Target) -> Target:
-    """Fill by LeCun et al. (1998): normal, variance 1 / fan_in."""
+    """Fill by LeCun et al. (1998): normal, variance 1 / fan_in.
+
+    >>> import numpy as np
+    >>> bool(abs(lecun_normal_(np.empty((200, 100))).std() - 0.1) < 0.003)   # sqrt(1 / 100)
+    True
+    """
     return normal_(tensor, 0.0, math.sqrt(1.0 / fan(_shape(tensor))[0]))
 
 
 def orthogonal_(tensor: Target, gain: float = 1.0) -> Target:
-    """Fill by Saxe et al. (2013): the weight as a matrix (out, rest) is `gain` times orthogonal."""
+    """Fill by Saxe et al. (2013): the weight as a matrix (out, rest) is `gain` times orthogonal.
+
+    >>> import numpy as np
+    >>> weight = orthogonal_(np.empty((3, 3)))
+    >>> bool(np.allclose(weight @ weight.T, np.eye(3)))
+    True
+    """
     shape, gain = _shape(tensor), finite("gain", gain)
     if len(shape) < 2:
         raise ValueError(f"expected at least 2 dimensions, got shape {shape}")
@@ -274,7 +359,12 @@ def orthogonal_(tensor: Target, gain: float = 1.0) -> Target:
 
 
 def sparse_(tensor: Target, sparsity: float, std: float = 0.01) -> Target:
-    """Fill a matrix with normal values, then set a fraction `sparsity` of each column to 0."""
+    """Fill a matrix with normal values, then set a fraction `sparsity` of each column to 0.
+
+    >>> import numpy as np
+    >>> int((sparse_(np.empty((10, 4)), 0.3) == 0).sum())
+    12
+    """
     shape, sparsity = _shape(tensor), fraction("sparsity", sparsity)
     if len(shape) != 2:
         raise ValueError(f"expected a matrix, got shape {shape}")
@@ -290,6 +380,13 @@ def default_(weight: Parameter, bias: Parameter | None) -> None:
     """Fill a convolution's or linear layer's parameters as torch does by default.
 
     Both are uniform on +-1 / sqrt(fan_in): torch's kaiming_uniform_(a=sqrt(5)).
+
+    >>> import numpy as np
+    >>> from cnncore import nn
+    >>> layer = nn.Linear(4, 2)
+    >>> default_(layer.weight, layer.bias)
+    >>> bool(np.abs(np.array(layer.weight)).max() <= 0.5)
+    True
     """
     fan_in = fan(weight.shape)[0]
     bound = 1.0 / math.sqrt(fan_in) if fan_in else 0.0

@@ -107,7 +107,12 @@ class Bilinear(Module):
 
 
 class Identity(Module):
-    """Return the input. Takes and ignores any arguments, so that it can stand in for a layer."""
+    """Return the input. Takes and ignores any arguments, so that it can stand in for a layer.
+
+    >>> import numpy as np
+    >>> Identity(64, eps=1e-5)(np.ones((1, 2))).tolist()
+    [[1.0, 1.0]]
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()

@@ -224,6 +224,9 @@ class Buffer(StoredArray):
         data: initial values; integers are kept as int64, everything else as float32.
         persistent: whether it is part of `state_dict()`.
         optional: whether a strict `load_state_dict` may find it missing.
+
+    >>> Buffer(np.zeros(3)).shape
+    (3,)
     """
 
     def __init__(

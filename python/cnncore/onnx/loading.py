@@ -54,5 +54,12 @@ def unsupported(source: Source) -> list[UnsupportedNode]:
 
     Raises:
         ValueError: the file is damaged.
+
+    >>> from onnx import TensorProto, helper
+    >>> value = lambda name: helper.make_tensor_value_info(name, TensorProto.FLOAT, [2])
+    >>> node = helper.make_node("ImageDecoder", ["x"], ["y"])
+    >>> graph = helper.make_graph([node], "g", [value("x")], [value("y")])
+    >>> [each.operator for each in unsupported(helper.make_model(graph))]
+    ['ImageDecoder']
     """
     return unsupported_nodes(read(source))

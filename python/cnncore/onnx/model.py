@@ -34,6 +34,16 @@ class OnnxModel(Module):
     tuple of them. Floating-point weights are parameters under their ONNX names; statistics of batch
     normalization are buffers. It begins in inference mode; `train()` makes dropout and batch normalization
     behave as in training.
+
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> import cnncore.onnx
+    >>> from cnncore import nn
+    >>> path = os.path.join(tempfile.mkdtemp(), "linear.onnx")
+    >>> proto = cnncore.onnx.export(nn.Linear(3, 2), path, (1, 3))
+    >>> model = cnncore.onnx.load(path)
+    >>> isinstance(model, OnnxModel), model(np.zeros((1, 3), np.float32)).shape
+    (True, (1, 2))
     """
 
     def __init__(self, graph: Graph) -> None:

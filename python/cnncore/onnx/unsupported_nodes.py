@@ -18,6 +18,9 @@ class UnsupportedNode(NamedTuple):
     """A node that cannot run.
 
     `nearest` is the nearest form that can: another operator's name, or element types.
+
+    >>> print(UnsupportedNode("GRU", 22, "float16", "rnn/gru", "float32", "of this type").operator)
+    GRU
     """
 
     operator: str

@@ -38,6 +38,12 @@ class Optimizer:
 
     `param_groups` is a list of dicts as in torch; changing a number in it takes effect with the next
     step. Steps compiled with the optimiser hold `lock` from `check_settings` to the end of a run.
+
+    >>> from cnncore import nn, optim
+    >>> layer = nn.Linear(3, 2)
+    >>> optimizer = optim.SGD([{"params": [layer.weight], "lr": 0.5}, {"params": [layer.bias]}], lr=0.1)
+    >>> isinstance(optimizer, Optimizer), [group["lr"] for group in optimizer.param_groups]
+    (True, [0.5, 0.1])
     """
 
     update_op: str

@@ -43,12 +43,20 @@ def get_ema_avg_fn(decay: float = 0.999) -> AverageFunction:
 
 
 def get_swa_multi_avg_fn() -> MultiAverageFunction:
-    """Return `get_swa_avg_fn` for lists; the results are returned, not written (torch writes them)."""
+    """Return `get_swa_avg_fn` for lists; the results are returned, not written (torch writes them).
+
+    >>> get_swa_multi_avg_fn()([1.0, 0.0], [3.0, 1.0], 1)
+    [2.0, 0.5]
+    """
     return _for_lists(get_swa_avg_fn())
 
 
 def get_ema_multi_avg_fn(decay: float = 0.999) -> MultiAverageFunction:
-    """Return `get_ema_avg_fn` for lists; the results are returned, not written (torch writes them)."""
+    """Return `get_ema_avg_fn` for lists; the results are returned, not written (torch writes them).
+
+    >>> get_ema_multi_avg_fn(0.75)([1.0, 0.0], [3.0, 1.0], 1)
+    [1.5, 0.25]
+    """
     return _for_lists(get_ema_avg_fn(decay))
 
 
@@ -223,6 +231,13 @@ def update_bn(loader: Iterable[Any], model: Module) -> None:
     Args:
         loader: batches: arrays, or tuples and lists whose first entry is the model's input.
         model: its batch norms are changed, its mode is kept.
+
+    >>> import numpy as np
+    >>> from cnncore import nn
+    >>> norm = nn.BatchNorm1d(1)
+    >>> update_bn([np.array([[1.0], [3.0]]), np.array([[5.0], [7.0]])], norm)
+    >>> np.array(norm.running_mean).tolist()
+    [4.0]
     """
     norms = [layer for layer in model.modules() if hasattr(layer, "reset_running_stats")]
     norms = [layer for layer in norms if getattr(layer, "running_mean", None) is not None]

@@ -26,6 +26,13 @@ class Transform:
     from 0 to 255 or floats from 0 to 1: signals of one axis, images of two, volumes of three.
 
     A subclass overrides `apply`.
+
+    >>> from dataclasses import replace
+    >>> class Brighter(Transform):
+    ...     def apply(self, samples, draws):
+    ...         return replace(samples, images=samples.images + np.float32(0.5))
+    >>> Brighter()(np.zeros((1, 2, 2), np.float32)).tolist()
+    [[[0.5, 0.5], [0.5, 0.5]]]
     """
 
     spatial: tuple[int, ...] = (1, 2, 3)

@@ -67,6 +67,10 @@ class DefaultBoxGenerator:
         min_ratio, max_ratio: scales of the first and the last map, as parts of the image.
 
     Called as `AnchorGenerator`; returns one array (boxes, 4) of all maps.
+
+    >>> generator = DefaultBoxGenerator([[2], [2]])
+    >>> generator.num_anchors_per_location(), generator((64, 64), [(4, 4), (2, 2)]).shape
+    ([4, 4], (80, 4))
     """
 
     def __init__(

@@ -13,7 +13,11 @@ AVERAGES = ("auto", "binary", "macro", "micro", "weighted", None)
 
 
 class ConfusionMatrix(Metric):
-    """See `confusion_matrix`."""
+    """See `confusion_matrix`.
+
+    >>> ConfusionMatrix(2)(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1])).tolist()
+    [[0, 0], [1, 1]]
+    """
 
     name = "confusion_matrix"
     counted = ("matrix",)
@@ -129,7 +133,11 @@ def _sum(before: Array, new: Array) -> Array:
 
 
 class Precision(_OfClasses):
-    """See `precision`."""
+    """See `precision`.
+
+    >>> Precision()(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
+    0.5
+    """
 
     name = "precision"
 
@@ -138,7 +146,11 @@ class Precision(_OfClasses):
 
 
 class Recall(_OfClasses):
-    """See `recall`."""
+    """See `recall`.
+
+    >>> Recall()(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
+    0.25
+    """
 
     name = "recall"
 
@@ -147,7 +159,11 @@ class Recall(_OfClasses):
 
 
 class F1(_OfClasses):
-    """See `f1`."""
+    """See `f1`.
+
+    >>> F1()(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
+    0.3333333333333333
+    """
 
     name = "f1"
 
@@ -156,13 +172,21 @@ class F1(_OfClasses):
 
 
 class Dice(F1):
-    """See `dice`."""
+    """See `dice`.
+
+    >>> Dice()(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
+    0.3333333333333333
+    """
 
     name = "dice"
 
 
 class MeanIoU(_OfClasses):
-    """See `mean_iou`."""
+    """See `mean_iou`.
+
+    >>> MeanIoU()(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
+    0.25
+    """
 
     name = "mean_iou"
 

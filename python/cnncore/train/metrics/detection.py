@@ -30,7 +30,16 @@ class _Found(NamedTuple):
 
 
 class MeanAveragePrecision(Metric):
-    """See `mean_average_precision`; `update` takes the images of a batch."""
+    """See `mean_average_precision`; `update` takes the images of a batch.
+
+    >>> box, label = np.array([[0.0, 0.0, 10.0, 10.0]]), np.array([0])
+    >>> metric = MeanAveragePrecision()
+    >>> metric.reset()
+    >>> found = {"boxes": box, "labels": label, "scores": np.ones(1)}
+    >>> metric.update([found], [{"boxes": box, "labels": label}])
+    >>> metric.result()["map_50"]
+    1.0
+    """
 
     name = "map"
     counted = ("images",)

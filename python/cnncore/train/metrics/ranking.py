@@ -14,7 +14,11 @@ _AVERAGES = ("macro", "weighted", None)
 
 
 class AUC(Metric):
-    """See `auc`."""
+    """See `auc`.
+
+    >>> AUC()(np.array([2.0, -1.0, 1.0]), np.array([1, 0, 0]))
+    1.0
+    """
 
     name = "auc"
     counted = ("scores", "targets")

@@ -45,7 +45,11 @@ class _MeanOf(Metric):
 
 
 class MAE(_MeanOf):
-    """See `mae`."""
+    """See `mae`.
+
+    >>> MAE()(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
+    1.0
+    """
 
     name = "mae"
 
@@ -54,7 +58,11 @@ class MAE(_MeanOf):
 
 
 class MSE(_MeanOf):
-    """See `mse`."""
+    """See `mse`.
+
+    >>> MSE()(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
+    2.0
+    """
 
     name = "mse"
 
@@ -63,7 +71,11 @@ class MSE(_MeanOf):
 
 
 class RMSE(MSE):
-    """See `rmse`."""
+    """See `rmse`.
+
+    >>> RMSE()(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
+    1.4142135623730951
+    """
 
     name = "rmse"
 
@@ -72,7 +84,11 @@ class RMSE(MSE):
 
 
 class R2(Metric):
-    """See `r2`."""
+    """See `r2`.
+
+    >>> R2()(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 3.0]))
+    1.0
+    """
 
     name = "r2"
     counted = ("rows", "mean", "spread", "error")

@@ -23,7 +23,15 @@ class _Share(Metric):
 
 
 class Accuracy(_Share):
-    """See `accuracy`."""
+    """See `accuracy`.
+
+    >>> metric = Accuracy()
+    >>> metric.reset()
+    >>> metric.update(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
+    >>> metric.update(np.array([[0.1, 0.9], [0.2, 0.8]]), np.array([1, 1]))
+    >>> metric.result()
+    0.75
+    """
 
     name = "accuracy"
 
@@ -38,7 +46,11 @@ class Accuracy(_Share):
 
 
 class MultilabelAccuracy(_Share):
-    """See `multilabel_accuracy`."""
+    """See `multilabel_accuracy`.
+
+    >>> MultilabelAccuracy()(np.array([[2.0, -1.0]]), np.array([[1, 1]]))
+    0.5
+    """
 
     name = "multilabel_accuracy"
 
@@ -52,7 +64,11 @@ class MultilabelAccuracy(_Share):
 
 
 class TopKAccuracy(_Share):
-    """See `top_k_accuracy`."""
+    """See `top_k_accuracy`.
+
+    >>> TopKAccuracy(k=2)(np.array([[0.5, 0.2, 0.3], [0.1, 0.2, 0.7]]), np.array([2, 0]))
+    0.5
+    """
 
     def __init__(self, k: int = 5) -> None:
         if isinstance(k, bool) or not hasattr(k, "__index__") or k < 1:

@@ -69,13 +69,21 @@ class _ErrorRate(Metric):
 
 
 class CharacterErrorRate(_ErrorRate):
-    """See `character_error_rate`."""
+    """See `character_error_rate`.
+
+    >>> CharacterErrorRate()(["cat"], ["cart"])
+    0.25
+    """
 
     name = "cer"
 
 
 class WordErrorRate(_ErrorRate):
-    """See `word_error_rate`."""
+    """See `word_error_rate`.
+
+    >>> WordErrorRate()(["the cat"], ["the cat sat down"])
+    0.5
+    """
 
     name = "wer"
 

@@ -19,6 +19,11 @@ class Curve(NamedTuple):
         false_positive_rate, true_positive_rate: from 0 to 1, a place for each threshold.
         thresholds: the scores, falling; the first is infinite.
         auc: the area under the curve.
+
+    >>> from cnncore.viz import arrays
+    >>> (curve,) = arrays.roc(np.array([0.1, 0.9, 0.8]), np.array([0, 1, 0]))
+    >>> curve.auc, curve.true_positive_rate.tolist()
+    (1.0, [0.0, 1.0, 1.0, 1.0])
     """
 
     false_positive_rate: Array

@@ -21,6 +21,11 @@ class Projection(NamedTuple):
         components: (components, features), orthonormal; the largest entry of each is positive.
         mean: (features,), which is subtracted first.
         explained: the share of the variance in each component.
+
+    >>> from cnncore.viz import arrays
+    >>> found = arrays.pca(np.array([[1.0, 0.0], [2.0, 0.0], [3.0, 0.0]]), 1)
+    >>> found.coordinates.ravel().tolist(), found.explained.tolist()
+    ([-1.0, 0.0, 1.0], [1.0])
     """
 
     coordinates: Array

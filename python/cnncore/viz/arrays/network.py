@@ -23,6 +23,12 @@ class Network(NamedTuple):
     Fields:
         layers: the input first, then as `layers` returns them.
         edges: pairs of numbers of layers: the second reads what the first returns.
+
+    >>> from cnncore import nn
+    >>> from cnncore.viz import arrays
+    >>> found = arrays.network(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU()), (1, 1, 8, 8))
+    >>> [layer.kind for layer in found.layers], found.edges
+    (['input', 'Conv2d', 'ReLU'], ((0, 1), (1, 2)))
     """
 
     layers: tuple[Layer, ...]

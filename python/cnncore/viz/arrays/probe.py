@@ -42,6 +42,12 @@ class Layer(NamedTuple):
         shape: of the output, batch included.
         parameters: numbers of its own; those of a module called several times count once.
         flops: operations of convolutions and matrix products, a multiply-add being 2.
+
+    >>> from cnncore import nn
+    >>> from cnncore.viz import arrays
+    >>> (layer,) = arrays.layers(nn.Conv2d(1, 4, 3), (1, 1, 8, 8))
+    >>> layer.kind, layer.shape, layer.parameters
+    ('Conv2d', (1, 4, 6, 6), 40)
     """
 
     name: str

@@ -17,6 +17,10 @@ class Point(NamedTuple):
         gflops: of them, in 10^9 a second.
         ms: that the step takes.
         bound: "compute", "memory" or "overhead".
+
+    >>> point = Point("conv1", "conv2d", "direct", intensity=20.0, gflops=100.0, ms=0.2, bound="compute")
+    >>> point.bound
+    'compute'
     """
 
     layer: str
@@ -29,7 +33,11 @@ class Point(NamedTuple):
 
 
 class Roofline(NamedTuple):
-    """What `roofline` returns: peaks of the machine, in 10^9 operations and bytes a second, and the steps."""
+    """What `roofline` returns: peaks of the machine, in 10^9 operations and bytes a second, and the steps.
+
+    >>> Roofline(peak_gflops=200.0, peak_gbytes=20.0, points=()).peak_gflops
+    200.0
+    """
 
     peak_gflops: float
     peak_gbytes: float
