@@ -42,6 +42,7 @@ LEFT_OUT = (
     "examples",
     "numerics",
     "onnx",
+    "pages",
     "sklearn",
     "viz",
 )
@@ -56,7 +57,13 @@ resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
 package, torch, *arguments = sys.argv[1:]
 sys.path.insert(0, package)
 if torch == "without":
-    sys.modules["torch"] = None
+
+    class WithoutTorch:
+        def find_spec(name, path=None, target=None):
+            if name == "torch":
+                raise ModuleNotFoundError("torch is hidden", name=name)
+
+    sys.meta_path.insert(0, WithoutTorch)
 import cnncore
 if not cnncore.__file__.startswith(package):
     sys.exit(f"{cnncore.__file__} is imported, not the copy: install the package without -e")

@@ -64,12 +64,12 @@ def _unary(function: str, input: Any) -> Tensor:
     return x if x.dtype == "uint8" and function == "abs" else integral(function, x.dtype, x)
 
 
-def _scaled(other: Any, alpha: Any) -> Any:
-    if alpha == 1:
+def _scaled(op: str, other: Any, alpha: Any) -> Any:
+    if is_number(alpha) and alpha == 1:
         return other
     if not is_number(alpha):
-        raise dtype_error("alpha", f"expected a number for alpha, got {alpha!r}")
-    return other * alpha if is_number(other) else mul(other, alpha)
+        raise dtype_error(op, f"expected a number for alpha, got {alpha!r}")
+    return other * alpha if is_number(other) else mul(as_tensor(other, op), alpha)
 
 
 @operator("input", "other")
@@ -81,7 +81,7 @@ def add(input: Any, other: Any, alpha: float = 1) -> Tensor:
     >>> ops.add(np.ones((2, 3)), np.arange(3)).tolist()
     [[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]
     """
-    return _binary("add", input, _scaled(other, alpha), "add_scalar", "add_scalar")
+    return _binary("add", input, _scaled("add", other, alpha), "add_scalar", "add_scalar")
 
 
 @operator("input", "other")
@@ -92,7 +92,7 @@ def sub(input: Any, other: Any, alpha: float = 1) -> Tensor:
     >>> ops.sub(1, [0.5, 2]).tolist()
     [0.5, -1.0]
     """
-    return _binary("sub", input, _scaled(other, alpha), "add_scalar", "rsub_scalar", sign=-1.0)
+    return _binary("sub", input, _scaled("sub", other, alpha), "add_scalar", "rsub_scalar", sign=-1.0)
 
 
 @operator("input", "other")

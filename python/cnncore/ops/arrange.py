@@ -10,7 +10,7 @@ from ..graph.dispatch import operator
 from ..graph.tensor import Tensor
 from ..graph.trace import as_tensor, shape_error
 from .build import expand_to, permute_to, reshape_to, window
-from .check import integers, many_dims, one_dim
+from .check import integers, many_dims, one_dim, sequence
 from .parts import concat
 from .shape import transpose
 
@@ -196,13 +196,14 @@ def expand(input: Any, size: Sequence[int]) -> Tensor:
     [[1, 1, 1], [2, 2, 2]]
     """
     x = as_tensor(input, "expand")
+    size = sequence(size, "size", "expand")
     wanted = integers(size, len(size), "size", "expand", least=-1)
     extra = len(wanted) - x.ndim
     shape = (1,) * max(extra, 0) + x.shape
     found = tuple(n if w == -1 else w for n, w in zip(shape, wanted, strict=False))
     fits = extra >= 0 and -1 not in wanted[:extra] and 0 not in wanted
     if not fits or any(n not in (1, w) for n, w in zip(shape, found, strict=True)):
-        raise shape_error("expand", f"{x.shape} cannot be repeated to {tuple(size)}")
+        raise shape_error("expand", f"{x.shape} cannot be repeated to {size}")
     return expand_to(x, found)
 
 
@@ -215,9 +216,10 @@ def repeat(input: Any, repeats: Sequence[int]) -> Tensor:
     [[1, 2, 1, 2], [1, 2, 1, 2]]
     """
     x = as_tensor(input, "repeat")
+    repeats = sequence(repeats, "repeats", "repeat")
     counts = integers(repeats, len(repeats), "repeats", "repeat")
     if len(counts) < x.ndim:
-        raise shape_error("repeat", f"expected at least {x.ndim} numbers for {x.shape}, got {tuple(repeats)}")
+        raise shape_error("repeat", f"expected at least {x.ndim} numbers for {x.shape}, got {repeats}")
     x = reshape_to(x, (1,) * (len(counts) - x.ndim) + x.shape)
     for axis, count in enumerate(counts):
         x = concat([x] * count, axis)
@@ -233,7 +235,8 @@ def tile(input: Any, dims: Sequence[int]) -> Tensor:
     [[1, 2, 1, 2]]
     """
     x = as_tensor(input, "tile")
-    copies: Tensor = repeat(x, (1,) * (x.ndim - len(dims)) + tuple(dims))
+    counts = sequence(dims, "dims", "tile")
+    copies: Tensor = repeat(x, (1,) * (x.ndim - len(counts)) + counts)
     return copies
 
 

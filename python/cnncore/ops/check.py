@@ -82,22 +82,45 @@ def integers(value: Any, count: int, name: str, op: str, least: int = 1) -> tupl
     return tuple(int(item) for item in values)
 
 
-def real(value: Any, name: str, op: str, least: float = -math.inf, most: float = math.inf) -> float:
-    """Return a number from `least` to `most` as a float; NaN and infinity are refused."""
+def sequence(value: Any, name: str, op: str) -> tuple[Any, ...]:
+    """Return a sequence of ints as a tuple, one int as a tuple of it."""
+    if hasattr(value, "__index__"):
+        return (value,)
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+        raise dtype_error(op, f"expected {name} to be ints, got {value!r}")
+    return tuple(value)
+
+
+def number(value: Any, name: str, op: str) -> float:
+    """Return a number as a float, also NaN and infinity."""
     if (
         isinstance(value, (str, bytes))
         or not hasattr(value, "__float__")
         or getattr(value, "shape", ()) != ()
     ):
         raise dtype_error(op, f"expected a number for {name}, got {value!r}")
-    number = float(value)
-    if not (least <= number <= most and math.isfinite(number)):
+    return float(value)
+
+
+def order_of_norm(p: Any, op: str, least: float = -math.inf) -> float:
+    """Return the p of a p-norm: a number of at least `least` or infinity."""
+    order = number(p, "p", op)
+    if not order >= least:
+        at_least = f" of at least {least:g}" if least > -math.inf else ""
+        raise shape_error(op, f"expected a number{at_least} for p, got {p}")
+    return order
+
+
+def real(value: Any, name: str, op: str, least: float = -math.inf, most: float = math.inf) -> float:
+    """Return a number from `least` to `most` as a float; NaN and infinity are refused."""
+    given = number(value, name, op)
+    if not (least <= given <= most and math.isfinite(given)):
         if most < math.inf:
             span = f"from {least:g} to {most:g}"
         else:
             span = "that is finite" + (f" and at least {least:g}" if least > -math.inf else "")
         raise shape_error(op, f"expected {name} {span}, got {value}")
-    return number
+    return given
 
 
 def integer(value: Any, name: str, op: str) -> int:

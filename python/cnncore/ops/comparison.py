@@ -11,7 +11,7 @@ from ..graph.dtype import is_float
 from ..graph.tensor import Tensor
 from ..graph.trace import as_tensor, dtype_error
 from .build import cast, elementwise, integral
-from .check import as_float, float_tensor, is_number
+from .check import as_float, float_tensor, is_number, real
 from .promotion import integer_operands, result_type, tensors_of
 
 __all__ = [
@@ -300,8 +300,9 @@ def isclose(
     [True, False]
     """
     a, b = float_tensor(input, "isclose"), float_tensor(other, "isclose")
-    limit = elementwise("mul_scalar", elementwise("abs", b), alpha=float(rtol))
-    limit = elementwise("add_scalar", limit, alpha=float(atol))
+    relative, absolute = (real(tol, name, "isclose", 0) for tol, name in ((rtol, "rtol"), (atol, "atol")))
+    limit = elementwise("mul_scalar", elementwise("abs", b), alpha=relative)
+    limit = elementwise("add_scalar", limit, alpha=absolute)
     distance = elementwise("abs", elementwise("sub", a, b))
     finite = elementwise("greater", as_float(inf), distance)
     near = elementwise("logical_and", elementwise("greater_equal", limit, distance), finite)

@@ -8,9 +8,8 @@ from typing import Any
 
 from ..graph.dispatch import operator
 from ..graph.tensor import Tensor
-from ..graph.trace import dtype_error
 from .build import elementwise, expand_to, keep_axes, reduce
-from .check import broadcast_shape, float_tensor, many_dims, one_dim, real
+from .check import broadcast_shape, float_tensor, many_dims, one_dim, order_of_norm, real
 
 __all__ = ["cosine_similarity", "normalize", "pairwise_distance"]
 
@@ -35,9 +34,7 @@ def lp_norm(x: Tensor, p: Any, axes: tuple[int, ...], op: str) -> Tensor:
 
     Where the norm is 0, its gradient is 0.
     """
-    if isinstance(p, str) or not hasattr(p, "__float__"):
-        raise dtype_error(op, f"expected a number for p, got {p!r}")
-    p = inf if float(p) == inf else real(p, "p", op, 0)
+    p = order_of_norm(p, op, 0)
     if p == 2:
         return power(reduce("sum_squares", x, axes), 0.5)
     size = elementwise("abs", x)

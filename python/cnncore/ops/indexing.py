@@ -26,7 +26,7 @@ from .build import (
     window,
     with_layout,
 )
-from .check import as_float, broadcast_shape, float_tensor, integers, is_number, one_dim
+from .check import as_float, broadcast_shape, float_tensor, integers, is_number, number, one_dim
 from .comparison import equal, where
 from .gather import ScatterAttributes, gather_axis, put_axis, scatter_axis, take_axis
 from .indices import indices_within, require_range
@@ -93,7 +93,7 @@ def index_add(input: Any, dim: int, index: Any, source: Any, alpha: float = 1) -
     if y.shape != expected:
         raise shape_error("index_add", f"expected source of shape {expected}, got {y.shape}")
     if alpha != 1:
-        y = elementwise("mul_scalar", y, alpha=float(alpha))
+        y = elementwise("mul_scalar", y, alpha=number(alpha, "alpha", "index_add"))
     attrs = ScatterAttributes(axis, x.shape, decided(x).layout)
     return reshape_to(elementwise("add", x, put_axis(y, places, attrs)), given.shape)
 

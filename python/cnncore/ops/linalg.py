@@ -15,7 +15,7 @@ from ..graph.tensor import Tensor
 from ..graph.trace import as_tensor, dtype_error, shape_error
 from .arithmetic import add, mul
 from .build import cast, elementwise, expand_to, permute_to, reduce, reshape_to, window
-from .check import as_float, float_tensor, integer, integers, one_dim, real, require_rank
+from .check import as_float, float_tensor, integer, integers, one_dim, order_of_norm, real, require_rank
 from .gather import take_axis
 from .linear import matmul
 from .statistics import length
@@ -219,9 +219,7 @@ def cdist(
     a, b = float_tensor(x1, "cdist"), float_tensor(x2, "cdist")
     if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-1]:
         raise shape_error("cdist", f"expected rows of one length, got {a.shape} and {b.shape}")
-    order = float(p)
-    if not order >= 0:
-        raise shape_error("cdist", f"expected p of at least 0, got {p}")
+    order = order_of_norm(p, "cdist", 0)
     a = reshape_to(a, (*a.shape[:-1], 1, a.shape[-1]))
     b = reshape_to(b, (*b.shape[:-2], 1, *b.shape[-2:]))
     apart = elementwise("sub", a, b)
@@ -243,10 +241,8 @@ def pdist(input: Any, p: float = 2.0) -> Tensor:
     >>> ops.pdist([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]]).round(4).tolist()
     [5.0, 1.0, 4.242599964141846]
     """
-    x, order = float_tensor(input, "pdist"), float(p)
+    x, order = float_tensor(input, "pdist"), order_of_norm(p, "pdist", 0)
     require_rank(x, 2, "pdist")
-    if not order >= 0:
-        raise shape_error("pdist", f"expected p of at least 0, got {p}")
     if x.shape[0] < 2:
         raise shape_error("pdist", f"expected at least two rows, got {x.shape}")
     firsts, seconds = (as_tensor(places, "pdist") for places in np.triu_indices(x.shape[0], 1))

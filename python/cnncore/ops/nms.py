@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..graph.arrays import to_array
 from ..graph.dispatch import operator
 from ..graph.lowering import Builder
 from ..graph.tensor import Layout, Node, Op, Spec, Tensor
@@ -74,6 +75,8 @@ def _suppressed(
 
 def _kept(op: str, boxes: Any, scores: Any, groups: Any, iou_threshold: Any, max_output: int | None) -> Any:
     threshold = real(iou_threshold, "iou_threshold", op)
+    if not is_tracing():
+        boxes, scores, groups = (v if v is None else to_array(v, op) for v in (boxes, scores, groups))
     if max_output is not None:
         (most,) = integers(max_output, 1, "max_output", op)
         return _suppressed(op, boxes, scores, groups, None, threshold, most)
@@ -84,8 +87,8 @@ def _kept(op: str, boxes: Any, scores: Any, groups: Any, iou_threshold: Any, max
             f"many indices, the last of them -1 where fewer stay, or call {op} on the arrays that the "
             "compiled function returns",
         )
-    arrays = [None if value is None else np.asarray(value) for value in (boxes, scores, groups)]
-    count = len(arrays[0]) if arrays[0] is not None and arrays[0].ndim else 0
+    arrays = [boxes, scores, groups]
+    count = len(boxes) if boxes is not None and boxes.ndim else 0
     expected = ((count, 4), (count,), (count,))
     fit = all(
         value is None or (value.shape == shape and value.dtype.kind in kinds)

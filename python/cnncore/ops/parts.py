@@ -23,7 +23,7 @@ from .build import (
     reshape_to,
     window,
 )
-from .check import integer, one_dim
+from .check import integer, number, one_dim
 from .copies import copy_attrs
 from .edge_pad import MODES, edge_pad
 
@@ -199,6 +199,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
         raise shape_error("pad", f"expected mode 'constant', {', '.join(map(repr, MODES))}, got {mode!r}")
     if mode != "constant" and value is not None and value != 0:
         raise shape_error("pad", f"expected no value with mode {mode!r}, got {value}")
+    fill = 0.0 if value is None else number(value, "value", "pad")
     if not isinstance(pad, (tuple, list)):
         raise dtype_error("pad", f"expected pad as pairs of integers, the last axis first, got {pad!r}")
     amounts = [integer(n, "each padding", "pad") for n in pad]
@@ -219,7 +220,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
         return x
     if mode != "constant":
         return edge_pad(x, tuple(before), tuple(after), mode)
-    return embed(x, shape, tuple(before), (1,) * x.ndim, float(value or 0.0))
+    return embed(x, shape, tuple(before), (1,) * x.ndim, fill)
 
 
 @operator("input")

@@ -9,7 +9,7 @@ from ..graph.dispatch import operator
 from ..graph.tensor import Layout, Op, Shape, Tensor, present
 from ..graph.trace import emit, shape_error
 from .build import Single, cast, with_layout
-from .check import float_tensor, integers, require_rank
+from .check import float_tensor, integer, integers, require_rank
 from .pool_places import input_places
 from .pooling import (
     AdaptiveAttributes,
@@ -183,15 +183,14 @@ def _avg_pool(
     divisor_override: int | None = None,
 ) -> Tensor:
     op = f"avg_pool{rank}d"
-    if divisor_override is not None and divisor_override == 0:
+    divisor = 0 if divisor_override is None else integer(divisor_override, "divisor_override", op)
+    if divisor == 0 and divisor_override is not None:
         raise shape_error(op, "expected a divisor_override other than 0")
     x = float_tensor(input, op)
     window, output = _windows(x, rank, kernel_size, stride, padding, 1, ceil_mode, op)
     # Windows are clipped at the real padding: what ceil_mode adds beyond it never counts.
     clipped = window._replace(end=window.begin)
-    attrs = AvgPoolAttributes(
-        clipped, output, bool(count_include_pad), divisor_override or 0, bool(ceil_mode)
-    )
+    attrs = AvgPoolAttributes(clipped, output, bool(count_include_pad), divisor, bool(ceil_mode))
     return emit(AvgPool, Single(with_layout(x, Layout.CHANNELS_LAST)), attrs).output
 
 

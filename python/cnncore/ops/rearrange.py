@@ -13,7 +13,7 @@ from ..graph.tensor import Tensor
 from ..graph.trace import as_tensor, shape_error
 from .arrange import flip
 from .build import expand_to, permute_to, reshape_to, window
-from .check import integer, integers, one_dim
+from .check import integer, integers, one_dim, sequence
 from .comparison import where
 from .gather import take_axis
 from .shape import transpose
@@ -66,7 +66,8 @@ def broadcast_to(input: Any, size: Sequence[int]) -> Tensor:
     [[1, 2], [1, 2]]
     """
     x = as_tensor(input, "broadcast_to")
-    wanted = integers(tuple(size), len(size), "size", "broadcast_to")
+    extents = sequence(size, "size", "broadcast_to")
+    wanted = integers(extents, len(extents), "size", "broadcast_to")
     shape = (1,) * (len(wanted) - x.ndim) + x.shape
     if len(shape) != len(wanted) or any(n not in (1, w) for n, w in zip(shape, wanted, strict=True)):
         raise shape_error("broadcast_to", f"{x.shape} cannot be repeated to {wanted}")
@@ -150,9 +151,10 @@ def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     [[2, 4], [1, 3]]
     """
     x = _matrix("rot90", input)
-    if len(dims) != 2:
+    plane = sequence(dims, "dims", "rot90")
+    if len(plane) != 2:
         raise shape_error("rot90", f"expected two axes, got {dims!r}")
-    a, b = (one_dim(d, x.ndim, "rot90") for d in dims)
+    a, b = (one_dim(d, x.ndim, "rot90") for d in plane)
     if a == b:
         raise shape_error("rot90", f"expected different axes, got {dims!r}")
     turns = integer(k, "k", "rot90") % 4

@@ -22,7 +22,7 @@ from .build import (
     sum_to,
     with_layout,
 )
-from .check import integer, one_dim
+from .check import integer, one_dim, sequence
 from .copies import copy_attrs, lower_reshape
 
 __all__ = ["flatten", "permute", "reshape", "transpose", "unflatten"]
@@ -222,7 +222,7 @@ def permute(input: Any, dims: Sequence[int]) -> Tensor:
     (4, 2, 3)
     """
     x = as_tensor(input, "permute")
-    order = tuple(one_dim(dim, x.ndim, "permute") for dim in dims)
+    order = tuple(one_dim(dim, x.ndim, "permute") for dim in sequence(dims, "dims", "permute"))
     if sorted(order) != list(range(x.ndim)):
         raise shape_error("permute", f"expected each of {x.ndim} axes once, got {tuple(dims)}")
     return permute_to(x, order)

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from ..graph.dispatch import operator
 from ..graph.tensor import Tensor
-from ..graph.trace import as_tensor, dtype_error, shape_error
+from ..graph.trace import as_tensor, shape_error
 from .build import elementwise, keep_axes, reduce
-from .check import as_float, float_tensor, is_number, many_dims
+from .check import as_float, float_tensor, many_dims, number, order_of_norm
 from .detach import detach
 from .sort import amax, amin
 
@@ -40,18 +40,16 @@ def _moments(
     """Return variance and mean over axes."""
     if isinstance(dim, bool):  # torch's var(input, unbiased)
         dim, unbiased = None, dim
+    taken = 1.0 if correction is None else number(correction, "correction", op)
     if unbiased is not None:
-        correction = int(bool(unbiased))
-    correction = 1 if correction is None else correction
-    if not is_number(correction):
-        raise dtype_error(op, f"expected a number for correction, got {correction!r}")
+        taken = float(bool(unbiased))
     x = float_tensor(input, op)
     axes = many_dims(dim, x.ndim, op)
     center = keep_axes(reduce("mean", x, axes), x, axes) if axes else x
     count = product(x.shape[i] for i in axes)
     squares = elementwise("square", elementwise("sub", x, center))
     total = reduce("sum", squares, axes) if axes else squares
-    divisor = count - correction if count > correction else 0
+    divisor = count - taken if count > taken else 0
     found = elementwise("div", total, as_float(float(divisor)))
     if keepdim and axes:
         return keep_axes(found, x, axes), center
@@ -171,9 +169,7 @@ def norm(input: Any, p: float | str = "fro", dim: Dim = None, keepdim: bool = Fa
         raise shape_error("norm", f"expected a number or 'fro' for p, got {p!r}")
     x = float_tensor(input, "norm")
     axes = many_dims(dim, x.ndim, "norm")
-    order = 2.0 if isinstance(p, str) else float(p)
-    if order != order:
-        raise shape_error("norm", "expected a number for p, got nan")
+    order = 2.0 if isinstance(p, str) else order_of_norm(p, "norm")
     if not axes:
         return elementwise("not_equal", x, as_float(0.0)) if order == 0 else elementwise("abs", x)
     y = length(x, order, axes)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is no array, and what is no setting, is refused by every operation of the table by its name."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+
+from cases import CASES
+from cases.case import Case
+from cnncore import ops
+
+
+class Nonsense:
+    """What no argument may be."""
+
+
+SHOWN = {
+    "addbmm": "bmm",
+    "addcmul": "add|mul",
+    "addmm": "mm",
+    "addmv": "mv",
+    "baddbmm": "bmm",
+    "clip": "clamp",
+    "div": "floor_divide",
+    "eq": "equal",
+    "expand_as": "broadcast_to",
+    "ge": "greater_equal",
+    "gt": "greater",
+    "le": "less_equal|greater_equal",
+    "less": "greater",
+    "less_equal": "greater_equal",
+    "lp_pool1d": "avg_pool1d",
+    "lp_pool2d": "avg_pool2d",
+    "lp_pool3d": "avg_pool3d",
+    "lt": "less|greater",
+    "masked_fill": "where",
+    "max": "maximum",
+    "min": "minimum",
+    "ne": "not_equal",
+    "scaled_dot_product_attention": "dropout",
+    "softmin": "softmax",
+    "swapaxes": "transpose",
+    "swapdims": "transpose",
+    "triplet_margin_loss": "pairwise_distance",
+    "upsample": "interpolate",
+}
+"""Operations that others compute: what these are called."""
+
+UNREAD = {"norm_type", "compute_mode"}
+"""Settings of torch's that matter only beside one that is refused."""
+
+SWITCHES = {"unbiased", "align_corners", "recompute_scale_factor"}
+"""Booleans whose default is None."""
+
+
+def _plain() -> dict[tuple[str, ...], Case]:
+    """One case for each set of arguments of an operation."""
+    chosen: dict[tuple[str, ...], Case] = {}
+    for case in CASES:
+        if case.function is None and not case.large:
+            chosen.setdefault((case.name, str(len(case.arrays)), *sorted(case.settings)), case)
+    return chosen
+
+
+def _settings(case: Case) -> list[str]:
+    """The parameters of an operation that are neither arrays nor switches."""
+    given = [*inspect.signature(getattr(ops, case.name)).parameters.values()][len(case.arrays) :]
+    return [
+        parameter.name
+        for parameter in given
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        and not isinstance(parameter.default, bool)
+        and parameter.name not in UNREAD | SWITCHES
+    ]
+
+
+PLAIN = [*_plain().values()]
+ARRAYS = [(case, i) for case in PLAIN for i in range(len(case.arrays))]
+SETTINGS = [(case, name) for case in PLAIN for name in _settings(case)]
+
+
+def _message(case: Case) -> str:
+    names = "|".join([case.name, *SHOWN.get(case.name, "").split("|")]).strip("|")
+    return rf"\[({names})\]"
+
+
+@pytest.mark.parametrize(("case", "place"), ARRAYS, ids=lambda v: str(v))
+def test_what_is_no_array(case: Case, place: int) -> None:
+    for wrong in ("text", [["a"]], Nonsense()):
+        arrays: list[Any] = list(case.arrays)
+        arrays[place] = wrong
+        with pytest.raises((TypeError, ValueError), match=_message(case)):
+            case(*arrays)
+
+
+@pytest.mark.parametrize(("case", "name"), SETTINGS, ids=lambda v: str(v))
+def test_what_is_no_setting(case: Case, name: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=_message(case)):
+        getattr(ops, case.name)(*case.arrays, **{**case.settings, name: Nonsense()})
