@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which steps may write over their inputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import cnncore as cc
+from cnncore import nn, ops, optim
+
+
+class Network(nn.Module):
+    """Operations whose results may take the place of what they read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.projected = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1)
+        self.norm, self.grouped, self.rows = nn.BatchNorm2d(16), nn.GroupNorm(2, 16), nn.LayerNorm(16)
+        self.added = nn.BatchNorm2d(16)
+        self.dropout, self.classes = nn.Dropout(0.5), nn.Linear(16, 5)
+
+    def forward(self, x: Any) -> Any:
+        x = ops.relu(self.norm(self.conv(x)))
+        x = ops.relu(self.added(self.projected(x)) + x)
+        x = ops.exp(self.dropout(self.grouped(x)) * 0.5) + x
+        return self.classes(ops.sigmoid(self.rows(x.mean((2, 3)))))
+
+
+def test_where_training_may_write_in_place() -> None:
+    model = Network()
+    step = cc.train_step(
+        lambda x, y: ops.cross_entropy(model(x), y), optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    )
+    program = step._compile([np.zeros((4, 3, 8, 8), np.float32), np.zeros(4, np.int64)]).executable
+    found: dict[str, set[tuple[tuple[int, int], ...]]] = {}
+    for made in program.steps:
+        if made.inplace:
+            found.setdefault(made.op, set()).add(tuple(made.inplace))
+    elementwise = [pairs for op in ("elementwise", "elementwise_chain") for pairs in found.pop(op)]
+    assert ((0, 0),) in elementwise
+    assert found == {
+        "conv_forward": {((0, 3),)},
+        "conv_backward_data": {((0, 3),)},
+        "batch_norm_finalize": {((2, 1), (3, 2))},
+        "batch_norm_apply": {((0, 0), (0, 5))},
+        "batch_norm_backward": {((0, 0),), ((3, 0), (0, 1))},
+        "group_norm": {((0, 0),)},
+        "group_norm_backward": {((0, 0), (0, 1))},
+        "row_norm": {((0, 0),)},
+        "row_norm_backward": {((0, 0), (0, 1))},
+        "dropout": {((0, 0),)},
+    }
