@@ -91,7 +91,12 @@ def test_the_fastest_is_kept(model: nn.Module, clock: dict[str, float]) -> None:
 def test_reasons_are_told_after_a_choice(model: nn.Module, clock: dict[str, float]) -> None:
     predictor = cc.compile(model, SHAPE)
     clock.update(direct=1.0)
-    predictor.autotune(X)
+    table = predictor.autotune(X)
+    changed = [row["layer"] for row in table if row["before"] != row["chosen"]]
+    assert 2 * len(changed) != len(table)
+    assert (
+        str(table).splitlines()[-1] == f"{len(changed)} of {len(table)} convolutions changed their algorithm"
+    )
     refused = {row["layer"]: row["refused"] for row in predictor.explain()}
     assert "winograd_f4: slower when measured" in refused["0"]
     assert "depthwise: groups 1 != input channels 16" in refused["0"]

@@ -295,3 +295,17 @@ def test_the_same_objects_do_not_trace_again() -> None:
     layer.config = SimpleNamespace(scale=3.0)
     assert value() == 21.0
     assert len(traced) == 2
+
+
+TRACES = iter(range(100))
+
+
+def counted(x: Any) -> Any:
+    next(TRACES)
+    return x * 2.0
+
+
+def test_functions_that_stay_are_traced_once() -> None:
+    value = sum_of(lambda x: counted(x))
+    assert [value(), value(), value()] == [6.0, 6.0, 6.0]
+    assert next(TRACES) == 1

@@ -144,3 +144,15 @@ def test_masks_of_integers_are_refused() -> None:
 def test_heads_divide_the_size() -> None:
     with pytest.raises(ValueError, match="num_heads that divides embed_dim 8, got 3"):
         nn.MultiheadAttention(8, 3)
+
+
+@pytest.mark.parametrize("settings", [{"add_bias_kv": True}, {"add_zero_attn": True}])
+def test_sources_that_every_sample_of_the_batch_has(settings: dict[str, Any]) -> None:
+    layer = nn.MultiheadAttention(SIZE, HEADS, batch_first=True, **settings)
+    inputs = _inputs({"batch_first": True})
+    output, weights = layer(*inputs)
+    assert weights.shape == (len(inputs[0]), TARGETS, SOURCES + 1)
+    np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-5)
+    for i in range(len(inputs[0])):
+        alone, _ = layer(*(x[i : i + 1] for x in inputs))
+        np.testing.assert_allclose(output[i], alone[0], rtol=1e-5, atol=2e-6)

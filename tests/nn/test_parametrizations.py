@@ -205,3 +205,17 @@ def test_two_weights_of_one_layer():
 def test_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_short_bias_is_divided_by_eps():
+    layer = nn.Linear(3, 4)
+    layer.bias.assign(np.full(4, 0.01, np.float32))
+    np.testing.assert_allclose(spectral_norm(layer, "bias", eps=0.5).bias, np.full(4, 0.02), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("dim", "rows"), [(0, 4), (1, 3), (-1, 5), (2, 5), (None, 4)])
+def test_the_axis_of_a_spectral_norm(dim, rows):
+    layer = spectral_norm(nn.Conv1d(3, 4, 5), n_power_iterations=30, dim=dim)
+    weight = np.asarray(layer.parametrizations.weight.original, np.float64)
+    matrix = np.moveaxis(weight, dim or 0, 0).reshape(rows, -1)
+    np.testing.assert_allclose(layer.weight, weight / np.linalg.norm(matrix, 2), rtol=1e-3)

@@ -146,3 +146,10 @@ def test_anchors_against_torchvision() -> None:
         ours = getattr(nn, name)(*settings)(images, maps)
         for a, b in zip(ours, getattr(theirs, name)(*settings)(*given), strict=True):
             assert np.abs(a - b.numpy()).max() <= 4 * EPS * 128
+
+
+def test_a_pyramid_begins_without_biases() -> None:
+    network = nn.FeaturePyramidNetwork([4, 6], 5)
+    biases = [value for name, value in network.state_dict().items() if name.endswith("bias")]
+    assert len(biases) == 4
+    assert not any(np.any(bias) for bias in biases)

@@ -151,3 +151,36 @@ def test_pickle_and_deepcopy() -> None:
 def test_errors(make: Any, message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         make()
+
+
+@pytest.mark.parametrize("kind", [nn.TransformerEncoderLayer, nn.TransformerDecoderLayer, nn.Transformer])
+def test_without_biases(kind: Any) -> None:
+    settings = {"dim_feedforward": WIDTH, "dropout": 0.0}
+    with_bias, without = (kind(SIZE, HEADS, **settings, bias=bias) for bias in (True, False))
+    kept = [name for name in with_bias.state_dict() if "bias" not in name]
+    assert len(kept) < len(with_bias.state_dict())
+    assert list(without.state_dict()) == kept
+
+
+class Recorded(nn.Module):
+    """A decoder layer that keeps what it is called with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: Any = None
+
+    def forward(self, tgt: Any, memory: Any, *rest: Any) -> Any:
+        self.given = rest
+        return tgt + memory
+
+
+def test_a_stack_hands_everything_on() -> None:
+    x, mask = sequence(4, True), np.zeros((4, 4), np.float32)
+    decoder = nn.TransformerDecoder(Recorded(), 2, nn.Identity())
+    for flags in ((True, False), (False, True)):
+        decoder(x, x, mask, None, mask, None, *flags)
+        for layer in decoder.layers:
+            assert layer.given[0] is not None
+            assert layer.given[1] is None
+            assert layer.given[2] is not None
+            assert layer.given[3:] == (None, *flags)

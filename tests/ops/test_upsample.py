@@ -82,3 +82,10 @@ def test_no_images_and_joined_with_convolutions():
     )
     steps = [row["step"] for row in cc.compile(model, (2, 3, 8, 9)).explain()]
     assert steps == ["conv_forward", "interpolate", "conv_forward"]
+
+
+def test_pixels_in_the_last_axis_are_seen() -> None:
+    with pytest.raises(ValueError, match="is the input channels-last"):
+        ops.pixel_shuffle(np.zeros((1, 6, 5, 8), np.float32), 2)
+    with pytest.raises(ValueError, match=r"divide by 4, got \(1, 6, 5, 7\)\.$"):
+        ops.pixel_shuffle(np.zeros((1, 6, 5, 7), np.float32), 2)

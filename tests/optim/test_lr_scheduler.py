@@ -368,3 +368,18 @@ def test_a_step_that_is_interrupted_has_not_happened(name: str) -> None:
             step()
         assert state(scheduler) == after
     assert line > 2
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_jumps_to_every_epoch_are_what_steps_give(factor):
+    def scheduler():
+        optimizer = optim.SGD([nn.Parameter(np.ones(1))], lr=1.0)
+        return lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 2, factor)
+
+    stepped = scheduler()
+    for epoch in range(1, 30):
+        stepped.step()
+        jumped = scheduler()
+        jumped.step(epoch)
+        assert (jumped.T_cur, jumped.T_i) == (stepped.T_cur, stepped.T_i)
+        assert jumped.lrs == stepped.lrs

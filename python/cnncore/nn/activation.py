@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import ops
-from .arguments import finite
+from .arguments import axis, finite, one_of
 from .module import Module
 
 __all__ = [
@@ -117,7 +117,7 @@ class ELU(Module):
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
-        self.alpha = float(alpha)
+        self.alpha = finite("alpha", alpha)
 
     def forward(self, input: Any) -> Any:
         return ops.elu(input, self.alpha)
@@ -138,7 +138,7 @@ class GELU(Module):
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
-        self.approximate = approximate
+        self.approximate = one_of("approximate", approximate, ("none", "tanh"))
 
     def forward(self, input: Any) -> Any:
         return ops.gelu(input, self.approximate)
@@ -212,8 +212,8 @@ class Softplus(Module):
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
-        self.beta = float(beta)
-        self.threshold = float(threshold)
+        self.beta = finite("beta", beta)
+        self.threshold = finite("threshold", threshold)
 
     def forward(self, input: Any) -> Any:
         return ops.softplus(input, self.beta, self.threshold)
@@ -282,7 +282,7 @@ class Softmax(Module):
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim = None if dim is None else axis("dim", dim)
 
     def forward(self, input: Any) -> Any:
         return ops.softmax(input, axis_of(self.dim, input))
@@ -301,7 +301,7 @@ class LogSoftmax(Module):
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim = None if dim is None else axis("dim", dim)
 
     def forward(self, input: Any) -> Any:
         return ops.log_softmax(input, axis_of(self.dim, input))

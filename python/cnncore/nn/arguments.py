@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,29 @@ def ntuple(name: str, value: Any, least: int, rank: int) -> tuple[int, ...]:
     if not isinstance(value, (tuple, list)) or len(value) != rank:
         raise ValueError(f"expected {name} to be an int or {_FORMS[rank]}, got {value!r}")
     return tuple(setting(name, item, least) for item in value)
+
+
+def extents(name: str, value: Any, least: int) -> int | tuple[int, ...]:
+    """Return an int, or ints for as many axes as the input will have, each of at least `least`."""
+    if hasattr(value, "__index__"):
+        return setting(name, value, least)
+    if not isinstance(value, (tuple, list)) or not value:
+        raise TypeError(f"expected {name} to be an int or a tuple of ints, got {value!r}")
+    return tuple(setting(name, item, least) for item in value)
+
+
+def axis(name: str, value: Any) -> int:
+    """Return the number of an axis, from the end if negative, or raise naming the argument."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"expected an axis number as {name}, got {value!r}; axes have no names")
+    return int(value.__index__())
+
+
+def one_of(name: str, value: Any, choices: Sequence[str]) -> str:
+    """Return `value` if it is one of the words, or raise naming them."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"expected {name} {', '.join(map(repr, choices))}, got {value!r}")
+    return value
 
 
 def finite(name: str, value: Any, least: float = -math.inf) -> float:

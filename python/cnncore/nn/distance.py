@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import ops
-from .arguments import finite
+from .arguments import axis, finite
 from .module import Module
 
 __all__ = ["CosineSimilarity", "PairwiseDistance"]
@@ -47,7 +47,7 @@ class CosineSimilarity(Module):
 
     def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim = axis("dim", dim)
         self.eps = finite("eps", eps, 0)
 
     def forward(self, x1: Any, x2: Any) -> Any:

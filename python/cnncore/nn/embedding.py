@@ -9,8 +9,9 @@ import numpy as np
 
 from .. import ops
 from ..graph.arrays import aligned_empty
+from ..graph.limits import LARGEST_SETTING
 from . import init
-from .arguments import positive
+from .arguments import at_least, positive
 from .module import Module
 from .parameter import Parameter
 from .placement import check_placement
@@ -22,6 +23,8 @@ def _take_table(layer: Any, entries: int, size: int, padding_idx: int | None) ->
     """Give a layer its table."""
     layer.num_embeddings = positive("num_embeddings", entries)
     layer.embedding_dim = positive("embedding_dim", size)
+    if padding_idx is not None:
+        padding_idx = at_least("padding_idx", padding_idx, -LARGEST_SETTING)
     if padding_idx is not None and not -entries <= padding_idx < entries:
         raise ValueError(f"expected padding_idx from {-entries} to {entries - 1}, got {padding_idx}")
     layer.padding_idx = None if padding_idx is None else padding_idx % entries

@@ -12,6 +12,7 @@ from ..graph.tensor import Tensor
 from ..graph.trace import as_tensor, shape_error
 from ..ops.check import require_rank
 from . import init
+from .arguments import positive
 from .conv import Conv1d, Conv2d, Conv3d, Convolution
 from .conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from .linear import Linear
@@ -163,7 +164,7 @@ class _LazyConv(_LazyConvolution):
         dtype: Any = None,
     ) -> None:
         self._wait(
-            groups,
+            positive("groups", groups),
             out_channels=out_channels,
             kernel_size=kernel_size,
             stride=stride,
@@ -193,7 +194,7 @@ class _LazyConvTranspose(_LazyConvolution):
         dtype: Any = None,
     ) -> None:
         self._wait(
-            groups,
+            positive("groups", groups),
             out_channels=out_channels,
             kernel_size=kernel_size,
             stride=stride,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from .. import ops
-from .arguments import finite
+from .arguments import extents, finite
 from .module import Module
 
 __all__ = ["LPPool1d", "LPPool2d", "LPPool3d"]
@@ -21,7 +21,8 @@ class _LPPool(Module):
     ) -> None:
         super().__init__()
         finite("norm_type", norm_type)
-        self.norm_type, self.kernel_size, self.stride = norm_type, kernel_size, stride
+        self.norm_type, self.kernel_size = norm_type, extents("kernel_size", kernel_size, 1)
+        self.stride = None if stride is None else extents("stride", stride, 1)
         self.ceil_mode = bool(ceil_mode)
 
     def forward(self, input: Any) -> Any:

@@ -34,8 +34,10 @@ class _Pad(Module):
 
     def __init__(self, padding: int | tuple[int, ...]) -> None:
         super().__init__()
-        given = (padding,) * (2 * self.rank) if isinstance(padding, int) else tuple(padding)
-        if len(given) != 2 * self.rank or not all(hasattr(n, "__index__") for n in given):
+        single = hasattr(padding, "__index__")
+        given = (padding,) * (2 * self.rank) if single else padding
+        fits = isinstance(given, (tuple, list)) and len(given) == 2 * self.rank
+        if not fits or not all(hasattr(n, "__index__") for n in given):
             raise ValueError(f"expected padding as an int or {2 * self.rank} of them, got {padding!r}")
         self.padding = tuple(int(n) for n in given)
 

@@ -6,9 +6,18 @@ from __future__ import annotations
 from typing import Any
 
 from .. import ops
+from .arguments import extents
 from .module import Module
 
 __all__ = ["Fold", "Unfold"]
+
+
+def _take_windows(layer: Any, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> None:
+    """Give a layer its windows."""
+    layer.kernel_size = extents("kernel_size", kernel_size, 1)
+    layer.dilation = extents("dilation", dilation, 1)
+    layer.padding = extents("padding", padding, 0)
+    layer.stride = extents("stride", stride, 1)
 
 
 class Unfold(Module):
@@ -24,7 +33,7 @@ class Unfold(Module):
 
     def __init__(self, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> None:
         super().__init__()
-        self.kernel_size, self.dilation, self.padding, self.stride = kernel_size, dilation, padding, stride
+        _take_windows(self, kernel_size, dilation, padding, stride)
 
     def forward(self, input: Any) -> Any:
         return ops.unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
@@ -52,8 +61,8 @@ class Fold(Module):
         self, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
     ) -> None:
         super().__init__()
-        self.output_size = output_size
-        self.kernel_size, self.dilation, self.padding, self.stride = kernel_size, dilation, padding, stride
+        self.output_size = extents("output_size", output_size, 1)
+        _take_windows(self, kernel_size, dilation, padding, stride)
 
     def forward(self, input: Any) -> Any:
         return ops.fold(input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride)

@@ -10,7 +10,7 @@ import numpy as np
 from .. import ops
 from ..graph.trace import shape_error
 from .activation import axis_of
-from .arguments import finite, positive
+from .arguments import axis, finite, positive
 from .module import Module
 from .parameter import Parameter
 from .placement import check_placement
@@ -181,7 +181,7 @@ class Softmin(Module):
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim = None if dim is None else axis("dim", dim)
 
     def forward(self, input: Any) -> Any:
         return ops.softmin(input, axis_of(self.dim, input))
@@ -215,7 +215,7 @@ class GLU(Module):
 
     def __init__(self, dim: int = -1) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim = axis("dim", dim)
 
     def forward(self, input: Any) -> Any:
         return ops.glu(input, self.dim)

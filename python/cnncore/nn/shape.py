@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import ops
-from .arguments import at_least
+from .arguments import at_least, axis
 from .module import Module
 
 
@@ -21,8 +21,8 @@ class Flatten(Module):
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
-        self.start_dim = start_dim
-        self.end_dim = end_dim
+        self.start_dim = axis("start_dim", start_dim)
+        self.end_dim = axis("end_dim", end_dim)
 
     def forward(self, input: Any) -> Any:
         return ops.flatten(input, self.start_dim, self.end_dim)
@@ -41,13 +41,11 @@ class Unflatten(Module):
 
     def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
         super().__init__()
-        if isinstance(dim, bool) or not hasattr(dim, "__index__"):
-            raise TypeError(f"expected an axis number as dim, got {dim!r}; axes have no names")
         if not isinstance(unflattened_size, (tuple, list)) or not unflattened_size:
             raise TypeError(f"expected unflattened_size as a tuple of extents, got {unflattened_size!r}")
         for extent in unflattened_size:
             at_least("extent in unflattened_size", extent, -1)
-        self.dim = dim
+        self.dim = axis("dim", dim)
         self.unflattened_size = tuple(unflattened_size)
 
     def forward(self, input: Any) -> Any:

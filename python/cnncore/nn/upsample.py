@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import ops
-from .arguments import finite, positive
+from ..ops.upsample import MODES
+from .arguments import extents, finite, flag, one_of, positive
 from .module import Module
 
 __all__ = [
@@ -44,15 +45,17 @@ class Upsample(Module):
         recompute_scale_factor: bool | None = None,
     ) -> None:
         super().__init__()
-        self.size = size
+        self.size = None if size is None else extents("size", size, 1)
         self.scale_factor: Any = None
         if isinstance(scale_factor, Sequence):
             self.scale_factor = tuple(finite("scale_factor", factor, 0) for factor in scale_factor)
         elif scale_factor is not None:
             self.scale_factor = finite("scale_factor", scale_factor, 0)
-        self.mode = mode
-        self.align_corners = align_corners
-        self.recompute_scale_factor = recompute_scale_factor
+        self.mode = one_of("mode", mode, tuple(MODES))
+        self.align_corners = None if align_corners is None else flag("align_corners", align_corners)
+        self.recompute_scale_factor = recompute_scale_factor and flag(
+            "recompute_scale_factor", recompute_scale_factor
+        )
 
     def forward(self, input: Any) -> Any:
         return ops.interpolate(

@@ -163,7 +163,7 @@ class InterpolateBackward(Interpolate):
     name = "interpolate_backward"
 
 
-_MODES = {
+MODES = {
     "nearest": (3, 4, 5),
     "nearest-exact": (3, 4, 5),
     "area": (3, 4, 5),
@@ -219,9 +219,9 @@ def interpolate(
     """
     op = "interpolate"
     x = float_tensor(input, op)
-    ranks = _MODES.get(mode)
+    ranks = MODES.get(mode)
     if ranks is None:
-        raise shape_error(op, f"expected mode {', '.join(map(repr, _MODES))}, got {mode!r}")
+        raise shape_error(op, f"expected mode {', '.join(map(repr, MODES))}, got {mode!r}")
     if x.ndim not in ranks:
         wanted = " or ".join(str(rank - 2) for rank in ranks)
         raise shape_error(op, f"expected input with {wanted} spatial axes for mode {mode!r}, got {x.shape}")

@@ -70,7 +70,8 @@ class Muon(RuleOptimizer):
         if not isinstance(coefficients, (tuple, list)) or len(coefficients) != 3:
             raise TypeError(f"expected ns_coefficients as three numbers, got {coefficients!r}")
         for coefficient in coefficients:
-            real("ns_coefficients", coefficient)
+            if not math.isfinite(real("ns_coefficients", coefficient)):
+                raise ValueError(f"expected finite ns_coefficients, got {coefficients}")
         steps = group["ns_steps"]
         if isinstance(steps, bool) or not hasattr(steps, "__index__"):
             raise TypeError(f"expected ns_steps as an integer, got {steps!r}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..optimizer import Optimizer
 from .plateau import ReduceLROnPlateau
-from .scheduler import LRScheduler, checked_optimizer, whole
+from .scheduler import LRScheduler, checked_optimizer, steps
 
 
 class _Combined(LRScheduler):
@@ -73,7 +73,7 @@ class SequentialLR(_Combined):
         self._schedulers = _checked(schedulers, optimizer)
         if any(isinstance(scheduler, ReduceLROnPlateau) for scheduler in self._schedulers):
             raise ValueError("ReduceLROnPlateau follows a value and cannot be one of a sequence")
-        self._milestones = [whole("milestones", step) for step in milestones]
+        self._milestones = steps("milestones", milestones)
         if len(self._milestones) != len(self._schedulers) - 1 or self._milestones != sorted(self._milestones):
             raise ValueError(
                 f"expected {len(self._schedulers) - 1} ascending milestones for {len(self._schedulers)} "

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..optimizer import Optimizer
-from .scheduler import LRScheduler, checked_optimizer, number, one_each, whole
+from .scheduler import LRScheduler, checked_optimizer, number, one_each, require_initial, whole
 
 
 class _Cycle(LRScheduler):
@@ -100,6 +100,8 @@ class CyclicLR(_Cycle):
         self.step_ratio = up / self.total_size
         self.mode = mode
         self.gamma = number("gamma", gamma)
+        if scale_fn is not None and not callable(scale_fn):
+            raise TypeError(f"expected scale_fn as a function of the cycle or the step, got {scale_fn!r}")
         self.scale_fn = scale_fn
         self.scale_mode = scale_mode
         if scale_fn is None:
@@ -191,6 +193,7 @@ class OneCycleLR(_Cycle):
         self.max_lrs = one_each("max_lr", max_lr, optimizer)
         first_factor = number("div_factor", div_factor, 0.0, above=True)
         last_factor = number("final_div_factor", final_div_factor, 0.0, above=True)
+        require_initial(optimizer, last_epoch)
         if last_epoch == -1:
             self._set_initial([high / first_factor for high in self.max_lrs])
         self.min_lrs = [group["initial_lr"] / last_factor for group in optimizer.param_groups]

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
@@ -24,6 +24,18 @@ def all_or_nothing(step: Callable[..., None]) -> Callable[..., None]:
             raise
 
     return whole_step
+
+
+def require_initial(optimizer: Optimizer, last_epoch: Any) -> None:
+    """Raise if groups that are to continue do not know the rates they began with."""
+    if whole("last_epoch", last_epoch, -1) == -1:
+        return
+    for index, group in enumerate(optimizer.param_groups):
+        if "initial_lr" not in group:
+            raise ValueError(
+                f"expected 'initial_lr' in parameter group {index} to continue after step {last_epoch}; "
+                "load the optimizer's state_dict first, or begin with last_epoch=-1"
+            )
 
 
 class LRScheduler:
@@ -59,14 +71,9 @@ class LRScheduler:
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         self.optimizer = checked_optimizer(optimizer)
-        for index, group in enumerate(optimizer.param_groups):
-            if last_epoch == -1:
-                group.setdefault("initial_lr", group["lr"])
-            elif "initial_lr" not in group:
-                raise ValueError(
-                    f"expected 'initial_lr' in parameter group {index} to continue after step {last_epoch}; "
-                    "load the optimizer's state_dict first, or begin with last_epoch=-1"
-                )
+        require_initial(optimizer, last_epoch)
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
         self.base_lrs: list[float] = [float(group["initial_lr"]) for group in optimizer.param_groups]
         self.last_epoch = last_epoch
         self.begin()
@@ -171,6 +178,13 @@ def whole(name: str, value: Any, low: int = 1) -> int:
     if int(value) < low:
         raise ValueError(f"expected {name} to be at least {low}, got {value}")
     return int(value)
+
+
+def steps(name: str, value: Any, low: int = 1) -> list[int]:
+    """Return numbers of steps, each of at least `low`, as a list, or raise naming them."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError(f"expected {name} as numbers of steps, got {value!r}")
+    return [whole(name, step, low) for step in value]
 
 
 def one_each(name: str, value: Any, optimizer: Optimizer) -> list[float]:

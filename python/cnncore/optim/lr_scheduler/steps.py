@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from ..optimizer import Optimizer
-from .scheduler import LRScheduler, number, whole
+from .scheduler import LRScheduler, number, steps, whole
 
 
 class StepLR(LRScheduler):
@@ -62,7 +62,7 @@ class MultiStepLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
-        self.milestones = dict(Counter(whole("milestones", step, 0) for step in milestones))
+        self.milestones = dict(Counter(steps("milestones", milestones, 0)))
         self.gamma = number("gamma", gamma)
         super().__init__(optimizer, last_epoch)
 
