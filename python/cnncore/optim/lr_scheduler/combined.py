@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..optimizer import Optimizer
@@ -154,6 +154,8 @@ class ChainedScheduler(_Combined):
 
 def _checked(schedulers: Sequence[LRScheduler], optimizer: Optimizer) -> list[LRScheduler]:
     """Return the schedulers as a list, or raise when one is none or of another optimiser."""
+    if not isinstance(schedulers, Iterable):
+        raise TypeError(f"expected schedulers in a sequence, got {schedulers!r}")
     found = list(schedulers)
     if not found:
         raise ValueError("expected at least one scheduler, got none")
