@@ -34,8 +34,7 @@ class _Pad(Module):
 
     def __init__(self, padding: int | tuple[int, ...]) -> None:
         super().__init__()
-        single = hasattr(padding, "__index__")
-        given = (padding,) * (2 * self.rank) if single else padding
+        given: Any = (padding,) * (2 * self.rank) if hasattr(padding, "__index__") else padding
         fits = isinstance(given, (tuple, list)) and len(given) == 2 * self.rank
         if not fits or not all(hasattr(n, "__index__") for n in given):
             raise ValueError(f"expected padding as an int or {2 * self.rank} of them, got {padding!r}")
