@@ -21,15 +21,24 @@ from results import Row
 
 NAMES = ("resnet50", "mobilenet_v2", "unet")
 OURS, NATIVE = "torch compile cnncore", "cnncore"
+UNGUARDED = f"{OURS}, modules unguarded"
 
 
-def _compiled(function: Any) -> Any:
-    return torch.compile(function, backend=backend, fullgraph=True, dynamic=False, isolate_recompiles=True)
+def _compiled(function: Any, **options: Any) -> Any:
+    return torch.compile(
+        function, backend=backend, fullgraph=True, dynamic=False, isolate_recompiles=True, **options
+    )
 
 
 def _predictor(network: Network, state: State, batch: int) -> Predict:
     model = pytorch.module(network, state).eval()
     return pytorch.predict_with(_compiled(model), torch.contiguous_format)
+
+
+def _unguarded(network: Network, state: State, batch: int) -> Predict:
+    model = pytorch.module(network, state).eval()
+    options = {"guard_filter_fn": torch.compiler.skip_guard_on_all_nn_modules_unsafe}
+    return pytorch.predict_with(_compiled(model, options=options), torch.contiguous_format)
 
 
 def _trainer(network: Network, state: State | None) -> Step:
@@ -40,7 +49,7 @@ def _trainer(network: Network, state: State | None) -> Step:
 def line(row: Row) -> str:
     """Milliseconds of each runner, and how many times the backend's time the others take."""
     times = {name: timing.minimum for name, timing in row.times.items()}
-    inductor = min((t for name, t in times.items() if name.startswith("torch compile") and name != OURS))
+    inductor = min(t for name, t in times.items() if name.startswith("torch compile") and OURS not in name)
     columns = [f"{row.network} {row.mode} batch {row.batch}"]
     columns += [f"{name} {1e3 * seconds:.2f} ms" for name, seconds in times.items()]
     columns.append(f"backend / native {times[OURS] / times[NATIVE]:.3f}")
@@ -61,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         *runners("cnncore", options.threads)[:1],
         *runners("torch_compile", options.threads),
         Runner(OURS, _predictor, _trainer, pytorch.initial_state),
+        *([] if options.training else [Runner(UNGUARDED, _unguarded, _trainer, pytorch.initial_state)]),
     ]
     measured = training if options.training else inference
     for name in options.networks.split(","):

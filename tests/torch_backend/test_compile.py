@@ -72,6 +72,22 @@ def test_networks_are_one_program_of_fused_steps(name: str, made: list[Any]) -> 
     assert len(convolutions) <= len(layers) + 1  # the linear layer is one, too
 
 
+@pytest.mark.skipif(
+    not hasattr(torch.compiler, "skip_guard_on_all_nn_modules_unsafe"), reason="an older torch"
+)
+def test_parameters_that_change_are_seen_without_guards() -> None:
+    model = torch_networks.settle(torch_networks.NETWORKS["resnet"]())
+    unguarded = {"guard_filter_fn": torch.compiler.skip_guard_on_all_nn_modules_unsafe}
+    compiled = torch.compile(model, backend=backend, options=unguarded)
+    x = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        before = compiled(x)
+        for parameter in model.parameters():
+            parameter.mul_(0.5)
+        assert not torch.equal(compiled(x), before)
+        assert_close(compiled(x), model(x))
+
+
 def test_any_batch_runs_by_one_graph(made: list[Any]) -> None:
     model = torch_networks.settle(torch_networks.NETWORKS["resnet"]())
     graphs = []
