@@ -29,5 +29,6 @@ napoleon_use_ivar = True
 
 html_theme = "furo"
 html_title = f"cnncore {version}"
-html_static_path = ["images"]
+html_static_path = ["images", "style"]
+html_css_files = ["pages.css"]
 html_theme_options = {"navigation_with_keys": True}

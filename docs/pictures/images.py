@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from cnncore.data.cifar import CLASSES as CIFAR
 from sheet import BLUE, ORANGE, bars, panels, show
 
 
@@ -79,10 +80,7 @@ def faces(example: Any, found: Any) -> Figure:
             show(line[place], part[place], vmin=-0.2, vmax=0.9)
         axes[1, place].text(20, 47, f"{likeness[place]:.2f}", ha="center", va="top", fontsize=8)
         axes[0, place].set_title("same" if found.same[place] else "other", fontsize=8)
-    grid = axes[0, 5].get_gridspec()
-    for line in axes:
-        line[5].remove()
-    chart = figure.add_subplot(grid[:, 5])
+    chart = _right_half(figure, axes)
     edges = np.linspace(-0.5, 1, 31)
     chart.hist(likeness[~found.same], edges, color=ORANGE, alpha=0.7, label="other person")
     chart.hist(likeness[found.same], edges, color=BLUE, alpha=0.7, label="same person")
@@ -104,4 +102,64 @@ def mnist_digits(example: Any, found: Any) -> Figure:
     wrong = np.flatnonzero(answers != found.y_test)
     for axis, row in zip(axes.flat, wrong, strict=False):
         show(axis, found.x_test[row], f"{answers[row]}, not {found.y_test[row]}")
+    return figure
+
+
+def transfer_learning(example: Any, found: Any) -> Figure:
+    figure, axes = panels(2, 6, 2.3, width_ratios=(1, 1, 1, 1, 1, 3.2))
+    names = ("cat", "dog")
+    for number, axis in enumerate(axes[:, :5].flat):
+        show(axis, found.images[number])
+        axis.set_title(names[found.sets[1][1][number]], fontsize=8)
+    chart = _right_half(figure, axes)
+    for history, colour, mark, name in (
+        (found.transferred, BLUE, "o", "trained before"),
+        (found.scratch, ORANGE, "s", "from scratch"),
+    ):
+        shares = 100 * np.array(history["val_accuracy"])
+        epochs = np.arange(1, len(shares) + 1)
+        chart.plot(epochs, shares, color=colour, marker=mark)
+        chart.text(len(shares), shares[-1] - 7, name, color=colour, ha="right", va="center")
+    chart.set(xlabel="epoch", ylabel="% right", ylim=(45, 100))
+    return figure
+
+
+def _right_half(figure: Figure, axes: Any) -> Any:
+    """One chart in place of the last column."""
+    grid = axes[0, -1].get_gridspec()
+    for line in axes:
+        line[-1].remove()
+    chart = figure.add_subplot(grid[:, -1])
+    chart.spines[["top", "right"]].set_visible(False)
+    return chart
+
+
+def cifar10_resnet20(example: Any, found: Any) -> Figure:
+    figure, axes = panels(2, 6, 2.3, width_ratios=(1, 1, 1, 1, 1, 3.2))
+    answers = found.model.predict(found.shown).argmax(1)
+    order = (
+        np.argsort(found.right[:24], kind="stable")[:3].tolist() + np.flatnonzero(found.right)[:7].tolist()
+    )
+    for number, axis in zip(order, axes[:, :5].flat, strict=True):
+        name = CIFAR[answers[number]]
+        show(axis, found.x_test[number] / 255)
+        axis.set_title(name, color="black" if found.right[number] else ORANGE, fontsize=7)
+    chart = _right_half(figure, axes)
+    epochs = np.arange(1, len(found.history["accuracy"]) + 1)
+    for key, colour, mark, name in (
+        ("accuracy", "#909090", "s", "training"),
+        ("val_accuracy", BLUE, "o", "test"),
+    ):
+        chart.plot(epochs, 100 * np.array(found.history[key]), color=colour, marker=mark, label=name)
+    chart.set(xlabel="epoch", ylabel="% right")
+    chart.legend(frameon=False, loc="lower right", fontsize=8)
+    return figure
+
+
+def cifar10_speedrun(example: Any, found: Any) -> Figure:
+    figure, axes = panels(2, 12, 1.5)
+    filters = found.model.whiten.weight.numpy()
+    for number, axis in enumerate(axes.flat):
+        size = np.abs(filters[number]).max()
+        show(axis, 0.5 + filters[number] / (2 * size))
     return figure

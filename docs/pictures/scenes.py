@@ -109,3 +109,22 @@ def satellite_tiles(example: Any, found: Any) -> Figure:
         axes[0, 2].axhline(place / step, color="white", linewidth=0.6)
         axes[0, 2].axvline(place / step, color="white", linewidth=0.6)
     return figure
+
+
+def semantic_segmentation(example: Any, found: Any) -> Figure:
+    figure, axes = panels(3, 4, 3.4)
+    answers = found.found.argmax(1)
+    for place, column in enumerate(axes.T):
+        show(column[0], found.x_test[place])
+        show(column[1], example.PALETTE[found.y_test[place]])
+        show(column[2], example.PALETTE[answers[place]])
+    for line, name in zip(axes, ("picture", "drawn", "found"), strict=True):
+        line[0].text(-4, 32, name, rotation=90, ha="right", va="center")
+    return figure
+
+
+def faster_rcnn(example: Any, found: Any) -> Figure:
+    figure, axes = panels(1, 4, 1.8)
+    for axis, image in zip(axes[0], found.shown, strict=False):
+        show(axis, image)
+    return figure
