@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ def name_of(element: int) -> str | None:
         return None
 
 
+@lru_cache(64)
 def numpy_type(name: str) -> np.dtype[Any]:
     """Return numpy's type of an ONNX element type's name; text is kept as objects.
 
@@ -55,7 +57,14 @@ def numpy_type(name: str) -> np.dtype[Any]:
 
 def type_of(array: NDArray[Any]) -> str:
     """Return the name of an array's element type as `name_of` gives it."""
-    return "string" if array.dtype.kind in "OUS" else array.dtype.name
+    return "string" if array.dtype.kind in "OUS" else _name(array.dtype)
+
+
+@lru_cache(64)
+def _name(dtype: np.dtype[Any]) -> str:
+    """Return the name that numpy puts together anew each time."""
+    name: str = dtype.name
+    return name
 
 
 def converted(array: NDArray[Any], name: str | None) -> NDArray[Any]:

@@ -37,15 +37,16 @@ class Part:
         self.base = base
         self.asked: set[str] = set()
         wanted = {*outputs}.union(*(node.inputs for node in nodes), *(node.captured() for node in nodes))
-        self.live = sorted(wanted - {""})
+        self.live = frozenset(wanted - {""})
 
     def key(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
         """Return what tells programs for this part apart: shapes, types and asked values of its inputs."""
         found: list[Any] = [self, get_mode()]
-        for name in self.live:
-            value = values.get(name)
+        for name, value in values.items():
+            if name not in self.live:
+                continue
             if isinstance(value, np.ndarray):
-                found.append((name, value.shape, value.dtype.str, value.dtype.name))
+                found.append((name, value.shape, value.dtype))
                 if name in self.asked:
                     found.append(value.tobytes())
             elif value is not None:
@@ -116,12 +117,12 @@ def _keep(node: Node, result: Any, values: dict[str, Any]) -> None:
 
 
 def _entering(array: NDArray[Any]) -> NDArray[Any]:
-    return array.astype(np.float32) if array.dtype.name in _CONVERTED else array
+    return array.astype(np.float32) if type_of(array) in _CONVERTED else array
 
 
 def _example(array: NDArray[Any]) -> NDArray[Any]:
     """Return an array of the shape and type that `_entering` would give, without its memory."""
-    dtype = np.float32 if array.dtype.name in _CONVERTED else array.dtype
+    dtype = np.float32 if type_of(array) in _CONVERTED else array.dtype
     return np.broadcast_to(np.zeros((), dtype), array.shape)
 
 
@@ -180,8 +181,9 @@ class Runner:
     def _make(self, part: Part, values: Mapping[str, Any]) -> Plan:
         """Trace and compile what can be one program."""
         known = {name: values[name] for name in part.asked if name in values}
-        names = [n for n in part.live if n in values and n not in known and enters(values[n])]
-        outside = {n: Marker.OUTSIDE for n in part.live if n in values and n not in known and n not in names}
+        live = [name for name in values if name in part.live and name not in known]
+        names = [name for name in live if enters(values[name])]
+        outside = {name: Marker.OUTSIDE for name in live if name not in names}
         plan, state = Plan(), Emitted({})
 
         def add(*tensors: Tensor) -> list[Tensor]:
