@@ -32,6 +32,9 @@ def checkpoint(
     Returns:
         What `fn` returns.
 
+    Raises:
+        TypeError: `fn` is neither a module nor a function.
+
     >>> import numpy as np
     >>> import cnncore as cc
     >>> from cnncore import nn

@@ -53,6 +53,9 @@ def find_nonfinite(model_or_fn: Callable[..., Any], *inputs: Any) -> NonFinite |
     Returns:
         None when everything is finite.
 
+    Raises:
+        TypeError: `model_or_fn` is neither a Module nor a function.
+
     >>> import numpy as np
     >>> import cnncore as cc
     >>> from cnncore import nn

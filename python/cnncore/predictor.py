@@ -136,6 +136,9 @@ class Predictor:
             A row for each convolution: its algorithm before, the one chosen, ms before and after, and ms of
             each candidate.
 
+        Raises:
+            ValueError: seconds or a margin out of range.
+
         >>> import numpy as np
         >>> import cnncore as cc
         >>> from cnncore import nn
@@ -243,6 +246,10 @@ def compile(
 
     Returns:
         A Predictor with a snapshot of the weights: training on does not change it.
+
+    Raises:
+        TypeError: `model` is neither a Module nor a function, or returns no tensors.
+        ValueError: shapes that a layer cannot take; the message begins with its path.
 
     >>> import numpy as np
     >>> import cnncore as cc

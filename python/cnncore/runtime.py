@@ -37,6 +37,10 @@ def manual_seed(seed: int) -> None:
 
     Shuffling has its own seed (`Trainer.fit(seed=)`, `DataLoader(seed=)`).
 
+    Raises:
+        TypeError: the seed is no integer.
+        ValueError: it is below 0 or above 2^63 - 1.
+
     >>> import numpy as np
     >>> from cnncore import nn
     >>> manual_seed(1); first = np.array(nn.Linear(3, 2).weight)
@@ -83,6 +87,9 @@ def set_accuracy(accuracy: str) -> None:
     about one and a half times. An infinity or NaN in one pixel then reaches only the results whose taps meet
     it; Winograd spreads it over its tiles. Direct convolutions sum in one order wherever a pixel lies, so
     that an image gives the same bits as the tiles it is cut into (`tiled`).
+
+    Raises:
+        ValueError: another name.
 
     >>> set_accuracy("exact")
     >>> get_accuracy()
@@ -214,6 +221,10 @@ def measure_peak(seconds: float = 0.2) -> Report:
 
     Returns:
         GFLOP/s on one thread and on all, GB/s, as a dict that prints as a table.
+
+    Raises:
+        TypeError: seconds are no number.
+        ValueError: they are not above 0 and below 60.
 
     >>> peak = measure_peak(seconds=0.01)
     >>> sorted(peak)

@@ -188,6 +188,9 @@ def value_and_grad(
         order of `params`, or a dict with its keys; parameters that the loss does not depend on have
         gradient 0.
 
+    Raises:
+        TypeError: `params` are no list or dict of Parameters.
+
     >>> import numpy as np
     >>> import cnncore as cc
     >>> from cnncore import nn
@@ -230,6 +233,10 @@ def grad(fn: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[.
 
     Returns:
         A function of the same inputs that returns one array, or a tuple of arrays for several argnums.
+
+    Raises:
+        TypeError: `argnums` is no number of an input.
+        ValueError: the function returns no scalar.
 
     >>> import numpy as np
     >>> import cnncore as cc

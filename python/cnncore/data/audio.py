@@ -73,6 +73,9 @@ def stft(
     Returns:
         (..., n_fft // 2 + 1, frames), complex64.
 
+    Raises:
+        ValueError: a window longer than `n_fft`, or fewer times than it needs.
+
     >>> stft(np.zeros((2, 16000)), n_fft=512, hop_length=160).shape
     (2, 257, 101)
     """
@@ -128,6 +131,9 @@ def mel_filters(
 
     Returns:
         (n_mels, n_fft // 2 + 1).
+
+    Raises:
+        ValueError: frequencies that are not 0 <= f_min < f_max <= rate / 2, or another scale.
 
     >>> mel_filters(4, 64, 8000).shape
     (4, 33)
@@ -192,6 +198,9 @@ def mfcc(signal: Any, rate: int, n_mfcc: int = 40, n_mels: int = 128, **settings
 
     Returns:
         (..., n_mfcc, frames).
+
+    Raises:
+        ValueError: `n_mfcc` above `n_mels`.
 
     >>> mfcc(np.zeros(8000), 8000, n_mfcc=13, n_mels=40, n_fft=256).shape
     (13, 126)

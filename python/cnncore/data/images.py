@@ -124,6 +124,9 @@ def image_extents(content: bytes, name: str) -> tuple[int, int]:
 def with_channels(image: NDArray[Any], channels: int) -> NDArray[Any]:
     """Return an image (1 or 3, height, width) with 1 or 3 channels; grey is the luma of ITU-R BT.601.
 
+    Raises:
+        ValueError: other numbers of channels than 1 and 3.
+
     >>> with_channels(np.ones((1, 4, 4), np.float32), 3).shape
     (3, 4, 4)
     """

@@ -249,6 +249,9 @@ def train_test_split(
         stratify: give both the classes in their shares, where labels are given and no groups.
         seed: of the shuffle.
 
+    Raises:
+        ValueError: a share that leaves no samples for one of the two.
+
     >>> train, test = train_test_split([0] * 10 + [1] * 10, 0.2)
     >>> test.size, int((test >= 10).sum())
     (4, 2)

@@ -46,6 +46,10 @@ def one_hot_sequences(
     Returns:
         (sequences, letters, length), float32.
 
+    Raises:
+        TypeError: one text instead of several.
+        ValueError: an alphabet with a letter twice.
+
     >>> one_hot_sequences(["ACN"])[0].T.tolist()
     [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25]]
     """
@@ -66,6 +70,9 @@ def one_hot_sequences(
 def sequence_letters(x: Any, alphabet: str = DNA) -> list[str]:
     """Return the texts of arrays (sequences, letters, length): the largest channel, N where all are equal.
 
+    Raises:
+        ValueError: another shape.
+
     >>> sequence_letters(one_hot_sequences(["ACGTN"]))
     ['ACGTN']
     """
@@ -79,6 +86,9 @@ def sequence_letters(x: Any, alphabet: str = DNA) -> list[str]:
 
 def reverse_complement(x: Any) -> NDArray[Any]:
     """Return the other strand of DNA or RNA: (..., 4, length) in the order A, C, G, T, turned over both ways.
+
+    Raises:
+        ValueError: another shape.
 
     >>> sequence_letters(reverse_complement(one_hot_sequences(["AACG"])))
     ['CGTT']

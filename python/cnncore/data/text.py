@@ -110,6 +110,9 @@ def hash_tokens(
     Returns:
         (texts, length).
 
+    Raises:
+        ValueError: fewer than 2 buckets.
+
     >>> hash_tokens(["a b a"], buckets=100).tolist()
     [[46, 30, 46]]
     """
@@ -134,6 +137,9 @@ def pad_sequences(
 
     Returns:
         (sequences, length), int64 where all are integers, else float32.
+
+    Raises:
+        ValueError: another side, or a negative length.
 
     >>> pad_sequences([[1, 2, 3], [4]], length=2, side="left").tolist()
     [[2, 3], [0, 4]]

@@ -115,6 +115,9 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         nonlinearity: linear, conv1d..3d, conv_transpose1d..3d, sigmoid, tanh, relu, leaky_relu, selu.
         param: leaky_relu's negative slope (default 0.01).
 
+    Raises:
+        ValueError: another name.
+
     >>> round(calculate_gain("relu"), 4)
     1.4142
     """
@@ -177,6 +180,9 @@ def trunc_normal_(
     tensor: Target, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0
 ) -> Target:
     """Fill from the normal distribution, drawing again what falls outside [a, b].
+
+    Raises:
+        ValueError: a >= b, or limits that hold almost nothing of the distribution.
 
     >>> import numpy as np
     >>> bool(np.abs(trunc_normal_(np.empty(1000), std=2.0)).max() <= 2.0)
@@ -245,6 +251,9 @@ def dirac_(tensor: Target, groups: int = 1) -> Target:
     Args:
         tensor: weight (out, in, *kernel) of 3 to 5 dimensions.
         groups: groups of the convolution; out must be a multiple of it.
+
+    Raises:
+        ValueError: another number of dimensions, or an out that is no multiple of `groups`.
 
     >>> import numpy as np
     >>> dirac_(np.empty((1, 1, 3))).tolist()

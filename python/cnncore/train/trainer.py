@@ -207,6 +207,11 @@ class Trainer:
             `nonfinite` of what is returned, name the first layer with such a value, and model and
             optimiser, with its settings, are as after the last epoch before. Ctrl-C ends training after the
             step at work and returns the epochs so far; the model keeps what it learnt.
+
+        Raises:
+            TypeError: both `validation` and `validation_split`, or arguments of other kinds.
+            ValueError: arrays that do not fit the model, each other or the loss; a loss that is NaN or
+                infinite.
         """
         epochs = _count("epochs", epochs, 0)
         if not isinstance(shuffle, (bool, np.bool_)):

@@ -235,6 +235,9 @@ def confusion_matrix(output: Any, target: Any = None, classes: Sequence[str] | N
         target: class numbers (rows,).
         classes: their names.
 
+    Raises:
+        ValueError: no square matrix of counts, or another number of names.
+
     >>> confusion_matrix([0, 1, 1], [0, 1, 0], ["cat", "dog"]).axes[0].get_xlabel()
     'answer'
     """
@@ -312,6 +315,9 @@ def embedding(
         model, x, layer: as of `cc.viz.arrays.embedding`.
         labels: class numbers (rows,), which give colours and marks.
         classes: their names.
+
+    Raises:
+        ValueError: another number of labels than rows.
 
     >>> import numpy as np
     >>> from cnncore import nn

@@ -52,6 +52,9 @@ def roofline(table: Table) -> Roofline:
 
     Source: Williams, Waterman, Patterson, "Roofline: An insightful visual performance model" (2009).
 
+    Raises:
+        TypeError: another table than that of `profile`.
+
     >>> import numpy as np
     >>> import cnncore as cc
     >>> from cnncore import nn
