@@ -55,18 +55,40 @@ NETWORKS = {
     )
 }
 
+
+def _of_zoo(name: str, size: int = 224, trains: bool = True) -> Network:
+    """A network of torchvision, which trains with dropout unless its losses have several parts."""
+    return Network(name, 3, size, 1000, (1, 32), (16,) if trains else (), random=True)
+
+
+ZOO = {
+    network.name: network
+    for network in (
+        *map(_of_zoo, ("squeezenet1_1", "resnext50_32x4d", "wide_resnet50_2", "densenet121")),
+        *map(_of_zoo, ("efficientnet_b0", "efficientnet_v2_s", "mobilenet_v3_small", "mobilenet_v3_large")),
+        *map(_of_zoo, ("mnasnet1_0", "shufflenet_v2_x0_5", "shufflenet_v2_x1_0")),
+        *map(_of_zoo, ("regnet_x_400mf", "regnet_y_400mf", "convnext_tiny", "vit_b_16")),
+        _of_zoo("googlenet", trains=False),
+        _of_zoo("inception_v3", 299, trains=False),
+    )
+}
+"""Further networks, one of each family, measured where they are asked for."""
+
 GROUPS = ("inference, batch 1", "inference, batch 32 (vgg16: 16)", "training")
 """What geometric means are taken over: all networks, each with one of its batches."""
+
+ZOO_GROUPS = ("zoo: inference, batch 1", "zoo: inference, batch 32", "zoo: training")
 
 
 def group_of(network: str, mode: str, batch: int) -> str | None:
     """The group that a measurement belongs to, if it belongs to one; single layers do not."""
-    listed = NETWORKS.get(network)
+    listed = NETWORKS.get(network) or ZOO.get(network)
     if listed is None:
         return None
     belonging = (("inference", listed.inference[0]), ("inference", listed.inference[1]))
-    places = (*belonging, ("training", listed.training[0]))
-    return GROUPS[places.index((mode, batch))] if (mode, batch) in places else None
+    places = (*belonging, *(("training", batch) for batch in listed.training[:1]))
+    groups = GROUPS if network in NETWORKS else ZOO_GROUPS
+    return groups[places.index((mode, batch))] if (mode, batch) in places else None
 
 
 def with_statistics(state: State) -> State:

@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
 from memory import Job
-from networks import GROUPS, group_of
+from networks import group_of
 from peers import EXACT, OURS
 from report import DIRECTIONS
 from results import ERROR_LIMIT, Row, load, means
@@ -52,7 +52,7 @@ def ratios(rows: Sequence[Row]) -> Figure:
     """A panel a group: times faster than the best peer; geometric means as lines, "exact" mode as dots."""
     grouped = {mean.group: mean for mean in means(rows)}
     figure, panels = _panels(len(grouped), max(len({row.network for row in rows}), 1), 3.2)
-    for axes, group in zip(panels, (g for g in GROUPS if g in grouped), strict=True):
+    for axes, group in zip(panels, grouped, strict=True):
         members = [row for row in rows if group_of(row.network, row.mode, row.batch) == group and row.ratio()]
         places = range(len(members))
         axes.barh(places, [row.ratio() or 0.0 for row in members], color=BLUE, height=0.65)

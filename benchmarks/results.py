@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cnncore.bench.timing import Timing
-from networks import GROUPS, group_of
+from networks import GROUPS, ZOO_GROUPS, group_of
 from peers import EXACT, OURS
 
 ERROR_LIMIT = 2.5
@@ -77,7 +77,7 @@ class Mean:
 
 def means(rows: Iterable[Row]) -> list[Mean]:
     """The geometric mean of each group that has rows with a ratio."""
-    grouped: dict[str, list[Row]] = {group: [] for group in GROUPS}
+    grouped: dict[str, list[Row]] = {group: [] for group in (*GROUPS, *ZOO_GROUPS)}
     for row in rows:
         group = group_of(row.network, row.mode, row.batch)
         if group is not None and row.ratio() is not None:

@@ -2,6 +2,7 @@
 """The benchmark: cnncore against its peers and against the machine's arithmetic peak.
 
     python benchmarks/run.py                       networks, inference and training, against every peer
+    python benchmarks/run.py --zoo                 the same of further networks of torchvision, a family each
     python benchmarks/run.py --accuracy exact      the same with cnncore's "exact" mode beside
     python benchmarks/run.py --isa avx2            the same on AVX2, against torch held to it
     python benchmarks/run.py --layers              ResNet-50's convolutions, % of the FMA peak; operations
@@ -32,7 +33,7 @@ from typing import Any
 import report
 from cnncore.bench import machine
 from measure import WrongAnswerError, inference, training
-from networks import NETWORKS, Network
+from networks import NETWORKS, ZOO, Network
 from peers import EXACT, MODULES, OURS, Runner, UnavailableError, runners
 from results import ERROR_LIMIT, ResultFile, Row, means
 from rows import command, summary
@@ -90,7 +91,13 @@ def main(argv: list[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--networks", type=_names(NETWORKS), default=list(NETWORKS), help="default: all")
+    known = {**NETWORKS, **ZOO}
+    made.add_argument(
+        "--networks", type=_names(known), default=list(NETWORKS), help="default: all of its own"
+    )
+    made.add_argument(
+        "--zoo", dest="networks", action="store_const", const=list(ZOO), help="networks of torchvision"
+    )
     made.add_argument("--batch", type=_sizes, help="sizes, comma-separated; default: each network's own")
     made.add_argument("--mode", choices=("inference", "training"), help="default: both")
     peers = [name for name in MODULES if name != OURS[0]]
@@ -146,7 +153,7 @@ def compare_networks(options: argparse.Namespace, file: ResultFile) -> int:
 def jobs(options: argparse.Namespace) -> Iterator[tuple[Network, str, int]]:
     """Network, mode and batch of each row."""
     for name in options.networks:
-        network = NETWORKS[name]
+        network = {**NETWORKS, **ZOO}[name]
         for mode, batches in (("inference", network.inference), ("training", network.training)):
             if options.mode in (None, mode):
                 yield from ((network, mode, batch) for batch in options.batch or batches)
@@ -224,7 +231,10 @@ def measure_errors(options: argparse.Namespace, file: ResultFile) -> int:
         return 0
     found = []
     listed = errors.LAYERS[::4] if options.quick else errors.LAYERS
-    for error in (*errors.layers(listed), *errors.networks(NETWORKS[name] for name in options.networks)):
+    for error in (
+        *errors.layers(listed),
+        *errors.networks(NETWORKS[name] for name in options.networks if name in NETWORKS),
+    ):
         found.append(error)
         file.add("errors", error.as_json())
     print("\n" + report.errors([error.as_json() for error in found]), flush=True)

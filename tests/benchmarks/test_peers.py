@@ -24,6 +24,20 @@ def test_frozen_networks_answer_as_eager_ones(module_of: Any) -> None:
         np.testing.assert_allclose(runner.predictor(network, state, 2)(x), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_networks_that_torch_does_not_have_are_written_by_cnncore(module_of: Any) -> None:
+    pytest.importorskip("onnx.checker")
+    pytest.importorskip("onnxruntime")
+    peers, network = module_of("peers"), module_of("networks").ZOO["shufflenet_v2_x0_5"]
+    ours, other = peers.runners("cnncore", 1)[0], peers.runners("onnxruntime", 1)[0]
+    state = ours.state(network)
+    x, _ = network.data(1)
+    wanted = ours.predictor(network, state, 1)(x)
+    written = module_of("peers.exported")._written_by_cnncore(network, state, 1)
+    found = module_of("peers.onnx_runtime")._predict(written, 1)(x)
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
+    assert other.trainer is None
+
+
 def test_a_compiler_that_does_not_work_is_told(module_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     peers = module_of("peers")
 
