@@ -106,8 +106,8 @@ def order_of_norm(p: Any, op: str, least: float = -math.inf) -> float:
     """Return the p of a p-norm: a number of at least `least` or infinity."""
     order = number(p, "p", op)
     if not order >= least:
-        at_least = f" of at least {least:g}" if least > -math.inf else ""
-        raise shape_error(op, f"expected a number{at_least} for p, got {p}")
+        expected = f"p of at least {least:g}" if least > -math.inf else "a number for p"
+        raise shape_error(op, f"expected {expected}, got {p}")
     return order
 
 
