@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import inspect
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,8 +54,15 @@ class Fault:
         return self.file, self.function, " ".join(self.old.split()), " ".join(self.new.split())
 
 
-def find_faults(source: str, file: str) -> list[Fault]:
-    """Return every fault this module knows of, except in annotations, docstrings and errors' messages."""
+def find_faults(source: str, file: str, names: Mapping[str, Any]) -> list[Fault]:
+    """Return every fault this module knows of, except in annotations, docstrings and errors' messages.
+
+    Args:
+        source: the file's text.
+        file: what to call it.
+        names: what the file's module defines and imports: an argument that a call's function takes anyway
+            without it is not left out.
+    """
     starts = [0]
     for line in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(line.encode()))
@@ -67,7 +75,7 @@ def find_faults(source: str, file: str) -> list[Fault]:
     for function, node in _walk(ast.parse(source), ""):
         begin = place(node.lineno, node.col_offset)
         end = place(node.end_lineno or node.lineno, node.end_col_offset or 0)
-        for new in _changes(node):
+        for new in _changes(node, names):
             found.append(Fault(file, function, node.lineno, begin, end, source[begin:end], f"({new})"))
         if isinstance(node, ast.Expr):
             found.append(Fault(file, function, node.lineno, begin, end, source[begin:end], "pass"))
@@ -104,7 +112,7 @@ def _is_type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
-def _changes(node: Any) -> Iterator[str]:
+def _changes(node: Any, names: Mapping[str, Any]) -> Iterator[str]:
     """Yield other expressions for one."""
     if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS and not _has_text(node):
         yield ast.unparse(ast.BinOp(node.left, OPERATORS[type(node.op)](), node.right))
@@ -121,10 +129,37 @@ def _changes(node: Any) -> Iterator[str]:
     elif isinstance(node, ast.Constant) and type(node.value) in (bool, int, float):
         yield repr(not node.value if isinstance(node.value, bool) else node.value + 1)
     elif isinstance(node, ast.Call) and not _is_zip(node):
-        if len(node.args) > 1:
+        usual = _defaults(node.func, names)
+        if len(node.args) > 1 and not _is_usual(node.args[-1], usual[len(node.args) - 1 :][:1]):
             yield ast.unparse(ast.Call(node.func, node.args[:-1], node.keywords))
-        for i in range(len(node.keywords)):
+        for i, keyword in enumerate(node.keywords):
+            if _is_usual(keyword.value, [p for p in usual if p.name == keyword.arg]):
+                continue
             yield ast.unparse(ast.Call(node.func, node.args, node.keywords[:i] + node.keywords[i + 1 :]))
+
+
+def _defaults(function: ast.expr, names: Mapping[str, Any]) -> list[inspect.Parameter]:
+    """The parameters of what an expression calls, none if that is not known before the program runs."""
+    path = []
+    while isinstance(function, ast.Attribute):
+        path.append(function.attr)
+        function = function.value
+    found: Any = names.get(function.id) if isinstance(function, ast.Name) else None
+    for name in reversed(path):
+        found = getattr(found, name, None)
+    try:
+        return [*inspect.signature(found).parameters.values()]
+    except (TypeError, ValueError):
+        return []
+
+
+def _is_usual(argument: ast.expr, parameters: list[inspect.Parameter]) -> bool:
+    """Whether an argument is a literal that its parameter has by default."""
+    try:
+        value = ast.literal_eval(argument)
+    except ValueError:
+        return False
+    return any((type(p.default), p.default) == (type(value), value) for p in parameters)
 
 
 def _is_zip(node: ast.Call) -> bool:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import importlib
 import importlib.util
 import json
 import queue
@@ -27,6 +28,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from covering import COLLECT, SELECT, Covering
 from faults import Fault, find_faults
@@ -132,6 +134,12 @@ def tests_pass(package: Path, fault: Fault, source: str, torch: bool, covering: 
         return run_tests(package, torch, SELECT, [selected.name, *files], SECONDS)
 
 
+def names_of(file: str) -> dict[str, Any]:
+    """What the module of a file defines and imports."""
+    module = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    return vars(importlib.import_module(f"cnncore.{module}"))
+
+
 def equivalents() -> set[tuple[str, ...]]:
     """The faults that change no result."""
     lines = (Path(__file__).parent / "equivalent.txt").read_text().splitlines()
@@ -174,7 +182,9 @@ def main() -> int:
         }
         copies.put(package)
         known = equivalents()
-        found = [fault for file, source in sources.items() for fault in find_faults(source, file)]
+        found = [
+            fault for file, source in sources.items() for fault in find_faults(source, file, names_of(file))
+        ]
         drawn = random.Random(options.seed).sample(found, len(found))
         drawn = [fault for fault in drawn if fault.key not in known][: options.count]
 
