@@ -156,3 +156,9 @@ def test_sources_that_every_sample_of_the_batch_has(settings: dict[str, Any]) ->
     for i in range(len(inputs[0])):
         alone, _ = layer(*(x[i : i + 1] for x in inputs))
         np.testing.assert_allclose(output[i], alone[0], rtol=1e-5, atol=2e-6)
+
+
+def test_the_learnt_source_is_drawn() -> None:
+    layer = nn.MultiheadAttention(64, 2, add_bias_kv=True)
+    for source in (layer.bias_k, layer.bias_v):
+        assert np.std(source) == pytest.approx(np.sqrt(2 / 65), rel=0.5)  # Xavier's for (1, 1, 64)

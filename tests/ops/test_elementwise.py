@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 from cnncore import ops
+from cnncore.graph.tensor import Graph, Layout, Tensor
+from cnncore.graph.trace import building
 from oracle import assert_close, check_gradients
 
 BINARY = {
@@ -159,3 +161,20 @@ def test_empty_arrays_and_two_numbers_are_refused():
         ops.relu(np.ones((3, 0)))
     with pytest.raises(TypeError, match="expected at least one array"):
         ops.add(1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("exponent", "functions"),
+    [
+        (2, ["square"]),
+        (3, ["square", "mul"]),
+        (0.5, ["sqrt"]),
+        (-1, ["reciprocal"]),
+        (-0.5, ["rsqrt"]),
+        (1.5, ["pow_scalar"]),
+    ],
+)
+def test_powers_with_functions_of_their_own(exponent, functions):
+    with building(Graph()) as graph:
+        ops.pow(Tensor((3,), "float32", Layout.C), exponent)
+    assert [node.attrs.function for node in graph.nodes] == functions

@@ -6,11 +6,14 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cases import CASES
 from cases.case import Case
 from cnncore import ops
+from cnncore.graph.tensor import Graph
+from cnncore.graph.trace import building
 
 
 class Nonsense:
@@ -94,9 +97,31 @@ def test_what_is_no_array(case: Case, place: int) -> None:
         arrays[place] = wrong
         with pytest.raises((TypeError, ValueError), match=_message(case)):
             case(*arrays)
+        with building(Graph()), pytest.raises((TypeError, ValueError), match=_message(case)):
+            case(*arrays)
 
 
 @pytest.mark.parametrize(("case", "name"), SETTINGS, ids=lambda v: str(v))
 def test_what_is_no_setting(case: Case, name: str) -> None:
     with pytest.raises((TypeError, ValueError), match=_message(case)):
         getattr(ops, case.name)(*case.arrays, **{**case.settings, name: Nonsense()})
+
+
+LABELLED = ("cross_entropy", "nll_loss", "multi_margin_loss", "multilabel_margin_loss", "lovasz_softmax_loss")
+
+
+@pytest.mark.parametrize("wrong", ["text", [["a"]], Nonsense()], ids=["text", "list", "object"])
+def test_what_are_no_labels(wrong: Any) -> None:
+    logits = np.ones((2, 3), np.float32)
+    calls: list[tuple[str, tuple[Any, ...]]] = [(name, (logits, wrong)) for name in LABELLED]
+    calls += [
+        ("linear_cross_entropy", (logits, np.ones((4, 3), np.float32), wrong)),
+        ("ctc_loss", (np.zeros((4, 2, 3), np.float32), wrong, [4, 4], [1, 1])),
+        ("one_hot", (wrong,)),
+        ("bincount", (wrong,)),
+    ]
+    for name, given in calls:
+        with pytest.raises((TypeError, ValueError), match=rf"\[{name}\]"):
+            getattr(ops, name)(*given)
+        with building(Graph()), pytest.raises((TypeError, ValueError), match=rf"\[{name}\]"):
+            getattr(ops, name)(*given)

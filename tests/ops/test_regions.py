@@ -243,3 +243,12 @@ def test_drawn_regions_against_torchvision() -> None:
             rest = (rois, bins, 0.5)
             gradient = cc.grad(lambda a, n=name, s=settings, r=rest: getattr(ops, n)(a, *r, **s).sum())(x)
             assert np.abs(gradient - leaf.grad.numpy()).max() <= 64 * EPS * 8
+
+
+@pytest.mark.parametrize("name", ["box_iou", "generalized_box_iou", "distance_box_iou", "complete_box_iou"])
+def test_pairs_of_a_batch(name: str) -> None:
+    first, second = (np.stack([boxes_of(n, seed=i) for i in range(3)]) for n in (2, 5))
+    found = getattr(ops, name)(first, second)
+    assert found.shape == (3, 2, 5)
+    for i in range(3):
+        np.testing.assert_array_equal(found[i], getattr(ops, name)(first[i], second[i]))

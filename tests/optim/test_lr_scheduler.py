@@ -383,3 +383,17 @@ def test_jumps_to_every_epoch_are_what_steps_give(factor):
         jumped.step(epoch)
         assert (jumped.T_cur, jumped.T_i) == (stepped.T_cur, stepped.T_i)
         assert jumped.lrs == stepped.lrs
+
+
+@pytest.mark.parametrize("threshold_mode", ["rel", "abs"])
+@pytest.mark.parametrize(("mode", "just_not", "better"), [("min", 0.5, 0.4375), ("max", 1.5, 1.5625)])
+def test_what_is_better_by_the_threshold_alone_is_not(threshold_mode, mode, just_not, better):
+    optimizer = optim.SGD([nn.Parameter(np.ones(1))], lr=1.0)
+    scheduler = lr_scheduler.ReduceLROnPlateau(
+        optimizer, mode, patience=1, threshold=0.5, threshold_mode=threshold_mode
+    )
+    scheduler.step(1.0)
+    scheduler.step(just_not)
+    assert (scheduler.best, scheduler.num_bad_epochs) == (1.0, 1)
+    scheduler.step(better)
+    assert (scheduler.best, scheduler.num_bad_epochs) == (better, 0)

@@ -211,7 +211,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     if any(b < 0 or a < 0 for b, a in zip(before, after, strict=True)):
         starts = tuple(-b if b < 0 else 0 for b in before)
         inner = tuple(n - s + (a if a < 0 else 0) for n, s, a in zip(x.shape, starts, after, strict=True))
-        if min(inner, default=1) < 1:
+        if min(inner) < 1:
             raise shape_error("pad", f"padding {tuple(pad)} leaves nothing of {x.shape}")
         x = window(x, starts, (1,) * x.ndim, inner)
         before, after = [b if b > 0 else 0 for b in before], [a if a > 0 else 0 for a in after]

@@ -19,7 +19,7 @@ class RuleOptimizer(Optimizer):
     def update_attrs(self, group: int) -> dict[str, Any]:
         settings = self.param_groups[group]
         state = len(self.slots_of(settings))
-        return {"rule": self.rule, "state": state, "maximize": int(settings.get("maximize", False))}
+        return {"rule": self.rule, "state": state, "maximize": int(settings["maximize"])}
 
 
 class RMSprop(RuleOptimizer):
