@@ -222,6 +222,9 @@ def test_what_is_not_fully_convolutional_is_refused_by_its_path() -> None:
     assert "constant for each place" in path(Function(lambda x: x + np.ones((1, 8, 32, 32), np.float32)))
     assert "whole image" in path(Function(nn.CircularPad2d(1)))
     assert "constant for each place" in path(Function(lambda x: x + np.ones(32, np.float32)))
+    whole = np.ones((2, 1, 1, 1), np.float32)
+    with pytest.raises(ValueError, match="constant for each place"):
+        cc.tiled(cc.compile(lambda x: ops.relu(x) + whole, (2, 3, 32, 32)))
     assert "joins axes" in path(Function(lambda x: ops.reshape(x, (1, 8, 32 * 32, 1))))
 
 
