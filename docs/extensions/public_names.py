@@ -87,25 +87,47 @@ class PublicNames(SphinxDirective):
 
 
 def escape(line: str) -> str:
-    """A line of prose with what reStructuredText takes for markup outside of `code` escaped."""
+    """A line of prose with what reStructuredText takes for markup outside of `code` escaped.
+
+    Letters that follow `code` at once, as in a plural, are kept apart from it by a space that does not show.
+    """
     parts = line.split("`")
     for i in range(0, len(parts), 2):
         bullet, rest = re.match(r"(\s*(?:\* )?)(.*)", parts[i]).groups() if i == 0 else ("", parts[i])
-        parts[i] = bullet + re.sub(r"[*|\\]|_\b(?!\w)", r"\\\g<0>", rest)
+        plural = "\\ " if i and rest[:1].isalpha() else ""
+        parts[i] = bullet + plural + re.sub(r"[*|\\]|_\b(?!\w)", r"\\\g<0>", rest)
     return "`".join(parts)
 
 
-def escape_prose(_app: Sphinx, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
+def keep_colons(what: str, lines: list[str]) -> None:
+    """Break lines whose words before a colon Napoleon would take for a type; the break does not show."""
+    places = [i + 1 for i, line in enumerate(lines) if line.strip() in ("Returns:", "Yields:")]
+    if what in ("attribute", "data", "property"):
+        places.insert(0, 0)
+    for place in reversed([place for place in places if place < len(lines)]):
+        if found := re.match(r"(\s*)((?:[^`:]|`[^`]*`)+):( .*|)$", lines[place]):
+            indent, before, after = found.groups()
+            lines[place : place + 1] = [f"{indent}{before}\\", f"{indent}:{after}"]
+
+
+def escape_prose(_app: Sphinx, what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
     """Docstrings are written to be read as they stand: formulas such as |x| and a * b are no markup."""
     example = False
     for i, line in enumerate(lines):
         example = line.lstrip().startswith(">>>") or (example and bool(line.strip()))
         if not example:
             lines[i] = escape(line)
+    keep_colons(what, lines)
+
+
+def skip_aliases(_app: Sphinx, _what: str, _name: str, member: Any, skip: bool, _options: Any) -> bool | None:
+    """Fields of named tuples whose only text is Python's are in the docstring of the class."""
+    return True if str(getattr(member, "__doc__", "")).startswith("Alias for field number") else None
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directive."""
     app.add_directive("public-names", PublicNames)
     app.connect("autodoc-process-docstring", escape_prose, priority=400)  # before napoleon's 500
+    app.connect("autodoc-skip-member", skip_aliases)
     return {"parallel_read_safe": True}

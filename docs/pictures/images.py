@@ -158,7 +158,8 @@ def cifar10_resnet20(example: Any, found: Any) -> Figure:
 
 def cifar10_speedrun(example: Any, found: Any) -> Figure:
     figure, axes = panels(2, 12, 1.5)
-    filters = found.model.whiten.weight.numpy()
+    (images, _), _ = example.cifar10(False)
+    filters = example.whitening(example.normalized(images[:2000]))
     for number, axis in enumerate(axes.flat):
         size = np.abs(filters[number]).max()
         show(axis, 0.5 + filters[number] / (2 * size))
