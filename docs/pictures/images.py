@@ -135,24 +135,18 @@ def _right_half(figure: Figure, axes: Any) -> Any:
 
 
 def cifar10_resnet20(example: Any, found: Any) -> Figure:
-    figure, axes = panels(2, 6, 2.3, width_ratios=(1, 1, 1, 1, 1, 3.2))
-    answers = found.model.predict(found.shown).argmax(1)
-    order = (
-        np.argsort(found.right[:24], kind="stable")[:3].tolist() + np.flatnonzero(found.right)[:7].tolist()
+    """An image of each class, and how the loader shows it in two epochs."""
+    (images, labels), _ = example.cifar10(False)
+    figure, axes = panels(3, 10, 2.2)
+    changes = example.t.Compose(
+        [example.t.RandomCrop(32, padding=4, padding_mode="reflect"), example.t.RandomHorizontalFlip()]
     )
-    for number, axis in zip(order, axes[:, :5].flat, strict=True):
-        name = CIFAR[answers[number]]
-        show(axis, found.x_test[number] / 255)
-        axis.set_title(name, color="black" if found.right[number] else ORANGE, fontsize=7)
-    chart = _right_half(figure, axes)
-    epochs = np.arange(1, len(found.history["accuracy"]) + 1)
-    for key, colour, mark, name in (
-        ("accuracy", "#909090", "s", "training"),
-        ("val_accuracy", BLUE, "o", "test"),
-    ):
-        chart.plot(epochs, 100 * np.array(found.history[key]), color=colour, marker=mark, label=name)
-    chart.set(xlabel="epoch", ylabel="% right")
-    chart.legend(frameon=False, loc="lower right", fontsize=8)
+    for number, column in enumerate(axes.T):
+        image = images[int(np.flatnonzero(labels == number)[2])]
+        show(column[0], image / 255)
+        column[0].set_title(CIFAR[number], fontsize=7)
+        for epoch, axis in enumerate(column[1:]):
+            show(axis, changes(image, seed=10 * number + epoch) / 255)
     return figure
 
 
