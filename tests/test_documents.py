@@ -75,3 +75,9 @@ def test_parts_of_scripts_are_there(name: str) -> None:
                 assert not parent or f"class {parent}" in code
             else:
                 assert value in code
+
+
+def test_every_application_has_a_page() -> None:
+    scripts = {path.stem for path in (DOCS.parent / "examples").glob("*.py")}
+    scripts |= {path.stem for path in (DOCS.parent / "examples" / "seeing").glob("*.py")}
+    assert scripts - {Path(name).stem for name in PAGES if name.startswith("applications/")} == set()

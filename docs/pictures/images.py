@@ -98,7 +98,7 @@ def dcgan(example: Any, found: Any) -> Figure:
 
 def mnist_digits(example: Any, found: Any) -> Figure:
     figure, axes = panels(2, 8, 2.4)
-    answers = found.trainer.predict(found.x_test).argmax(1)
+    answers = found.model.eval().predict(found.x_test).argmax(1)
     wrong = np.flatnonzero(answers != found.y_test)
     for axis, row in zip(axes.flat, wrong, strict=False):
         show(axis, found.x_test[row], f"{answers[row]}, not {found.y_test[row]}")
