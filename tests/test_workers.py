@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -45,3 +47,30 @@ def test_results_are_taken_without_copies(callables: list[Any]) -> None:
         torch = pytest.importorskip("torch")
         assert torch.from_dlpack(y).data_ptr() == y.ctypes.data
         assert np.array_equal(function(torch.from_numpy(X[0])), y)
+
+
+def test_a_process_may_end_while_its_threads_run_programs() -> None:
+    """Daemon threads, as those of `http.server`, are not waited for."""
+    script = """
+import threading, time
+import numpy as np
+import cnncore as cc
+from cnncore import nn, optim
+
+model = nn.Conv2d(8, 8, 3)
+predictor = cc.compile(model, (1, 8, 64, 64))
+step = cc.train_step(lambda x: model(x).mean(), optim.SGD(model.parameters()))
+x = np.zeros((1, 8, 64, 64), np.float32)
+step(x)
+
+def forever(run):
+    while True:
+        run(x)
+
+for run in (predictor, step):
+    threading.Thread(target=forever, args=(run,), daemon=True).start()
+time.sleep(0.2)
+"""
+    for _ in range(3):
+        ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        assert (ended.returncode, ended.stderr) == (0, "")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bind/exchange.h"
 
+#include "bind/unlocked.h"
 #include "core/error.h"
 #include "ops/exchange.h"
 
@@ -32,7 +33,7 @@ void sum_received(const py::buffer& received, std::int64_t parts, const py::buff
   const std::int64_t n = to.size * to.itemsize / item;
   require(parts > 0 && from.size * from.itemsize == parts * n * item, "expected ", parts, " times ", n,
           " floats, got ", from.size * from.itemsize / item);
-  const py::gil_scoped_release released;
+  const Unlocked unlocked;
   sum_parts(static_cast<const float*>(from.ptr), parts, n, static_cast<float*>(to.ptr));
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "bind/bind.h"
+#include "bind/unlocked.h"
 #include "core/error.h"
 
 namespace cnncore {
@@ -45,7 +46,7 @@ py::array transformed(const py::array& images, std::int64_t height, std::int64_t
     Dense<T> y({shape.count, shape.channels, height, width});
     const T* from = x.data();
     T* to = y.mutable_data();
-    const py::gil_scoped_release release;
+    const Unlocked unlocked;
     run(from, to);
     return std::move(y);
   };
@@ -148,7 +149,7 @@ void bind_images(py::module_& module) {
     Dense<std::uint8_t> y({shape.count, shape.channels, shape.height, shape.width});
     const std::uint8_t *x = images.data(), *t = tables.data();
     std::uint8_t* to = y.mutable_data();
-    const py::gil_scoped_release release;
+    const Unlocked unlocked;
     look_up(x, shape, t, to);
     return y;
   });
@@ -160,7 +161,7 @@ void bind_images(py::module_& module) {
     const std::uint8_t* x = images.data();
     const float* t = tables.data();
     float* to = y.mutable_data();
-    const py::gil_scoped_release release;
+    const Unlocked unlocked;
     look_up_floats(x, shape, t, to);
     return y;
   });
@@ -169,7 +170,7 @@ void bind_images(py::module_& module) {
     Dense<std::int64_t> counts({shape.count, shape.channels, std::int64_t{256}});
     const std::uint8_t* x = images.data();
     std::int64_t* to = counts.mutable_data();
-    const py::gil_scoped_release release;
+    const Unlocked unlocked;
     count_values(x, shape, to);
     return counts;
   });

@@ -5,6 +5,7 @@
 
 #include "bind/bind.h"
 #include "bind/exchange.h"
+#include "bind/unlocked.h"
 #include "core/error.h"
 #include "core/parallel.h"
 #include "ops/pixel_pitch.h"
@@ -48,7 +49,7 @@ class PyProgram {
             " memory in the value's layout");
     require(!writable || array.writeable(), "bound array: expected a writable array");
     {
-      const py::gil_scoped_release released;  // runs in other threads may have to end first
+      const Unlocked unlocked;  // runs in other threads may have to end first
       program_.bind(value, memory, writable);
     }
     bound_[value] = std::move(array);
@@ -58,7 +59,7 @@ class PyProgram {
     Call call(program_, arrays);
     {
       const ThreadSnapshot threads(context_threads());
-      const py::gil_scoped_release released;
+      const Unlocked unlocked;
       program_.run(call.context(), call.inputs.data(), call.outputs.data());
     }
     if (exchange_ != nullptr) exchange_->rethrow();
@@ -71,7 +72,7 @@ class PyProgram {
     Call call(program_, arrays);
     {
       const ThreadSnapshot threads(context_threads());
-      const py::gil_scoped_release released;
+      const Unlocked unlocked;
       program_.measure(call.context(), call.inputs.data(), call.outputs.data(), repeats, seconds.data());
     }
     if (exchange_ != nullptr) exchange_->rethrow();
@@ -197,7 +198,7 @@ void bind_program(py::module_& module) {
       .def(
           "bind_snapshot",
           [](PyProgram& self, int value, std::shared_ptr<Snapshot> snapshot) {
-            const py::gil_scoped_release released;  // the snapshot may be waiting for runs to end
+            const Unlocked unlocked;  // the snapshot may be waiting for runs to end
             self.program().bind_snapshot(value, std::move(snapshot));
           },
           py::arg("value"), py::arg("snapshot"))
@@ -217,7 +218,7 @@ void bind_program(py::module_& module) {
       .def("setup",
            [](PyProgram& self) {
              const ThreadSnapshot threads(context_threads());
-             const py::gil_scoped_release released;
+             const Unlocked unlocked;
              self.program().setup();
            })
       .def("run", &PyProgram::run, py::arg("arrays"))

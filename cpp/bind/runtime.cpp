@@ -2,6 +2,7 @@
 #include <tuple>
 
 #include "bind/bind.h"
+#include "bind/unlocked.h"
 #include "core/cgroup.h"
 #include "core/cpu_info.h"
 #include "core/parallel.h"
@@ -37,7 +38,7 @@ py::dict peak_dict(double seconds) {
   Peak peak;
   {
     const ThreadSnapshot threads(context_threads());
-    const py::gil_scoped_release released;
+    const Unlocked unlocked;
     peak = measure_peak(seconds);
   }
   py::dict result;

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "bind/bind.h"
+#include "bind/unlocked.h"
 #include "core/error.h"
 #include "program/random_state.h"
 
@@ -34,7 +35,7 @@ std::vector<py::array> read(const Storages& storages) {
     copies.push_back(new_array(storage->desc()));
     memory.push_back(copies.back().mutable_data());
   }
-  const py::gil_scoped_release released;
+  const Unlocked unlocked;
   const auto targets = targets_of(storages, false);
   const Access access(targets);
   for (std::size_t i = 0; i < storages.size(); ++i)
@@ -78,7 +79,7 @@ int read_file(const Source& source, const Storage& storage) {
 
 /// Files first: when one cannot be read, storages with other sources have not changed.
 int write_all(const Storages& storages, const std::vector<Source>& sources) {
-  const py::gil_scoped_release released;
+  const Unlocked unlocked;
   const auto targets = targets_of(storages, true);
   const Access access(targets);
   for (std::size_t i = 0; i < storages.size(); ++i) {
@@ -119,7 +120,7 @@ void write_part(const std::shared_ptr<Storage>& storage, std::int64_t start, con
   require(memory != nullptr, "expected a dense array of ", name_of(storage->desc().dtype));
   require(start >= 0 && count <= storage->desc().numel() - start, "expected at most ",
           storage->desc().numel(), " elements, got ", count, " from element ", start, " on");
-  const py::gil_scoped_release released;
+  const Unlocked unlocked;
   const auto targets = targets_of({storage}, true);
   const Access access(targets);
   const std::size_t item = item_size(storage->desc().dtype);
@@ -137,7 +138,7 @@ void write_numbers(const Storages& storages, const std::vector<py::tuple>& numbe
             "tuple ", i, ": expected ", desc.numel(), " numbers for int64, got ", numbers[i].size());
     for (const py::handle number : numbers[i]) values.push_back(number.cast<double>());
   }
-  const py::gil_scoped_release released;
+  const Unlocked unlocked;
   const auto targets = targets_of(storages, true);
   const Access access(targets);
   const double* next = values.data();
@@ -149,7 +150,7 @@ void write_numbers(const Storages& storages, const std::vector<py::tuple>& numbe
 
 std::int64_t item(const std::shared_ptr<Storage>& storage) {
   require(storage->desc().dtype == DType::i64 && storage->desc().numel() == 1, "expected an int64 scalar");
-  const py::gil_scoped_release released;
+  const Unlocked unlocked;
   const std::vector<Access::Target> targets{{storage.get(), false}};
   const Access access(targets);
   std::int64_t value = 0;
@@ -164,7 +165,7 @@ std::shared_ptr<Storage> make(const py::array& array) {
 }
 
 std::vector<std::shared_ptr<Snapshot>> snapshots(const Storages& storages) {
-  const py::gil_scoped_release released;
+  const Unlocked unlocked;
   const auto targets = targets_of(storages, false);
   const Access access(targets);
   std::vector<std::shared_ptr<Snapshot>> taken;
@@ -175,7 +176,7 @@ std::vector<std::shared_ptr<Snapshot>> snapshots(const Storages& storages) {
 py::array read_snapshot(const Snapshot& snapshot) {
   py::array copy = new_array(snapshot.desc());
   void* memory = copy.mutable_data();
-  const py::gil_scoped_release released;
+  const Unlocked unlocked;
   snapshot.read(memory);
   return copy;
 }

@@ -92,3 +92,10 @@ def test_a_port_that_is_taken(tmp_path: Path, capsys: Any) -> None:
         port = str(taken.getsockname()[1])
         assert main(["explore", digits_model(tmp_path, 8), "--port", port]) == 1
     assert f"port {port} is taken: --port 0 takes any that is free" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("port", "words"), [("65536", "at most 65535"), ("-1", "at least 0")])
+def test_ports_that_are_none(port: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["explore", "m.safetensors", "--port", port])
+    assert words in capsys.readouterr().err

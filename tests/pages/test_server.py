@@ -132,6 +132,25 @@ def test_other_questions(server: Server, path: str, body: bytes, kind: str, stat
     assert json.loads(content)["error"]
 
 
+def test_the_usual_port_is_not_in_the_name(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As browsers send it where the server listens to port 80."""
+    assert ask(server, "GET", "/", Host="127.0.0.1")[0] == 403
+    monkeypatch.setattr("cnncore.pages.server.HTTP_PORT", 0)
+    monkeypatch.setattr(Server, "server_bind", lambda self: setattr(self, "server_port", 0))
+    usual = Server(server.session, 0)
+    usual.server_close()
+    assert {"127.0.0.1", "localhost"} <= usual.hosts
+
+
+def test_what_went_wrong_inside_is_answered(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(request: Any) -> Any:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(server.session, "look", fail)
+    status, _, content = ask(server, "POST", "/look", b"{}", Content_Type="application/json")
+    assert (status, json.loads(content)["error"]) == (500, "MemoryError: no room")
+
+
 @pytest.mark.parametrize("path", ["/../pyproject.toml", "/session.py", "/report.css", "//etc/passwd", "/?x"])
 def test_other_files(server: Server, path: str) -> None:
     assert ask(server, "GET", path)[0] == 404

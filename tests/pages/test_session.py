@@ -130,6 +130,27 @@ def test_moves_are_counted(session: Session) -> None:
     assert found["shifts"][0][3][1] == pytest.approx(odds[int(found["answer"])], abs=1e-4)
 
 
+def test_moves_of_large_images_are_made_in_parts(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = session.moves({"sample": 0})
+    monkeypatch.setattr("cnncore.pages.session.MOVED", 7 * 64)
+    rows: list[int] = []
+    prepared = session._prepared
+    monkeypatch.setattr(
+        session,
+        "_prepared",
+        lambda image, moves, border: rows.append(len(moves)) or prepared(image, moves, border),
+    )
+    assert session.moves({"sample": 0}) == whole
+    assert (max(rows), sum(rows)) == (7, 1 + 25 + 25)
+
+
+def test_answers_that_are_no_numbers_are_said(session: Session) -> None:
+    session.opened.model[0].weight.assign(np.full((3, 1, 3, 3), np.nan, np.float32))
+    for ask in (session.look, session.moves):
+        with pytest.raises(ValueError, match="NaN"):
+            ask({"sample": 0})
+
+
 def test_a_model_that_sees_means_bears_all_turns_by_quarters(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     found = session_of(tmp_path, model).moves({"sample": 0})
@@ -170,6 +191,7 @@ def test_deep_models_show_some_of_their_layers(tmp_path: Path) -> None:
         ({}, "a width and height"),
         ({"sample": 1}, "no sample 1"),
         ({"sample": "0"}, "no sample '0'"),
+        ({"sample": True}, "no sample True"),
         ({"sample": 0, "layer": "nowhere"}, "no layer 'nowhere'"),
         ({"sample": 0, "turn": "much"}, "expected turn as a number"),
         ({"sample": 0, "right": float("nan")}, "expected right as a number"),

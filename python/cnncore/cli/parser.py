@@ -345,7 +345,9 @@ def _explore(commands: Commands) -> argparse.ArgumentParser:
         "dataset", metavar="DATA", nargs="?", help=_DATASET + "; samples to choose from, one of each class"
     )
     command.add_argument("--data", metavar="DIR", help=_DATA)
-    command.add_argument("--port", type=_from(0), metavar="N", default=8765, help="default: %(default)s")
+    command.add_argument(
+        "--port", type=_from(0, 65_535), metavar="N", default=8765, help="default: %(default)s"
+    )
     command.add_argument("--open", action="store_true", help="open the page in the browser")
     _add_input(command)
     command.set_defaults(download=False, images=2000)
@@ -401,7 +403,7 @@ def _call(name: str) -> Callable[[argparse.Namespace], None]:
     return run
 
 
-def _from(least: int) -> Callable[[str], int]:
+def _from(least: int, most: int | None = None) -> Callable[[str], int]:
     def number(text: str) -> int:
         try:
             value = int(text)
@@ -409,6 +411,8 @@ def _from(least: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
         if value < least:
             raise argparse.ArgumentTypeError(f"expected at least {least}, got {value}")
+        if most is not None and value > most:
+            raise argparse.ArgumentTypeError(f"expected at most {most}, got {value}")
         return value
 
     return number

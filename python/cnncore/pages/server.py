@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
+from http.client import HTTP_PORT
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
@@ -48,7 +49,10 @@ class Server(ThreadingHTTPServer):
     def __init__(self, session: Session, port: int = 0) -> None:
         super().__init__((ADDRESS, port), _Handler)
         self.session = session
-        self.hosts = {f"{name}:{self.server_port}" for name in (ADDRESS, "localhost")}
+        names = {ADDRESS, "localhost"}
+        self.hosts = {f"{name}:{self.server_port}" for name in names}
+        if self.server_port == HTTP_PORT:
+            self.hosts |= names  # browsers leave the usual port out
 
     @property
     def url(self) -> str:
@@ -137,6 +141,9 @@ class _Handler(BaseHTTPRequestHandler):
             return 200, *_json(getattr(self.server.session, name)(request))
         except (ValueError, RecursionError) as error:
             return 400, *_json({"error": str(error)})
+        except Exception as error:
+            print(f"cnncore: {type(error).__name__}: {error}", file=sys.stderr)
+            return 500, *_json({"error": f"{type(error).__name__}: {error}"})
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing of single requests."""

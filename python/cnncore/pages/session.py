@@ -25,6 +25,9 @@ MAX_SIDE = 512
 _LAYERS = 60
 """Layers that are shown at most, evenly among all."""
 
+MOVED = 1 << 22
+"""Elements of the moved images that are made at a time."""
+
 _THUMBNAIL = 32
 _TOP = 10
 
@@ -143,7 +146,7 @@ class Session:
             x = self._prepared(image, [move], border)
             given = np.repeat(x, self._rows, axis=0)
             seen = look(self.opened.model, given, [layer.name for layer in self.layers])
-            odds = as_probabilities(seen.output[:1])[0] if self.opened.classes else None
+            odds = _finite(as_probabilities(seen.output[:1]))[0] if self.opened.classes else None
             heat = self._heat(given, name, None if odds is None else int(odds.argmax()))
         shown = self.opened.shown(x[0])
         values = {layer: value[0] for layer, value in seen.values.items()}
@@ -175,9 +178,7 @@ class Session:
         across = [step * n for n in range(-reach, reach + 1)]
         moves = [Move(right, down) for down in across for right in across]
         turns = list(range(-180, 181, 15))
-        with self._lock:
-            x = self._prepared(image, [Move(), *moves, *(Move(turn=turn) for turn in turns)], border)
-            odds = self.opened.probabilities(x)
+        odds = self._moved_odds(image, [Move(), *moves, *(Move(turn=turn) for turn in turns)], border)
         answer = int(odds[0].argmax())
         same = (odds.argmax(axis=1) == answer)[1:].tolist()
         sure = odds[1:, answer].round(4).tolist()
@@ -203,7 +204,7 @@ class Session:
         """Return the image that a request has, of 0 to 1, and whether its edges go on."""
         sample = request.get("sample")
         if sample is not None:
-            if not isinstance(sample, int) or not 0 <= sample < len(self.samples):
+            if isinstance(sample, bool) or not isinstance(sample, int) or not 0 <= sample < len(self.samples):
                 raise ValueError(f"there is no sample {sample!r}")
             return self.samples[sample].image, False
         image = _pixels(request, self.opened.image[0])
@@ -217,6 +218,18 @@ class Session:
     def _prepared(self, image: Array, moves: Sequence[Move], border: bool) -> Array:
         images = moved(image, moves, self.opened.image[1:], border)
         return np.stack([self.opened.prepare(one) for one in images])
+
+    def _moved_odds(self, image: Array, moves: Sequence[Move], border: bool) -> Array:
+        """Return the probabilities for each move, (moves, classes), a few moves at a time: other questions
+        are answered in between, and large images fit into memory."""
+        largest = max(image.size, math.prod(self.opened.image))
+        rows = self.opened.batch if self.opened.fixed else max(1, min(self.opened.batch, MOVED // largest))
+        found = []
+        for start in range(0, len(moves), rows):
+            with self._lock:
+                x = self._prepared(image, moves[start : start + rows], border)
+                found.append(_finite(self.opened.probabilities(x)))
+        return np.concatenate(found)
 
     def _heat(self, given: Array, name: str | None, target: int | None) -> Array | None:
         layer = name if name in self._wide else (self._wide[-1] if self._wide else None)
@@ -239,6 +252,12 @@ class Session:
             f"{min(64, len(values))} of {len(values)} maps" if values.ndim > 1 else f"{len(values)} numbers"
         )
         return {"name": name, "picture": data_uri(pixels, 1), "words": f"{name}: {shape}, {maps}"}
+
+
+def _finite(odds: Array) -> Array:
+    if not np.isfinite(odds).all():
+        raise ValueError("the model answers NaN or infinity to this image")
+    return odds
 
 
 def _around(turns: Sequence[int], same: Sequence[bool]) -> tuple[int, int]:
