@@ -165,3 +165,22 @@ def test_losses(reduction: str, monkeypatch: pytest.MonkeyPatch) -> None:
             return loss(self.layer(x))
 
     assert_same_training(Model(), torch.randn(4, 6), lambda y: y)
+
+
+def test_layers_in_inference_mode_train_the_others() -> None:
+    """Batch norms whose statistics stay, as in fine-tuning, keep empty statistics for gradients."""
+    torch.manual_seed(0)
+    first, norm, last = torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Conv2d(4, 2, 3)
+    model = torch.nn.Sequential(first, norm, torch.nn.ReLU(), last).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # nothing is left to torch
+        assert_same_training(model, torch.randn(2, 3, 8, 8), lambda y: y.square().mean())
+
+
+def test_parts_take_their_arguments_out_of_the_list() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Dropout(0.5), torch.nn.Linear(4, 2))
+    compiled = torch.compile(model, backend=backend)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        compiled(torch.randn(2, 4)).sum().backward()
+    assert not [str(one.message) for one in said if "boxed" in str(one.message)]

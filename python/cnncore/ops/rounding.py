@@ -116,7 +116,7 @@ def _below(x: Tensor, bound: Tensor) -> Tensor:
 
 
 def _float_clamp(x: Tensor, least: Any, most: Any) -> Tensor:
-    if not is_number(least) or not is_number(most):
+    if not all(is_number(bound) and bound == bound for bound in (least, most)):  # NaN is no bound to compare
         if least is not None:
             low = as_float(least)
             x = elementwise("select", _below(x, low), low, x)
@@ -135,7 +135,7 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Tensor:
     Args:
         input: tensor of any shape.
         min: number or tensor, or None.
-        max: number or tensor, or None; where it is less than `min` it counts.
+        max: number or tensor, or None; where it is less than `min` it counts. A bound of NaN gives NaN.
 
     The gradient goes to the input where it is neither less nor more, and to a tensor that replaced it.
 

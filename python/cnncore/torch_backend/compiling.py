@@ -115,10 +115,16 @@ def _compile(module: Any, example_inputs: Sequence[Any], stage: str) -> Callable
     free = range(count if returned is None else returned, count)
     part = Part(graph, constants, free, module)
 
-    def run(args: list[Any]) -> list[Any]:
+    return _boxed(part.run)
+
+
+def _boxed(function: Callable[[list[Any]], Any]) -> Callable[[list[Any]], Any]:
+    """Return a function that takes its arguments out of the list, so that they are freed when not needed."""
+
+    def run(args: list[Any]) -> Any:
         given = list(args)
         args.clear()
-        return part.run(given)
+        return function(given)
 
     run._boxed_call = True  # type: ignore[attr-defined]
     return run
@@ -193,7 +199,7 @@ def _mixed(module: Any, left: dict[str, str], constants: Collection[int]) -> Cal
             setattr(fused, node.target, _PartModule(inner, known))
     _views_to_reshapes(fused.graph)
     fused.recompile()
-    return fused.forward  # type: ignore[no-any-return]
+    return _boxed(lambda args: fused.forward(*args))
 
 
 def _pays(nodes: Any) -> bool:

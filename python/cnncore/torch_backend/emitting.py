@@ -12,7 +12,7 @@ from ..graph.trace import at, building, current_graph
 from ..ops.conversions import converted
 from . import operators as _operators  # noqa: F401  (fills the table)
 from .graph import Graph, Mode, Node, Ref, Spec, map_args
-from .table import PROGRAM, find
+from .table import PROGRAM, TAKING_EMPTY, Empty, find
 
 FAILURES = (
     ArithmeticError,
@@ -95,7 +95,7 @@ def unsupported(graph: Graph, constants: Mapping[str, Any] | None = None) -> dic
     found: dict[str, str] = {}
     values: dict[str, Any] = {}
     with building(Program()):
-        values.update(graph.constants)
+        values.update((name, _known(array)) for name, array in graph.constants.items())
         for name, spec in zip(graph.inputs, graph.specs, strict=True):
             values[name] = (constants or {}).get(name) if spec is None else _stand_in(spec)
         for node in graph.nodes:
@@ -115,6 +115,8 @@ def _require_known(node: Node, values: Mapping[str, Any]) -> None:
     for name in node.refs():
         if isinstance(values[name], _Unknown):
             raise TypeError(f"reads {values[name].what}")
+        if isinstance(values[name], Empty) and node.op not in TAKING_EMPTY:
+            raise TypeError("reads a tensor without elements")
 
 
 class _Unknown:
@@ -122,6 +124,12 @@ class _Unknown:
 
     def __init__(self, what: str) -> None:
         self.what = what
+
+
+def _known(array: Any) -> Any:
+    if array is None or array.dtype.name not in PROGRAM:
+        return _Unknown("a constant of elements that programs do not have")
+    return array
 
 
 def _stand_in(spec: Any) -> Any:
@@ -132,7 +140,7 @@ def _stand_in(spec: Any) -> Any:
     if spec.dtype not in PROGRAM:
         return _Unknown(f"elements of type {spec.dtype}")
     if 0 in spec.example:
-        return _Unknown("a tensor without elements")
+        return Empty(spec.example, spec.dtype)
     return new_input(spec.example, spec.dtype)
 
 

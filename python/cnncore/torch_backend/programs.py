@@ -21,7 +21,8 @@ from ..ops.build import with_layout
 from .emitting import emit_nodes, new_input
 from .graph import Graph, Ref, Spec
 from .left import name_once
-from .reading import array_of
+from .reading import array_of, dtype_of
+from .table import PROGRAM, Empty
 
 CAPACITY = 32
 """Programs kept for a graph: one for each combination of sizes and of parameters that it is called with."""
@@ -158,7 +159,10 @@ class Part:
         program, values, numbers = Program(), dict[str, Any](self._graph.constants), {}
         with building(program):
             for i, (name, value) in enumerate(zip(self._graph.inputs, args, strict=True)):
-                if isinstance(value, torch.Tensor):
+                if isinstance(value, torch.Tensor) and not value.numel():
+                    values[name] = Empty(tuple(value.shape), dtype_of(value.dtype))
+                    numbers[id(values[name])] = i
+                elif isinstance(value, torch.Tensor):
                     values[name] = _constant(value) if i in self._constants else _input(value)
                     numbers[id(values[name])] = i
                 else:
@@ -186,8 +190,12 @@ class Part:
             if id(value) in numbers:
                 found.append(Output("input", numbers[id(value)]))
                 continue
-            if isinstance(value, np.ndarray):
+            if isinstance(value, np.ndarray) and value.dtype.name in PROGRAM:
                 value = as_tensor(value)
+            if isinstance(output, Ref) and (value is None or isinstance(value, np.ndarray)):
+                raise TypeError(f"{output.name} has elements that programs do not have")
+            if isinstance(value, Empty):
+                value = torch.empty(value.shape, dtype=getattr(torch, value.dtype))
             if not isinstance(value, Tensor):
                 found.append(Output("known", value=value))
                 continue

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from .graph import Graph, Node, Ref, Spec, map_args
 from .table import OPERATORS
@@ -34,7 +35,8 @@ def read(graph: Any, constant: Callable[[str], Any]) -> Graph:
             found.inputs.append(node.name)
             found.specs.append(spec_of(node.meta.get("val")))
         elif node.op == "get_attr":
-            found.constants[node.name] = array_of(constant(node.target))
+            with unset_fake_temporarily():  # the tensor itself, not what it would be on no device
+                found.constants[node.name] = _array_or_none(constant(node.target))
         elif node.op == "output":
             found.outputs = map_args(_argument, node.args[0])
         else:
@@ -49,6 +51,13 @@ def array_of(tensor: Any) -> Any:
         TypeError: numpy has no such elements.
     """
     return tensor.detach().numpy()
+
+
+def _array_or_none(tensor: Any) -> Any:
+    try:
+        return array_of(tensor)
+    except (TypeError, RuntimeError):  # of a type that numpy has not, sparse, or on another device
+        return None
 
 
 def operator_name(target: Any) -> str:

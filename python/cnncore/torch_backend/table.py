@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..graph.dtype import DTYPES
 from ..graph.trace import as_tensor
@@ -53,6 +55,17 @@ def is_in_place(op: str) -> bool:
     return name.endswith("_") and not name.startswith("_")
 
 
+class Empty(NamedTuple):
+    """A tensor without elements, such as the statistics that batch normalization keeps in inference."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+TAKING_EMPTY = frozenset({"native_batch_norm_backward"})
+"""Operators that take such tensors."""
+
+
 class Later:
     """A result that adds nodes to the program only if somebody asks for it."""
 
@@ -65,15 +78,6 @@ class Later:
 
 def later(make: Callable[[], Any]) -> Any:
     """Return a result that is made on demand."""
-    return Later(make)
-
-
-def refuse(message: str) -> Later:
-    """Return a result that nobody may ask for."""
-
-    def make() -> Any:
-        raise ValueError(message)
-
     return Later(make)
 
 
@@ -96,6 +100,18 @@ def tensor(value: Any) -> Any:
 def is_number(value: Any) -> bool:
     """Whether a value is a Python number."""
     return isinstance(value, (bool, int, float))
+
+
+def in_range(number: Any, dtype: str) -> Any:
+    """Return a number as torch gives it to an operator beside integers: wrapped around as their type is.
+
+    >>> in_range(-1, "uint8"), in_range(200, "int8"), in_range(0.5, "uint8")
+    (255, -56, 0.5)
+    """
+    if dtype in ("float32", "bool") or not isinstance(number, int) or isinstance(number, bool):
+        return number
+    limits = np.iinfo(dtype)
+    return (number - int(limits.min)) % (1 << limits.bits) + int(limits.min)
 
 
 def pulled(forward: Callable[..., Any], inputs: Sequence[Any], grad: Any, needs: Sequence[bool]) -> list[Any]:

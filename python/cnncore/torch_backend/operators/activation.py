@@ -8,18 +8,29 @@ from typing import Any
 from ... import ops
 from ..table import later, operator, same, tensor
 
-for _name in ("relu", "relu6", "sigmoid", "tanh", "silu", "hardswish", "hardsigmoid", "mish", "selu"):
+for _name in ("relu6", "sigmoid", "tanh", "silu", "hardswish", "hardsigmoid", "mish", "selu"):
     same(getattr(ops, _name), _name)
 same(ops.leaky_relu, "leaky_relu")
 same(ops.softplus, "softplus")
 same(ops.celu, "celu")
-same(ops.threshold, "threshold")
 same(ops.hardshrink, "hardshrink")
 same(ops.softshrink, "softshrink")
 same(ops.glu, "glu")
 same(ops.prelu, "prelu")
 same(ops.gelu, "gelu")
 same(ops.logsigmoid, "log_sigmoid")
+
+
+@operator("relu")
+def relu(input: Any) -> Any:
+    x = tensor(input)
+    return ops.relu(x) if x.dtype in ("float32", "bool") else ops.maximum(x, 0)
+
+
+@operator("threshold")
+def threshold(input: Any, threshold: Any, value: Any) -> Any:
+    x = tensor(input)
+    return ops.threshold(x, threshold, value) if x.dtype == "float32" else ops.where(x <= threshold, value, x)
 
 
 @operator("hardtanh")

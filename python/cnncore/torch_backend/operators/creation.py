@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..table import known_dtype, operator, tensor
+from ... import ops
+from ...ops.conversions import converted
+from ..table import is_number, known_dtype, operator, tensor
 
 
 def _filled(shape: Sequence[int], value: Any, dtype: Any) -> Any:
@@ -74,7 +76,10 @@ def new_ones(input: Any, size: Sequence[int], dtype: Any = None) -> Any:
 
 @operator("fill")
 def fill(input: Any, value: Any) -> Any:
-    return full_like(input, value)
+    if is_number(value):
+        return full_like(input, value)
+    x = tensor(input)
+    return ops.expand(converted(tensor(value), x.dtype), x.shape)
 
 
 @operator("arange")

@@ -9,16 +9,37 @@ from ... import ops
 from ...graph.dtype import promote
 from ...graph.tensor import Tensor
 from ...ops.conversions import converted
-from ..table import is_number, known_dtype, operator, same, tensor
+from ..table import Function, in_range, is_number, known_dtype, operator, same, tensor
 
 _SAME = """
 abs acos asin atan atan2 bitwise_and bitwise_not bitwise_or bitwise_xor ceil cos cosh erf erfc exp
-exp2 expm1 floor floor_divide frac isfinite isinf isnan lerp log log10 log1p log2 logical_and
-logical_not logical_or logical_xor maximum minimum neg reciprocal remainder round rsqrt sign sin
+exp2 expm1 floor frac isfinite isinf isnan lerp log log10 log1p log2 logical_and
+logical_not logical_or logical_xor maximum minimum neg reciprocal round rsqrt sin
 sinh sqrt square tan trunc where masked_fill mul div nan_to_num
 """
 for _name in _SAME.split():
     same(getattr(ops, _name), _name)
+for _name, _known in (
+    ("true_divide", "div"),
+    ("divide", "div"),
+    ("multiply", "mul"),
+    ("absolute", "abs"),
+    ("negative", "neg"),
+):
+    same(getattr(ops, _known), _name)
+
+
+def _with_number(function: Function) -> Function:
+    """Return a function whose second argument, where it is a number, is wrapped around beside integers."""
+
+    def computed(input: Any, other: Any, **settings: Any) -> Any:
+        if is_number(other):
+            other = in_range(other, tensor(input).dtype)
+        return function(input, other, **settings)
+
+    return computed
+
+
 for _name, _known in (
     ("eq", "equal"),
     ("ne", "not_equal"),
@@ -26,14 +47,19 @@ for _name, _known in (
     ("le", "less_equal"),
     ("gt", "greater"),
     ("ge", "greater_equal"),
-    ("true_divide", "div"),
-    ("divide", "div"),
-    ("multiply", "mul"),
-    ("absolute", "abs"),
-    ("negative", "neg"),
-    ("sgn", "sign"),
+    ("remainder", "remainder"),
+    ("floor_divide", "floor_divide"),
+    ("div.Tensor_mode", "div"),
+    ("div.Scalar_mode", "div"),
 ):
-    same(getattr(ops, _known), _name)
+    same(_with_number(getattr(ops, _known)), _name)
+
+
+@operator("sign", "sgn")
+def sign(input: Any) -> Any:
+    x = tensor(input)
+    found = ops.sign(x)
+    return ops.where(ops.isnan(x), 0.0, found) if x.dtype == "float32" else found
 
 
 @operator("add")
@@ -72,14 +98,23 @@ def addcdiv(input: Any, tensor1: Any, tensor2: Any, value: Any = 1) -> Any:
 
 @operator("fmod")
 def fmod(input: Any, other: Any) -> Any:
-    x = tensor(input)
-    return x - ops.mul(ops.div(x, other, rounding_mode="trunc"), other)
+    x, y = tensor(input), other if is_number(other) else tensor(other)
+    if is_number(y):
+        y = in_range(y, x.dtype)
+    kinds = (x.dtype, type(y).__name__ if is_number(y) else y.dtype)
+    if "float32" in kinds or "float" in kinds:
+        size = ops.remainder(ops.abs(x), abs(y) if is_number(y) else ops.abs(y))
+        return ops.where(x < 0, -size, size)
+    rest = ops.remainder(x, y)  # of the divisor's sign
+    crossed = ops.logical_xor(x < 0, tensor(y) < 0)
+    return ops.where(ops.logical_and(rest != 0, crossed), rest - y, rest)
 
 
 @operator("logaddexp")
 def logaddexp(input: Any, other: Any) -> Any:
     a, b = tensor(input), tensor(other)
-    return ops.maximum(a, b) + ops.log1p(ops.exp(-ops.abs(a - b)))
+    distance = ops.where(a == b, 0.0, ops.abs(a - b))  # infinities that are equal
+    return ops.maximum(a, b) + ops.log1p(ops.exp(-distance))
 
 
 @operator("_to_copy", "to.dtype", "to.dtype_layout", "type_as")

@@ -8,16 +8,29 @@ from typing import Any
 
 from ... import ops
 from ...graph.tensor import Tensor
-from ..table import operator, same, tensor
+from ..table import Function, operator, same, tensor
 
 same(ops.gather, "gather")
 same(ops.index_select, "index_select")
 same(ops.take_along_dim, "take_along_dim")
-same(ops.scatter_add, "scatter_add")
-same(ops.scatter, "scatter")
-same(ops.index_add, "index_add")
 same(ops.grid_sample, "grid_sample")
 same(ops.one_hot, "one_hot")
+
+
+def _exact(function: Function) -> Function:
+    """Return a function that refuses integers of which float32, in which it computes, holds only some."""
+
+    def computed(input: Any, *rest: Any, **settings: Any) -> Any:
+        x = tensor(input)
+        if x.dtype in ("int32", "int64"):
+            raise TypeError(f"elements of type {x.dtype}")
+        return function(x, *rest, **settings)
+
+    return computed
+
+
+for _name in ("scatter_add", "scatter", "index_add"):
+    same(_exact(getattr(ops, _name)), _name)
 
 
 @operator("embedding")
