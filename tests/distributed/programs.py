@@ -280,6 +280,20 @@ def nonfinite() -> Any:
 
 def fail_in_fit(how: str) -> None:
     x, y = data(16)
+    if how == "rows":
+        x, y = x[: 16 - 4 * rank], y[: 16 - 4 * rank]
+    elif how == "kinds" and rank == 1:
+        make_trainer(comm, 1).fit(iter([(x, y)]), epochs=1, verbose=0)
+    elif how == "model":
+        model = nn.Linear(4, 3 + rank)
+        cc.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), lr=0.1), comm=comm).fit(
+            np.ones((4, 4), np.float32), np.array([0, 1, 2, 0]), epochs=1, verbose=0
+        )
+    elif how == "one alone":
+        trainer = make_trainer(comm, 1)
+        if rank == 1:
+            return
+        trainer.fit(x, y, epochs=1, verbose=0)
 
     def on_epoch_end(epoch: int, logs: Any) -> None:
         if rank == 1:

@@ -83,7 +83,17 @@ def test_a_loss_that_is_nan_in_one_process_ends_training_in_all() -> None:
     assert [each[3] for each in found] == [1, 0, 0]
 
 
-@pytest.mark.parametrize(("how", "message"), [("raise", "nothing to be found"), ("my way out", "my way out")])
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("raise", "nothing to be found"),
+        ("my way out", "my way out"),
+        ("rows", "got 16 rows in 2 batches in rank 0, 12 rows in 2 in rank 1"),
+        ("kinds", "got 16 rows in 2 batches in rank 0, an iterable in None in rank 1"),
+        ("model", "the first that differ are (3, 4) and (4, 4)"),
+        ("one alone", "rank 1 has ended while rank 0 waits"),
+    ],
+)
 def test_a_process_that_fails_in_fit_ends_all(how: str, message: str) -> None:
     done = mpi_ranks.run(2, "fail_in_fit", how)
     assert done.returncode != 0

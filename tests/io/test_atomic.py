@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from cnncore import io
+from cnncore.cli.model_file import keep_older
 from cnncore.io.atomic import atomic_write
 
 OLD = {"x": np.arange(3.0)}
@@ -151,3 +153,18 @@ def test_long_names(tmp_path: Path) -> None:
     path = tmp_path / ("n" * 250)
     io.save(NEW, path)
     assert os.listdir(tmp_path) == [path.name]
+
+
+def test_pipes_and_devices_stay_what_they_are(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    found: list[bytes] = []
+    reader = threading.Thread(target=lambda: found.append(pipe.read_bytes()))
+    reader.start()
+    with atomic_write(pipe) as file:
+        file.write(b"whole")
+    reader.join()
+    assert found == [b"whole"]
+    assert stat.S_ISFIFO(os.stat(pipe).st_mode)
+    assert keep_older(str(pipe)) is None
+    assert os.listdir(tmp_path) == ["pipe"]

@@ -97,7 +97,7 @@ def keep_older(path: str) -> str | None:
     >>> os.path.basename(keep_older(path))
     'm-1.safetensors'
     """
-    if not os.path.exists(path):
+    if not os.path.isfile(path):
         return None
     stem, extension = os.path.splitext(path)
     for number in itertools.count(1):

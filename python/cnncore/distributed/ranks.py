@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterable
+from itertools import zip_longest
 from types import TracebackType
 from typing import Any
 
@@ -31,7 +32,7 @@ _PATIENCE = 1.0
 _NOBODYS = ("cores available to the process", "cgroup CPU quota")
 """Where a number of threads comes from that nobody has asked for."""
 
-_NEEDED = ("Get_rank", "Get_size", "Dup", "Ialltoall", "Iallgather", "Bcast", "Abort")
+_NEEDED = ("Get_rank", "Get_size", "Dup", "Ialltoall", "Iallgather", "Ibarrier", "Bcast", "Abort")
 
 
 class Ranks:
@@ -88,8 +89,8 @@ class Ranks:
         for rank in range(self.size):
             if rank != self.rank and self._ends.Iprobe(source=rank, tag=_FAREWELL):
                 raise RuntimeError(
-                    f"rank {rank} has ended while rank {self.rank} waits for it in a step: all ranks take as "
-                    "many steps"
+                    f"rank {rank} has ended while rank {self.rank} waits for it: all ranks take as many "
+                    "steps and call fit alike"
                 )
 
     def _say_farewell(self) -> None:
@@ -97,17 +98,39 @@ class Ranks:
             if rank != self.rank:
                 self._ends.Isend(np.empty(0, np.uint8), dest=rank, tag=_FAREWELL)
 
+    def _meet(self) -> None:
+        """Wait until all processes are here: what blocks after that waits for none that has ended."""
+        self.wait(self.blocking.Ibarrier().Test)
+
     def all(self, value: Any) -> list[Any]:
         """Return what each process gives, in their order."""
+        self._meet()
         found: list[Any] = self.blocking.allgather(value)
         return found
 
     def first(self, value: Any) -> Any:
         """Return what the first process gives."""
+        self._meet()
         return self.blocking.bcast(value)
 
     def share_first(self, stored: Iterable[Any]) -> None:
-        """Give parameters and buffers the values that they have in the first process."""
+        """Give parameters and buffers the values that they have in the first process.
+
+        Raises:
+            ValueError: they are others in another process.
+        """
+        stored = list(stored)
+        forms = self.all([each.shape for each in stored])
+        for rank, form in enumerate(forms):
+            if form != forms[0]:
+                differing = next(
+                    (pair for pair in zip_longest(forms[0], form) if pair[0] != pair[1]), (forms[0], form)
+                )
+                raise ValueError(
+                    f"expected the same model in all processes: rank 0 has {len(forms[0])} parameters or "
+                    f"buffers, rank {rank} {len(form)}; the first that differ are {differing[0]} and "
+                    f"{differing[1]}"
+                )
         for each in stored:
             values = each.storage.read()
             self.blocking.Bcast(values)

@@ -28,11 +28,16 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     The new contents are on disk before they get the name. On any error, a full disk included, the
     half-written file is removed and the file at `path` is as it was. One that a killed process has left
-    behind is removed by the next that writes to `path`.
+    behind is removed by the next that writes to `path`. Pipes and devices, such as /dev/stdout, are written
+    to as they are: nothing takes their place.
     """
     target = os.path.realpath(os.fspath(path))
     if os.path.isdir(target):
         raise IsADirectoryError(errno.EISDIR, "expected a file to write, got a folder", target)
+    if os.path.exists(path) and not os.path.isfile(path):
+        with _open_device(os.fspath(path)) as file:
+            yield file
+        return
     try:
         mode = _mode(target)
         _remove_stale(target)
@@ -53,6 +58,15 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             raise _naming(target, error) from None
         raise
     _sync_folder(os.path.dirname(target))
+
+
+@contextmanager
+def _open_device(target: str) -> Iterator[BinaryIO]:
+    try:
+        with open(target, "wb") as file:
+            yield file
+    except OSError as error:
+        raise _naming(target, error) from None
 
 
 def _prefix(target: str) -> str:

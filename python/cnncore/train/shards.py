@@ -117,15 +117,34 @@ class OwnBatches:
 
 
 def shard(batches: Batches, ranks: Ranks) -> Batches:
-    """Return this process's part of batches that all processes have, or the own ones of each."""
+    """Return this process's part of batches that all processes have, or the own ones of each.
+
+    Raises:
+        ValueError: the processes have other numbers of rows, or of batches.
+    """
     if isinstance(batches, Stretches):
         batches.batches = shard(batches.batches, ranks)
         return batches
+    made: Batches = OwnBatches(batches, ranks)
     if isinstance(batches, (ArrayBatches, DatasetBatches)):
-        return Shard(batches, ranks.rank, ranks.size)
-    if isinstance(batches, IterableBatches) and is_shared(batches.iterable):
-        return LoaderShard(batches, ranks.rank, ranks.size)
-    return OwnBatches(batches, ranks)
+        made = Shard(batches, ranks.rank, ranks.size)
+    elif isinstance(batches, IterableBatches) and is_shared(batches.iterable):
+        made = LoaderShard(batches, ranks.rank, ranks.size)
+    _agree(made, ranks)
+    return made
+
+
+def _agree(batches: Batches, ranks: Ranks) -> None:
+    """Raise where processes would take other numbers of steps."""
+    there = ranks.all((batches.rows(), batches.count()))
+    for rank, other in enumerate(there):
+        if other != there[0]:
+            rows = ["an iterable" if each[0] is None else f"{each[0]} rows" for each in (there[0], other)]
+            raise ValueError(
+                f"expected the same data in all processes, got {rows[0]} in {there[0][1]} batches in rank 0, "
+                f"{rows[1]} in {other[1]} in rank {rank}: each takes its part of arrays, data sets and "
+                "loaders; iterables, and loaders with data.ShardedSampler, are each one's own"
+            )
 
 
 def is_shared(iterable: Any) -> bool:
