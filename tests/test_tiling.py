@@ -283,3 +283,15 @@ def test_same_bits_on_any_number_of_threads() -> None:
         one = tiles(x)
     with cc.threads(2):
         np.testing.assert_array_equal(tiles(x), one)
+
+
+@pytest.mark.parametrize("extents", [(16, 16), (16, 12)])
+def test_a_turned_image_is_refused_whatever_the_tile(extents: tuple[int, int]) -> None:
+    class Turned(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x.transpose(2, 3)
+
+    with pytest.raises(ValueError, match="turns the image"):
+        cc.tiled(cc.compile(Turned(), (1, 2, *extents)))
+    with pytest.raises(ValueError, match="expected tile as 2 extents"):
+        cc.tiled(cc.compile(nn.Conv2d(2, 2, 1), (1, 2, *extents)), 1.5)  # type: ignore[arg-type]

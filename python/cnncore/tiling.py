@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
 from math import ceil, floor
 from typing import Any, NamedTuple
@@ -219,7 +219,7 @@ def tiled(predictor: Predictor, tile: int | Sequence[int] | None = None, overlap
     rank = inputs[0].ndim - 2
     if tile is None:
         tile = inputs[0].shape[2:]
-    extents = (tile,) * rank if isinstance(tile, int) else tuple(tile)
+    extents = tuple(tile) if isinstance(tile, Iterable) else (tile,) * rank
     if len(extents) != rank or not all(hasattr(n, "__index__") and n >= 1 for n in extents):
         raise ValueError(f"expected tile as {rank} extents of at least 1, got {tile!r}")
     return Tiled(predictor, traced, tuple(int(n) for n in extents))

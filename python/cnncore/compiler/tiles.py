@@ -384,10 +384,10 @@ def _permuted(node: Node, places: Places) -> tuple[Any, Place]:
     place, dims = _first(places), node.attrs.dims
     if dims[0] != 0:
         raise refusal(node, "moves the batch")
-    moved = sorted(zip((dims.index(axis) for axis in place.axes), place.spans, strict=True))
-    if tuple(span for _, span in moved) != place.spans:
+    moved = tuple(dims.index(axis) for axis in place.axes)
+    if list(moved) != sorted(moved):
         raise refusal(node, "turns the image")
-    return node.attrs, Place(tuple(axis for axis, _ in moved), place.spans)
+    return node.attrs, Place(moved, place.spans)
 
 
 RULES: dict[type[Op], Rule] = {
