@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import cnncore as cc
-from cnncore import nn, ops
+from cnncore import nn, ops, transforms
 from oracle import assert_near
 
 Array = NDArray[np.float32]
@@ -120,6 +120,41 @@ def test_weights_that_change_are_read_anew() -> None:
         assert products(predict) == [(STEPS * BATCH, OUTPUTS)]
         bias = np.asarray(layer.bias, np.float64)
         assert_near(predict(X), X.astype(np.float64) @ (scale * WEIGHT).T + bias, FEATURES)
+
+
+def test_gradients_are_those_of_the_single_products(unfused: Any) -> None:
+    def loss(x: Any) -> Any:
+        return ops.sum(Recurrence()(x) ** 2)
+
+    def gradients() -> Any:
+        return cc.value_and_grad(loss, [weight, bias, transition])(X)[1], cc.grad(loss)(X)
+
+    by_weights, by_input = gradients()
+    unfused()
+    wanted_by_weights, wanted_by_input = gradients()
+    for found, wanted in zip([*by_weights, by_input], [*wanted_by_weights, wanted_by_input], strict=True):
+        assert_near(found, wanted.astype(np.float64), 8 * FEATURES * STEPS)
+
+
+def test_training_steps_hold_one_product_of_the_input() -> None:
+    function = transforms._ValueAndGrad(lambda x: ops.sum(Recurrence()(x)), [weight], ())
+    function(X)
+    (program,) = function._programs.values()
+    steps = program.executable.run_steps
+    forward = [step.outputs[0].shape for step in steps if step.op == "conv_forward"]
+    assert forward.count((STEPS * BATCH, OUTPUTS)) == 1
+    assert sum(step.op == "conv_backward_weight" for step in steps) == 1
+
+
+def test_what_is_asked_for_is_read() -> None:
+    """A piece that is a result may be differentiated by."""
+
+    def function(x: Any) -> Any:
+        pieces = [x[step] for step in range(STEPS)]
+        return [ops.linear(piece, weight) for piece in pieces], pieces
+
+    predict = cc.compile(function, X.shape)
+    assert products(predict) == [(BATCH, OUTPUTS)] * STEPS
 
 
 @settings(max_examples=30, deadline=None)

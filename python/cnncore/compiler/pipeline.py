@@ -100,7 +100,7 @@ def separate_outputs(graph: Graph) -> None:
 
 Pass = Callable[[Graph], None]
 
-FORWARD: tuple[Pass, ...] = (settle_layouts, simplify, choose_algorithms, fuse_training)
+FORWARD: tuple[Pass, ...] = (settle_layouts, simplify, share_weights, choose_algorithms, fuse_training)
 """What comes before differentiation: gradient rules see the fused nodes."""
 
 DERIVED: tuple[Pass, ...] = (settle_layouts, simplify, choose_algorithms, fuse_training, choose_algorithms)

@@ -54,12 +54,19 @@ def share_weights(graph: Graph) -> None:
 
 
 def _groups(graph: Graph) -> dict[Hashable, list[Member]]:
-    """Return the products of pieces by what they are pieces of, and what they are multiplied with."""
+    """Return the products of pieces by what they are pieces of, and what they are multiplied with.
+
+    What is asked for may be differentiated by: products of it stay.
+    """
     groups: dict[Hashable, list[Member]] = {}
+    results = set(graph.results())
     for node in graph.nodes:
         place = node.op.maps_rows(node)
-        piece = None if place is None else _piece(getattr(node.inputs, place))
-        if place is None or piece is None or not node.makes_one():
+        rows = None if place is None else getattr(node.inputs, place)
+        piece = None if rows is None else _piece(rows)
+        if place is None or piece is None or not results.isdisjoint((rows, piece.output)):
+            continue
+        if not node.makes_one():
             continue
         others = node.inputs._replace(**{place: piece.inputs.input})
         groups.setdefault((node.op, node.attrs, others, node.origin), []).append(Member(node, place, piece))
