@@ -25,11 +25,22 @@ struct IntegerReduction {
   std::int64_t (*reduce)(std::int64_t n, const std::int64_t* src);
 };
 
+/// Which indices are valid, and what makes places of them.
+struct IndexRange {
+  std::int64_t least = 0;
+  std::int64_t most = 0;
+  std::int64_t extent = 0;  // of the axis; negative indices count from its end where `least` is negative
+};
+
 struct IntegerKernels {
   const IntegerFunction* functions;
   int function_count;
   const IntegerReduction* reductions;
   int reduction_count;
+  /// How many of n indices are outside least .. most. `places`, if not null, gets the indices from 0 on,
+  /// those outside as the nearest of 0 .. extent - 1.
+  std::int64_t (*place)(std::int64_t n, const std::int64_t* indices, const IndexRange& range,
+                        std::int64_t* places);
 };
 
 }  // namespace cnncore

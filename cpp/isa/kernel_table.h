@@ -10,6 +10,7 @@
 #include "isa/depthwise.h"
 #include "isa/dropout.h"
 #include "isa/elementwise.h"
+#include "isa/embedding_bag.h"
 #include "isa/gemm_tile.h"
 #include "isa/integer.h"
 #include "isa/linear.h"
@@ -55,6 +56,7 @@ struct KernelTable {
   OptimizerKernels optimizer;
   CopyKernels copy;
   SampleKernels sample;
+  EmbeddingBagKernels embedding_bag;
   BoxKernels boxes;
   PeakKernels peak;
 };

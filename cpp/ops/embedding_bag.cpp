@@ -47,20 +47,24 @@ class BagStep : public Step {
   }
 
  protected:
-  struct Bag {
-    std::int64_t begin, end;
-  };
-  Bag bag(const StepArgs& args, std::int64_t i) const {
-    const auto* offsets = args.input<std::int64_t>(2);
-    const auto inside = [this](std::int64_t at) { return std::clamp<std::int64_t>(at, 0, count_); };
-    return {inside(offsets[i]), i + 1 < bags_ ? inside(offsets[i + 1]) : count_};
+  /// Input 1 of each step are the indices, input 2 the offsets.
+  BagRun bags(const StepArgs& args) const {
+    BagRun run;
+    run.features = features_;
+    run.indices = args.input<std::int64_t>(1);
+    run.count = count_;
+    run.offsets = args.input<std::int64_t>(2);
+    run.bags = bags_;
+    run.padding = padding_;
+    run.mean = mean_;
+    return run;
   }
-  /// What a row of a bag counts for beside its own factor: its share of a mean.
-  float share(const StepArgs& args, const Bag& bag) const {
-    if (!mean_) return 1.0f;
-    const auto* indices = args.input<std::int64_t>(1);
-    const auto absent = std::count(indices + bag.begin, indices + bag.end, padding_);
-    return 1.0f / static_cast<float>(std::max<std::int64_t>(1, bag.end - bag.begin - absent));
+  /// Calls body(first, last + 1) for the bags of each task.
+  template <class Body>
+  void for_bags(const Body& body) const {
+    const std::int64_t group = std::max<std::int64_t>(1, bags_ / machine().tasks);
+    parallel_for(ceil_div(bags_, group), work(),
+                 [&](std::int64_t task, int) { body(task * group, std::min(bags_, (task + 1) * group)); });
   }
   double work() const {
     return static_cast<double>(count_) * (4.0 + static_cast<double>(features_) / kernels().width);
@@ -79,65 +83,20 @@ class EmbeddingBag final : public BagStep {
     if (max_) check_vector(spec.output(1), bags_ * features_, spec.op + ": places", DType::i32);
   }
 
-  /// Each row's offset and weight.
-  std::size_t workspace_bytes() const override {
-    return static_cast<std::size_t>(count_) * (sizeof(std::int64_t) + sizeof(float));
-  }
-
   void run(const StepArgs& args) const override {
-    const std::int64_t group = std::max<std::int64_t>(1, bags_ / machine().tasks);
-    parallel_for(ceil_div(bags_, group), work(), [&](std::int64_t task, int) {
-      for (std::int64_t i = task * group; i < std::min(bags_, (task + 1) * group); ++i) {
-        if (max_) {
-          largest(args, i);
-        } else {
-          sum(args, i);
-        }
+    BagRun run = bags(args);
+    run.table = args.input(0);
+    if (weighted_) run.factors = args.input(3);
+    for_bags([&](std::int64_t first, std::int64_t last) {
+      if (max_) {
+        kernels().embedding_bag.largest(run, first, last, args.output(0), args.output<std::int32_t>(1));
+      } else {
+        kernels().embedding_bag.sum(run, first, last, args.output(0));
       }
     });
   }
 
  private:
-  void sum(const StepArgs& args, std::int64_t i) const {
-    const Bag rows = bag(args, i);
-    const auto* indices = args.input<std::int64_t>(1);
-    auto* offset = reinterpret_cast<std::int64_t*>(args.workspace) + rows.begin;
-    auto* weight =
-        reinterpret_cast<float*>(args.workspace + static_cast<std::size_t>(count_) * sizeof(std::int64_t)) +
-        rows.begin;
-    const float each = share(args, rows);
-    const std::int64_t zero = 0;
-    const float one = 1.0f;
-    WindowSum window{0, 1, offset, weight, &zero, &one};
-    for (std::int64_t k = rows.begin; k < rows.end; ++k) {
-      if (indices[k] == padding_) continue;
-      offset[window.rows] = indices[k] * features_;
-      weight[window.rows++] = weighted_ ? args.input(3)[k] : each;
-    }
-    kernels().sample.sum_window(window, args.input(0), features_, args.output(0) + i * features_);
-  }
-
-  void largest(const StepArgs& args, std::int64_t i) const {
-    const Bag rows = bag(args, i);
-    const auto* indices = args.input<std::int64_t>(1);
-    float* most = args.output(0) + i * features_;
-    auto* place = args.output<std::int32_t>(1) + i * features_;
-    std::fill_n(most, features_, 0.0f);
-    std::fill_n(place, features_, -1);
-    bool first = true;
-    for (std::int64_t k = rows.begin; k < rows.end; ++k) {
-      if (indices[k] == padding_) continue;
-      const float* row = args.input(0) + indices[k] * features_;
-      for (std::int64_t c = 0; c < features_; ++c) {
-        if (first || row[c] > most[c]) {
-          most[c] = row[c];
-          place[c] = static_cast<std::int32_t>(k);
-        }
-      }
-      first = false;
-    }
-  }
-
   bool weighted_;
 };
 
@@ -172,13 +131,13 @@ class BagWeightGradient final : public BagStep {
  private:
   void add_bag(const StepArgs& args, const ScatterTask& task, std::int64_t i, const float* grad,
                float* table) const {
-    const Bag rows = bag(args, i);
-    const auto* indices = args.input<std::int64_t>(1);
-    const float each = share(args, rows);
+    const BagRun run = bags(args);
+    const float each = mean_ ? kernels().embedding_bag.share(run, i) : 1.0f;
+    const std::int64_t end = run.begin(i + 1);
     const std::int64_t zero = 0;
     const float one = 1.0f;
-    for (std::int64_t k = rows.begin; k < rows.end; ++k) {
-      const std::int64_t entry = indices[k];
+    for (std::int64_t k = run.begin(i); k < end; ++k) {
+      const std::int64_t entry = run.indices[k];
       if (entry == padding_ || entry < task.rows.begin || entry >= task.rows.end) continue;
       const std::int64_t offset = entry * features_;
       const float weight = weighted_ ? args.input(3)[k] : each;
@@ -208,12 +167,12 @@ class BagFactorGradient final : public BagStep {
   }
 
   void run(const StepArgs& args) const override {
-    const std::int64_t group = std::max<std::int64_t>(1, bags_ / machine().tasks);
-    parallel_for(ceil_div(bags_, group), work(), [&](std::int64_t task, int) {
-      for (std::int64_t i = task * group; i < std::min(bags_, (task + 1) * group); ++i) {
-        const Bag rows = bag(args, i);
-        for (std::int64_t k = rows.begin; k < rows.end; ++k) {
-          const std::int64_t entry = args.input<std::int64_t>(1)[k];
+    const BagRun run = bags(args);
+    for_bags([&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t i = first; i < last; ++i) {
+        const std::int64_t end = run.begin(i + 1);
+        for (std::int64_t k = run.begin(i); k < end; ++k) {
+          const std::int64_t entry = run.indices[k];
           const float* row = args.input(3) + entry * features_;
           args.output(0)[k] = entry == padding_ ? 0.0f : product(row, args.input(0) + i * features_);
         }

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/parallel.h"
+#include "isa/kernel_table.h"
 #include "ops/checks.h"
 #include "ops/integer.h"
 #include "ops/registry.h"
@@ -21,9 +22,7 @@ class PlaceIndices final : public Step {
   explicit PlaceIndices(const StepSpec& spec)
       : rows_(spec.input(0).dtype, "place_indices"),
         count_(spec.input(0).numel()),
-        least_(spec.attrs.integer("least")),
-        most_(spec.attrs.integer("most")),
-        extent_(spec.attrs.integer("extent")),
+        range_{spec.attrs.integer("least"), spec.attrs.integer("most"), spec.attrs.integer("extent")},
         places_(spec.has_output(0)) {
     const TensorDesc& indices = spec.input(0);
     require(indices.is_contiguous() || indices.is_channels_last(), spec.op, ": expected dense indices, got ",
@@ -31,7 +30,7 @@ class PlaceIndices final : public Step {
     if (places_) {
       require(spec.output(0).dtype == DType::i64 && spec.output(0).same_layout(indices), spec.op,
               ": expected int64 places of the indices' layout");
-      require(extent_ >= 1, spec.op, ": expected an extent of at least 1, got ", extent_);
+      require(range_.extent >= 1, spec.op, ": expected an extent of at least 1, got ", range_.extent);
     }
     check_vector(spec.output(1), 1, spec.op + ": count", DType::i64);
   }
@@ -62,22 +61,12 @@ class PlaceIndices final : public Step {
   std::int64_t run_block(const StepArgs& args, std::int64_t begin, std::int64_t n) const {
     IntegerRows::Block block;
     const std::int64_t* x = rows_.read(args.inputs[0], begin, 1, n, block);
-    std::int64_t outside = 0;
-    for (std::int64_t i = 0; i < n; ++i) outside += (x[i] < least_) | (x[i] > most_);
-    if (!places_) return outside;
-    std::int64_t* y = args.output<std::int64_t>(0) + begin;
-    const std::int64_t wrap = least_ < 0 ? extent_ : 0, last = extent_ - 1;
-    for (std::int64_t i = 0; i < n; ++i) {
-      y[i] = std::clamp<std::int64_t>(x[i] + (x[i] < 0 ? wrap : 0), 0, last);
-    }
-    return outside;
+    return kernels().integer.place(n, x, range_, places_ ? args.output<std::int64_t>(0) + begin : nullptr);
   }
 
   IntegerRows rows_;
   std::int64_t count_;
-  std::int64_t least_;
-  std::int64_t most_;
-  std::int64_t extent_;
+  IndexRange range_;
   bool places_;
 };
 

@@ -13,6 +13,14 @@ struct Range {
   int64_t begin, end;
 };
 
+/// Channels of a vector, of which the compiler knows whether they are all: no branch then asks each load.
+template <bool kFull>
+CNNCORE_INLINE int64_t vector_part(int64_t left) {
+  if (kFull) return kWidth;
+  if (left >= kWidth) __builtin_unreachable();
+  return left;
+}
+
 int64_t ceil_div(int64_t a, int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
 
 /// Output pixels for which the input pixel in_start + i * in_step + offset exists.
@@ -123,10 +131,12 @@ CNNCORE_INLINE void forward_pixels(const DepthwiseRow& row, const DepthwiseOutpu
   finish(out, last, pixel, channel, left, sum);
 }
 
-/// Pixels from `i` on.
+/// Pixels from `i` on, for a whole vector of channels or for what `left` of one is.
 template <int kTaps, int kStep, bool kFull>
-CNNCORE_INLINE void forward_channels(const DepthwiseRow& row, const DepthwiseOutput& out, const Range& inside,
-                                     int64_t channel, int64_t left, int64_t i = 0) {
+__attribute__((noinline)) void forward_channels(const DepthwiseRow& row, const DepthwiseOutput& out,
+                                                const Range& inside, int64_t channel, int64_t left,
+                                                int64_t i = 0) {
+  left = vector_part<kFull>(left);
   const Epilogue last = epilogue(out, channel, left);
   for (; i + kDepthwisePixels <= row.count; i += kDepthwisePixels) {
     if (kFull && i >= inside.begin && i + kDepthwisePixels <= inside.end) {
@@ -143,7 +153,6 @@ template <int kTaps, int kStep>
 void forward_row(const DepthwiseRow& row, const DepthwiseOutput& out) {
   const Range inside = interior(row);
   int64_t channel = 0;
-  // The literal width lets the compiler drop the tail branches of full vectors.
   for (; channel + kWidth <= row.channels; channel += kWidth)
     forward_channels<kTaps, kStep, true>(row, out, inside, channel, kWidth);
   if (channel < row.channels)

@@ -113,6 +113,20 @@ Int product(Int n, const Int* src) {
   return total;
 }
 
+/// Both loops are vectors of the compiler's.
+Int place(Int n, const Int* indices, const IndexRange& range, Int* places) {
+  const Int least = range.least, most = range.most;
+  Int outside = 0;
+  for (Int i = 0; i < n; ++i) outside += indices[i] < least || indices[i] > most ? 1 : 0;
+  if (places == nullptr) return outside;
+  const Int wrap = least < 0 ? range.extent : 0, last = range.extent - 1;
+  for (Int i = 0; i < n; ++i) {
+    const Int from_begin = indices[i] + (indices[i] < 0 ? wrap : 0);
+    places[i] = minimum(maximum(from_begin, 0), last);
+  }
+  return outside;
+}
+
 constexpr IntegerReduction kReductions[] = {
     {"sum", 0, combined_sum, sum},
     {"prod", 1, combined_product, product},
@@ -122,7 +136,7 @@ constexpr IntegerReduction kReductions[] = {
 
 IntegerKernels integer_kernels() {
   return {kFunctions, static_cast<int>(sizeof kFunctions / sizeof kFunctions[0]), kReductions,
-          static_cast<int>(sizeof kReductions / sizeof kReductions[0])};
+          static_cast<int>(sizeof kReductions / sizeof kReductions[0]), place};
 }
 
 }  // namespace CNNCORE_ISA

@@ -28,6 +28,7 @@ DropoutKernels dropout_kernels();
 OptimizerKernels optimizer_kernels();
 CopyKernels copy_kernels();
 SampleKernels sample_kernels();
+EmbeddingBagKernels embedding_bag_kernels();
 BoxKernels box_kernels();
 PeakKernels peak_kernels();
 
@@ -55,6 +56,7 @@ KernelTable kernel_table() {
       optimizer_kernels(),
       copy_kernels(),
       sample_kernels(),
+      embedding_bag_kernels(),
       box_kernels(),
       peak_kernels(),
   };

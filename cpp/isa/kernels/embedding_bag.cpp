@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "isa/embedding_bag.h"
+
+#include "isa/kernels/channel_runs.h"
+#include "isa/kernels/small_ints.h"
+#include "isa/vec.h"
+
+namespace cnncore {
+namespace CNNCORE_ISA {
+namespace {
+
+// Rows lie anywhere in the table, where the hardware foresees nothing: so many lines of those to come are on
+// their way, but no more rows than the pages that the first table of addresses knows.
+constexpr int64_t kLinesAhead = 128, kRowsAhead = 32;
+
+/// Fetches the rows of some bags a while before they are read.
+class RowsAhead {
+ public:
+  RowsAhead(const BagRun& run, int64_t last_bag)
+      : table_(run.table),
+        indices_(run.indices),
+        features_(run.features),
+        lines_((run.features + kLineFloats - 1) / kLineFloats),
+        distance_(max_of(1, min_of(kRowsAhead, kLinesAhead / max_of(1, lines_)))),
+        end_(run.begin(last_bag) - distance_) {}
+
+  CNNCORE_MEMBER void fetch(int64_t k) const {
+    if (k >= end_) return;
+    const float* row = table_ + indices_[k + distance_] * features_;
+    for (int64_t line = 0; line < lines_; ++line) __builtin_prefetch(row + line * kLineFloats);
+  }
+
+ private:
+  const float* table_;
+  const int64_t* indices_;
+  int64_t features_, lines_, distance_, end_;
+};
+
+/// Calls body(k, row) for the rows of a bag that count, from column c on.
+template <class Body>
+CNNCORE_INLINE void for_rows(const BagRun& bag, const RowsAhead& ahead, int64_t begin, int64_t end, int64_t c,
+                             const Body& body) {
+  const int64_t* const indices = bag.indices;
+  const int64_t padding = bag.padding, features = bag.features;
+  const float* const table = bag.table + c;
+  for (int64_t k = begin; k < end; ++k) {
+    if (c == 0) ahead.fetch(k);
+    const int64_t index = indices[k];
+    if (index != padding) body(k, table + index * features);
+  }
+}
+
+struct SumOfRows {
+  const BagRun& bag;
+  const RowsAhead& ahead;
+  int64_t first_row, last_row;
+  float factor;
+  float* out;
+
+  template <int V, bool kFull>
+  CNNCORE_MEMBER void run(int64_t c, int64_t lanes, int64_t, int64_t) const {
+    const float* const factors = bag.factors;
+    const Vec same = set1(factor);
+    Vec sum[V];
+    for (int v = 0; v < V; ++v) sum[v] = zero();
+    for_rows(bag, ahead, first_row, last_row, c, [&](int64_t k, const float* row) {
+      const Vec by = factors != nullptr ? set1(factors[k]) : same;
+      for (int v = 0; v < V; ++v) sum[v] = fmadd(by, load_some<kFull>(row + v * kWidth, lanes), sum[v]);
+    });
+    for (int v = 0; v < V; ++v) store_some<kFull>(out + c + v * kWidth, sum[v], lanes);
+  }
+};
+
+struct LargestOfRows {
+  const BagRun& bag;
+  const RowsAhead& ahead;
+  int64_t first_row, last_row;
+  float* out;
+  int32_t* place;
+
+  template <int V, bool kFull>
+  CNNCORE_MEMBER void run(int64_t c, int64_t lanes, int64_t, int64_t) const {
+    Vec most[V], from[V];
+    for (int v = 0; v < V; ++v) {
+      most[v] = zero();
+      from[v] = as_float(iset1(-1));
+    }
+    bool none = true;
+    for_rows(bag, ahead, first_row, last_row, c, [&](int64_t k, const float* row) {
+      const Vec number = as_float(iset1(static_cast<int32_t>(k)));
+      for (int v = 0; v < V; ++v) {
+        const Vec value = load_some<kFull>(row + v * kWidth, lanes);
+        const Mask larger = greater(value, most[v]);
+        most[v] = none ? value : select(larger, value, most[v]);
+        from[v] = none ? number : select(larger, number, from[v]);
+      }
+      none = false;
+    });
+    for (int v = 0; v < V; ++v) {
+      store_some<kFull>(out + c + v * kWidth, most[v], lanes);
+      store_some<kFull>(reinterpret_cast<float*>(place + c) + v * kWidth, from[v], lanes);
+    }
+  }
+};
+
+float share(const BagRun& run, int64_t bag) {
+  const int64_t end = run.begin(bag + 1);
+  int64_t rows = 0;
+  for (int64_t k = run.begin(bag); k < end; ++k) rows += run.indices[k] != run.padding ? 1 : 0;
+  return 1.0f / static_cast<float>(max_of(1, rows));
+}
+
+void sum(const BagRun& run, int64_t first, int64_t last, float* out) {
+  const RowsAhead ahead(run, last);
+  for (int64_t bag = first; bag < last; ++bag) {
+    const float factor = run.mean ? share(run, bag) : 1.0f;
+    const SumOfRows body{run, ahead, run.begin(bag), run.begin(bag + 1), factor, out + bag * run.features};
+    for_channels(body, run.features, 0, 1);
+  }
+}
+
+void largest(const BagRun& run, int64_t first, int64_t last, float* out, int32_t* place) {
+  const RowsAhead ahead(run, last);
+  for (int64_t bag = first; bag < last; ++bag) {
+    const int64_t at = bag * run.features;
+    const LargestOfRows body{run, ahead, run.begin(bag), run.begin(bag + 1), out + at, place + at};
+    for_channels(body, run.features, 0, 1);
+  }
+}
+
+}  // namespace
+
+EmbeddingBagKernels embedding_bag_kernels() { return {sum, largest, share}; }
+
+}  // namespace CNNCORE_ISA
+}  // namespace cnncore
