@@ -51,7 +51,7 @@ def operations(options: argparse.Namespace, seconds: float) -> Iterator[LayerRow
             found.append(torch_functions.calls)
         except ImportError as missing:
             print(f"skipped torch: {missing.name} is not installed")
-    return functions.measure(options.filter, seconds, found)
+    return functions.measure(options.filter, seconds, found, 1 if options.quick else functions.SCALE)
 
 
 def find(name: str) -> Path:

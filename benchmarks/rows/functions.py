@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What passes over memory: pooling, norms, activations, resampling, embeddings, losses, optimiser steps.
 
-Tensors are larger than the second cache; images are channels-last for cnncore, and for torch whichever of
-both formats is faster. A gradient is that of the result's sum. GB/s count inputs and results once, gradients
-as well. An optimiser's row is a training step whose gradient costs little.
+Tensors are larger than the caches; images are channels-last for cnncore, and for torch whichever of both
+formats is faster. A gradient is that of the result's sum. GB/s count what has to be read and written once,
+gradients as well, and their share is of what a plain copy moves: of as many bytes, half of them written, in
+turns with the row's other calls. An optimiser's row is a training step whose gradient costs little.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +22,6 @@ import cnncore as cc
 from cnncore import nn, ops
 from cnncore.bench.timing import interleaved
 
-from .bounds import Bounds
 from .convolution import BURST_SECONDS
 from .record import OURS, LayerRow
 
@@ -30,6 +31,9 @@ Peer = Callable[["Function", str], dict[str, Callable[[], Any]]]
 IMAGES = (16, 64, 56, 56)
 MATRIX = (4096, 1024)
 CLASSES = 21
+SCALE = 4
+"""Of the batch in what is measured: 51 MB of images, 67 of a matrix, where a third cache has 32."""
+COPY = "copy"
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class Function:
     arrays: tuple[Array, ...]
     settings: dict[str, Any] = field(default_factory=dict)
     label: str = ""
+    read: float | None = None
+    """Bytes it has to read, where these are not all arrays'."""
 
     @property
     def differentiated(self) -> tuple[int, ...]:
@@ -60,9 +66,10 @@ def draw(*shape: int, seed: int = 0, channels_last: bool = True) -> Array:
     return np.moveaxis(np.ascontiguousarray(np.moveaxis(values, 1, -1)), -1, 1)
 
 
-def functions() -> Iterator[Function]:
-    """All of them."""
-    x, matrix = draw(*IMAGES), draw(*MATRIX)
+def functions(scale: int = SCALE) -> Iterator[Function]:
+    """All of them, on batches `scale` times as large as the least."""
+    shape = (scale * MATRIX[0], MATRIX[1])
+    x, matrix = draw(scale * IMAGES[0], *IMAGES[1:]), draw(*shape)
     channels = np.linspace(0.5, 1.5, IMAGES[1], dtype=np.float32)
     for kernel in (2, 3):
         window = {"kernel_size": kernel, "stride": 2, "padding": kernel // 2}
@@ -91,11 +98,14 @@ def functions() -> Iterator[Function]:
     ):
         yield Function("activations", name, (x,))
     yield Function("activations", "prelu", (x, channels))
+    yield Function("activations", "gelu", (x,), {"approximate": "tanh"}, "gelu tanh")
     yield Function("activations", "glu", (x,), {"dim": 1})
+    yield Function("activations", "glu", (matrix,), {"dim": 1}, "glu of rows")
     for mode in ("nearest", "bilinear", "bicubic"):
         settings = {"scale_factor": 2, "mode": mode}
-        yield Function("resampling", "interpolate", (draw(8, 64, 28, 28),), settings, f"interpolate {mode}")
-        one = draw(8, 1, 256, 256)
+        small = draw(scale * 8, 64, 28, 28)
+        yield Function("resampling", "interpolate", (small,), settings, f"interpolate {mode}")
+        one = draw(scale * 8, 1, 256, 256)
         yield Function("resampling", "interpolate", (one,), settings, f"interpolate {mode}, 1 channel")
     yield Function("resampling", "pixel_shuffle", (x,), {"upscale_factor": 2})
     yield Function("resampling", "pixel_unshuffle", (x,), {"downscale_factor": 2})
@@ -105,26 +115,44 @@ def functions() -> Iterator[Function]:
     yield Function("scans", "cumsum", (matrix,), {"dim": 1}, "cumsum of rows")
     yield Function("scans", "cumsum", (matrix.ravel(),), {"dim": 0}, "cumsum of a vector")
     rng = np.random.default_rng(0)
-    indices = rng.integers(0, 50000, 16384)
-    yield Function("embedding", "embedding", (indices, draw(50000, 256)))
-    yield from losses(matrix, rng)
+    yield from embeddings(scale, rng)
+    yield from losses(matrix, scale, rng)
 
 
-def losses(matrix: Array, rng: np.random.Generator) -> Iterator[Function]:
+def embeddings(scale: int, rng: np.random.Generator) -> Iterator[Function]:
+    """Of tables whose rows are read at drawn places; each row counts once for each time it is read."""
+    indices, table = rng.integers(0, 50000, scale * 16384), draw(50000, 256)
+    read = float(indices.nbytes + 4 * table.shape[1] * indices.size)
+    yield Function("embedding", "embedding", (indices, table), read=read)
+    offsets = np.arange(0, indices.size, 16)
+    for mode in ("sum", "mean", "max"):
+        yield Function(
+            "embedding",
+            "embedding_bag",
+            (indices, table, offsets),
+            {"mode": mode},
+            f"embedding_bag {mode}",
+            read,
+        )
+
+
+def losses(matrix: Array, scale: int, rng: np.random.Generator) -> Iterator[Function]:
     """Of large matrices, maps and vectors."""
-    other = draw(*MATRIX, seed=1)
+    other = draw(*matrix.shape, seed=1)
     for name in ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"):
         yield Function("losses", name, (matrix, other))
-    share = rng.random(MATRIX, np.float32)
+    share = rng.random(matrix.shape, np.float32)
     yield Function("losses", "binary_cross_entropy_with_logits", (matrix, share))
-    labels = rng.integers(0, MATRIX[1], MATRIX[0])
+    labels = rng.integers(0, matrix.shape[1], matrix.shape[0])
     yield Function("losses", "cross_entropy", (matrix, labels))
-    maps = draw(8, CLASSES, 128, 128)
-    of_maps = rng.integers(0, CLASSES, (8, 128, 128))
+    maps = draw(scale * 8, CLASSES, 128, 128)
+    of_maps = rng.integers(0, CLASSES, (scale * 8, 128, 128))
     yield Function("losses", "cross_entropy", (maps, of_maps), {}, "cross_entropy of maps")
-    logarithms = draw(8, CLASSES, 128, 128, channels_last=False)
-    yield Function("losses", "nll_loss", (logarithms, of_maps), {}, "nll_loss of maps")
-    yield Function("losses", "triplet_margin_loss", tuple(draw(*MATRIX, seed=i) for i in range(3)))
+    logarithms = draw(scale * 8, CLASSES, 128, 128, channels_last=False)
+    touched = 1 - (1 - 1 / CLASSES) ** 16  # of the lines, each of 16 pixels' values for one class
+    read = touched * logarithms.nbytes + of_maps.nbytes
+    yield Function("losses", "nll_loss", (logarithms, of_maps), {}, "nll_loss of maps", read)
+    yield Function("losses", "triplet_margin_loss", tuple(draw(*matrix.shape, seed=i) for i in range(3)))
 
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
@@ -136,6 +164,8 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
 }
 """Name in `optim` and torch.optim -> settings; steps on one matrix."""
 PARAMETER = (2048, 2048)
+STATES = {"SGD": 1, "Adam": 2, "AdamW": 2, "RMSprop": 1}
+"""Arrays of the parameter's shape that a step reads and writes beside it; Muon's step is products."""
 
 
 def optimizer_step(name: str) -> Callable[[], Any]:
@@ -146,29 +176,42 @@ def optimizer_step(name: str) -> Callable[[], Any]:
     return lambda: step(factors)
 
 
-def measure(filter: str, seconds: float, peers: Sequence[Peer]) -> Iterator[LayerRow]:
+def measure(filter: str, seconds: float, peers: Sequence[Peer], scale: int = SCALE) -> Iterator[LayerRow]:
     """Time what `filter` finds, forward and with gradients, against the peers' same operations."""
-    bounds = Bounds()
-    for function in functions():
+    for function in functions(scale):
         for direction in ("forward", "gradient"):
             row = LayerRow(function.family, function.label or function.name, direction, 0, "")
             if not re.search(filter, f"{row.family} {row.name} {direction}"):
                 continue
             run, result = _call(function, direction)
-            moved = sum(array.nbytes for array in function.arrays)
-            row.bytes = float(moved + sum(np.asarray(array).nbytes for array in result))
+            read = function.read
+            if read is None:
+                read = float(sum(array.nbytes for array in function.arrays))
+            row.bytes = read + sum(np.asarray(array).nbytes for array in result)
             calls: dict[str, Callable[[], Any]] = {OURS: run}
             for peer in peers:
                 calls.update(peer(function, direction))
-            yield _timed(row, calls, bounds, seconds)
+            yield _timed(row, calls, seconds)
     for name in OPTIMIZERS:
         row = LayerRow("optimisers", name, "step", 0, "x".join(map(str, PARAMETER)))
+        if name in STATES:  # the parameter and the states twice, the gradient once
+            row.bytes = 4.0 * float(np.prod(PARAMETER)) * (3 + 2 * STATES[name])
         if not re.search(filter, f"{row.family} {row.name}"):
             continue
         calls = {OURS: optimizer_step(name)}
         for peer in peers:
             calls.update(peer(Function("optimisers", name, ()), "step"))
-        yield _timed(row, calls, bounds, seconds)
+        yield _timed(row, calls, seconds)
+
+
+def copying(size: float, threads: int) -> Callable[[], Any]:
+    """Copies `size` / 2 bytes, a part on each thread."""
+    source = np.ones((threads, max(1, int(size) // (8 * threads))), np.float32)
+    target = np.zeros_like(source)
+    if threads == 1:
+        return lambda: np.copyto(target, source)
+    pool = ThreadPoolExecutor(threads)
+    return lambda: list(pool.map(np.copyto, target, source))
 
 
 def _call(function: Function, direction: str) -> tuple[Callable[[], Any], list[Array]]:
@@ -178,7 +221,10 @@ def _call(function: Function, direction: str) -> tuple[Callable[[], Any], list[A
     return lambda: gradient(*function.arrays), list(gradient(*function.arrays))
 
 
-def _timed(row: LayerRow, calls: dict[str, Callable[[], Any]], bounds: Bounds, seconds: float) -> LayerRow:
-    _, row.memory_gbytes = bounds.now()
+def _timed(row: LayerRow, calls: dict[str, Callable[[], Any]], seconds: float) -> LayerRow:
+    if row.bytes:
+        calls[COPY] = copying(row.bytes, cc.get_num_threads())
     row.times = interleaved(calls, seconds, burst=BURST_SECONDS)
+    if row.bytes:
+        row.memory_gbytes = row.bytes / row.times.pop(COPY).minimum / 1e9
     return row

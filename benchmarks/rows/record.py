@@ -51,10 +51,14 @@ class LayerRow:
     @property
     def share(self) -> float:
         """Of the FMA peak or of the memory's speed, whichever binds, by the minimum; 0 where not measured."""
-        if OURS not in self.times or not self.memory_gbytes:
+        return self.share_of(OURS)
+
+    def share_of(self, runner: str | None) -> float:
+        """The same of any runner."""
+        if runner not in self.times or not self.memory_gbytes:
             return 0.0
         arithmetic = self.flops / (1e9 * self.peak_gflops) if self.peak_gflops else 0.0
-        return max(arithmetic, self.bytes / (1e9 * self.memory_gbytes)) / self.times[OURS].minimum
+        return max(arithmetic, self.bytes / (1e9 * self.memory_gbytes)) / self.times[runner].minimum
 
     def as_json(self) -> dict[str, Any]:
         """All of it, with the ratios."""

@@ -45,7 +45,7 @@ def families(rows: Sequence[LayerRow]) -> str:
 
 
 def operations(rows: Sequence[LayerRow]) -> str:
-    """A row an operation and direction: GB/s, share of the memory's speed, times the best peer."""
+    """A row an operation and direction: GB/s, shares of the memory's speed, times the best peer."""
     body = []
     for row in rows:
         taken = row.times[OURS].minimum
@@ -57,10 +57,19 @@ def operations(rows: Sequence[LayerRow]) -> str:
                 milliseconds(taken),
                 f"{row.bytes / taken / 1e9:.1f}" if row.bytes else "",
                 f"{100 * row.share:.0f}" if row.bytes else "",
+                "" if ratio is None or not row.bytes else f"{100 * row.share_of(row.best_peer):.0f}",
                 "" if ratio is None else f"{ratio:.2f}",
             ]
         )
-    header = ["operation", "direction", "ms", "GB/s", "% of memory's speed", "best peer / cnncore"]
+    header = [
+        "operation",
+        "direction",
+        "ms",
+        "GB/s",
+        "% of a copy's speed",
+        "best peer's",
+        "best peer / cnncore",
+    ]
     return table(header, body)
 
 
