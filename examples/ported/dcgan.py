@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """DCGAN (Radford et al., 2015): two networks, two optimisers, two steps that share both.
 
-Digits are drawn by the moving average of the generator, whose strokes are steadier than the last step's.
+Digits are drawn by the moving average of the generator, whose strokes are steadier than the last step's; of
+four times as many, those stay that the discriminator finds most real (after Azadi et al., 2019).
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ NOISE = 32
 
 def generator(width: int = 32) -> nn.Sequential:
     return nn.Sequential(
-        nn.ConvTranspose2d(NOISE, 4 * width, 7, bias=False), nn.BatchNorm2d(4 * width), nn.ReLU(),
-        nn.ConvTranspose2d(4 * width, width, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(width),
+        nn.ConvTranspose2d(NOISE, 4 * width, 4, bias=False), nn.BatchNorm2d(4 * width), nn.ReLU(),
+        nn.ConvTranspose2d(4 * width, 2 * width, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(2 * width), nn.ReLU(),
+        nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(width),
         nn.ReLU(), nn.ConvTranspose2d(width, 1, 4, stride=2, padding=1), nn.Tanh(),
     )  # fmt: skip
 
@@ -30,7 +33,9 @@ def discriminator(width: int = 32) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(1, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2),
         nn.Conv2d(width, 2 * width, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(2 * width),
-        nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(2 * width * 49, 1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(4 * width),
+        nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(4 * width * 16, 1),
     )  # fmt: skip
 
 
@@ -39,7 +44,7 @@ def initialize(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 0.0, 0.02)
 
 
-def main(quick: bool = False, epochs: int = 10, picture: str | None = None) -> tuple[float, float]:
+def main(quick: bool = False, epochs: int = 6, picture: str | None = None) -> tuple[float, float]:
     """Return the mean brightness of real and of generated images, from 0 to 1."""
     cc.manual_seed(0)
     (x, _), _ = mnist(quick)
@@ -71,7 +76,9 @@ def main(quick: bool = False, epochs: int = 10, picture: str | None = None) -> t
         for schedule in schedules:
             schedule.step()
         print(f"epoch {epoch + 1}  discriminator {of_judge:.3f}  generator {of_make:.3f}")
-    made = average.module.predict(rng.standard_normal((64, NOISE, 1, 1)).astype(np.float32), batch_size=64)
+    noise = rng.standard_normal((256, NOISE, 1, 1)).astype(np.float32)
+    made = average.module.predict(noise, batch_size=64)
+    made = made[judge.predict(made, batch_size=64)[:, 0].argsort()[::-1][:64]]
     for row in ((made[0, 0, ::2] + 1) * 4.99).astype(int):
         print("".join(" .:-=+*#%@"[value] for value in row))
     save_picture(picture, (made + 1) / 2)
@@ -79,4 +86,4 @@ def main(quick: bool = False, epochs: int = 10, picture: str | None = None) -> t
 
 
 if __name__ == "__main__":
-    main(**options(epochs=10))
+    main(**options(epochs=6))
