@@ -184,6 +184,16 @@ def test_what_is_not_split(model: Callable[..., Any]) -> None:
 
 
 @pytest.mark.usefixtures("three_images")
+def test_constants_of_each_image_stay_with_their_images() -> None:
+    factors = whole_numbers(7, BATCH, CHANNELS, 1, 1)
+
+    def scaled(x: Any) -> Any:
+        return halved(ops.abs(ops.conv2d(widened(x), SAME, padding=1) * factors))
+
+    np.testing.assert_array_equal(compiled(scaled)(X), whole(scaled)(X))
+
+
+@pytest.mark.usefixtures("three_images")
 def test_a_batch_that_has_no_fitting_divisor_is_not_split() -> None:
     x = whole_numbers(0, 11, *X.shape[1:])
     with pytest.MonkeyPatch.context() as patch:
