@@ -199,9 +199,8 @@ def regions_of(op: str, boxes: Any, images: int) -> Tensor:
             "expected boxes (count, 5) of (image, x1, y1, x2, y2) or a list of arrays (count, 4), one an "
             f"image, got shape {rois.shape}",
         )
-    if rois.shape[0]:
-        column = reshape_to(window(rois, (0, 0), (1, 1), (rois.shape[0], 1)), (rois.shape[0],))
-        require_range(cast(column, "int64"), 0, images - 1, op, "image numbers in the first column of boxes")
+    column = reshape_to(window(rois, (0, 0), (1, 1), (rois.shape[0], 1)), (rois.shape[0],))
+    require_range(cast(column, "int64"), 0, images - 1, op, "image numbers in the first column of boxes")
     return with_layout(rois, Layout.C)
 
 
