@@ -119,6 +119,16 @@ def test_several_inputs_and_nested_results() -> None:
     assert module.input_names == ["a", "words", "scale"]
 
 
+def test_any_number_of_inputs() -> None:
+    class Sum(torch.nn.Module):
+        def forward(self, *parts: Any, **named: Any) -> Any:
+            return sum(parts) * torch.tensor([1.0, 2.0]) + named["last"]
+
+    parts = [torch.randn(2, 2) for _ in range(4)]
+    module = cc.from_torch(Sum(), tuple(parts[:3]), {"last": parts[3]})
+    assert_close(module(*parts), Sum()(*parts[:3], last=parts[3]))
+
+
 def test_shared_parameters_stay_shared() -> None:
     model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
     model[1].weight = model[0].weight

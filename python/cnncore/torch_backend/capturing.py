@@ -96,16 +96,19 @@ def _tensor(value: Any) -> Any:
 def _captured(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Return torch's exported program: with an open batch where it allows that."""
     error: Exception | None = None
-    for prepare, shape in ((_rows, _open), (_as_given, _closed)):
+    for prepare, shape in ((_rows, _open), (_as_given, None)):
         given, named = pytree.tree_map(prepare, (args, kwargs))
-        shapes, by_name = pytree.tree_map(shape, (given, named))
-        if named:
-            shapes = {**dict(zip(signature(module.forward).parameters, shapes, strict=False)), **by_name}
+        shapes = None if shape is None else _by_argument(module, *pytree.tree_map(shape, (given, named)))
         try:
             return torch.export.export(module, given, named or None, dynamic_shapes=shapes)
         except Exception as caught:  # torch raises what its own parts raise
             error = error or caught
     raise ValueError(f"torch.export cannot capture {type(module).__name__}: {error}") from error
+
+
+def _by_argument(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return values by the names of the arguments they are for: those of *args, and of **kwargs, together."""
+    return dict(signature(module.forward).bind(*args, **kwargs).arguments)
 
 
 def _rows(value: Any) -> Any:
@@ -122,10 +125,6 @@ def _as_given(value: Any) -> Any:
 def _open(value: Any) -> Any:
     """Return which extents of an input may change: the first."""
     return {0: torch.export.Dim.AUTO} if isinstance(value, torch.Tensor) and value.ndim else None
-
-
-def _closed(value: Any) -> Any:
-    return None
 
 
 def _graph(captured: Any) -> Graph:
