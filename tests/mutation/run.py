@@ -50,8 +50,6 @@ LEFT_OUT = (
 )
 LEFT_OUT += ("test_documents.py", "test_packaging.py", "test_interrupts.py")
 """Of the tests: what takes long, or is about something else than these packages."""
-KEPT = ("numerics/test_fork.py",)
-"""Of what is left out."""
 SHARE = 0.95
 SECONDS = 1200
 
@@ -91,8 +89,7 @@ def copy_package(folder: str) -> Path:
 def suite() -> list[str]:
     """The files and folders of tests."""
     chosen = [path for path in TESTS.glob("*") if path.name.startswith("test_") or [*path.glob("test_*.py")]]
-    kept = [path for path in chosen if path.name not in LEFT_OUT]
-    return sorted(str(path) for path in [*kept, *(TESTS / name for name in KEPT)])
+    return sorted(str(path) for path in chosen if path.name not in LEFT_OUT)
 
 
 def run_tests(package: Path, torch: bool, code: str, arguments: list[str], seconds: float | None) -> bool:
