@@ -309,3 +309,13 @@ def test_functions_that_stay_are_traced_once() -> None:
     value = sum_of(lambda x: counted(x))
     assert [value(), value(), value()] == [6.0, 6.0, 6.0]
     assert next(TRACES) == 1
+
+
+def test_defaults_that_change() -> None:
+    def scaled(x: Any, factor: float = 2.0) -> Any:
+        return x * factor
+
+    value = sum_of(lambda x: scaled(x))
+    assert value() == 6.0
+    scaled.__defaults__ = (3.0,)
+    assert value() == 9.0

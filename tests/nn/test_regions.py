@@ -153,3 +153,10 @@ def test_a_pyramid_begins_without_biases() -> None:
     biases = [value for name, value in network.state_dict().items() if name.endswith("bias")]
     assert len(biases) == 4
     assert not any(np.any(bias) for bias in biases)
+
+
+def test_default_boxes_larger_than_the_image() -> None:
+    settings = {"aspect_ratios": [[4]], "scales": [0.75, 1.5]}
+    clipped, whole = (nn.DefaultBoxGenerator(**settings, clip=clip).sides(0) for clip in (True, False))
+    np.testing.assert_allclose(whole, [[0.75, 0.75], [1.125**0.5] * 2, [1.5, 0.375], [0.375, 1.5]], rtol=1e-6)
+    np.testing.assert_array_equal(clipped, np.minimum(whole, 1))

@@ -32,3 +32,8 @@ def test_standard_deviation_of_single_elements() -> None:
     assert np.isnan(ops.std(np.ones((3, 1), np.float32), 1)).all()
     assert ops.std(np.ones((3, 1), np.float32), 1, correction=0).tolist() == [0.0] * 3
     assert cc.grad(lambda x: ops.std(x, correction=0))(np.ones(4, np.float32)).tolist() == [0.0] * 4
+
+
+def test_the_norm_of_a_number_counts_what_is_not_zero() -> None:
+    assert [float(ops.norm(np.float32(x), p=0)) for x in (0.0, 1.0, -2.5)] == [0.0, 1.0, 1.0]
+    assert float(ops.norm(np.float32(-2.5))) == 2.5

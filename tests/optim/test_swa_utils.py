@@ -91,6 +91,19 @@ def test_rates_are_torchs(strategy: str, epochs: int) -> None:
         reference.step()
 
 
+@pytest.mark.parametrize("strategy", ["cos", "linear"])
+@pytest.mark.parametrize("epochs", [0, 1, 5])
+def test_rates_go_over_to_the_last(strategy: str, epochs: int) -> None:
+    first, last = 0.8, 0.05
+    optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=first)
+    scheduler = swa_utils.SWALR(optimizer, last, epochs, strategy)
+    for step in range(1, 9):
+        scheduler.step()
+        done = min(1.0, step / epochs) if epochs else 1.0
+        share = done if strategy == "linear" else (1 - np.cos(np.pi * done)) / 2
+        assert optimizer.lr == pytest.approx(share * last + (1 - share) * first, rel=1e-12)
+
+
 def test_statistics_are_averages_over_the_batches() -> None:
     model = network()
     model.eval()
