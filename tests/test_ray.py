@@ -100,3 +100,31 @@ def test_with_ray(tmp_path: Any) -> None:
         assert all(trial.metrics["epoch"] == 2 for trial in trials)
     finally:
         ray.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_with_ray_train(tmp_path: Any) -> None:
+    """A worker of Ray Train reports each epoch; two workers, which would train two models, are refused."""
+    ray = pytest.importorskip("ray", exc_type=ImportError)
+    train = pytest.importorskip("ray.train", exc_type=ImportError)
+    trainers = pytest.importorskip("ray.train.data_parallel_trainer", exc_type=ImportError)
+    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=100 << 20)
+    try:
+
+        def fitted(workers: int) -> Any:
+            trainer = trainers.DataParallelTrainer(
+                training(make, DATA, "train", epochs=3, batch_size=4),
+                train_loop_config={"lr": 0.1},
+                scaling_config=train.ScalingConfig(num_workers=workers),
+                run_config=train.RunConfig(storage_path=str(tmp_path), name=f"of {workers}"),
+            )
+            return trainer.fit()
+
+        metrics = fitted(1).metrics
+        assert metrics["epoch"] == 3
+        assert metrics["loss"] < 0.5
+        with pytest.raises(Exception, match="2 workers would train 2 models"):
+            fitted(2)
+    finally:
+        ray.shutdown()
