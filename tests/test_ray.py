@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import pickle
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +16,7 @@ import pytest
 
 import cnncore as cc
 from cnncore import nn, optim
-from cnncore.ray import BatchPredictor, Report, training
+from cnncore.ray import STATE, BatchPredictor, Report, training
 
 
 def model() -> nn.Module:
@@ -53,10 +56,24 @@ def make(config: dict[str, Any]) -> cc.Trainer:
 DATA = (np.ones((8, 3), np.float32), np.ones((8, 2), np.float32))
 
 
-def test_each_epoch_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_epoch_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     reported: list[dict[str, Any]] = []
+    saved: list[bytes] = []
+
+    def report(figures: dict[str, Any], checkpoint: bytes) -> None:
+        reported.append(figures)
+        saved.append(checkpoint)
+
+    def checkpoint_of(folder: str) -> bytes:
+        return (Path(folder) / STATE).read_bytes()
+
     workers = SimpleNamespace(get_world_size=lambda: 1)
-    library = SimpleNamespace(report=reported.append, get_context=lambda: workers)
+    library = SimpleNamespace(
+        report=report,
+        get_context=lambda: workers,
+        get_checkpoint=lambda: None,
+        Checkpoint=SimpleNamespace(from_directory=checkpoint_of),
+    )
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(__path__=[]))
     monkeypatch.setitem(sys.modules, "ray.train", library)
     run = training(make, DATA, "train", epochs=3, batch_size=8)
@@ -64,6 +81,19 @@ def test_each_epoch_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [each["epoch"] for each in reported] == [1, 2, 3]
     assert reported[2]["loss"] < reported[0]["loss"]
     assert "mae" in reported[0]
+
+    @contextmanager
+    def as_directory() -> Iterator[str]:
+        (tmp_path / STATE).write_bytes(saved[0])
+        yield str(tmp_path)
+
+    library.get_checkpoint = lambda: SimpleNamespace(as_directory=as_directory)
+    run({"lr": 0.1, "batch_size": 4})  # goes on after the first epoch
+    figures = [
+        [(each["epoch"], each["loss"], each["mae"]) for each in part]
+        for part in (reported[1:3], reported[3:])
+    ]
+    assert figures[0] == figures[1]
     workers.get_world_size = lambda: 2
     with pytest.raises(ValueError, match="2 workers would train 2 models"):
         run({"lr": 0.1})
@@ -108,7 +138,12 @@ def test_with_ray_train(tmp_path: Any) -> None:
     """A worker of Ray Train reports each epoch; two workers, which would train two models, are refused."""
     ray = pytest.importorskip("ray", exc_type=ImportError)
     train = pytest.importorskip("ray.train", exc_type=ImportError)
-    trainers = pytest.importorskip("ray.train.data_parallel_trainer", exc_type=ImportError)
+    trainers = train  # Ray has two of them, each with its own settings
+    for home in ("ray.train.v2.api", "ray.train"):
+        settings = pytest.importorskip(f"{home}.config" if "v2" in home else home, exc_type=ImportError)
+        if settings.RunConfig is train.RunConfig:
+            trainers = pytest.importorskip(f"{home}.data_parallel_trainer", exc_type=ImportError)
+            break
     ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=100 << 20)
     try:
 
@@ -121,9 +156,13 @@ def test_with_ray_train(tmp_path: Any) -> None:
             )
             return trainer.fit()
 
-        metrics = fitted(1).metrics
-        assert metrics["epoch"] == 3
-        assert metrics["loss"] < 0.5
+        found = fitted(1)
+        assert found.metrics["epoch"] == 3
+        assert found.metrics["loss"] < 0.5
+        again = make({"lr": 0.1})
+        with found.checkpoint.as_directory() as folder:
+            again.resume(Path(folder) / STATE)
+        assert again.epoch == 3
         with pytest.raises(Exception, match="2 workers would train 2 models"):
             fitted(2)
     finally:

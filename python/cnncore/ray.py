@@ -6,6 +6,8 @@ Training in several processes goes over MPI: ``comm=`` of `cnncore.Trainer`.
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["BatchPredictor", "Report", "training"]
 
 _LIBRARIES = ("tune", "train")
+STATE = "trainer.safetensors"
+"""The file of a checkpoint that `Trainer.save` writes."""
 
 
 class BatchPredictor:
@@ -81,7 +85,7 @@ class Report(Callback):
     """Reports the figures of each epoch to Ray.
 
     Args:
-        to: "tune" within a trial of Ray Tune, "train" within Ray Train.
+        to: "tune" within a trial of Ray Tune, "train" within Ray Train, which gets a checkpoint with them.
 
     >>> callback = Report("tune")
     """
@@ -94,7 +98,13 @@ class Report(Callback):
         self.to = to
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        _library(self.to).report({**scalars(logs), "epoch": epoch + 1})
+        library, figures = _library(self.to), {**scalars(logs), "epoch": epoch + 1}
+        if self.to == "tune":
+            library.report(figures)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            self.trainer.save(os.path.join(folder, STATE))
+            library.report(figures, checkpoint=library.Checkpoint.from_directory(folder))
 
 
 def training(
@@ -105,7 +115,8 @@ def training(
     Args:
         make: function of the configuration that returns a `Trainer`.
         train: what `Trainer.fit` trains on.
-        to: "tune" or "train": where the figures of each epoch are reported.
+        to: "tune" or "train": where the figures of each epoch are reported. Ray Train gets a checkpoint with
+            them, what `Trainer.save` writes, and a worker that it starts again goes on from the last.
         fit: further arguments of `Trainer.fit`; those among them that the configuration has, such as
             batch_size, are taken from it.
 
@@ -131,7 +142,12 @@ def training(
         settings.update({name: config[name] for name in fit if name in config})
         callbacks = settings.pop("callbacks", None) or []
         given = list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
-        make(config).fit(train, callbacks=[*given, report], **settings)
+        trainer = make(config)
+        checkpoint = _library(to).get_checkpoint() if to == "train" else None
+        if checkpoint is not None:
+            with checkpoint.as_directory() as folder:
+                trainer.resume(os.path.join(folder, STATE))
+        trainer.fit(train, callbacks=[*given, report], **settings)
 
     return run
 
