@@ -176,3 +176,12 @@ def test_any_pieces(bounds: list[tuple[int, int, int]]) -> None:
     found = cc.compile(function, X.shape)(X)
     for piece, array in zip([*pieces, slice(0, 1)], found, strict=True):
         assert_near(array, wanted[piece], FEATURES)
+
+
+def test_rows_in_another_order_are_not_rows_of_the_tensor() -> None:
+    def turned(x: Any) -> Any:
+        return ops.stack([ops.linear(x[step, :, ::-1], weight, bias) for step in range(STEPS)])
+
+    predict = cc.compile(turned, X.shape)
+    assert_near(predict(X), X[..., ::-1] @ WEIGHT.T + BIAS)
+    assert len(products(predict)) == STEPS

@@ -81,8 +81,9 @@ def _piece(rows: Tensor) -> Node | None:
         node = present(source).node
     if node is None or not isinstance(node.op, Slice):
         return None
-    whole = node.inputs.input.shape
-    return node if node.attrs.shape[-1:] == whole[-1:] == rows.shape[-1:] else None
+    whole, attrs = node.inputs.input.shape, node.attrs
+    in_order = attrs.steps[-1:] == (1,) and attrs.shape[-1:] == whole[-1:] == rows.shape[-1:]
+    return node if in_order else None
 
 
 def _pays(group: list[Member]) -> bool:
