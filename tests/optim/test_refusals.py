@@ -53,6 +53,16 @@ def parameters() -> list[nn.Parameter]:
     return [nn.Parameter(np.ones((2, 2), np.float32))]
 
 
+def rows(kinds: list[Any]) -> list[Any]:
+    """Each kind with each of its settings and each wrong value of that."""
+    return [
+        pytest.param(kind, setting.name, value, id=f"{kind.__name__}-{setting.name}-{value}"[:50])
+        for kind in kinds
+        for setting in settings(kind)
+        for value in wrong_values(setting.default)
+    ]
+
+
 KINDS = [getattr(optim, name) for name in optim.__all__]
 OPTIMIZERS = [
     kind
@@ -66,15 +76,7 @@ SCHEDULERS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("kind", "name", "wrong"),
-    [
-        pytest.param(kind, setting.name, value, id=f"{kind.__name__}-{setting.name}-{value}"[:50])
-        for kind in OPTIMIZERS
-        for setting in settings(kind)
-        for value in wrong_values(setting.default)
-    ],
-)
+@pytest.mark.parametrize(("kind", "name", "wrong"), rows(OPTIMIZERS))
 def test_optimizers(kind: Any, name: str, wrong: Any) -> None:
     given = {"lr": 0.1} if "lr" in inspect.signature(kind).parameters else {}
     with pytest.raises((TypeError, ValueError), match=name):
@@ -85,15 +87,7 @@ def test_optimizers(kind: Any, name: str, wrong: Any) -> None:
     assert len(optimizer.param_groups) == 1
 
 
-@pytest.mark.parametrize(
-    ("kind", "name", "wrong"),
-    [
-        pytest.param(kind, setting.name, value, id=f"{kind.__name__}-{setting.name}-{value}"[:50])
-        for kind in SCHEDULERS
-        for setting in settings(kind)
-        for value in wrong_values(setting.default)
-    ],
-)
+@pytest.mark.parametrize(("kind", "name", "wrong"), rows(SCHEDULERS))
 def test_schedulers(kind: Any, name: str, wrong: Any) -> None:
     needed = NEEDED.get(kind.__name__, {})
     if kind is lr_scheduler.OneCycleLR:

@@ -141,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
             return 200, *_json(getattr(self.server.session, name)(request))
         except (ValueError, RecursionError) as error:
             return 400, *_json({"error": str(error)})
-        except Exception as error:
+        except Exception as error:  # of the network: the page says it, and the server goes on
             print(f"cnncore: {type(error).__name__}: {error}", file=sys.stderr)
             return 500, *_json({"error": f"{type(error).__name__}: {error}"})
 

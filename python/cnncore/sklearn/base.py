@@ -107,7 +107,7 @@ class CNNEstimator(BaseEstimator):
         new = not hasattr(self, "network_")
         try:
             self._train_rows(rows, targets, weight, outputs, epochs, new)
-        except Exception:
+        except BaseException:  # Ctrl-C, too, must leave nothing half fitted
             if new:
                 self._forget()
             raise
