@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 import cnncore as cc
 from cnncore import models, nn, ops, optim
+from cnncore.compiler import memory_limit
+from cnncore.compiler.recompute import Schedule
 
 RNG = np.random.default_rng(0)
 NETWORKS = {
@@ -186,6 +188,121 @@ def test_drawn_networks(kinds: list[int], part: float, dropout: bool, residual: 
         assert step.memory_of(x).total <= 1.2 * limit
     except ValueError as error:
         assert "max_memory of at least" in str(error)  # noqa: PT017
+
+
+def residual_network(layers: Any, x: Any) -> Any:
+    for layer in layers:
+        x = ops.dropout(ops.silu(layer(x)), 0.2) + x
+    return ops.square(ops.concat([x, ops.tanh(x)], 1)).mean()
+
+
+def normed_network(layers: Any, x: Any) -> Any:
+    for layer in layers:
+        x = ops.relu(layer(x))
+    return ops.exp(ops.max_pool2d(x, 2)).mean()
+
+
+def search_of(monkeypatch: pytest.MonkeyPatch, loss: Any, layers: Any) -> Any:
+    """Return the search of a step that is refused for its limit."""
+    found = []
+
+    class Search(memory_limit._Search):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            found.append(self)
+
+    monkeypatch.setattr(memory_limit, "_Search", Search)
+    cc.manual_seed(0)
+    model = nn.ModuleList([layer() for layer in layers])
+    optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    step = cc.train_step(lambda x: loss(model, x), optimizer, max_memory=1000)
+    with pytest.raises(ValueError, match="max_memory of at least"):
+        step(np.ones((2, 4, 24, 24), np.float32))
+    (search,) = found
+    return search
+
+
+def counted(search: Any, tensors: set[Any]) -> tuple[list[int], float]:
+    """Return the bytes alive at each node, looked at place by place, and the price of repeated nodes."""
+    schedule = Schedule(search._nodes, search._fixed | tensors)
+    order = list(schedule)
+    uses: list[tuple[set[Any], set[Any]]] = []
+    for node, number in order:
+        read = {(schedule.repeat_read(node, number, t), s) for t, s in search._values[node][0]}
+        uses.append((read, {(number, slot) for _, slot in search._values[node][1]}))
+    alive, written = [], set()
+    for place, (node, number) in enumerate(order):
+        earlier = set().union(*(read | made for read, made in uses[:place]))
+        later = set().union(*(read | made for read, made in uses[place + 1 :]))
+        read, made = uses[place]
+        here = read | made | (earlier & later)
+        for tensor, slot in search._values[node][0]:
+            key = schedule.repeat_read(node, number, tensor), slot
+            result = number, search._in_place.get((node.output, slot))
+            first = result not in earlier and result in made
+            if first and result not in written and key in earlier and key not in later and key in here:
+                written.add(result)
+                here.remove(key)
+        alive.append(sum(slot.nbytes for _, slot in here) + search._extra.get(node.output, 0))
+    repeated = [node for node, number in order if number]
+    price = sum(search._costs.get(node.output, 0.0) for node in repeated)
+    sizes = [t.nbytes for node in repeated for t in (*node.inputs, *node.outputs) if t is not None]
+    return alive, price + memory_limit.OPERATIONS_A_BYTE * sum(sizes)
+
+
+@pytest.mark.parametrize(
+    ("loss", "layers"),
+    [
+        (residual_network, [lambda: nn.Conv2d(4, 4, 3, padding=1)] * 3),
+        (normed_network, [lambda: nn.Conv2d(4, 4, 3, padding=1), lambda: nn.BatchNorm2d(4)] * 3),
+    ],
+)
+def test_what_lives_is_counted_as_place_by_place(
+    monkeypatch: pytest.MonkeyPatch, loss: Any, layers: Any
+) -> None:
+    search = search_of(monkeypatch, loss, layers)
+    groups, rng = search._groups, np.random.default_rng(0)
+    assert len(groups) > 4
+    assert search._in_place
+    for kept in [1.0, 0.0, *rng.uniform(0, 1, 10)]:
+        chosen = {tensor for group in groups for tensor in group if rng.random() >= kept}
+        count, (alive, price) = search._counted(chosen), counted(search, chosen)
+        assert count.alive.tolist() == alive
+        assert count.price == pytest.approx(price, rel=1e-12)
+        target = 0.7 * max(alive)
+        assert count.excess(target) == pytest.approx(sum(max(n - target, 0) for n in alive))
+    assert counted(search, set())[1] == 0
+    assert search.peak == max(counted(search, set())[0])
+
+
+@pytest.mark.parametrize("loss", [residual_network, normed_network])
+def test_what_may_be_given_up_is_made_again_for_gradients(monkeypatch: pytest.MonkeyPatch, loss: Any) -> None:
+    search = search_of(monkeypatch, loss, [lambda: nn.Conv2d(4, 4, 3, padding=1)] * 2)
+    groups = {frozenset(group) for group in search._groups}
+    nodes = search._nodes
+    made: dict[Any, set[Any]] = {}
+    for tensor, slot in search._roots.items():
+        if tensor.node is not None:
+            made.setdefault(slot, set()).add(tensor)
+    for slot, tensors in made.items():
+        readers = [node for node in nodes for t in node.inputs if t in tensors]
+        late = any(
+            node.origin.derivative > tensor.node.origin.derivative
+            for node in readers
+            for tensor in tensors
+            if tensor in set(node.inputs)
+        )
+        large = slot.nbytes > search.peak / 1000
+        largest = {
+            t: max(u.nbytes for u in (*t.node.inputs, *t.node.outputs) if u is not None) for t in tensors
+        }
+        small = any(16 * t.nbytes <= n for t, n in largest.items() if not t.node.op.may_alias)
+        if frozenset(tensors) in groups:
+            assert late
+            assert large
+            assert not small
+        else:
+            assert not late or not large or small, tensors
 
 
 @pytest.mark.parametrize(

@@ -76,8 +76,8 @@ class Covering:
         """The tests that run a line of a file, the fastest first; None if that does not say which matter.
 
         A line of a function's head stands for the function's body, and tests of signatures are always among
-        them. Code that runs when it is imported, and
-        code that only other processes run, is tested by all.
+        them. Code that runs when it is imported, but for functions without names, and code that only other
+        processes run, is tested by all.
         """
         lines = lines_of(ast.parse(source), line)
         if lines is None or file not in self._files:
@@ -91,12 +91,16 @@ class Covering:
 
 def lines_of(tree: ast.Module, line: int) -> range | None:
     """The lines of the statement that has a line, in the innermost function; None outside of functions."""
-    function = statement = None
+    function = statement = unnamed = None
     for node in ast.walk(tree):
+        if isinstance(node, ast.Lambda) and node.lineno <= line <= (node.end_lineno or 0):
+            unnamed = unnamed or node
         if isinstance(node, (ast.stmt, ast.excepthandler)) and node.lineno <= line <= (node.end_lineno or 0):
             if isinstance(node, ast.FunctionDef):
                 function = node
             statement = node
+    if function is None and unnamed is not None:
+        return range(unnamed.lineno, (unnamed.end_lineno or line) + 1)
     if function is None or statement is None:
         return None
     if line < function.body[0].lineno:

@@ -201,7 +201,7 @@ def _windowed(span: Span, extent: int, kernel: int, stride: int, begin: int, dil
 
 def _convolution(node: Node, places: Places) -> tuple[Any, Place]:
     window, place = node.attrs.window, _first(places)
-    if any(p is not None for p in places[1:3]):
+    if places[1] is not None:
         raise refusal(node, "has weights that depend on the image")
     extents = window.extents(tuple(span.extent for span in place.spans))
     spans = [
@@ -213,7 +213,7 @@ def _convolution(node: Node, places: Places) -> tuple[Any, Place]:
 
 def _transposed(node: Node, places: Places) -> tuple[Any, Place]:
     window, place = node.attrs.window, _first(places)
-    if any(p is not None for p in places[1:3]):
+    if places[1] is not None:
         raise refusal(node, "has weights that depend on the image")
     spans = []
     for axis, (span, kernel, stride, begin, _, dilation) in enumerate(zip(place.spans, *window, strict=True)):
@@ -301,10 +301,18 @@ def _sliced(node: Node, places: Places) -> tuple[Any, Place]:
 
 
 def _groups(before: Shape, after: Shape) -> list[tuple[list[int], list[int]]]:
-    """Return the axes that a reshape makes of which: the least groups of as many elements."""
+    """Return the axes that a reshape makes of which: the least groups of as many elements.
+
+    What begins with an axis of one element, on one side alone, has that axis in a group by itself.
+    """
     groups: list[tuple[list[int], list[int]]] = []
     i = j = 0
     while i < len(before) and j < len(after):
+        if (before[i] == 1) != (after[j] == 1):
+            alone: tuple[list[int], list[int]] = ([i], []) if before[i] == 1 else ([], [j])
+            groups.append(alone)
+            i, j = i + len(alone[0]), j + len(alone[1])
+            continue
         old, new = [i], [j]
         while (have := prod(before[a] for a in old)) != (want := prod(after[a] for a in new)):
             if have < want:
@@ -328,7 +336,7 @@ def _reshaped(node: Node, places: Places) -> tuple[Any, Place]:
         inside = [axis for axis in old if axis in place.axes]
         if not inside:
             continue
-        if inside != old[:1] or 1 not in (len(old), len(new)):
+        if inside != old[:1] or not new or 1 not in (len(old), len(new)):
             raise refusal(node, "joins axes of the image")
         span = place.spans[place.axes.index(old[0])]
         joined, cut = prod(before[axis] for axis in old[1:]), prod(after[axis] for axis in new[1:])
@@ -354,9 +362,7 @@ def _each(node: Node, places: Places) -> tuple[Any, Place]:
 
 
 def _normalized(node: Node, places: Places) -> tuple[Any, Place]:
-    """Batch norm, whose other inputs are vectors of the channels."""
-    if any(place is not None for place in places[1:]):
-        raise refusal(node, "takes the whole image's statistics")
+    """Batch norm, whose other inputs are vectors of the channels, which nothing of the image is."""
     return node.attrs, _first(places)
 
 
