@@ -113,6 +113,9 @@ class Predictor:
             A row for each step: layer, step, algorithm, ms, percent_of_time, gflops, gbytes, their shares of
             the machine's measured peaks, and which of the two binds: "compute", "memory", or "overhead" for
             a step too small for either.
+
+        Raises:
+            ValueError: an input's shape is not the one compiled for.
         """
         arrays = self._arrays([to_input(x) for x in inputs])
         executable = self._executable

@@ -166,6 +166,10 @@ def threads(count: int) -> Iterator[None]:
     Args:
         count: 1 to 1024.
 
+    Raises:
+        ValueError: a count below 1.
+        TypeError: a count that is no integer.
+
     >>> with threads(1):
     ...     get_num_threads()
     1

@@ -55,6 +55,9 @@ def unfreeze(model: Module, pattern: Patterns = "") -> list[str]:
     A training step whose optimiser has the parameters changes them from its next call on: layers can be
     unfrozen one after another.
 
+    Raises:
+        ValueError: a pattern that names no parameter.
+
     >>> from cnncore import nn
     >>> net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     >>> names = freeze(net)

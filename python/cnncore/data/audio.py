@@ -31,6 +31,9 @@ def resample(signal: Any, old: int, new: int) -> NDArray[np.float32]:
     Returns:
         (..., ceil(time * new / old)).
 
+    Raises:
+        ValueError: a signal without samples, or a rate below 1.
+
     >>> resample(np.ones(6), 3, 2).shape
     (4,)
     """
@@ -110,6 +113,9 @@ def spectrogram(signal: Any, power: float = 2.0, **settings: Any) -> NDArray[np.
     Returns:
         (..., n_fft // 2 + 1, frames).
 
+    Raises:
+        ValueError: a signal without samples, or a setting out of its range.
+
     >>> spectrogram(np.zeros(1600), n_fft=64, hop_length=32).shape
     (33, 51)
     """
@@ -176,6 +182,9 @@ def mel_spectrogram(
 
     Returns:
         (..., n_mels, frames).
+
+    Raises:
+        ValueError: a signal without samples, or a setting out of its range.
 
     >>> mel_spectrogram(np.zeros((1, 8000)), 8000, n_mels=40, n_fft=256, hop_length=80, log=True).shape
     (1, 40, 101)

@@ -67,6 +67,9 @@ class Dataset:
 
         Args:
             indices: integers, in any order and with repetitions.
+
+        Raises:
+            ValueError: no index, or samples of different shapes.
         """
         if type(self).__getitem__ is Dataset.__getitem__:
             chosen = np.asarray(indices, dtype=np.intp)
@@ -81,6 +84,9 @@ class Dataset:
 
         Returns:
             For each array of a sample an array with one row a sample, or a tuple of the samples' arrays.
+
+        Raises:
+            ValueError: no index.
         """
         if type(self).__getitem__ is Dataset.__getitem__ or type(self).batch is not Dataset.batch:
             return list(self.batch(indices))

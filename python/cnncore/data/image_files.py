@@ -102,7 +102,11 @@ class ImageFiles(Dataset):
         return image if self.channels is None else with_channels(image, self.channels)
 
     def columns(self, indices: Any) -> list[Any]:
-        """Return images and labels of these numbers; those that cannot be read are left out on "skip"."""
+        """Return images and labels of these numbers; those that cannot be read are left out on "skip".
+
+        Raises:
+            ValueError: none of these images can be read.
+        """
         if self.errors == "raise":
             return super().columns(indices)
         images, labels = [], []

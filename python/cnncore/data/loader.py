@@ -131,13 +131,21 @@ class DataLoader:
         )
 
     def batches(self, epoch: int, numbers: Iterable[NDArray[np.intp]]) -> Iterator[Arrays]:
-        """Yield a batch for each array of sample numbers, as those of an epoch."""
+        """Yield a batch for each array of sample numbers, as those of an epoch.
+
+        Raises:
+            ValueError: samples of different shapes that `collate` does not bring together.
+        """
         if self.workers == 0:
             return (self._prepare(epoch, indices) for indices in numbers)
         return self._prefetch(epoch, numbers)
 
     def order(self, epoch: int) -> NDArray[np.intp]:
-        """Return the sample numbers of an epoch in their order."""
+        """Return the sample numbers of an epoch in their order.
+
+        Raises:
+            ValueError: the sampler gives numbers that the dataset does not have.
+        """
         if self.sampler is not None:
             give = getattr(self.sampler, "order", None)
             order = np.asarray(list(self.sampler) if give is None else give(epoch), np.intp)

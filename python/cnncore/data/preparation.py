@@ -35,6 +35,11 @@ class ImagePreprocessing(_Fields):
     Called with an image or images (..., channels, height, width), uint8 or floats from 0 to 1; returns
     float32.
 
+    Raises:
+        ValueError: mean and std of neither 1 nor 3 channels, or not finite, or a std of 0 or below; in a
+            call, an array that is no (..., channels, height, width).
+        TypeError: images of another dtype than uint8 or floats.
+
     >>> prepare = ImagePreprocessing((4, 4), [0.5], [0.25])
     >>> prepare(np.full((3, 8, 6), 255, np.uint8)).shape, float(prepare(np.ones((1, 4, 4))).max())
     ((1, 4, 4), 2.0)

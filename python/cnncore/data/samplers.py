@@ -58,6 +58,10 @@ class WeightedSampler:
         replacement: whether a sample may come more than once an epoch.
         seed: of the draws.
 
+    Raises:
+        ValueError: weights that are no row of numbers, negative, not finite or all 0; a count below 1, or
+            without replacement above the samples of weight above 0.
+
     >>> WeightedSampler([0, 1, 0], count=4).order(0).tolist()
     [1, 1, 1, 1]
     """
@@ -97,6 +101,9 @@ class StratifiedSampler:
         labels: class numbers or names (samples,).
         seed: of the order.
 
+    Raises:
+        ValueError: `labels` that is no row of integers.
+
     >>> order = StratifiedSampler([0] * 6 + [1] * 3).order(0)
     >>> [int((order[i : i + 3] >= 6).sum()) for i in (0, 3, 6)]
     [1, 1, 1]
@@ -123,6 +130,9 @@ class GroupSampler:
     Args:
         groups: the group of each sample (samples,): numbers or names.
         seed: of the order.
+
+    Raises:
+        ValueError: `groups` that is no row of integers.
 
     >>> groups = np.array([0, 1, 0, 1, 2])
     >>> order = groups[GroupSampler(groups).order(0)]
@@ -152,6 +162,9 @@ class LengthSampler:
         batch_size: the loader's.
         batches: how many batches are sorted by length together.
         seed: of the order.
+
+    Raises:
+        ValueError: lengths that are no row of numbers, or `batch_size` or `batches` below 1.
 
     >>> lengths = np.array([9, 1, 8, 2])
     >>> sorted(lengths[LengthSampler(lengths, 2).order(0)][:2].tolist()) in ([1, 2], [8, 9])
@@ -189,6 +202,9 @@ class ShardedSampler:
         seed: of the order; the same in all processes.
 
     All shares are equally long: the first samples of the order come once more at its end where they must.
+
+    Raises:
+        ValueError: `rank` is not from 0 to `ranks` - 1.
 
     >>> [ShardedSampler(5, rank, 2, shuffle=False).order(0).tolist() for rank in range(2)]
     [[0, 2, 4], [1, 3, 0]]
@@ -228,6 +244,10 @@ def k_fold(
         groups: the group of each sample: no group is in train and test at a time.
         stratify: give every part the classes in their shares, where labels are given and no groups.
         seed: of the shuffle.
+
+    Raises:
+        ValueError: more parts than samples, fewer than 2, or than groups; labels or groups that are not as
+            many as samples.
 
     >>> [test.size for _, test in k_fold(10, k=3)]
     [4, 3, 3]

@@ -31,6 +31,10 @@ class Tokenizer:
     Attributes:
         vocabulary: the tokens in the order of their numbers, after `fit`.
 
+    Raises:
+        ValueError: another level than "word" and "char", a size below 3, or a call before `fit`.
+        TypeError: one text where several are expected, or something else than text.
+
     >>> tokenizer = Tokenizer().fit(["the cat", "the dog"])
     >>> tokenizer(["the dog sleeps", "a cat"], length=4).tolist()
     [[2, 4, 1, 0], [1, 3, 0, 0]]
@@ -53,14 +57,22 @@ class Tokenizer:
         return len(self.vocabulary)
 
     def tokens(self, text: str) -> list[str]:
-        """Return a text's tokens."""
+        """Return a text's tokens.
+
+        Raises:
+            TypeError: `text` is no str.
+        """
         if not isinstance(text, str):
             raise TypeError(f"expected a text, got {type(text).__name__}")
         text = text.lower() if self.lower else text
         return _WORD.findall(text) if self.level == "word" else list(text)
 
     def fit(self, texts: Iterable[str]) -> Tokenizer:
-        """Number the tokens of texts: the most frequent first, equally frequent ones by their letters."""
+        """Number the tokens of texts: the most frequent first, equally frequent ones by their letters.
+
+        Raises:
+            TypeError: one text instead of a sequence of them.
+        """
         if isinstance(texts, str):
             raise TypeError("expected a sequence of texts, got one text")
         counts = Counter(token for text in texts for token in self.tokens(text))

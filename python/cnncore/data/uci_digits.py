@@ -27,6 +27,9 @@ def digits(dtype: Any = "float32") -> Split:
     Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning
     Repository, 1998, https://doi.org/10.24432/C50P49, the test part; licence CC BY 4.0.
 
+    Raises:
+        ValueError: another dtype than "float32" and "uint8".
+
     >>> (x, y), (x_test, y_test) = digits()
     >>> x.shape, x_test.shape, y[:10].tolist()
     ((1442, 1, 8, 8), (355, 1, 8, 8), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])

@@ -28,6 +28,10 @@ class Preprocessing(NamedTuple):
     float32. A video is (..., frames, channels, height, width) and becomes (..., channels, frames, height,
     width).
 
+    Raises:
+        ValueError: images of other axes or channels than (..., channels, height, width).
+        TypeError: images of another dtype than uint8 or floats.
+
     >>> import numpy as np
     >>> Preprocessing(resize=16, crop=12)(np.zeros((3, 20, 32), np.uint8)).shape
     (3, 12, 12)

@@ -53,6 +53,9 @@ class LeakyReLU(Module):
         negative_slope: see above.
         inplace: accepted for torch's sake; programs decide by themselves where results lie.
 
+    Raises:
+        ValueError: `negative_slope` is not finite.
+
     >>> import numpy as np
     >>> LeakyReLU(0.5)(np.array([-2.0, 3.0])).tolist()
     [-1.0, 3.0]
@@ -111,6 +114,9 @@ class Tanh(Module):
 class ELU(Module):
     """input where positive, alpha * (exp(input) - 1) elsewhere (Clevert et al., 2016).
 
+    Raises:
+        ValueError: `alpha` is not finite.
+
     >>> ELU(alpha=0.5)([-1000.0, 2.0]).tolist()
     [-0.5, 2.0]
     """
@@ -131,6 +137,9 @@ class GELU(Module):
 
     Args:
         approximate: "none", or "tanh" for the approximation by it.
+
+    Raises:
+        ValueError: `approximate` is neither "none" nor "tanh".
 
     >>> GELU()([0.0, 100.0]).tolist()
     [0.0, 100.0]
@@ -206,6 +215,9 @@ class Mish(Module):
 class Softplus(Module):
     """log(1 + exp(beta * input)) / beta, the input where beta * input > threshold.
 
+    Raises:
+        ValueError: `beta` or `threshold` is not finite, or `beta` 0.
+
     >>> Softplus()([1000.0]).tolist()
     [1000.0]
     """
@@ -275,6 +287,10 @@ class Softmax(Module):
     Args:
         dim: the axis. None, as in torch, means axis 1 of 2-D and 4-D input and axis 0 otherwise.
 
+    Raises:
+        TypeError: `dim` is no integer.
+        ValueError: in a call, `dim` is no axis of the input.
+
     >>> import numpy as np
     >>> Softmax(dim=1)(np.array([[0.0, 0.0], [100.0, 0.0]])).tolist()
     [[0.5, 0.5], [1.0, 0.0]]
@@ -293,6 +309,10 @@ class Softmax(Module):
 
 class LogSoftmax(Module):
     """Logarithm of `Softmax`, computed without overflow. Arguments as `Softmax`.
+
+    Raises:
+        TypeError: `dim` is no integer.
+        ValueError: in a call, `dim` is no axis of the input.
 
     >>> import numpy as np
     >>> LogSoftmax(dim=1)(np.array([[1000.0, 0.0]])).tolist()

@@ -48,6 +48,10 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     Called with input (batch, in_features) and target (batch,) it returns (output, loss): the target's
     log-probability of each sample, and minus their mean. All clusters are computed for all samples.
 
+    Raises:
+        ValueError: cutoffs that do not rise or reach `n_classes`; a `div_value` that leaves a cluster no
+            features.
+
     >>> import numpy as np
     >>> layer = AdaptiveLogSoftmaxWithLoss(16, 20, [4, 10])
     >>> output, loss = layer(np.ones((3, 16)), np.array([0, 5, 19]))

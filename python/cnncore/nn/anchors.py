@@ -39,6 +39,9 @@ class AnchorGenerator(Module):
     feature maps. It returns for each image the boxes (count, 4) of all maps: row by row, at each pixel ratio
     by ratio, size by size.
 
+    Raises:
+        ValueError: not as many sizes as aspect ratios, or feature maps as sizes.
+
     >>> import numpy as np
     >>> anchors = AnchorGenerator((32,), ((1.0,),))
     >>> anchors(np.ones((1, 3, 64, 64)), [np.ones((1, 8, 2, 2))])[0].tolist()[:2]
@@ -110,6 +113,9 @@ class DefaultBoxGenerator(Module):
 
     The call takes images (batch, channels, height, width), or what has them as `tensors`, and a list of
     feature maps. It returns for each image the boxes (count, 4) of all maps.
+
+    Raises:
+        ValueError: not a step for each map, one scale more than maps, or a map for each of `aspect_ratios`.
 
     >>> import numpy as np
     >>> boxes = DefaultBoxGenerator([[2]], scales=[0.5, 0.5])

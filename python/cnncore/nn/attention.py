@@ -34,6 +34,10 @@ class MultiheadAttention(Module):
         batch_first: tensors are (batch, places, size), not (places, batch, size).
         device, dtype: None, a CPU and float32; others are refused.
 
+    Raises:
+        ValueError: `num_heads` does not divide `embed_dim`; `is_causal` without `attn_mask`; inputs of other
+            shapes.
+
     >>> import numpy as np
     >>> x = np.zeros((2, 5, 8), np.float32)
     >>> output, weights = MultiheadAttention(8, 2, batch_first=True)(x, x, x)
@@ -115,6 +119,10 @@ class MultiheadAttention(Module):
             attn_mask: (targets, sources) or (batch * heads, targets, sources), of the same two kinds.
             average_attn_weights: the weights are a mean over heads.
             is_causal: says that `attn_mask` is causal; it is applied all the same, and needed.
+
+        Raises:
+            ValueError: `is_causal` without `attn_mask`; shapes that do not go together.
+            TypeError: a mask of integers.
         """
         if is_causal and attn_mask is None:
             raise ValueError("expected attn_mask with is_causal=True; it says what kind of mask that is")

@@ -189,6 +189,9 @@ class MLP(Sequential):
         bias: whether linear layers have one.
         dropout: probability.
 
+    Raises:
+        ValueError: no hidden layer.
+
     >>> [type(layer).__name__ for layer in MLP(4, [8, 2])]
     ['Linear', 'ReLU', 'Dropout', 'Linear', 'Dropout']
     """
@@ -245,6 +248,9 @@ class FrozenBatchNorm2d(Module):
     Args:
         num_features: channels of the input (batch, num_features, height, width).
         eps: added to the variance.
+
+    Raises:
+        ValueError: no channels, or `eps` below 0.
 
     >>> import numpy as np
     >>> FrozenBatchNorm2d(3, eps=0.0)(np.ones((1, 3, 2, 2))).max().item()

@@ -37,6 +37,9 @@ class Sequential(ModuleSequence):
     list: indices, slices, `append`, `insert`, `extend`, `pop`, `del`, `+` and `*`; the next call uses what is
     there then. Removing and inserting number all modules anew, as in torch.
 
+    Raises:
+        TypeError: something that is no Module.
+
     >>> from cnncore import nn
     >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())
     >>> net

@@ -20,6 +20,9 @@ class PairwiseDistance(Module):
         eps: added to each difference.
         keepdim: keep the last axis, with extent 1.
 
+    Raises:
+        ValueError: `p` below 0, or `eps` that is not finite.
+
     >>> PairwiseDistance(eps=0.0)([[0.0, 0.0]], [[3.0, 4.0]]).tolist()
     [5.0]
     """
@@ -40,6 +43,10 @@ class CosineSimilarity(Module):
     Args:
         dim: the axis of the vectors.
         eps: the least norm that is divided by.
+
+    Raises:
+        ValueError: `eps` below 0.
+        TypeError: `dim` is no integer.
 
     >>> CosineSimilarity()([[3.0, 4.0]], [[6.0, 8.0]]).round(6).tolist()
     [1.0]

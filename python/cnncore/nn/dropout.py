@@ -30,6 +30,9 @@ class Dropout(Module):
     The elements follow from `cnncore.manual_seed`, the number of the run and the element's place, so
     they are the same on any number of threads.
 
+    Raises:
+        ValueError: `p` is not from 0 to 1.
+
     >>> import numpy as np
     >>> Dropout(0.5).eval()(np.ones(3)).tolist()
     [1.0, 1.0, 1.0]
@@ -129,6 +132,9 @@ class StochasticDepth(Module):
     Args:
         p: probability.
         mode: "batch" decides once for all samples, "row" for each sample by itself.
+
+    Raises:
+        ValueError: `p` is not from 0 to 1.
 
     >>> import numpy as np
     >>> StochasticDepth(0.5, "row").eval()(np.ones((1, 2))).tolist()

@@ -70,6 +70,10 @@ class Embedding(Module):
     `weight` is (num_embeddings, embedding_dim), drawn from the standard normal distribution. The input has
     integers of any shape (*), the output is (*, embedding_dim).
 
+    Raises:
+        ValueError: a size below 1, a `padding_idx` out of range, or `max_norm`, `scale_grad_by_freq` or
+            `sparse`, which there are not.
+
     >>> import numpy as np
     >>> Embedding(10, 3)(np.array([[1, 2, 4], [4, 3, 9]])).shape
     (2, 3, 3)
@@ -98,6 +102,9 @@ class Embedding(Module):
         cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None, **settings: Any
     ) -> Embedding:
         """Return a layer whose table is `embeddings` (rows, size); `freeze` keeps it from being trained.
+
+        Raises:
+            ValueError: `embeddings` that is no table (rows, features).
 
         >>> Embedding.from_pretrained([[1.0, 2.0], [3.0, 4.0]])([1]).tolist()
         [[3.0, 4.0]]
@@ -133,6 +140,9 @@ class EmbeddingBag(Module):
     (bags, length), or (count,) with offsets (bags,) at which the bags begin, and with factors of the rows for
     mode "sum" if need be; the output is (bags, embedding_dim).
 
+    Raises:
+        ValueError: another mode than "sum", "mean" and "max".
+
     >>> import numpy as np
     >>> EmbeddingBag(10, 3, mode="sum")(np.array([1, 2, 4, 5, 4, 3]), np.array([0, 4])).shape
     (2, 3)
@@ -164,6 +174,9 @@ class EmbeddingBag(Module):
     @classmethod
     def from_pretrained(cls, embeddings: Any, freeze: bool = True, **settings: Any) -> EmbeddingBag:
         """Return a layer whose table is `embeddings` (rows, size); `freeze` keeps it from being trained.
+
+        Raises:
+            ValueError: `embeddings` that is no table (rows, features).
 
         >>> EmbeddingBag.from_pretrained([[1.0, 2.0], [3.0, 4.0]])([[1, 0]]).tolist()
         [[2.0, 3.0]]

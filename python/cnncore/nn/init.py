@@ -135,6 +135,9 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 def fan(shape: tuple[int, ...]) -> tuple[int, int]:
     """Return (fan_in, fan_out) of a weight (out, in, *kernel).
 
+    Raises:
+        ValueError: a shape of fewer than 2 axes.
+
     >>> fan((16, 3, 5, 5))
     (75, 400)
     """
@@ -155,6 +158,9 @@ def _fan_of(shape: tuple[int, ...], mode: str) -> int:
 def uniform_(tensor: Target, a: float = 0.0, b: float = 1.0) -> Target:
     """Fill from the uniform distribution on [a, b).
 
+    Raises:
+        ValueError: `a` above `b`.
+
     >>> import numpy as np
     >>> bool(np.all(uniform_(np.empty(100), 2.0, 3.0) >= 2.0))
     True
@@ -167,6 +173,9 @@ def uniform_(tensor: Target, a: float = 0.0, b: float = 1.0) -> Target:
 
 def normal_(tensor: Target, mean: float = 0.0, std: float = 1.0) -> Target:
     """Fill from the normal distribution.
+
+    Raises:
+        ValueError: `mean` is not finite, or `std` below 0.
 
     >>> import numpy as np
     >>> round(float(normal_(np.empty(10_000), 5.0, 0.1).mean()), 1)
@@ -205,6 +214,9 @@ def trunc_normal_(
 def constant_(tensor: Target, val: float) -> Target:
     """Fill with one number.
 
+    Raises:
+        ValueError: `val` is not finite.
+
     >>> import numpy as np
     >>> constant_(np.empty(2), 0.5).tolist()
     [0.5, 0.5]
@@ -214,6 +226,9 @@ def constant_(tensor: Target, val: float) -> Target:
 
 def zeros_(tensor: Target) -> Target:
     """Fill with 0.
+
+    Raises:
+        TypeError: something that is neither a parameter nor an array.
 
     >>> import numpy as np
     >>> zeros_(np.empty(2)).tolist()
@@ -225,6 +240,9 @@ def zeros_(tensor: Target) -> Target:
 def ones_(tensor: Target) -> Target:
     """Fill with 1.
 
+    Raises:
+        TypeError: something that is neither a parameter nor an array.
+
     >>> import numpy as np
     >>> ones_(np.empty(2)).tolist()
     [1.0, 1.0]
@@ -234,6 +252,9 @@ def ones_(tensor: Target) -> Target:
 
 def eye_(tensor: Target) -> Target:
     """Fill a matrix with the identity.
+
+    Raises:
+        ValueError: the weight is no matrix.
 
     >>> import numpy as np
     >>> eye_(np.empty((2, 3))).tolist()
@@ -275,6 +296,9 @@ def dirac_(tensor: Target, groups: int = 1) -> Target:
 def xavier_uniform_(tensor: Target, gain: float = 1.0) -> Target:
     """Fill by Glorot and Bengio (2010): uniform, variance 2 gain^2 / (fan_in + fan_out).
 
+    Raises:
+        ValueError: a weight of fewer than 2 axes, or a gain below 0.
+
     >>> import numpy as np
     >>> bool(np.abs(xavier_uniform_(np.empty((4, 2)))).max() <= 1.0)   # sqrt(6 / (2 + 4))
     True
@@ -285,6 +309,9 @@ def xavier_uniform_(tensor: Target, gain: float = 1.0) -> Target:
 
 def xavier_normal_(tensor: Target, gain: float = 1.0) -> Target:
     """Fill by Glorot and Bengio (2010): normal, variance 2 gain^2 / (fan_in + fan_out).
+
+    Raises:
+        ValueError: a weight of fewer than 2 axes, or a gain below 0.
 
     >>> import numpy as np
     >>> weight = xavier_normal_(np.empty((300, 100)))   # std sqrt(2 / 400)
@@ -305,6 +332,9 @@ def kaiming_uniform_(
         mode: "fan_in" keeps the variance forward, "fan_out" backward.
         nonlinearity: what follows; see `calculate_gain`.
 
+    Raises:
+        ValueError: a weight of fewer than 2 axes, an unknown `mode` or `nonlinearity`.
+
     >>> import numpy as np
     >>> weight = kaiming_uniform_(np.empty((8, 6, 3, 3)), nonlinearity="relu")   # sqrt(6 / 54)
     >>> bool(np.abs(weight).max() <= 1 / 3)
@@ -319,6 +349,9 @@ def kaiming_normal_(
 ) -> Target:
     """Fill by He et al. (2015): normal, variance gain^2 / fan. Arguments as `kaiming_uniform_`.
 
+    Raises:
+        ValueError: a weight of fewer than 2 axes, an unknown `mode` or `nonlinearity`.
+
     >>> import numpy as np
     >>> weight = kaiming_normal_(np.empty((200, 200)), nonlinearity="relu")   # std sqrt(2 / 200)
     >>> bool(abs(weight.std() - 0.1) < 0.003)
@@ -331,6 +364,9 @@ def kaiming_normal_(
 def lecun_uniform_(tensor: Target) -> Target:
     """Fill by LeCun et al. (1998): uniform, variance 1 / fan_in.
 
+    Raises:
+        ValueError: a weight of fewer than 2 axes.
+
     >>> import numpy as np
     >>> bool(np.abs(lecun_uniform_(np.empty((4, 3)))).max() <= 1.0)   # sqrt(3 / 3)
     True
@@ -342,6 +378,9 @@ def lecun_uniform_(tensor: Target) -> Target:
 def lecun_normal_(tensor: Target) -> Target:
     """Fill by LeCun et al. (1998): normal, variance 1 / fan_in.
 
+    Raises:
+        ValueError: a weight of fewer than 2 axes.
+
     >>> import numpy as np
     >>> bool(abs(lecun_normal_(np.empty((200, 100))).std() - 0.1) < 0.003)   # sqrt(1 / 100)
     True
@@ -351,6 +390,9 @@ def lecun_normal_(tensor: Target) -> Target:
 
 def orthogonal_(tensor: Target, gain: float = 1.0) -> Target:
     """Fill by Saxe et al. (2013): the weight as a matrix (out, rest) is `gain` times orthogonal.
+
+    Raises:
+        ValueError: a weight of fewer than 2 axes.
 
     >>> import numpy as np
     >>> weight = orthogonal_(np.empty((3, 3)))
@@ -369,6 +411,9 @@ def orthogonal_(tensor: Target, gain: float = 1.0) -> Target:
 
 def sparse_(tensor: Target, sparsity: float, std: float = 0.01) -> Target:
     """Fill a matrix with normal values, then set a fraction `sparsity` of each column to 0.
+
+    Raises:
+        ValueError: the weight is no matrix.
 
     >>> import numpy as np
     >>> int((sparse_(np.empty((10, 4)), 0.3) == 0).sum())
@@ -389,6 +434,9 @@ def default_(weight: Parameter, bias: Parameter | None) -> None:
     """Fill a convolution's or linear layer's parameters as torch does by default.
 
     Both are uniform on +-1 / sqrt(fan_in): torch's kaiming_uniform_(a=sqrt(5)).
+
+    Raises:
+        ValueError: a weight of fewer than 2 axes.
 
     >>> import numpy as np
     >>> from cnncore import nn

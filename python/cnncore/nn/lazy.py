@@ -115,6 +115,9 @@ class LazyLinear(Lazy, Linear):
         bias: whether to add a learnt bias.
         device, dtype: None, a CPU and float32; others are refused.
 
+    Raises:
+        ValueError: a first input without axes.
+
     >>> import numpy as np
     >>> layer = LazyLinear(10)
     >>> layer(np.zeros((2, 5408))).shape

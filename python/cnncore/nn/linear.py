@@ -24,6 +24,9 @@ class Linear(Module):
 
     `weight` is (out_features, in_features), `bias` (out_features,); both start as torch's do.
 
+    Raises:
+        ValueError: a size below 1; in a call, an input of another number of features.
+
     >>> import numpy as np
     >>> Linear(20, 30)(np.zeros((128, 20))).shape
     (128, 30)
@@ -64,6 +67,9 @@ class Bilinear(Module):
 
     `weight` is (out_features, in1_features, in2_features), `bias` (out_features,); both are drawn between
     -1 / sqrt(in1_features) and 1 / sqrt(in1_features).
+
+    Raises:
+        ValueError: a size below 1; in a call, an input of another number of features.
 
     >>> import numpy as np
     >>> Bilinear(3, 4, 5)(np.zeros((2, 3)), np.zeros((2, 4))).shape

@@ -46,6 +46,10 @@ class CrossEntropyLoss(Module):
 
     Called with logits (batch, classes, ...) and integer targets (batch, ...).
 
+    Raises:
+        ValueError: an unknown reduction, or `label_smoothing` that is not from 0 to 1; in a call, shapes that
+            do not go together or a target that is no class.
+
     >>> import numpy as np
     >>> round(float(CrossEntropyLoss()(np.zeros((4, 10)), np.array([1, 2, 3, 4]))), 4)
     2.3026
@@ -93,6 +97,9 @@ class BCEWithLogitsLoss(Module):
         pos_weight: factor of the positive targets' loss, of a shape that broadcasts, or None.
 
     Called with logits and targets from 0 to 1 of one shape.
+
+    Raises:
+        ValueError: an unknown reduction; in a call, shapes that differ.
 
     >>> round(float(BCEWithLogitsLoss()(np.array([0.0, 100.0]), np.array([1.0, 1.0]))), 4)
     0.3466

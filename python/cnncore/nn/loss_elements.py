@@ -46,6 +46,9 @@ class SmoothL1Loss(Module):
         reduction: "mean" over all elements, "sum" or "none".
         beta: where the square ends; 0 gives `L1Loss`.
 
+    Raises:
+        ValueError: `beta` below 0 or an unknown reduction; in a call, shapes that differ.
+
     >>> import numpy as np
     >>> float(SmoothL1Loss()(np.array([0.0]), np.array([3.0])))
     2.5
@@ -66,6 +69,9 @@ class HuberLoss(Module):
     Args:
         reduction: "mean" over all elements, "sum" or "none".
         delta: where the square ends, above 0.
+
+    Raises:
+        ValueError: `delta` is not above 0; an unknown reduction.
 
     >>> import numpy as np
     >>> float(HuberLoss(delta=2.0)(np.array([0.0]), np.array([3.0])))
@@ -90,6 +96,9 @@ class KLDivLoss(Module):
         reduction: "batchmean" (the divergence averaged over rows), "mean" of all, "sum" or "none".
         log_target: whether targets are logarithms, too.
 
+    Raises:
+        ValueError: an unknown reduction; in a call, shapes that differ.
+
     >>> import numpy as np
     >>> round(float(KLDivLoss("batchmean")(np.log([[0.5, 0.5]]), np.array([[0.25, 0.75]]))), 4)
     0.1308
@@ -112,6 +121,9 @@ class PoissonNLLLoss(Module):
         full: add Stirling's approximation of log(target!) where target > 1.
         eps: keeps the logarithm finite where inputs are counts.
         reduction: "mean" over all elements, "sum" or "none".
+
+    Raises:
+        ValueError: `eps` below 0 or an unknown reduction; in a call, shapes that differ.
 
     >>> import numpy as np
     >>> float(PoissonNLLLoss()(np.array([0.0]), np.array([3.0])))
@@ -140,6 +152,9 @@ class GaussianNLLLoss(Module):
 
     Called with expected values, targets and variances.
 
+    Raises:
+        ValueError: `eps` below 0 or an unknown reduction; in a call, shapes that differ.
+
     >>> import numpy as np
     >>> float(GaussianNLLLoss()(np.array([3.0]), np.array([1.0]), np.array([1.0])))
     2.0
@@ -161,6 +176,9 @@ class BCELoss(Module):
     Args:
         weight: factor of each element's loss, of a shape that broadcasts to the input's, or None.
         reduction: "mean" over all elements, "sum" or "none".
+
+    Raises:
+        ValueError: an unknown reduction; in a call, shapes that differ.
 
     >>> import numpy as np
     >>> round(float(BCELoss()(np.array([0.5]), np.array([1.0]))), 4)
@@ -195,6 +213,9 @@ class MultiLabelSoftMarginLoss(Module):
         weight: (classes,) factors, or None.
         reduction: "mean" over the rows, "sum" or "none".
 
+    Raises:
+        ValueError: an unknown reduction; in a call, shapes that differ.
+
     >>> import numpy as np
     >>> round(float(MultiLabelSoftMarginLoss()(np.zeros((1, 2)), np.array([[1, 0]]))), 4)
     0.6931
@@ -216,6 +237,9 @@ class HingeEmbeddingLoss(Module):
         margin: distance from which on different things cost nothing.
         reduction: "mean" over all elements, "sum" or "none".
 
+    Raises:
+        ValueError: a margin that is not finite or an unknown reduction; in a call, shapes that differ.
+
     >>> import numpy as np
     >>> float(HingeEmbeddingLoss()(np.array([0.25]), np.array([-1])))
     0.75
@@ -236,6 +260,9 @@ class MarginRankingLoss(Module):
     Args:
         margin: the difference asked for.
         reduction: "mean" over all elements, "sum" or "none".
+
+    Raises:
+        ValueError: a margin that is not finite or an unknown reduction; in a call, shapes that differ.
 
     >>> import numpy as np
     >>> float(MarginRankingLoss()(np.array([1.0]), np.array([3.0]), np.array([1])))

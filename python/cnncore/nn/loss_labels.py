@@ -44,6 +44,10 @@ class NLLLoss(Module):
         ignore_index: target that adds neither loss nor gradient.
         reduction: "mean" (over the labels' weights), "sum" or "none".
 
+    Raises:
+        ValueError: an unknown reduction; in a call, shapes that do not go together or a target that is no
+            class.
+
     >>> import numpy as np
     >>> float(NLLLoss()(np.array([[-1.0, -2.0]]), np.array([1])))
     2.0
@@ -69,6 +73,9 @@ class SoftmaxFocalLoss(Module):
         gamma: how much less they count.
         ignore_index: target that adds neither loss nor gradient.
         reduction: "mean" (over the labels that count), "sum" or "none".
+
+    Raises:
+        ValueError: `gamma` below 0 or an unknown reduction; in a call, shapes that do not go together.
 
     >>> import numpy as np
     >>> round(float(SoftmaxFocalLoss()(np.zeros((1, 2)), np.array([1]))), 4)
@@ -102,6 +109,9 @@ class MultiMarginLoss(Module):
         margin: how much larger than all others the label's score should be.
         weight: (classes,) weights of the classes, or None for equal ones.
         reduction: "mean" over the rows, "sum" or "none".
+
+    Raises:
+        ValueError: `p` is neither 1 nor 2; an unknown reduction.
 
     >>> import numpy as np
     >>> float(MultiMarginLoss()(np.array([[0.0, 0.5]]), np.array([0])))
@@ -141,6 +151,10 @@ class CosineEmbeddingLoss(Module):
         margin: cosine up to which others cost nothing, -1 to 1.
         reduction: "mean" over the pairs, "sum" or "none".
 
+    Raises:
+        ValueError: a margin that is not finite or an unknown reduction; in a call, shapes that do not go
+            together.
+
     >>> import numpy as np
     >>> float(CosineEmbeddingLoss()(np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]]), np.array([1])))
     1.0
@@ -171,6 +185,9 @@ class TripletMarginLoss(Module):
         eps: added to each difference.
         swap: take the smaller of the negative's distances to anchor and positive.
         reduction: "mean" over the triplets, "sum" or "none".
+
+    Raises:
+        ValueError: a margin below 0 or an unknown reduction; in a call, shapes that do not go together.
 
     >>> import numpy as np
     >>> a, b, c = np.array([[0.0]]), np.array([[3.0]]), np.array([[1.0]])
@@ -205,6 +222,9 @@ class TripletMarginWithDistanceLoss(Module):
         margin: how much farther negatives should be, above 0.
         swap: take the smaller of the negative's distances to anchor and positive.
         reduction: "mean" over the triplets, "sum" or "none".
+
+    Raises:
+        ValueError: a margin below 0 or an unknown reduction; in a call, shapes that do not go together.
 
     >>> import numpy as np
     >>> loss = TripletMarginWithDistanceLoss(distance_function=lambda a, b: abs(a - b).sum(-1))
@@ -244,6 +264,9 @@ class ContrastiveLoss(Module):
         margin: distance from which on others cost nothing.
         reduction: "mean" over the pairs, "sum" or "none".
 
+    Raises:
+        ValueError: a margin below 0 or an unknown reduction; in a call, shapes that do not go together.
+
     >>> import numpy as np
     >>> float(ContrastiveLoss()(np.array([[0.0]]), np.array([[0.5]]), np.array([0]))).__round__(3)
     0.125
@@ -263,6 +286,9 @@ class NTXentLoss(Module):
 
     Args:
         temperature: divides the cosines, above 0.
+
+    Raises:
+        ValueError: a temperature that is not above 0.
 
     >>> import numpy as np
     >>> round(float(NTXentLoss(1.0)(np.eye(2), np.eye(2))), 4)
@@ -287,6 +313,9 @@ class SigmoidFocalLoss(Module):
         gamma: how much less right answers count.
         reduction: "none", as torchvision has it, "mean" over all elements or "sum".
 
+    Raises:
+        ValueError: `gamma` below 0 or an unknown reduction; in a call, shapes that do not go together.
+
     >>> import numpy as np
     >>> round(float(SigmoidFocalLoss(reduction="sum")(np.array([0.0]), np.array([1.0]))), 4)
     0.0433
@@ -307,6 +336,9 @@ class DiceLoss(Module):
     Args:
         smooth: keeps empty channels finite.
         reduction: "mean" over batch and channels, "sum" or "none".
+
+    Raises:
+        ValueError: a setting below 0 or an unknown reduction; in a call, shapes that differ.
 
     >>> import numpy as np
     >>> round(float(DiceLoss(smooth=0.0)(np.array([[1.0, 1.0, 0.0]]), np.array([[1, 0, 0]]))), 4)
@@ -330,6 +362,9 @@ class TverskyLoss(Module):
         beta: cost of false negatives.
         smooth: keeps empty channels finite.
         reduction: "mean" over batch and channels, "sum" or "none".
+
+    Raises:
+        ValueError: a setting below 0 or an unknown reduction; in a call, shapes that differ.
 
     >>> import numpy as np
     >>> loss = TverskyLoss(alpha=1.0, beta=0.0, smooth=0.0)
@@ -356,6 +391,9 @@ class CTCLoss(Module):
         blank: the class of no label.
         reduction: "mean" (of losses over their number of labels), "sum" or "none".
         zero_infinity: make the loss and gradient of samples too short for their labels 0.
+
+    Raises:
+        ValueError: an unknown reduction; in a call, shapes or lengths that do not go together.
 
     >>> import numpy as np
     >>> loss = CTCLoss()
@@ -408,6 +446,9 @@ class LovaszSoftmaxLoss(Module):
         per_image: mean of the losses of single images instead of one over all pixels.
         ignore_index: label of pixels that do not count.
 
+    Raises:
+        ValueError: `classes` is neither "present" nor "all".
+
     >>> import numpy as np
     >>> float(LovaszSoftmaxLoss()(np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([0, 1])))
     0.4375
@@ -437,6 +478,9 @@ class LinearCrossEntropyLoss(Module):
         label_smoothing: share of the target spread evenly over all classes, 0 to 1.
         options: None; torch's chunks are not needed.
         device, dtype: None, a CPU and float32; others are refused.
+
+    Raises:
+        ValueError: `options`, which this loss has no need of.
 
     >>> import numpy as np
     >>> loss = LinearCrossEntropyLoss(3, 10)

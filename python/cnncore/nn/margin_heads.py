@@ -62,6 +62,9 @@ class ArcFace(_MarginHead):
 
     Called with vectors (batch, in_features) and labels (batch,); without labels there is no margin.
 
+    Raises:
+        ValueError: a margin that is not from 0 to pi.
+
     >>> import numpy as np
     >>> head = ArcFace(4, 3)
     >>> head(np.ones((2, 4)), np.array([0, 2])).shape

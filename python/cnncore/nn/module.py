@@ -133,7 +133,11 @@ class Module(Tree):
         return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Add a parameter under `name`; None reserves the name (a layer without bias)."""
+        """Add a parameter under `name`; None reserves the name (a layer without bias).
+
+        Raises:
+            TypeError: `param` is neither a Parameter nor None.
+        """
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(f"expected a Parameter or None for {name!r}, got {type(param).__name__}")
         self._register_new(self._parameters, name, param)
@@ -145,13 +149,21 @@ class Module(Tree):
             name: attribute under which it is found.
             tensor: the array; floats become float32, integers int64.
             persistent: whether it is part of `state_dict()`.
+
+        Raises:
+            ValueError: a name that is empty, has a dot or is taken.
+            TypeError: something that is neither an array nor None.
         """
         if tensor is not None and not isinstance(tensor, Buffer):
             tensor = Buffer(tensor, persistent)
         self._register_new(self._buffers, name, tensor)
 
     def add_module(self, name: str, module: Module | None) -> None:
-        """Add a module under `name`; None reserves the name."""
+        """Add a module under `name`; None reserves the name.
+
+        Raises:
+            TypeError: `module` is neither a Module nor None.
+        """
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"expected a Module or None for {name!r}, got {type(module).__name__}")
         self._register_new(self._modules, name, module)
@@ -181,7 +193,11 @@ class Module(Tree):
             self.__dict__["training"] = mode
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training mode (dropout active, batch norm uses batch statistics)."""
+        """Switch to training mode (dropout active, batch norm uses batch statistics).
+
+        Raises:
+            TypeError: `mode` is neither True nor False.
+        """
         if not isinstance(mode, bool):
             raise TypeError(f"expected mode True or False, got {mode!r}")
         with changes.of_structure():
@@ -267,6 +283,9 @@ class Module(Tree):
 
         Returns:
             What `forward` returns for all rows at once: an array (rows, ...) or a tuple of such.
+
+        Raises:
+            ValueError: a batch size below 1, or an input that the layers do not take.
         """
         return predict(self, x, batch_size)
 

@@ -190,6 +190,9 @@ class SyncBatchNorm(BatchNorm):
             (batch, num_features, ...).
         process_group: None; the processes are those of ``comm=``.
 
+    Raises:
+        ValueError: a `process_group`.
+
     >>> import numpy as np
     >>> SyncBatchNorm(2)(np.ones((2, 2, 3))).shape
     (2, 2, 3)
@@ -279,6 +282,9 @@ class GroupNorm(Module):
         eps: added to the variance.
         affine: whether to scale and shift by learnt `weight` and `bias`.
         bias: False leaves the learnt `bias` out.
+
+    Raises:
+        ValueError: `num_groups` does not divide `num_channels`.
 
     >>> import numpy as np
     >>> norm = GroupNorm(2, 4)

@@ -201,6 +201,9 @@ class Parameter(StoredArray):
         data: initial values, of any shape; copied.
         requires_grad: False freezes it: no gradient is computed, optimisers leave it alone.
 
+    Raises:
+        TypeError: `requires_grad` is neither True nor False, or the data no array.
+
     >>> weight = Parameter([[1, 2], [3, 4]])
     >>> weight.shape, np.asarray(weight).sum().item()
     ((2, 2), 10.0)

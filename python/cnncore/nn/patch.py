@@ -26,6 +26,9 @@ class Unfold(Module):
     Args:
         kernel_size, dilation, padding, stride: int or pair, as for Conv2d; padding is zeros.
 
+    Raises:
+        ValueError: a kernel, stride, dilation or size below 1, or padding below 0.
+
     >>> import numpy as np
     >>> Unfold(3)(np.zeros((1, 2, 5, 6))).shape
     (1, 18, 12)
@@ -51,6 +54,9 @@ class Fold(Module):
     Args:
         output_size: int or pair: height and width of the images.
         kernel_size, dilation, padding, stride: int or pair, as for Unfold.
+
+    Raises:
+        ValueError: a kernel, stride, dilation or size below 1, or padding below 0.
 
     >>> import numpy as np
     >>> Fold((5, 6), 3)(np.zeros((1, 18, 12))).shape

@@ -83,6 +83,10 @@ class FeaturePyramidNetwork(Module):
 
     The call takes a dict of maps, finest first, and returns one of the results.
 
+    Raises:
+        TypeError: `extra_blocks` is no ExtraFPNBlock.
+        ValueError: maps that are not as many as `in_channels_list`.
+
     >>> import numpy as np
     >>> maps = {"a": np.ones((1, 4, 8, 8)), "b": np.ones((1, 6, 4, 4))}
     >>> pyramid = FeaturePyramidNetwork([4, 6], 5, LastLevelMaxPool())

@@ -32,6 +32,9 @@ __all__ = [
 class CELU(Module):
     """max(0, input) + min(0, alpha * (exp(input / alpha) - 1)) (Barron, 2017).
 
+    Raises:
+        ValueError: `alpha` is not finite, or 0.
+
     >>> CELU(alpha=0.5)([-1000.0, 2.0]).tolist()
     [-0.5, 2.0]
     """
@@ -50,6 +53,9 @@ class CELU(Module):
 class Threshold(Module):
     """input where it is above `threshold`, `value` elsewhere.
 
+    Raises:
+        ValueError: `threshold` or `value` is not finite.
+
     >>> Threshold(2.0, 20.0)([-1.0, 3.0]).tolist()
     [20.0, 3.0]
     """
@@ -67,6 +73,9 @@ class Threshold(Module):
 
 class Hardtanh(Module):
     """min(max(input, min_val), max_val).
+
+    Raises:
+        ValueError: `min_val` is not below `max_val`.
 
     >>> Hardtanh()([-2.0, 0.5, 3.0]).tolist()
     [-1.0, 0.5, 1.0]
@@ -91,6 +100,9 @@ class RReLU(Module):
     Args:
         lower, upper: what the slope is drawn between; in inference it is their mean (Xu et al., 2015).
         inplace: taken for torch's sake.
+
+    Raises:
+        ValueError: `lower` above `upper`.
 
     >>> RReLU(0.25, 0.75).eval()([-8.0, 2.0]).tolist()
     [-4.0, 2.0]
@@ -148,6 +160,9 @@ class PReLU(Module):
         init: the weight at the start.
         device, dtype: None, a CPU and float32; others are refused.
 
+    Raises:
+        ValueError: `num_parameters` below 1, or `init` that is not finite.
+
     >>> PReLU()([-2.0, 4.0]).tolist()
     [-0.5, 4.0]
     """
@@ -175,6 +190,10 @@ class PReLU(Module):
 class Softmin(Module):
     """exp(-input) / sum(exp(-input)) along an axis; dim=None as in `Softmax`.
 
+    Raises:
+        TypeError: `dim` is no integer.
+        ValueError: in a call, `dim` is no axis of the input.
+
     >>> Softmin(dim=1)([[1000.0, 1000.0]]).tolist()
     [[0.5, 0.5]]
     """
@@ -193,6 +212,9 @@ class Softmin(Module):
 class Softmax2d(Module):
     """Softmax over the channels at each pixel of (batch, channels, height, width).
 
+    Raises:
+        ValueError: the input has not 4 axes.
+
     >>> import numpy as np
     >>> Softmax2d()(np.zeros((1, 2, 1, 1))).ravel().tolist()
     [0.5, 0.5]
@@ -208,6 +230,10 @@ class Softmax2d(Module):
 
 class GLU(Module):
     """a * sigmoid(b), a and b being the halves of the input along an axis (Dauphin et al., 2017).
+
+    Raises:
+        TypeError: `dim` is no integer.
+        ValueError: in a call, an odd extent of the axis.
 
     >>> GLU()([[2.0, 0.0]]).tolist()
     [[1.0]]

@@ -259,6 +259,9 @@ class RNN(_Recurrent):
 
     Called and named as `GRU`.
 
+    Raises:
+        ValueError: `nonlinearity` is neither "tanh" nor "relu"; a size below 1.
+
     >>> import numpy as np
     >>> output, h = RNN(10, 20, batch_first=True)(np.zeros((3, 5, 10)))
     >>> output.shape, h.shape

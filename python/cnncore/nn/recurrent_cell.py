@@ -114,6 +114,9 @@ class RNNCell(_Cell):
 
     Called and named as `GRUCell`.
 
+    Raises:
+        ValueError: `nonlinearity` is neither "tanh" nor "relu"; a size below 1.
+
     >>> import numpy as np
     >>> RNNCell(10, 20)(np.zeros((3, 10)), np.zeros((3, 20))).shape
     (3, 20)

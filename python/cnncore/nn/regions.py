@@ -129,6 +129,9 @@ class MultiScaleRoIAlign(Module):
         sampling_ratio: samples of a bin on each axis; up to 0: one for each pixel that it is long.
         canonical_scale, canonical_level: see above.
 
+    Raises:
+        ValueError: none of the maps is named, or no shapes of images.
+
     >>> import numpy as np
     >>> pool = MultiScaleRoIAlign(["a", "b"], 3, 2)
     >>> maps = {"a": np.ones((1, 5, 64, 64)), "b": np.ones((1, 5, 32, 32))}
@@ -195,6 +198,10 @@ class DeformConv2d(Conv2d):
             `nn.Conv2d`; padding is an int or a pair.
 
     The call takes the input, the offset and, for the second version, the mask.
+
+    Raises:
+        ValueError: a setting out of its range, channels that `groups` does not divide, or a `padding` that is
+            no number or pair.
 
     >>> import numpy as np
     >>> DeformConv2d(3, 8, 3, padding=1)(np.ones((1, 3, 5, 5)), np.zeros((1, 18, 5, 5))).shape

@@ -133,6 +133,10 @@ class LayerNorm(Module):
         elementwise_affine: whether to scale and shift by learnt `weight` and `bias` of `normalized_shape`.
         bias: False leaves the learnt `bias` out.
 
+    Raises:
+        ValueError: an extent below 1, or `eps` below 0; in a call, an input that does not end in
+            `normalized_shape`.
+
     >>> import numpy as np
     >>> y = LayerNorm(16)(np.random.default_rng(0).normal(3, 2, (8, 5, 16)))
     >>> bool(abs(y.mean(2)).max() < 1e-5)
@@ -184,6 +188,10 @@ class RMSNorm(Module):
         eps: added to the mean; None means float32's 1.19e-7.
         elementwise_affine: whether to scale by a learnt `weight` of `normalized_shape`.
 
+    Raises:
+        ValueError: an extent below 1, or `eps` below 0; in a call, an input that does not end in
+            `normalized_shape`.
+
     >>> import numpy as np
     >>> RMSNorm(4, eps=0.0)(np.full((1, 4), 3.0)).tolist()
     [[1.0, 1.0, 1.0, 1.0]]
@@ -224,6 +232,9 @@ class LocalResponseNorm(Module):
     Args:
         size: channels of the window.
         alpha, beta, k: y = x / (k + alpha / size * (sum of x^2 over the window))^beta.
+
+    Raises:
+        ValueError: `size` below 1, or another setting that is not finite.
 
     >>> import numpy as np
     >>> LocalResponseNorm(1, alpha=3.0, beta=0.5, k=4.0)(np.full((1, 1, 1), 2.0)).tolist()

@@ -14,6 +14,10 @@ from .module import Module
 class Flatten(Module):
     """Join the axes from `start_dim` to `end_dim` into one.
 
+    Raises:
+        TypeError: an axis that is no integer.
+        ValueError: in a call, axes out of range.
+
     >>> import numpy as np
     >>> Flatten()(np.zeros((2, 3, 4, 5))).shape
     (2, 60)
@@ -33,6 +37,9 @@ class Flatten(Module):
 
 class Unflatten(Module):
     """Split axis `dim` into axes of extents `unflattened_size`, of which one may be -1.
+
+    Raises:
+        TypeError: `unflattened_size` is no tuple of extents.
 
     >>> import numpy as np
     >>> Unflatten(1, (3, 4, -1))(np.zeros((2, 60))).shape

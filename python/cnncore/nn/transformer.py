@@ -99,6 +99,10 @@ class TransformerEncoderLayer(_Layer):
         bias: whether linear layers and norms have one.
         device, dtype: None, a CPU and float32; others are refused.
 
+    Raises:
+        ValueError: a size below 1, `nhead` that does not divide `d_model`, a `dropout` that is not from 0 to
+            1, or an unknown activation.
+
     >>> import numpy as np
     >>> TransformerEncoderLayer(8, 2, 16, batch_first=True)(np.zeros((3, 5, 8))).shape
     (3, 5, 8)
@@ -150,6 +154,10 @@ class TransformerDecoderLayer(_Layer):
     """Attention of a sequence to itself and to an encoder's result, then two linear layers.
 
     Arguments are those of `TransformerEncoderLayer`.
+
+    Raises:
+        ValueError: a size below 1, `nhead` that does not divide `d_model`, a `dropout` that is not from 0 to
+            1, or an unknown activation.
 
     >>> import numpy as np
     >>> layer = TransformerDecoderLayer(8, 2, 16, batch_first=True)
@@ -317,6 +325,10 @@ class Transformer(Module):
         bias: whether linear layers and norms have one.
         device, dtype: None, a CPU and float32; others are refused.
 
+    Raises:
+        ValueError: a size below 1, `nhead` that does not divide `d_model`, a `dropout` that is not from 0 to
+            1, or an unknown activation.
+
     >>> import numpy as np
     >>> model = Transformer(8, 2, 1, 1, 16, batch_first=True)
     >>> model(np.zeros((3, 7, 8)), np.zeros((3, 5, 8))).shape
@@ -394,6 +406,9 @@ class Transformer(Module):
         sz: int, device: Any = None, dtype: Any = None
     ) -> NDArray[np.float32]:
         """Return the mask (sz, sz) that keeps later places out: minus infinity above the diagonal.
+
+        Raises:
+            ValueError: another device than the CPU, or another dtype than float32.
 
         >>> Transformer.generate_square_subsequent_mask(2).tolist()
         [[0.0, -inf], [0.0, 0.0]]

@@ -31,6 +31,10 @@ class Upsample(Module):
         align_corners: whether the corner pixels' centers stay corners, for the modes that weigh.
         recompute_scale_factor: derive places from the rounded extents instead of from `scale_factor`.
 
+    Raises:
+        ValueError: an unknown mode, or a size below 1; in a call, neither or both of `size` and
+            `scale_factor`.
+
     >>> import numpy as np
     >>> Upsample(scale_factor=2, mode="bilinear")(np.zeros((1, 3, 4, 5))).shape
     (1, 3, 8, 10)
@@ -114,6 +118,9 @@ class PixelShuffle(Module):
     Args:
         upscale_factor: r.
 
+    Raises:
+        ValueError: `upscale_factor` below 1; in a call, channels that its square does not divide.
+
     >>> import numpy as np
     >>> PixelShuffle(2)(np.zeros((1, 12, 4, 5))).shape
     (1, 3, 8, 10)
@@ -136,6 +143,9 @@ class PixelUnshuffle(Module):
     Args:
         downscale_factor: r.
 
+    Raises:
+        ValueError: `downscale_factor` below 1; in a call, extents that it does not divide.
+
     >>> import numpy as np
     >>> PixelUnshuffle(2)(np.zeros((1, 3, 8, 10))).shape
     (1, 12, 4, 5)
@@ -157,6 +167,9 @@ class ChannelShuffle(Module):
 
     Args:
         groups: groups of neighbouring channels; they are of one size.
+
+    Raises:
+        ValueError: `groups` below 1; in a call, channels that it does not divide.
 
     >>> import numpy as np
     >>> ChannelShuffle(2)(np.array([[[1.0], [2.0], [3.0], [4.0]]])).ravel().tolist()

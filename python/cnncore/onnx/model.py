@@ -35,6 +35,10 @@ class OnnxModel(Module):
     normalization are buffers. It begins in inference mode; `train()` makes dropout and batch normalization
     behave as in training.
 
+    Raises:
+        ValueError: in a compiled or trained model, a node that needs the values of an input and not its shape
+            alone.
+
     >>> import os, tempfile
     >>> import numpy as np
     >>> import cnncore.onnx

@@ -116,6 +116,9 @@ def relu(input: Any, inplace: bool = False) -> Tensor:
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """Return input where it is positive, negative_slope * input elsewhere.
 
+    Raises:
+        ValueError: `negative_slope` is not finite.
+
     >>> from cnncore import ops
     >>> ops.leaky_relu([-2, 2], 0.5).tolist()
     [-1.0, 2.0]
@@ -171,6 +174,9 @@ def softplus(input: Any, beta: float = 1, threshold: float = 20) -> Tensor:
         beta: how sharp the bend at 0 is, not 0.
         threshold: where beta * input is larger, the result is the input.
 
+    Raises:
+        ValueError: a `beta` of 0.
+
     >>> from cnncore import ops
     >>> ops.softplus([1000]).tolist()
     [1000.0]
@@ -197,6 +203,9 @@ def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
         input: any shape.
         alpha: minus the limit far below 0.
         inplace: taken for torch's sake.
+
+    Raises:
+        ValueError: `alpha` is not finite.
 
     >>> from cnncore import ops
     >>> ops.elu([-1000, 2], alpha=0.5).tolist()

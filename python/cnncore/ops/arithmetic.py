@@ -58,8 +58,6 @@ def _unary(function: str, input: Any) -> Tensor:
     if is_float(x.dtype):
         return elementwise(function, x)
     if x.dtype == "bool":
-        if function == "neg":
-            raise dtype_error(function, f"booleans have none; {_INSTEAD['neg']}")
         return x
     return x if x.dtype == "uint8" and function == "abs" else integral(function, x.dtype, x)
 
@@ -76,6 +74,9 @@ def _scaled(op: str, other: Any, alpha: Any) -> Any:
 def add(input: Any, other: Any, alpha: float = 1) -> Tensor:
     """Return input + alpha other; integers stay integers and wrap around where the sum does not fit.
 
+    Raises:
+        ValueError: shapes that do not broadcast.
+
     >>> import numpy as np
     >>> from cnncore import ops
     >>> ops.add(np.ones((2, 3)), np.arange(3)).tolist()
@@ -88,6 +89,9 @@ def add(input: Any, other: Any, alpha: float = 1) -> Tensor:
 def sub(input: Any, other: Any, alpha: float = 1) -> Tensor:
     """Return input - alpha other.
 
+    Raises:
+        ValueError: shapes that do not broadcast.
+
     >>> from cnncore import ops
     >>> ops.sub(1, [0.5, 2]).tolist()
     [0.5, -1.0]
@@ -98,6 +102,9 @@ def sub(input: Any, other: Any, alpha: float = 1) -> Tensor:
 @operator("input", "other")
 def mul(input: Any, other: Any) -> Tensor:
     """Return input * other.
+
+    Raises:
+        ValueError: shapes that do not broadcast.
 
     >>> from cnncore import ops
     >>> ops.mul([1, 2], [3, 4]).tolist()
@@ -126,6 +133,9 @@ def div(input: Any, other: Any, rounding_mode: str | None = None) -> Tensor:
     With rounding_mode "floor" the result is that of `floor_divide`; with "trunc" it is rounded towards zero,
     and integers stay integers.
 
+    Raises:
+        ValueError: shapes that do not broadcast, or an unknown rounding mode.
+
     >>> from cnncore import ops
     >>> ops.div([1, 2], 4).tolist()
     [0.25, 0.5]
@@ -146,6 +156,9 @@ def div(input: Any, other: Any, rounding_mode: str | None = None) -> Tensor:
 def maximum(input: Any, other: Any) -> Tensor:
     """Return the larger of two values for each element; NaN where either is NaN.
 
+    Raises:
+        ValueError: shapes that do not broadcast.
+
     >>> from cnncore import ops
     >>> ops.maximum([1, 5], 3).tolist()
     [3, 5]
@@ -156,6 +169,9 @@ def maximum(input: Any, other: Any) -> Tensor:
 @operator("input", "other")
 def minimum(input: Any, other: Any) -> Tensor:
     """Return the smaller of two values for each element; NaN where either is NaN.
+
+    Raises:
+        ValueError: shapes that do not broadcast.
 
     >>> from cnncore import ops
     >>> ops.minimum([1, 5], 3).tolist()
@@ -171,6 +187,9 @@ def floor_divide(input: Any, other: Any) -> Tensor:
     Division by zero gives infinities and NaN, of integers 0. The gradient is zero. `input` is
     `floor_divide(input, other) * other + remainder(input, other)` up to rounding.
 
+    Raises:
+        ValueError: shapes that do not broadcast.
+
     >>> from cnncore import ops
     >>> ops.floor_divide([7, -7], 2).tolist()
     [3, -4]
@@ -184,6 +203,9 @@ def remainder(input: Any, other: Any) -> Tensor:
 
     It is NaN where `other` is 0 or `input` infinite, of integers 0. It has the sign of `other`, and large
     quotients cost no accuracy. The gradient by `input` is 1, that by `other` -floor(input / other).
+
+    Raises:
+        ValueError: shapes that do not broadcast.
 
     >>> from cnncore import ops
     >>> ops.remainder([7, -7], 3).tolist()
@@ -203,6 +225,9 @@ def _to_number(x: Tensor, exponent: float) -> Tensor:
 def pow(input: Any, exponent: Any) -> Tensor:
     """Return input ** exponent; integers have no negative powers unless the exponent is a tensor: 1 / x cut
     to an integer.
+
+    Raises:
+        ValueError: shapes that do not broadcast, or a negative power of integers.
 
     >>> from cnncore import ops
     >>> ops.pow([1, 2, 3], 2).tolist()
@@ -266,11 +291,17 @@ def abs(input: Any) -> Tensor:
 def neg(input: Any) -> Tensor:
     """Return -input.
 
+    Raises:
+        TypeError: booleans.
+
     >>> from cnncore import ops
     >>> ops.neg([-4, 9]).tolist()
     [4, -9]
     """
-    return _unary("neg", input)
+    x = as_tensor(input, "neg")
+    if x.dtype == "bool":
+        raise dtype_error("neg", f"booleans have none; {_INSTEAD['neg']}")
+    return _unary("neg", x)
 
 
 @operator("input")

@@ -36,6 +36,10 @@ __all__ = [
 def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     """Join tensors along an existing axis; the same as `concat`.
 
+    Raises:
+        ValueError: shapes that differ along another axis than `dim`.
+        TypeError: no list of tensors.
+
     >>> import numpy as np
     >>> from cnncore import ops
     >>> ops.cat([np.array([[1, 2]]), np.array([[3, 4]])], dim=1).tolist()
@@ -48,6 +52,9 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
 @operator("tensors")
 def stack(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     """Join tensors of one shape along a new axis.
+
+    Raises:
+        ValueError: tensors of different shapes.
 
     >>> import numpy as np
     >>> from cnncore import ops
@@ -78,6 +85,9 @@ def _cut(x: Tensor, axis: int, sizes: Sequence[int]) -> tuple[Tensor, ...]:
 def split(input: Any, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """Cut a tensor along axis `dim` into pieces of one extent (the last may be smaller) or of those given.
 
+    Raises:
+        ValueError: sections that do not add up to the extent.
+
     >>> from cnncore import ops
     >>> [piece.tolist() for piece in ops.split([1, 2, 3, 4, 5], 2)]
     [[1, 2], [3, 4], [5]]
@@ -99,6 +109,9 @@ def split(input: Any, split_size_or_sections: int | Sequence[int], dim: int = 0)
 def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Cut a tensor along axis `dim` into at most `chunks` pieces of one extent; the last may be smaller.
 
+    Raises:
+        ValueError: `dim` is no axis of `input`, or `chunks` below 1.
+
     >>> from cnncore import ops
     >>> [piece.tolist() for piece in ops.chunk([1, 2, 3, 4, 5], 2)]
     [[1, 2, 3], [4, 5]]
@@ -115,6 +128,9 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 def unbind(input: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Return the slices along axis `dim`, without that axis.
 
+    Raises:
+        ValueError: an axis that `input` does not have.
+
     >>> from cnncore import ops
     >>> [row.tolist() for row in ops.unbind([[1, 2], [3, 4]])]
     [[1, 2], [3, 4]]
@@ -129,6 +145,9 @@ def unbind(input: Any, dim: int = 0) -> tuple[Tensor, ...]:
 def squeeze(input: Any, dim: int | tuple[int, ...] | None = None) -> Tensor:
     """Drop axes of extent 1: all, or those of `dim` that have it.
 
+    Raises:
+        ValueError: an axis that `input` does not have, or the same one twice.
+
     >>> from cnncore import ops
     >>> ops.squeeze([[[1], [2]]]).tolist()
     [1, 2]
@@ -142,6 +161,9 @@ def squeeze(input: Any, dim: int | tuple[int, ...] | None = None) -> Tensor:
 def unsqueeze(input: Any, dim: int) -> Tensor:
     """Insert an axis of extent 1 before axis `dim`, from -rank - 1 to rank.
 
+    Raises:
+        ValueError: an axis that `input` does not have.
+
     >>> from cnncore import ops
     >>> ops.unsqueeze([1, 2], 1).tolist()
     [[1], [2]]
@@ -154,6 +176,9 @@ def unsqueeze(input: Any, dim: int) -> Tensor:
 @operator("input")
 def movedim(input: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
     """Move axes `source` to the places `destination`; the others keep their order.
+
+    Raises:
+        ValueError: an axis twice, or not as many places as axes.
 
     >>> import numpy as np
     >>> from cnncore import ops
@@ -179,6 +204,9 @@ def movedim(input: Any, source: int | Sequence[int], destination: int | Sequence
 def swapaxes(input: Any, axis0: int, axis1: int) -> Tensor:
     """Exchange two axes; the same as `transpose`.
 
+    Raises:
+        ValueError: an axis that `input` does not have.
+
     >>> from cnncore import ops
     >>> ops.swapaxes([[1, 2], [3, 4]], 0, 1).tolist()
     [[1, 3], [2, 4]]
@@ -190,6 +218,9 @@ def swapaxes(input: Any, axis0: int, axis1: int) -> Tensor:
 @operator("input")
 def expand(input: Any, size: Sequence[int]) -> Tensor:
     """Repeat axes of extent 1 up to `size`, which may have more axes in front; -1 keeps an extent.
+
+    Raises:
+        ValueError: an extent other than 1 that would have to change.
 
     >>> from cnncore import ops
     >>> ops.expand([[1], [2]], (-1, 3)).tolist()
@@ -211,6 +242,9 @@ def expand(input: Any, size: Sequence[int]) -> Tensor:
 def repeat(input: Any, repeats: Sequence[int]) -> Tensor:
     """Put copies of the tensor side by side: `repeats` of them along each axis, of which there may be more.
 
+    Raises:
+        ValueError: fewer numbers than axes.
+
     >>> from cnncore import ops
     >>> ops.repeat([1, 2], (2, 2)).tolist()
     [[1, 2, 1, 2], [1, 2, 1, 2]]
@@ -230,6 +264,10 @@ def repeat(input: Any, repeats: Sequence[int]) -> Tensor:
 def tile(input: Any, dims: Sequence[int]) -> Tensor:
     """Put copies of the tensor side by side as `repeat` does; missing numbers in front are 1.
 
+    Raises:
+        TypeError: `dims` that are no integers.
+        ValueError: a number below 1.
+
     >>> from cnncore import ops
     >>> ops.tile([[1, 2]], (2,)).tolist()
     [[1, 2, 1, 2]]
@@ -243,6 +281,9 @@ def tile(input: Any, dims: Sequence[int]) -> Tensor:
 @operator("input")
 def flip(input: Any, dims: int | Sequence[int]) -> Tensor:
     """Turn axes `dims` around.
+
+    Raises:
+        ValueError: an axis that `input` does not have, or the same one twice.
 
     >>> from cnncore import ops
     >>> ops.flip([[1, 2], [3, 4]], (1,)).tolist()
@@ -264,6 +305,9 @@ def roll(input: Any, shifts: int | Sequence[int], dims: int | Sequence[int] | No
         input: tensor of any shape.
         shifts: places to the right, one number for each of `dims`.
         dims: axes; None shifts the elements in C order.
+
+    Raises:
+        ValueError: not as many shifts as axes, or an axis that `input` does not have.
 
     >>> from cnncore import ops
     >>> ops.roll([1, 2, 3], 1).tolist()

@@ -51,6 +51,10 @@ def scaled_dot_product_attention(
     Returns:
         (..., targets, values).
 
+    Raises:
+        ValueError: shapes that do not go together.
+        TypeError: a mask of integers.
+
     >>> import numpy as np
     >>> from cnncore import ops
     >>> x = np.eye(2, dtype=np.float32)

@@ -18,6 +18,9 @@ __all__ = ["addcdiv", "addcmul", "lerp"]
 def lerp(input: Any, end: Any, weight: Any) -> Tensor:
     """Return input + weight (end - input); exactly `end` for weight 1.
 
+    Raises:
+        ValueError: shapes that do not broadcast, or a factor that is not finite.
+
     >>> from cnncore import ops
     >>> ops.lerp([0.0, 10.0], [1.0, 20.0], 0.5).tolist()
     [0.5, 15.0]
@@ -41,6 +44,9 @@ def lerp(input: Any, end: Any, weight: Any) -> Tensor:
 def addcmul(input: Any, tensor1: Any, tensor2: Any, value: float = 1) -> Tensor:
     """Return input + value tensor1 tensor2.
 
+    Raises:
+        ValueError: shapes that do not broadcast.
+
     >>> from cnncore import ops
     >>> ops.addcmul([1.0], [2.0], [3.0], value=0.5).tolist()
     [4.0]
@@ -53,6 +59,9 @@ def addcmul(input: Any, tensor1: Any, tensor2: Any, value: float = 1) -> Tensor:
 @operator("input", "tensor1", "tensor2")
 def addcdiv(input: Any, tensor1: Any, tensor2: Any, value: float = 1) -> Tensor:
     """Return input + value tensor1 / tensor2.
+
+    Raises:
+        ValueError: shapes that do not broadcast, or a factor that is not finite.
 
     >>> from cnncore import ops
     >>> ops.addcdiv([1.0], [3.0], [2.0]).tolist()

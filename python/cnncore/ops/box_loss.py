@@ -37,6 +37,9 @@ def generalized_box_iou_loss(boxes1: Any, boxes2: Any, reduction: str = "none", 
         reduction: "none", "mean" or "sum".
         eps: added to divisors.
 
+    Raises:
+        ValueError: boxes that are not as many on both sides, an `eps` below 0 or an unknown reduction.
+
     >>> from cnncore import ops
     >>> round(ops.generalized_box_iou_loss([0.0, 0.0, 1.0, 1.0], [3.0, 0.0, 4.0, 1.0]).item(), 4)
     1.5
@@ -58,6 +61,9 @@ def distance_box_iou_loss(boxes1: Any, boxes2: Any, reduction: str = "none", eps
         boxes2: of the same shape.
         reduction: "none", "mean" or "sum".
         eps: added to divisors.
+
+    Raises:
+        ValueError: boxes that are not as many on both sides, an `eps` below 0 or an unknown reduction.
 
     >>> from cnncore import ops
     >>> round(ops.distance_box_iou_loss([0.0, 0.0, 1.0, 1.0], [1.0, 0.0, 2.0, 1.0]).item(), 4)
@@ -81,6 +87,9 @@ def complete_box_iou_loss(boxes1: Any, boxes2: Any, reduction: str = "none", eps
         boxes2: of the same shape.
         reduction: "none", "mean" or "sum".
         eps: added to divisors.
+
+    Raises:
+        ValueError: boxes that are not as many on both sides, an `eps` below 0 or an unknown reduction.
 
     >>> from cnncore import ops
     >>> round(ops.complete_box_iou_loss([0.0, 0.0, 1.0, 1.0], [1.0, 0.0, 2.0, 1.0]).item(), 4)

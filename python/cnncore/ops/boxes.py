@@ -114,6 +114,9 @@ def _area(box: Columns, fmt: str) -> Any:
 def box_area(boxes: Any, fmt: str = "xyxy") -> Tensor:
     """Return the areas (...) of boxes (..., 4) in format "xyxy", "xywh" or "cxcywh".
 
+    Raises:
+        ValueError: boxes that are no (count, 4), or an unknown format.
+
     >>> from cnncore import ops
     >>> ops.box_area([[1.0, 2.0, 5.0, 4.0]]).tolist()
     [8.0]
@@ -163,6 +166,9 @@ def box_iou(boxes1: Any, boxes2: Any, fmt: str = "xyxy") -> Tensor:
     Returns:
         (..., N, M); NaN for two boxes without area.
 
+    Raises:
+        ValueError: boxes that are no (count, 4), or an unknown format.
+
     >>> from cnncore import ops
     >>> ops.box_iou([[0.0, 0.0, 2.0, 2.0]], [[1.0, 0.0, 3.0, 2.0], [4.0, 4.0, 5.0, 5.0]]).round(4).tolist()
     [[0.33329999446868896, 0.0]]
@@ -187,6 +193,9 @@ def generalized_box_iou(boxes1: Any, boxes2: Any) -> Tensor:
 
     Returns:
         (..., N, M).
+
+    Raises:
+        ValueError: boxes that are no (count, 4), or an `eps` below 0.
 
     >>> from cnncore import ops
     >>> ops.generalized_box_iou([[0.0, 0.0, 1.0, 1.0]], [[3.0, 0.0, 4.0, 1.0]]).tolist()
@@ -229,6 +238,9 @@ def distance_box_iou(boxes1: Any, boxes2: Any, eps: float = 1e-7) -> Tensor:
     Returns:
         (..., N, M).
 
+    Raises:
+        ValueError: boxes that are no (count, 4), or an `eps` below 0.
+
     >>> from cnncore import ops
     >>> ops.distance_box_iou([[0.0, 0.0, 1.0, 1.0]], [[1.0, 0.0, 2.0, 1.0]]).round(4).tolist()
     [[-0.20000000298023224]]
@@ -254,6 +266,9 @@ def complete_box_iou(boxes1: Any, boxes2: Any, eps: float = 1e-7) -> Tensor:
     Returns:
         (..., N, M).
 
+    Raises:
+        ValueError: boxes that are no (count, 4), or an `eps` below 0.
+
     >>> from cnncore import ops
     >>> ops.complete_box_iou([[0.0, 0.0, 1.0, 1.0]], [[1.0, 0.0, 2.0, 1.0]]).round(4).tolist()
     [[-0.20000000298023224]]
@@ -273,6 +288,9 @@ def clip_boxes_to_image(boxes: Any, size: Sequence[int]) -> Tensor:
     Args:
         boxes: (..., 4) of (x1, y1, x2, y2).
         size: (height, width) of the image.
+
+    Raises:
+        ValueError: boxes that are no (..., 4), or a size of other than two integers.
 
     >>> from cnncore import ops
     >>> ops.clip_boxes_to_image([[-1.0, 2.0, 5.0, 9.0]], (8, 4)).tolist()
@@ -324,6 +342,9 @@ def masks_to_boxes(masks: Any) -> Tensor:
 
     Args:
         masks: (count, height, width); one that is 0 everywhere gives a box of zeros.
+
+    Raises:
+        ValueError: masks that are no (count, height, width).
 
     >>> from cnncore import ops
     >>> ops.masks_to_boxes([[[0, 0, 0], [0, 1, 1]]]).tolist()

@@ -54,6 +54,9 @@ def _compare(function: str, a: Any, b: Any) -> Tensor:
 def greater(input: Any, other: Any) -> Tensor:
     """Return whether input > other, for each element.
 
+    Raises:
+        ValueError: shapes that do not broadcast.
+
     >>> from cnncore import ops
     >>> ops.greater([1, 5], 3).tolist()
     [False, True]
@@ -64,6 +67,9 @@ def greater(input: Any, other: Any) -> Tensor:
 @operator("input", "other")
 def greater_equal(input: Any, other: Any) -> Tensor:
     """Return whether input >= other, for each element.
+
+    Raises:
+        ValueError: shapes that do not broadcast.
 
     >>> from cnncore import ops
     >>> ops.greater_equal([1, 3], 3).tolist()
@@ -76,6 +82,9 @@ def greater_equal(input: Any, other: Any) -> Tensor:
 def less(input: Any, other: Any) -> Tensor:
     """Return whether input < other, for each element.
 
+    Raises:
+        ValueError: shapes that do not broadcast.
+
     >>> from cnncore import ops
     >>> ops.less([1, 5], 3).tolist()
     [True, False]
@@ -86,6 +95,9 @@ def less(input: Any, other: Any) -> Tensor:
 @operator("input", "other")
 def less_equal(input: Any, other: Any) -> Tensor:
     """Return whether input <= other, for each element.
+
+    Raises:
+        ValueError: shapes that do not broadcast.
 
     >>> from cnncore import ops
     >>> ops.less_equal([3, 5], 3).tolist()
@@ -98,6 +110,9 @@ def less_equal(input: Any, other: Any) -> Tensor:
 def equal(input: Any, other: Any) -> Tensor:
     """Return whether input == other, for each element: integers exactly, with a float as float32.
 
+    Raises:
+        ValueError: shapes that do not broadcast.
+
     >>> from cnncore import ops
     >>> ops.equal([1, 3], 3).tolist()
     [False, True]
@@ -108,6 +123,9 @@ def equal(input: Any, other: Any) -> Tensor:
 @operator("input", "other")
 def not_equal(input: Any, other: Any) -> Tensor:
     """Return whether input != other, for each element; NaN differs from everything.
+
+    Raises:
+        ValueError: shapes that do not broadcast.
 
     >>> from cnncore import ops
     >>> ops.not_equal([1, 3], 3).tolist()
@@ -136,6 +154,9 @@ def _logical(function: str, *operands: Any) -> Tensor:
 def logical_and(input: Any, other: Any) -> Tensor:
     """Return whether both are not zero.
 
+    Raises:
+        ValueError: shapes that do not broadcast.
+
     >>> from cnncore import ops
     >>> ops.logical_and([True, True], [True, False]).tolist()
     [True, False]
@@ -147,6 +168,9 @@ def logical_and(input: Any, other: Any) -> Tensor:
 def logical_or(input: Any, other: Any) -> Tensor:
     """Return whether either is not zero.
 
+    Raises:
+        ValueError: shapes that do not broadcast.
+
     >>> from cnncore import ops
     >>> ops.logical_or([False, True], False).tolist()
     [False, True]
@@ -157,6 +181,9 @@ def logical_or(input: Any, other: Any) -> Tensor:
 @operator("input", "other")
 def logical_xor(input: Any, other: Any) -> Tensor:
     """Return whether one is zero and the other is not.
+
+    Raises:
+        ValueError: shapes that do not broadcast.
 
     >>> from cnncore import ops
     >>> ops.logical_xor([True, False], True).tolist()
@@ -190,6 +217,10 @@ def _bitwise(op: str, function: str, logical: str, *operands: Any) -> Tensor:
 def bitwise_and(input: Any, other: Any) -> Tensor:
     """Return the bits that both have: `logical_and` of booleans.
 
+    Raises:
+        TypeError: an operand of float32.
+        ValueError: shapes that do not broadcast.
+
     >>> from cnncore import ops
     >>> ops.bitwise_and([6, 5], 3).tolist()
     [2, 1]
@@ -200,6 +231,10 @@ def bitwise_and(input: Any, other: Any) -> Tensor:
 @operator("input", "other")
 def bitwise_or(input: Any, other: Any) -> Tensor:
     """Return the bits that either has: `logical_or` of booleans.
+
+    Raises:
+        TypeError: an operand of float32.
+        ValueError: shapes that do not broadcast.
 
     >>> from cnncore import ops
     >>> ops.bitwise_or([6, 5], 3).tolist()
@@ -212,6 +247,10 @@ def bitwise_or(input: Any, other: Any) -> Tensor:
 def bitwise_xor(input: Any, other: Any) -> Tensor:
     """Return the bits that one of them has: `logical_xor` of booleans.
 
+    Raises:
+        TypeError: an operand of float32.
+        ValueError: shapes that do not broadcast.
+
     >>> from cnncore import ops
     >>> ops.bitwise_xor([6, 5], 3).tolist()
     [5, 6]
@@ -222,6 +261,9 @@ def bitwise_xor(input: Any, other: Any) -> Tensor:
 @operator("input")
 def bitwise_not(input: Any) -> Tensor:
     """Return the other bits: `logical_not` of booleans.
+
+    Raises:
+        TypeError: an input of float32.
 
     >>> from cnncore import ops
     >>> ops.bitwise_not([0, 5]).tolist()
@@ -238,6 +280,9 @@ def where(condition: Any, input: Any, other: Any) -> Tensor:
         condition: booleans or numbers.
         input: tensor or number.
         other: tensor or number; all three are broadcast, and the last two decide the result's type.
+
+    Raises:
+        ValueError: shapes that do not broadcast.
 
     >>> from cnncore import ops
     >>> ops.where([True, False], [1, 2], -1).tolist()
@@ -294,6 +339,9 @@ def isclose(
     input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Tensor:
     """Return whether |input - other| <= atol + rtol |other|, or the two are equal.
+
+    Raises:
+        ValueError: a tolerance below 0, or shapes that do not broadcast.
 
     >>> from cnncore import ops
     >>> ops.isclose([1.0, 2.0], [1.000001, 2.1]).tolist()

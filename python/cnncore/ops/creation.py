@@ -53,6 +53,10 @@ def _extents(size: Sequence[Any], op: str) -> tuple[int, ...]:
 def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """Return a tensor of zeros; `size` are its extents or one sequence of them.
 
+    Raises:
+        ValueError: an extent below 0.
+        TypeError: extents that are no integers.
+
     >>> from cnncore import ops
     >>> ops.zeros(2, 3).tolist()
     [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
@@ -62,6 +66,10 @@ def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool
 
 def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """Return a tensor of ones; `size` are its extents or one sequence of them.
+
+    Raises:
+        ValueError: an extent below 0.
+        TypeError: extents that are no integers.
 
     >>> from cnncore import ops
     >>> ops.ones((2,), dtype="int64").tolist()
@@ -74,6 +82,9 @@ def full(
     size: Sequence[int], fill_value: float, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Any:
     """Return a tensor of one value, of that value's kind: bool, int64 or float32.
+
+    Raises:
+        TypeError: `fill_value` is no number.
 
     >>> from cnncore import ops
     >>> ops.full((2,), 7).tolist()
@@ -96,6 +107,9 @@ def _like(op: str, input: Any, value: float, dtype: Any, device: Any, requires_g
 def zeros_like(input: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """Return zeros of the input's shape and type.
 
+    Raises:
+        TypeError: a dtype that there is not.
+
     >>> from cnncore import ops
     >>> ops.zeros_like([[1, 2]]).tolist()
     [[0, 0]]
@@ -105,6 +119,9 @@ def zeros_like(input: Any, dtype: Any = None, device: Any = None, requires_grad:
 
 def ones_like(input: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
     """Return ones of the input's shape and type.
+
+    Raises:
+        TypeError: a dtype that there is not.
 
     >>> from cnncore import ops
     >>> ops.ones_like([[0.5, 2]]).tolist()
@@ -117,6 +134,9 @@ def full_like(
     input: Any, fill_value: float, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Any:
     """Return one value in the input's shape and type.
+
+    Raises:
+        TypeError: `fill_value` is no number.
 
     >>> from cnncore import ops
     >>> ops.full_like([1, 2], 5).tolist()
@@ -139,6 +159,10 @@ def arange(
 
     Whole numbers are int64, others float32.
 
+    Raises:
+        TypeError: something that is no number.
+        ValueError: a step of 0.
+
     >>> from cnncore import ops
     >>> ops.arange(3).tolist(), ops.arange(1, 2, 0.5).tolist()
     ([0, 1, 2], [1.0, 1.5])
@@ -160,6 +184,10 @@ def linspace(
 ) -> Any:
     """Return `steps` numbers at equal distances, the first `start` and the last `end`.
 
+    Raises:
+        ValueError: a count below 0.
+        TypeError: a count that is no integer.
+
     >>> from cnncore import ops
     >>> ops.linspace(0, 1, 3).tolist()
     [0.0, 0.5, 1.0]
@@ -172,6 +200,10 @@ def eye(
     n: int, m: int | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Any:
     """Return (n, m) zeros with ones where row and column have one number; m is n unless given.
+
+    Raises:
+        ValueError: a count below 0.
+        TypeError: a count that is no integer.
 
     >>> from cnncore import ops
     >>> ops.eye(2).tolist()

@@ -112,6 +112,9 @@ def _along(op: str, input: Any, dim: Any, dtype: Any, product: bool) -> Tensor:
 def cumsum(input: Any, dim: int, dtype: Any = None) -> Tensor:
     """Return the sums of the elements so far along axis `dim`; integers and booleans give int64 or `dtype`.
 
+    Raises:
+        ValueError: `dim` is no axis of `input`.
+
     >>> from cnncore import ops
     >>> ops.cumsum([1, 2, 3], 0).tolist()
     [1, 3, 6]
@@ -124,6 +127,9 @@ def cumprod(input: Any, dim: int, dtype: Any = None) -> Tensor:
     """Return the products of the elements so far along axis `dim`.
 
     Integers and booleans give int64 or `dtype`. The gradient is right for zeros, too.
+
+    Raises:
+        ValueError: `dim` is no axis of `input`.
 
     >>> from cnncore import ops
     >>> ops.cumprod([1, 2, 3], 0).tolist()
@@ -144,6 +150,9 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
         dim: the axis.
         prepend: tensor that is joined in front of the input along that axis, or None.
         append: tensor that is joined behind it, or None.
+
+    Raises:
+        ValueError: not more than `n` elements along `dim`.
 
     >>> from cnncore import ops
     >>> ops.diff([1, 4, 9, 16]).tolist(), ops.diff([1, 4, 9, 16], n=2).tolist()

@@ -55,6 +55,9 @@ def normalize(input: Any, p: float = 2.0, dim: int | tuple[int, ...] = 1, eps: f
         dim: an axis, or several that are taken together.
         eps: the least divisor.
 
+    Raises:
+        ValueError: `dim` is no axis of `input`, or `p` or `eps` out of its range.
+
     >>> from cnncore import ops
     >>> ops.normalize([[3.0, 4.0]]).round(3).tolist()
     [[0.6000000238418579, 0.800000011920929]]
@@ -75,6 +78,9 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
         p: the norm's, as `normalize` has it.
         eps: added to each difference.
         keepdim: keep the last axis, with extent 1.
+
+    Raises:
+        ValueError: shapes that do not broadcast, or an `eps` out of its range.
 
     >>> from cnncore import ops
     >>> ops.pairwise_distance([[0.0, 0.0]], [[3.0, 4.0]], eps=0.0).tolist()
@@ -98,6 +104,9 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tens
         x1, x2: shapes that broadcast.
         dim: the axis of the vectors, in the broadcast shape.
         eps: the least norm.
+
+    Raises:
+        ValueError: shapes that do not broadcast, or an `eps` out of its range.
 
     >>> from cnncore import ops
     >>> ops.cosine_similarity([[3.0, 4.0]], [[6.0, 8.0]]).round(6).tolist()

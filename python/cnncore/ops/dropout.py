@@ -63,6 +63,9 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
     The choice follows from `manual_seed`, the number of the run and the element's position, not from
     the number of threads.
 
+    Raises:
+        ValueError: `p` is not from 0 to 1.
+
     >>> import numpy as np
     >>> from cnncore import ops
     >>> ops.dropout(np.ones(3), training=False).tolist()
@@ -108,6 +111,9 @@ def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
         training: False returns the input.
         inplace: taken for torch's sake.
 
+    Raises:
+        ValueError: `p` is not from 0 to 1, or an input of other axes.
+
     >>> import numpy as np
     >>> from cnncore import ops
     >>> float(ops.dropout1d(np.ones((1, 2, 3)), 1.0).sum())
@@ -126,6 +132,9 @@ def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
         training: False returns the input.
         inplace: taken for torch's sake.
 
+    Raises:
+        ValueError: `p` is not from 0 to 1, or an input of other axes.
+
     >>> import numpy as np
     >>> from cnncore import ops
     >>> float(ops.dropout2d(np.ones((1, 2, 3, 3)), 1.0).sum())
@@ -143,6 +152,9 @@ def dropout3d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
         p: probability, for each channel of each sample by itself (Tompson et al., 2015).
         training: False returns the input.
         inplace: taken for torch's sake.
+
+    Raises:
+        ValueError: `p` is not from 0 to 1, or an input of other axes.
 
     >>> import numpy as np
     >>> from cnncore import ops
@@ -185,6 +197,9 @@ def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: b
         training: False returns the input.
         inplace: taken for torch's sake.
 
+    Raises:
+        ValueError: `p` is not from 0 to 1.
+
     >>> import numpy as np
     >>> from cnncore import ops
     >>> ops.alpha_dropout(np.ones(3)).tolist()
@@ -206,6 +221,9 @@ def feature_alpha_dropout(
         p: probability, for each channel of each sample by itself.
         training: False returns the input.
         inplace: taken for torch's sake.
+
+    Raises:
+        ValueError: fewer than 2 axes; a `p` that is not from 0 to 1.
 
     >>> import numpy as np
     >>> from cnncore import ops

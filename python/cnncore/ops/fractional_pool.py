@@ -132,6 +132,10 @@ def fractional_max_pool2d(
     Returns:
         Values, or with `return_indices` the pair (values, indices) of one shape.
 
+    Raises:
+        ValueError: an input of other axes, a window larger than the input, or neither or both of
+            `output_size` and `output_ratio`.
+
     >>> import numpy as np
     >>> from cnncore import ops
     >>> ops.fractional_max_pool2d(np.ones((1, 2, 9, 9)), 2, output_ratio=0.6).shape
@@ -162,6 +166,10 @@ def fractional_max_pool3d(
 
     Returns:
         Values, or with `return_indices` the pair (values, indices) of one shape.
+
+    Raises:
+        ValueError: an input of other axes, a window larger than the input, or neither or both of
+            `output_size` and `output_ratio`.
 
     >>> import numpy as np
     >>> from cnncore import ops

@@ -81,6 +81,9 @@ def index_add(input: Any, dim: int, index: Any, source: Any, alpha: float = 1) -
 
     Several elements for one place are added in their order.
 
+    Raises:
+        ValueError: `source` has not the shape of the part that it is added to.
+
     >>> from cnncore import ops
     >>> ops.index_add([0.0, 0.0], 0, [1, 1, 0], [1.0, 2.0, 4.0]).tolist()
     [4.0, 3.0]
@@ -146,6 +149,9 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Tensor:
 
     Without `dim` they are taken from all elements in C order. Negative indices count from the end.
 
+    Raises:
+        ValueError: `indices` has not as many axes as `input`.
+
     >>> from cnncore import ops
     >>> ops.take_along_dim([[3, 1], [2, 4]], ops.argsort([[3, 1], [2, 4]], dim=1), dim=1).tolist()
     [[1, 3], [2, 4]]
@@ -187,6 +193,9 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Tensor:
         index: integers; along other axes its extents may be smaller than input's.
         src: tensor of at least index's shape. Several elements for one place are added in their order.
 
+    Raises:
+        ValueError: shapes that do not go together, or `dim` that is no axis of `input`.
+
     >>> from cnncore import ops
     >>> ops.scatter_add([0.0, 0.0], 0, [1, 1, 0], [1.0, 2.0, 4.0]).tolist()
     [4.0, 3.0]
@@ -212,6 +221,9 @@ def scatter(input: Any, dim: int, index: Any, src: Any, reduce: str | None = Non
         src: tensor of at least index's shape, or a number. Of several elements for one place the last counts;
             their gradients are right where places are different, as in torch.
         reduce: "add" adds instead, as `scatter_add`; None.
+
+    Raises:
+        ValueError: `reduce` is neither None nor "add"; shapes that do not go together.
 
     >>> from cnncore import ops
     >>> ops.scatter([1.0, 2.0, 3.0], 0, [2, 0], 9.0).tolist()
@@ -240,6 +252,9 @@ def _filled(value: Any, shape: Sequence[int]) -> Tensor:
 def masked_fill(input: Any, mask: Any, value: Any) -> Tensor:
     """Return the input with `value`, converted to its type, where `mask` is true.
 
+    Raises:
+        ValueError: shapes that do not broadcast.
+
     >>> from cnncore import ops
     >>> ops.masked_fill([1, 2, 3], [True, False, True], 0).tolist()
     [0, 2, 0]
@@ -251,6 +266,9 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Tensor:
 
 def masked_select(input: Any, mask: Any) -> Any:
     """Raise: how many elements a mask selects is not known before a program runs.
+
+    Raises:
+        TypeError: always, as shapes do not depend on values.
 
     >>> from cnncore import ops
     >>> ops.masked_select([1, 2], [True, False])

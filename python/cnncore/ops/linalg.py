@@ -52,6 +52,9 @@ def _ranked(op: str, **tensors: tuple[Any, int]) -> list[Tensor]:
 def outer(input: Any, vec2: Any) -> Tensor:
     """Return the products (n, m) of each element of a vector (n,) with each of another (m,).
 
+    Raises:
+        ValueError: something else than two vectors.
+
     >>> from cnncore import ops
     >>> ops.outer([1, 2], [3, 4, 5]).tolist()
     [[3, 4, 5], [6, 8, 10]]
@@ -64,6 +67,9 @@ def outer(input: Any, vec2: Any) -> Tensor:
 @operator("input", "tensor")
 def dot(input: Any, tensor: Any) -> Tensor:
     """Return the sum of the products of two vectors' elements.
+
+    Raises:
+        ValueError: vectors of different lengths.
 
     >>> from cnncore import ops
     >>> ops.dot([1, 2], [3, 4]).item()
@@ -79,6 +85,9 @@ def dot(input: Any, tensor: Any) -> Tensor:
 @operator("input", "other")
 def inner(input: Any, other: Any) -> Tensor:
     """Return the sums of products over the last axes of both, for each pair of rows.
+
+    Raises:
+        ValueError: last axes of different extents.
 
     >>> from cnncore import ops
     >>> ops.inner([[1.0, 2.0]], [[3.0, 4.0], [5.0, 6.0]]).tolist()
@@ -96,6 +105,9 @@ def inner(input: Any, other: Any) -> Tensor:
 def mv(input: Any, vec: Any) -> Tensor:
     """Return the product of a matrix (n, m) and a vector (m,).
 
+    Raises:
+        ValueError: other axes than named, or shapes that cannot be multiplied.
+
     >>> from cnncore import ops
     >>> ops.mv([[1.0, 2.0]], [3.0, 4.0]).tolist()
     [11.0]
@@ -108,6 +120,9 @@ def mv(input: Any, vec: Any) -> Tensor:
 def mm(input: Any, mat2: Any) -> Tensor:
     """Return the product of two matrices (n, m) and (m, p).
 
+    Raises:
+        ValueError: other axes than named, or shapes that cannot be multiplied.
+
     >>> from cnncore import ops
     >>> ops.mm([[1.0, 2.0]], [[3.0], [4.0]]).tolist()
     [[11.0]]
@@ -119,6 +134,9 @@ def mm(input: Any, mat2: Any) -> Tensor:
 @operator("input", "mat2")
 def bmm(input: Any, mat2: Any) -> Tensor:
     """Return the products of matrices (batch, n, m) and (batch, m, p), pair by pair.
+
+    Raises:
+        ValueError: not as many matrices on both sides, or shapes that cannot be multiplied.
 
     >>> from cnncore import ops
     >>> ops.bmm([[[1.0, 2.0]]], [[[3.0], [4.0]]]).tolist()
@@ -155,6 +173,9 @@ def _plus(op: str, input: Any, made: Tensor, beta: Any, alpha: Any) -> Tensor:
 def addmm(input: Any, mat1: Any, mat2: Any, beta: float = 1, alpha: float = 1) -> Tensor:
     """Return beta input + alpha mat1 @ mat2, of matrices.
 
+    Raises:
+        ValueError: other axes than named, or shapes that cannot be multiplied.
+
     >>> from cnncore import ops
     >>> ops.addmm([1.0], [[1.0, 2.0]], [[3.0], [4.0]]).tolist()
     [[12.0]]
@@ -165,6 +186,9 @@ def addmm(input: Any, mat1: Any, mat2: Any, beta: float = 1, alpha: float = 1) -
 @operator("input", "mat", "vec")
 def addmv(input: Any, mat: Any, vec: Any, beta: float = 1, alpha: float = 1) -> Tensor:
     """Return beta input + alpha mat @ vec.
+
+    Raises:
+        ValueError: other axes than named, or shapes that cannot be multiplied.
 
     >>> from cnncore import ops
     >>> ops.addmv([1.0], [[1.0, 2.0]], [3.0, 4.0]).tolist()
@@ -177,6 +201,9 @@ def addmv(input: Any, mat: Any, vec: Any, beta: float = 1, alpha: float = 1) -> 
 def baddbmm(input: Any, batch1: Any, batch2: Any, beta: float = 1, alpha: float = 1) -> Tensor:
     """Return beta input + alpha batch1 @ batch2, of batches of matrices.
 
+    Raises:
+        ValueError: other axes than named, or shapes that cannot be multiplied.
+
     >>> from cnncore import ops
     >>> ops.baddbmm([1.0], [[[1.0, 2.0]]], [[[3.0], [4.0]]]).tolist()
     [[[12.0]]]
@@ -187,6 +214,9 @@ def baddbmm(input: Any, batch1: Any, batch2: Any, beta: float = 1, alpha: float 
 @operator("input", "batch1", "batch2")
 def addbmm(input: Any, batch1: Any, batch2: Any, beta: float = 1, alpha: float = 1) -> Tensor:
     """Return beta input + alpha times the sum of batch1 @ batch2 over the batch.
+
+    Raises:
+        ValueError: other axes than named, or shapes that cannot be multiplied.
 
     >>> from cnncore import ops
     >>> ops.addbmm([1.0], [[[1.0, 2.0]]], [[[3.0], [4.0]]]).tolist()
@@ -212,6 +242,9 @@ def cdist(
         (..., n, m). Distances are taken from differences, not from products, and lose no digits; the gradient
         of a distance 0 is 0.
 
+    Raises:
+        ValueError: rows of different lengths.
+
     >>> from cnncore import ops
     >>> ops.cdist([[0.0, 0.0]], [[3.0, 4.0]]).tolist()
     [[5.0]]
@@ -236,6 +269,9 @@ def pdist(input: Any, p: float = 2.0) -> Tensor:
 
     Returns:
         (rows (rows - 1) / 2,): of rows 0 and 1, 0 and 2, ..., 1 and 2, ... The gradient of a distance 0 is 0.
+
+    Raises:
+        ValueError: fewer than two rows.
 
     >>> from cnncore import ops
     >>> ops.pdist([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]]).round(4).tolist()
@@ -280,6 +316,9 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Tensor:
 
     Returns:
         The other axes of a, then those of b.
+
+    Raises:
+        ValueError: axes of different extents.
 
     >>> from cnncore import ops
     >>> ops.tensordot([[1.0, 2.0]], [[3.0], [4.0]], 1).tolist()
@@ -415,6 +454,10 @@ def einsum(equation: str, *operands: Any) -> Any:
         equation: such as "bij,bjk->bik"; "..." stands for leading axes, which are broadcast. Without "->" the
             result has the letters that occur once, in alphabetical order.
         operands: tensors, contracted from left to right, each pair by `matmul`.
+
+    Raises:
+        TypeError: the equation is no str.
+        ValueError: an equation that does not go with the shapes.
 
     >>> from cnncore import ops
     >>> ops.einsum("ij,jk->ik", [[1.0, 2.0]], [[3.0], [4.0]]).tolist()

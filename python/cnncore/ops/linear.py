@@ -86,6 +86,9 @@ def _multiply_integers(a: Tensor, b: Tensor) -> Tensor:
 def matmul(input: Any, other: Any) -> Tensor:
     """Return the matrix product by numpy's rules: batch axes broadcast, vectors get an axis for it.
 
+    Raises:
+        ValueError: a scalar, or shapes that cannot be multiplied.
+
     >>> from cnncore import ops
     >>> ops.matmul([[1, 2], [3, 4]], [1, 1]).tolist()
     [3, 7]
@@ -133,6 +136,9 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
 
     Returns:
         (..., out features).
+
+    Raises:
+        ValueError: shapes of input, weight and bias that do not go together.
 
     >>> from cnncore import ops
     >>> ops.linear([[1, 2]], [[1, 1], [0, 1]], [0, 10]).tolist()

@@ -43,6 +43,9 @@ def linear_cross_entropy(
         label_smoothing: share of the target spread evenly over all classes, 0 to 1.
         options: None; torch's chunks are not needed, the logits of a batch fit in memory.
 
+    Raises:
+        ValueError: shapes that do not go together, `ignore_index` beside probabilities, or `options`.
+
     >>> import numpy as np
     >>> from cnncore import ops
     >>> round(ops.linear_cross_entropy(np.ones((2, 3)), np.zeros((10, 3)), np.array([3, 7])).item(), 4)

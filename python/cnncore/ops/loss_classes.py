@@ -121,6 +121,9 @@ def softmax_focal_loss(
         ignore_index: label of elements that do not count.
         reduction: "mean" (over the labels that count), "sum" or "none".
 
+    Raises:
+        ValueError: shapes that do not go together, `gamma` below 0 or an unknown reduction.
+
     >>> from cnncore import ops
     >>> round(ops.softmax_focal_loss([[0.0, 0.0]], [1]).item(), 4)
     0.1733
@@ -155,6 +158,9 @@ def multi_margin_loss(
         margin: how much larger than all others the label's score should be.
         weight: (classes,) factors, or None; they have no gradient.
         reduction: "mean" over the rows, "sum" or "none".
+
+    Raises:
+        ValueError: `p` is neither 1 nor 2; shapes that do not go together.
 
     >>> from cnncore import ops
     >>> ops.multi_margin_loss([[0.0, 0.5]], [0]).item()
@@ -195,6 +201,9 @@ def multilabel_margin_loss(input: Any, target: Any, reduction: str = "mean") -> 
         reduction: "mean" over the rows, "sum" or "none".
 
     Work and, for gradients and reduction "none", memory grow as batch * classes^2.
+
+    Raises:
+        ValueError: an input that is neither (batch, classes) nor (classes,).
 
     >>> from cnncore import ops
     >>> ops.multilabel_margin_loss([[0.5, 0.25, 1.0]], [[2, -1, 0]]).item()

@@ -57,6 +57,9 @@ def cosine_embedding_loss(
         margin: cosine up to which others cost nothing, -1 to 1.
         reduction: "mean" over the pairs, "sum" or "none".
 
+    Raises:
+        ValueError: shapes that do not go together.
+
     >>> from cnncore import ops
     >>> ops.cosine_embedding_loss([[1.0, 0.0]], [[0.0, 1.0]], [1]).item()
     1.0
@@ -111,6 +114,9 @@ def triplet_margin_loss(
         swap: take the smaller of d(anchor, negative) and d(positive, negative).
         reduction: "mean" over the triplets, "sum" or "none".
 
+    Raises:
+        ValueError: shapes that do not go together, a margin below 0 or an unknown reduction.
+
     >>> from cnncore import ops
     >>> ops.triplet_margin_loss([[0.0]], [[3.0]], [[1.0]], eps=0.0).item()
     3.0
@@ -146,6 +152,9 @@ def triplet_margin_with_distance_loss(
         margin: how much farther, above 0.
         swap: take the smaller of d(anchor, negative) and d(positive, negative).
         reduction: "mean" over the triplets, "sum" or "none".
+
+    Raises:
+        ValueError: shapes that do not go together, a margin below 0 or an unknown reduction.
 
     >>> from cnncore import ops
     >>> far = lambda a, b: ops.sum(ops.abs(a - b), -1)
@@ -183,6 +192,9 @@ def contrastive_loss(
         margin: distance from which on others cost nothing.
         reduction: "mean" over the pairs, "sum" or "none".
 
+    Raises:
+        ValueError: shapes that do not go together.
+
     >>> from cnncore import ops
     >>> round(ops.contrastive_loss([[0.0], [0.0]], [[2.0], [0.5]], [1, 0], reduction="none").sum().item(), 3)
     2.125
@@ -209,6 +221,9 @@ def nt_xent_loss(input1: Any, input2: Any, temperature: float = 0.5) -> Tensor:
         input1: vectors (batch, features).
         input2: their partners, of the same shape.
         temperature: divides the cosines.
+
+    Raises:
+        ValueError: inputs that are no (batch, features), or a temperature of 0.
 
     >>> from cnncore import ops
     >>> round(ops.nt_xent_loss([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]], 1.0).item(), 4)

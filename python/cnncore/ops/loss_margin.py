@@ -115,6 +115,9 @@ def binary_cross_entropy_with_logits(
         reduction: "mean" over all elements, "sum" or "none".
         pos_weight: factor of the positive part of the loss, broadcast, or None.
 
+    Raises:
+        ValueError: shapes that differ, weights that do not broadcast to them, or an unknown reduction.
+
     >>> from cnncore import ops
     >>> round(ops.binary_cross_entropy_with_logits([0.0, 1000.0], [1.0, 1.0]).item(), 4)
     0.3466
@@ -141,6 +144,9 @@ def soft_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor
         target: 1 or -1, of the same shape.
         reduction: "mean" over all elements, "sum" or "none".
 
+    Raises:
+        ValueError: shapes that differ, or an unknown reduction.
+
     >>> from cnncore import ops
     >>> ops.soft_margin_loss([1000.0], [-1]).item()
     1000.0
@@ -160,6 +166,9 @@ def multilabel_soft_margin_loss(
         target: 0 or 1, of the same shape.
         weight: (classes,) factors, or None.
         reduction: "mean" over the rows, "sum" or "none".
+
+    Raises:
+        ValueError: an input without axes; shapes that differ; an unknown reduction.
 
     >>> from cnncore import ops
     >>> round(ops.multilabel_soft_margin_loss([[0.0, 0.0]], [[1, 0]]).item(), 4)
@@ -194,6 +203,9 @@ def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, reduction
         margin: distance from which on different things cost nothing.
         reduction: "mean" over all elements, "sum" or "none".
 
+    Raises:
+        ValueError: shapes that differ, or an unknown reduction.
+
     >>> from cnncore import ops
     >>> ops.hinge_embedding_loss([0.25, 0.25], [1, -1], reduction="none").tolist()
     [0.25, 0.75]
@@ -221,6 +233,9 @@ def margin_ranking_loss(
         target: 1 where input1 should be larger, -1 where input2 should, of the same shape.
         margin: the difference asked for.
         reduction: "mean" over all elements, "sum" or "none".
+
+    Raises:
+        ValueError: shapes that differ, or an unknown reduction.
 
     >>> from cnncore import ops
     >>> ops.margin_ranking_loss([1.0, 2.0], [3.0, 1.0], [1, 1]).item()

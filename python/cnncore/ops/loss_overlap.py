@@ -51,6 +51,9 @@ def sigmoid_focal_loss(
         gamma: how much less right answers count, at least 0.
         reduction: "none", "mean" over all elements or "sum".
 
+    Raises:
+        ValueError: `alpha` is neither from 0 to 1 nor -1; an unknown reduction; shapes that differ.
+
     >>> from cnncore import ops
     >>> round(ops.sigmoid_focal_loss([0.0], [1.0]).item(), 4)
     0.0433
@@ -98,6 +101,9 @@ def dice_loss(input: Any, target: Any, smooth: float = 1.0, reduction: str = "me
         smooth: keeps empty channels finite, above 0 for those.
         reduction: "mean" over batch and channels, "sum" or "none".
 
+    Raises:
+        ValueError: shapes that differ, a setting below 0 or an unknown reduction.
+
     >>> from cnncore import ops
     >>> round(ops.dice_loss([[1.0, 1.0, 0.0]], [[1, 0, 0]], smooth=0).item(), 4)
     0.3333
@@ -126,6 +132,9 @@ def tversky_loss(
         beta: cost of false negatives.
         smooth: keeps empty channels finite, above 0 for those.
         reduction: "mean" over batch and channels, "sum" or "none".
+
+    Raises:
+        ValueError: shapes that differ, a setting below 0 or an unknown reduction.
 
     >>> from cnncore import ops
     >>> ops.tversky_loss([[1.0, 1.0, 0.0]], [[1, 0, 0]], alpha=1.0, beta=0.0, smooth=0).item()

@@ -59,6 +59,9 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = Non
         reduction: "mean" over all elements (with `weight` the weighted mean), "sum" or "none".
         weight: factor of each element, of the same shape, or None.
 
+    Raises:
+        ValueError: shapes that differ, or an unknown reduction.
+
     >>> from cnncore import ops
     >>> ops.mse_loss([1, 2], [1, 4]).item()
     2.0
@@ -70,6 +73,9 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = Non
 @operator("input", "target", "weight")
 def l1_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = None) -> Tensor:
     """Return |input - target|. Arguments as for `mse_loss`.
+
+    Raises:
+        ValueError: shapes that differ, or an unknown reduction.
 
     >>> from cnncore import ops
     >>> ops.l1_loss([1, 2], [1, 5]).item()
@@ -88,6 +94,9 @@ def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float
         target: values of the same shape.
         reduction: "mean" over all elements, "sum" or "none".
         beta: where the square ends; 0 gives `l1_loss`.
+
+    Raises:
+        ValueError: shapes that differ, `beta` below 0 or an unknown reduction.
 
     >>> from cnncore import ops
     >>> ops.smooth_l1_loss([0, 0], [1, 3], reduction="none").tolist()
@@ -113,6 +122,9 @@ def huber_loss(
         reduction: "mean" over all elements, "sum" or "none".
         delta: where the square ends, above 0.
         weight: factor of each element, of the same shape, or None; the mean is over the number of elements.
+
+    Raises:
+        ValueError: `delta` is not above 0; shapes that do not broadcast; an unknown reduction.
 
     >>> from cnncore import ops
     >>> ops.huber_loss([0, 0], [1, 3], reduction="none", delta=2).tolist()
@@ -149,6 +161,9 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
         reduction: "mean" over all elements, "batchmean" (the sum over the size of the first axis: the
             divergence's own scale), "sum" or "none".
         log_target: whether `target` holds logarithms.
+
+    Raises:
+        ValueError: an unknown reduction, or "batchmean" of an input without axes.
 
     >>> import numpy as np
     >>> from cnncore import ops
@@ -205,6 +220,9 @@ def poisson_nll_loss(
         full: add Stirling's approximation of log(target!) where target > 1.
         eps: keeps the logarithm finite.
         reduction: "mean" over all elements, "sum" or "none".
+
+    Raises:
+        ValueError: shapes that differ, `eps` below 0 or an unknown reduction.
 
     >>> from cnncore import ops
     >>> ops.poisson_nll_loss([0.0], [3.0]).item()

@@ -80,6 +80,9 @@ def lovasz_hinge_loss(input: Any, target: Any, per_image: bool = False) -> Tenso
         target: 0 or 1, of the same shape.
         per_image: mean of the losses of single images instead of one over all pixels.
 
+    Raises:
+        ValueError: an input without axes.
+
     >>> from cnncore import ops
     >>> ops.lovasz_hinge_loss([[3.0, -3.0, 1.0]], [[1, 0, 0]]).item()
     1.0

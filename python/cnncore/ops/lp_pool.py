@@ -50,6 +50,9 @@ def lp_pool1d(
         stride: int; None means kernel_size.
         ceil_mode: also take windows that begin inside the input and reach beyond its end.
 
+    Raises:
+        ValueError: an input of other axes, a window or stride below 1, or a window larger than the input.
+
     >>> from cnncore import ops
     >>> ops.lp_pool1d([[[3.0, 4.0]]], 2, 2).tolist()
     [[[5.0]]]
@@ -70,6 +73,9 @@ def lp_pool2d(
         stride: int or pair; None means kernel_size.
         ceil_mode: also take windows that begin inside the input and reach beyond its end.
 
+    Raises:
+        ValueError: an input of other axes, a window or stride below 1, or a window larger than the input.
+
     >>> from cnncore import ops
     >>> ops.lp_pool2d([[[[3.0, 4.0], [0.0, 0.0]]]], 2, 2).tolist()
     [[[[5.0]]]]
@@ -89,6 +95,9 @@ def lp_pool3d(
         kernel_size: int or triple.
         stride: int or triple; None means kernel_size.
         ceil_mode: also take windows that begin inside the input and reach beyond its end.
+
+    Raises:
+        ValueError: an input of other axes, a window or stride below 1, or a window larger than the input.
 
     >>> import numpy as np
     >>> from cnncore import ops

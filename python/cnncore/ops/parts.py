@@ -152,6 +152,10 @@ def _window(tensor: Tensor, starts: Shape, steps: Shape) -> tuple[int, Shape]:
 def concat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     """Join tensors along an existing axis; all other extents must agree.
 
+    Raises:
+        ValueError: shapes that differ along another axis than `dim`.
+        TypeError: no list of tensors.
+
     >>> import numpy as np
     >>> from cnncore import ops
     >>> ops.concat([np.zeros((1, 2)), np.ones((1, 2))], dim=1).tolist()
@@ -226,6 +230,10 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
 @operator("input")
 def slice(input: Any, index: Any) -> Tensor:
     """Return ``input[index]`` for numbers, slices, ``...`` and None (a new axis).
+
+    Raises:
+        IndexError: more indices than axes.
+        ValueError: a step of 0, or a slice that selects nothing.
 
     >>> from cnncore import ops
     >>> ops.slice([[1, 2], [3, 4]], (..., 0)).tolist()

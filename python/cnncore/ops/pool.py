@@ -99,6 +99,10 @@ def max_pool1d(
     Returns:
         Values, or with `return_indices` the pair (values, indices) of one shape.
 
+    Raises:
+        ValueError: an input of other axes, a window larger than the padded input, or padding of more than
+            half a window.
+
     >>> from cnncore import ops
     >>> ops.max_pool1d([[[1.0, 5.0, 2.0, 4.0]]], 2).tolist()
     [[[5.0, 4.0]]]
@@ -130,6 +134,10 @@ def max_pool2d(
 
     Returns:
         Values, or with `return_indices` the pair (values, indices) of one shape.
+
+    Raises:
+        ValueError: an input of other axes, a window larger than the padded input, or padding of more than
+            half a window.
 
     >>> import numpy as np
     >>> from cnncore import ops
@@ -163,6 +171,10 @@ def max_pool3d(
 
     Returns:
         Values, or with `return_indices` the pair (values, indices) of one shape.
+
+    Raises:
+        ValueError: an input of other axes, a window larger than the padded input, or padding of more than
+            half a window.
 
     >>> import numpy as np
     >>> from cnncore import ops
@@ -213,6 +225,10 @@ def avg_pool1d(
         ceil_mode: also take windows that begin inside the input and reach beyond its end.
         count_include_pad: count padding in the divisor.
 
+    Raises:
+        ValueError: an input of other axes, a window larger than the padded input, or padding of more than
+            half a window.
+
     >>> from cnncore import ops
     >>> ops.avg_pool1d([[[1.0, 5.0, 2.0, 4.0]]], 2).tolist()
     [[[3.0, 3.0]]]
@@ -240,6 +256,10 @@ def avg_pool2d(
         ceil_mode: also take windows that begin inside the input and reach beyond its end.
         count_include_pad: count padding in the divisor.
         divisor_override: divide by this number instead.
+
+    Raises:
+        ValueError: an input of other axes, a window larger than the padded input, or padding of more than
+            half a window.
 
     >>> import numpy as np
     >>> from cnncore import ops
@@ -269,6 +289,10 @@ def avg_pool3d(
         ceil_mode: also take windows that begin inside the input and reach beyond its end.
         count_include_pad: count padding in the divisor.
         divisor_override: divide by this number instead.
+
+    Raises:
+        ValueError: an input of other axes, a window larger than the padded input, or padding of more than
+            half a window.
 
     >>> import numpy as np
     >>> from cnncore import ops
@@ -302,6 +326,9 @@ def adaptive_avg_pool1d(input: Any, output_size: Any) -> Tensor:
         input: (batch, channels, length).
         output_size: int; None keeps the input's extent.
 
+    Raises:
+        ValueError: an input of other axes, or an output extent below 1.
+
     >>> from cnncore import ops
     >>> ops.adaptive_avg_pool1d([[[1.0, 5.0, 2.0, 4.0]]], 2).tolist()
     [[[3.0, 3.0]]]
@@ -317,6 +344,9 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Tensor:
     Args:
         input: (batch, channels, height, width).
         output_size: int or pair; None keeps the input's extent.
+
+    Raises:
+        ValueError: an input of other axes, or an output extent below 1.
 
     >>> import numpy as np
     >>> from cnncore import ops
@@ -334,6 +364,9 @@ def adaptive_avg_pool3d(input: Any, output_size: Any) -> Tensor:
     Args:
         input: (batch, channels, depth, height, width).
         output_size: int or triple; None keeps the input's extent.
+
+    Raises:
+        ValueError: an input of other axes, or an output extent below 1.
 
     >>> import numpy as np
     >>> from cnncore import ops
@@ -353,6 +386,9 @@ def adaptive_max_pool1d(input: Any, output_size: Any, return_indices: bool = Fal
         output_size: int; None keeps the input's extent.
         return_indices: also return where in the channel's elements, in C order, each value was found (int64).
 
+    Raises:
+        ValueError: an input of other axes, or an output extent below 1.
+
     >>> from cnncore import ops
     >>> ops.adaptive_max_pool1d([[[1.0, 5.0, 2.0, 4.0]]], 2).tolist()
     [[[5.0, 4.0]]]
@@ -368,6 +404,9 @@ def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = Fal
         input: (batch, channels, height, width).
         output_size: int or pair; None keeps the input's extent.
         return_indices: also return where in the channel's elements, in C order, each value was found (int64).
+
+    Raises:
+        ValueError: an input of other axes, or an output extent below 1.
 
     >>> import numpy as np
     >>> from cnncore import ops
@@ -385,6 +424,9 @@ def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = Fal
         input: (batch, channels, depth, height, width).
         output_size: int or triple; None keeps the input's extent.
         return_indices: also return where in the channel's elements, in C order, each value was found (int64).
+
+    Raises:
+        ValueError: an input of other axes, or an output extent below 1.
 
     >>> import numpy as np
     >>> from cnncore import ops

@@ -37,6 +37,9 @@ __all__ = [
 def swapdims(input: Any, dim0: int, dim1: int) -> Tensor:
     """Exchange two axes; the same as `transpose`.
 
+    Raises:
+        ValueError: an axis that `input` does not have.
+
     >>> from cnncore import ops
     >>> ops.swapdims([[1, 2], [3, 4]], 0, 1).tolist()
     [[1, 3], [2, 4]]
@@ -49,6 +52,9 @@ def swapdims(input: Any, dim0: int, dim1: int) -> Tensor:
 def expand_as(input: Any, other: Any) -> Tensor:
     """Repeat axes of extent 1 up to the other tensor's shape.
 
+    Raises:
+        ValueError: an extent other than 1 that would have to change.
+
     >>> from cnncore import ops
     >>> ops.expand_as([[1], [2]], [[0, 0], [0, 0]]).tolist()
     [[1, 1], [2, 2]]
@@ -60,6 +66,9 @@ def expand_as(input: Any, other: Any) -> Tensor:
 @operator("input")
 def broadcast_to(input: Any, size: Sequence[int]) -> Tensor:
     """Repeat axes of extent 1 up to `size`, which may have more axes in front.
+
+    Raises:
+        ValueError: an extent other than 1 that would have to change.
 
     >>> from cnncore import ops
     >>> ops.broadcast_to([1, 2], (2, 2)).tolist()
@@ -77,6 +86,9 @@ def broadcast_to(input: Any, size: Sequence[int]) -> Tensor:
 @operator("input")
 def narrow(input: Any, dim: int, start: int, length: int) -> Tensor:
     """Return `length` places of axis `dim` from `start` on; a negative `start` counts from the end.
+
+    Raises:
+        ValueError: places outside of the axis.
 
     >>> from cnncore import ops
     >>> ops.narrow([1, 2, 3, 4], 0, 1, 2).tolist()
@@ -122,6 +134,9 @@ def _matrix(op: str, input: Any) -> Tensor:
 def fliplr(input: Any) -> Tensor:
     """Turn axis 1 around.
 
+    Raises:
+        ValueError: an input of fewer than two axes.
+
     >>> from cnncore import ops
     >>> ops.fliplr([[1, 2], [3, 4]]).tolist()
     [[2, 1], [4, 3]]
@@ -145,6 +160,9 @@ def flipud(input: Any) -> Tensor:
 @operator("input")
 def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """Turn by `k` times 90 degrees in the plane of two axes, from the first towards the second.
+
+    Raises:
+        ValueError: not two different axes.
 
     >>> from cnncore import ops
     >>> ops.rot90([[1, 2], [3, 4]]).tolist()
@@ -179,6 +197,9 @@ def _triangle(op: str, input: Any, diagonal: int, lower: bool) -> Tensor:
 def tril(input: Any, diagonal: int = 0) -> Tensor:
     """Return the lower triangles of the last two axes, up to a diagonal (1: above the main one), or 0.
 
+    Raises:
+        ValueError: an input of fewer than two axes.
+
     >>> from cnncore import ops
     >>> ops.tril([[1, 2], [3, 4]]).tolist()
     [[1, 0], [3, 4]]
@@ -190,6 +211,9 @@ def tril(input: Any, diagonal: int = 0) -> Tensor:
 def triu(input: Any, diagonal: int = 0) -> Tensor:
     """Return the upper triangles of the last two axes, from a diagonal on (1: above the main one), or 0.
 
+    Raises:
+        ValueError: an input of fewer than two axes.
+
     >>> from cnncore import ops
     >>> ops.triu([[1, 2], [3, 4]]).tolist()
     [[1, 2], [0, 4]]
@@ -200,6 +224,9 @@ def triu(input: Any, diagonal: int = 0) -> Tensor:
 @operator("input")
 def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """Return the elements whose index along axis `dim2` is that along `dim1` plus `offset`, as the last axis.
+
+    Raises:
+        ValueError: the same axis twice, or an offset outside of the matrix.
 
     >>> from cnncore import ops
     >>> ops.diagonal([[1, 2], [3, 4]]).tolist()
@@ -232,6 +259,9 @@ def repeat_interleave(
         repeats: how often, or as many numbers as the axis has places.
         dim: the axis; None repeats all elements in C order.
         output_size: the result's extent, which is checked.
+
+    Raises:
+        ValueError: repeats of zeros alone, or an `output_size` that is not their sum.
 
     >>> from cnncore import ops
     >>> ops.repeat_interleave([1, 2], 2).tolist(), ops.repeat_interleave([1, 2], [1, 3]).tolist()

@@ -72,6 +72,9 @@ def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
         alpha: minus the limit far below 0, not 0.
         inplace: taken for torch's sake.
 
+    Raises:
+        ValueError: an `alpha` of 0.
+
     >>> from cnncore import ops
     >>> ops.celu([-1000, 2], alpha=0.5).tolist()
     [-0.5, 2.0]
@@ -91,6 +94,9 @@ def threshold(input: Any, threshold: float, value: float, inplace: bool = False)
         threshold: the bound.
         value: what is put in the place of values up to the bound.
         inplace: taken for torch's sake.
+
+    Raises:
+        ValueError: `threshold` or `value` is not finite.
 
     >>> from cnncore import ops
     >>> ops.threshold([-1, 2, 3], 2.0, 20.0).tolist()
@@ -114,6 +120,9 @@ def _hardshrink(x: Tensor, lambd: float) -> Tensor:
 def hardshrink(input: Any, lambd: float = 0.5) -> Tensor:
     """Return input where its absolute value is above `lambd`, 0 elsewhere.
 
+    Raises:
+        ValueError: `lambd` is not finite.
+
     >>> from cnncore import ops
     >>> ops.hardshrink([-1, 0.25, 2]).tolist()
     [-1.0, 0.0, 2.0]
@@ -134,6 +143,9 @@ def softshrink(input: Any, lambd: float = 0.5) -> Tensor:
     Args:
         input: any shape.
         lambd: at least 0.
+
+    Raises:
+        ValueError: `lambd` below 0.
 
     >>> from cnncore import ops
     >>> ops.softshrink([-1, 0.25, 2]).tolist()
@@ -168,6 +180,10 @@ def prelu(input: Any, weight: Any) -> Tensor:
 @operator("input")
 def softmin(input: Any, dim: int = -1, dtype: Any = None) -> Tensor:
     """Return exp(-input) / sum(exp(-input)) along axis `dim`, without overflow; `dtype` is float32 or None.
+
+    Raises:
+        ValueError: `dim` is no axis of `input`.
+        TypeError: another dtype than float32.
 
     >>> from cnncore import ops
     >>> ops.softmin([[1000, 1000]]).tolist()

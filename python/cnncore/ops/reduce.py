@@ -122,6 +122,9 @@ def sum(
 
     Integers and booleans give int64, exactly; `dtype` converts the elements first and is the result's.
 
+    Raises:
+        ValueError: an axis that `input` does not have, or the same one twice.
+
     >>> from cnncore import ops
     >>> ops.sum([[1, 2], [3, 4]], dim=1).tolist(), ops.sum([0.5, 0.25]).item()
     ([3, 7], 0.75)
@@ -138,6 +141,9 @@ def prod(
     Integers and booleans give int64, modulo 2^64; `dtype` converts the elements first and is the result's.
     The gradient is right for zeros, too.
 
+    Raises:
+        ValueError: an axis that `input` does not have, or the same one twice.
+
     >>> from cnncore import ops
     >>> ops.prod([[1, 2], [3, 4]], dim=1).tolist()
     [2, 12]
@@ -153,6 +159,10 @@ def mean(
 
     Integers and booleans are converted to float32, where torch refuses them; `dtype` is float32 or None.
 
+    Raises:
+        ValueError: an axis that `input` does not have, or the same one twice.
+        TypeError: another dtype than float32.
+
     >>> from cnncore import ops
     >>> ops.mean([[1, 2], [3, 4]]).item()
     2.5
@@ -164,6 +174,9 @@ def mean(
 @operator("input")
 def any(input: Any, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Tensor:
     """Return whether any element over axes `dim` (None: all) is not zero; NaN is not.
+
+    Raises:
+        ValueError: an axis that `input` does not have, or the same one twice.
 
     >>> from cnncore import ops
     >>> ops.any([[True, False], [False, False]], dim=1).tolist()
@@ -177,6 +190,9 @@ def any(input: Any, dim: int | tuple[int, ...] | None = None, keepdim: bool = Fa
 def all(input: Any, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Tensor:
     """Return whether no element over axes `dim` (None: all) is zero.
 
+    Raises:
+        ValueError: an axis that `input` does not have, or the same one twice.
+
     >>> from cnncore import ops
     >>> ops.all([[True, False], [True, True]], dim=1).tolist()
     [False, True]
@@ -188,6 +204,9 @@ def all(input: Any, dim: int | tuple[int, ...] | None = None, keepdim: bool = Fa
 @operator("input")
 def count_nonzero(input: Any, dim: int | tuple[int, ...] | None = None) -> Tensor:
     """Return the number (int64) of elements over axes `dim` (None: all) that are not zero.
+
+    Raises:
+        ValueError: an axis that `input` does not have, or the same one twice.
 
     >>> from cnncore import ops
     >>> ops.count_nonzero([[3, 0], [1, 2]], dim=1).tolist()

@@ -424,6 +424,9 @@ def rnn_relu(
 
     h = max(0, weight_ih x + bias_ih + weight_hh h + bias_hh); arguments and results as of `rnn_tanh`.
 
+    Raises:
+        ValueError: shapes of input, states and weights that do not go together.
+
     >>> import numpy as np
     >>> from cnncore import ops
     >>> weights = [np.ones((1, 1)), np.full((1, 1), 2.0)]

@@ -63,6 +63,9 @@ def round(input: Any, decimals: int = 0) -> Tensor:
 
     With `decimals` it is the nearest multiple of 10**-decimals. The gradient is zero.
 
+    Raises:
+        TypeError: `decimals` is no integer.
+
     >>> from cnncore import ops
     >>> ops.round([0.5, 1.5, -2.6]).tolist()
     [0.0, 2.0, -3.0]
@@ -84,6 +87,9 @@ def round(input: Any, decimals: int = 0) -> Tensor:
 @operator("input")
 def frac(input: Any) -> Tensor:
     """Return the fraction, with the input's sign: input - trunc(input). Its gradient is 1.
+
+    Raises:
+        TypeError: an input of integers.
 
     >>> from cnncore import ops
     >>> ops.frac([1.5, -1.25]).tolist()
@@ -139,6 +145,9 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Tensor:
 
     The gradient goes to the input where it is neither less nor more, and to a tensor that replaced it.
 
+    Raises:
+        TypeError: neither `min` nor `max`.
+
     >>> from cnncore import ops
     >>> ops.clamp([-2, 0, 5], 0, 3).tolist(), ops.clamp([0.5, 2.0], max=1.0).tolist()
     ([0, 0, 3], [0.5, 1.0])
@@ -166,6 +175,9 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Tensor:
 def clip(input: Any, min: Any = None, max: Any = None) -> Tensor:
     """Return the input within limits; the same as `clamp`.
 
+    Raises:
+        TypeError: neither `min` nor `max`.
+
     >>> from cnncore import ops
     >>> ops.clip([-2, 0, 5], 0, 3).tolist()
     [0, 0, 3]
@@ -179,6 +191,9 @@ def nan_to_num(
     input: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Tensor:
     """Return the input with numbers in place of NaN and infinities, by default 0 and the largest float32.
+
+    Raises:
+        ValueError: a replacement that is not finite.
 
     >>> from cnncore import ops
     >>> ops.nan_to_num([1.0, float("nan"), float("inf")], posinf=9.0).tolist()

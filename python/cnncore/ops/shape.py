@@ -147,6 +147,9 @@ class Expand(Op):
 def reshape(input: Any, shape: Sequence[int]) -> Tensor:
     """Return the same elements under another shape; one extent may be -1.
 
+    Raises:
+        ValueError: a shape of another number of elements, or more than one -1.
+
     >>> from cnncore import ops
     >>> ops.reshape([[1, 2], [3, 4]], (4, -1)).shape
     (4, 1)
@@ -172,6 +175,9 @@ def reshape(input: Any, shape: Sequence[int]) -> Tensor:
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Merge axes `start_dim` to `end_dim` into one.
 
+    Raises:
+        ValueError: `start_dim` behind `end_dim`, or one of them out of range.
+
     >>> import numpy as np
     >>> from cnncore import ops
     >>> ops.flatten(np.zeros((2, 3, 4)), 1).shape
@@ -189,6 +195,10 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 @operator("input")
 def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Tensor:
     """Split axis `dim` into axes of extents `sizes`, of which one may be -1: `flatten` backwards.
+
+    Raises:
+        ValueError: sizes whose product is not the extent.
+        TypeError: sizes that are no tuple.
 
     >>> import numpy as np
     >>> from cnncore import ops
@@ -216,6 +226,9 @@ def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Tensor:
 def permute(input: Any, dims: Sequence[int]) -> Tensor:
     """Return the tensor with its axes in the order `dims`.
 
+    Raises:
+        ValueError: not each axis once.
+
     >>> import numpy as np
     >>> from cnncore import ops
     >>> ops.permute(np.zeros((2, 3, 4)), (2, 0, 1)).shape
@@ -231,6 +244,9 @@ def permute(input: Any, dims: Sequence[int]) -> Tensor:
 @operator("input")
 def transpose(input: Any, dim0: int, dim1: int) -> Tensor:
     """Exchange two axes.
+
+    Raises:
+        ValueError: an axis that `input` does not have.
 
     >>> from cnncore import ops
     >>> ops.transpose([[1, 2], [3, 4]], 0, 1).tolist()

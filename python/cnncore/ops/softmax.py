@@ -110,6 +110,10 @@ def softmax(input: Any, dim: int = -1, dtype: Any = None) -> Tensor:
         dim: the axis.
         dtype: float32 or None.
 
+    Raises:
+        ValueError: `dim` is no axis of `input`.
+        TypeError: another dtype than float32.
+
     >>> from cnncore import ops
     >>> ops.softmax([[1000, 1000]]).tolist()
     [[0.5, 0.5]]
@@ -120,6 +124,10 @@ def softmax(input: Any, dim: int = -1, dtype: Any = None) -> Tensor:
 @operator("input")
 def log_softmax(input: Any, dim: int = -1, dtype: Any = None) -> Tensor:
     """Return the logarithm of `softmax(input, dim)`, without underflow; `dtype` is float32 or None.
+
+    Raises:
+        ValueError: `dim` is no axis of `input`.
+        TypeError: another dtype than float32.
 
     >>> from cnncore import ops
     >>> ops.log_softmax([[0, -1000]]).tolist()

@@ -230,6 +230,9 @@ def max(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
         Without `dim` the value: elements that share it share its gradient. With `dim` the pair (values,
         indices): of equal elements the first is taken and has the whole gradient. NaN wins.
 
+    Raises:
+        ValueError: `dim` is no axis of `input`.
+
     >>> from cnncore import ops
     >>> values, indices = ops.max([[1, 2], [4, 3]], dim=1)
     >>> values.tolist(), indices.tolist()
@@ -243,6 +246,9 @@ def max(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 def min(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     """Return the smallest of all elements or, with `dim`, (values, indices) along that axis; see `max`.
 
+    Raises:
+        ValueError: `dim` is no axis of `input`.
+
     >>> from cnncore import ops
     >>> ops.min([[1, 2], [4, 3]], dim=1).values.tolist()
     [1, 3]
@@ -254,6 +260,9 @@ def min(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 def amax(input: Any, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Tensor:
     """Return the largest element over axes `dim` (None: all); elements that share it share its gradient.
 
+    Raises:
+        ValueError: `dim` is no axis of `input`.
+
     >>> from cnncore import ops
     >>> ops.amax([[1, 2], [4, 3]], dim=0).tolist()
     [4, 3]
@@ -264,6 +273,9 @@ def amax(input: Any, dim: int | tuple[int, ...] | None = None, keepdim: bool = F
 @operator("input")
 def amin(input: Any, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Tensor:
     """Return the smallest element over axes `dim` (None: all); elements that share it share its gradient.
+
+    Raises:
+        ValueError: `dim` is no axis of `input`.
 
     >>> from cnncore import ops
     >>> ops.amin([[1, 2], [4, 3]], dim=(0, 1)).item()
@@ -278,6 +290,9 @@ def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
 
     Indices carry no gradient: they add nothing to it, and a loss that depends on parameters through nothing
     else raises, as in torch.
+
+    Raises:
+        ValueError: `dim` is no axis of `input`.
 
     >>> from cnncore import ops
     >>> ops.argmax([[1, 2], [4, 3]], dim=1).tolist()
@@ -297,6 +312,9 @@ def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
 @operator("input")
 def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Return the index (int64) of the first minimum along axis `dim` (None: of all elements in C order).
+
+    Raises:
+        ValueError: `dim` is no axis of `input`.
 
     >>> from cnncore import ops
     >>> ops.argmin([[2, 1], [3, 4]], dim=1).tolist()
@@ -318,6 +336,9 @@ def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = Fal
     Returns:
         (values, indices), both of input's shape. NaN is the largest element.
 
+    Raises:
+        ValueError: `dim` is no axis of `input`.
+
     >>> from cnncore import ops
     >>> values, indices = ops.sort([3, 1, 2])
     >>> values.tolist(), indices.tolist()
@@ -329,6 +350,9 @@ def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = Fal
 @operator("input")
 def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
     """Return the indices (int64) that sort along axis `dim`; see `sort`.
+
+    Raises:
+        ValueError: `dim` is no axis of `input`.
 
     >>> from cnncore import ops
     >>> ops.argsort([3, 1, 2]).tolist()
@@ -349,6 +373,9 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
         largest: False for the smallest.
         sorted: accepted; the elements are always in order, of equal ones those that come first.
 
+    Raises:
+        ValueError: `k` is not from 1 to the extent of `dim`, or `dim` no axis of `input`.
+
     >>> from cnncore import ops
     >>> ops.topk([3, 1, 2], 2).values.tolist()
     [3, 2]
@@ -361,6 +388,9 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
 @operator("input")
 def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Selection:
     """Return (values, indices) of the element that is `k`-th in ascending order along axis `dim`, from 1.
+
+    Raises:
+        ValueError: `k` is not from 1 to the extent of `dim`, or `dim` no axis of `input`.
 
     >>> from cnncore import ops
     >>> ops.kthvalue([3, 1, 2], 2).values.item()
@@ -376,6 +406,9 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 
     Of an even number of elements it is the lower one of the middle two. Without `dim`, elements that are the
     median share its gradient. NaN wins.
+
+    Raises:
+        ValueError: `dim` is no axis of `input`.
 
     >>> from cnncore import ops
     >>> ops.median([4, 1, 3, 2]).item()
@@ -394,6 +427,9 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False) -> Selection:
 
     Of several it is the smallest; its index is the last of its places. NaN equals NaN.
 
+    Raises:
+        ValueError: `dim` is no axis of `input`.
+
     >>> from cnncore import ops
     >>> ops.mode([3, 1, 2, 1]).values.item()
     1
@@ -405,6 +441,9 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False) -> Selection:
 def cummax(input: Any, dim: int) -> Selection:
     """Return (values, indices) of the largest element so far along axis `dim`; of equal ones the last.
 
+    Raises:
+        ValueError: `dim` is no axis of `input`.
+
     >>> from cnncore import ops
     >>> ops.cummax([1, 3, 2], 0).values.tolist()
     [1, 3, 3]
@@ -415,6 +454,9 @@ def cummax(input: Any, dim: int) -> Selection:
 @operator("input")
 def cummin(input: Any, dim: int) -> Selection:
     """Return (values, indices) of the smallest element so far along axis `dim`; of equal ones the last.
+
+    Raises:
+        ValueError: `dim` is no axis of `input`.
 
     >>> from cnncore import ops
     >>> ops.cummin([3, 1, 2], 0).values.tolist()

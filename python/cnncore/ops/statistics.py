@@ -74,6 +74,9 @@ def var(
         keepdim: keep the axes with extent 1.
         unbiased: True or False for a correction of 1 or 0; it may stand in the place of `dim`.
 
+    Raises:
+        ValueError: an axis that `input` does not have, or the same one twice.
+
     >>> from cnncore import ops
     >>> ops.var([1, 2, 3, 4], correction=0).item()
     1.25
@@ -90,6 +93,9 @@ def std(
     unbiased: bool | None = None,
 ) -> Tensor:
     """Return the standard deviation over axes `dim`, the square root of `var`; its gradient at 0 is 0.
+
+    Raises:
+        ValueError: an axis that `input` does not have, or the same one twice.
 
     >>> from cnncore import ops
     >>> ops.std([1, 3], correction=0).item()
@@ -108,6 +114,9 @@ def var_mean(
 ) -> tuple[Tensor, Tensor]:
     """Return (variance, mean) over axes `dim`; see `var`.
 
+    Raises:
+        ValueError: an axis that `input` does not have, or the same one twice.
+
     >>> from cnncore import ops
     >>> [y.item() for y in ops.var_mean([1, 3], correction=0)]
     [1.0, 2.0]
@@ -124,6 +133,9 @@ def std_mean(
     unbiased: bool | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return (standard deviation, mean) over axes `dim`; see `var`.
+
+    Raises:
+        ValueError: an axis that `input` does not have, or the same one twice.
 
     >>> from cnncore import ops
     >>> [y.item() for y in ops.std_mean([1, 3], correction=0)]
@@ -161,6 +173,9 @@ def norm(input: Any, p: float | str = "fro", dim: Dim = None, keepdim: bool = Fa
         dim: axes.
         keepdim: keep the axes with extent 1.
 
+    Raises:
+        ValueError: a `p` that is neither a number nor "fro".
+
     >>> from cnncore import ops
     >>> ops.norm([3, -4]).item(), ops.norm([3, -4], p=1).item()
     (5.0, 7.0)
@@ -179,6 +194,9 @@ def norm(input: Any, p: float | str = "fro", dim: Dim = None, keepdim: bool = Fa
 @operator("input")
 def logsumexp(input: Any, dim: int | tuple[int, ...], keepdim: bool = False) -> Tensor:
     """Return ln(sum(e^input)) over axes `dim`, without overflow.
+
+    Raises:
+        ValueError: an axis that `input` does not have.
 
     >>> from cnncore import ops
     >>> ops.logsumexp([1000.0, 1000.0], 0).item()
@@ -200,6 +218,9 @@ def logsumexp(input: Any, dim: int | tuple[int, ...], keepdim: bool = False) -> 
 @operator("input")
 def aminmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Extremes:
     """Return (min, max) over axis `dim` (None: all); elements that share an extreme share its gradient.
+
+    Raises:
+        ValueError: an axis that `input` does not have.
 
     >>> from cnncore import ops
     >>> [y.item() for y in ops.aminmax([3, 1, 2])]

@@ -269,6 +269,9 @@ def upsample(
 ) -> Tensor:
     """Resize images; the same as `interpolate`, under its older name.
 
+    Raises:
+        ValueError: an unknown mode, neither or both of `size` and `scale_factor`, or one that is not above 0.
+
     >>> from cnncore import ops
     >>> ops.upsample([[[1.0, 2.0]]], scale_factor=2).tolist()
     [[[1.0, 1.0, 2.0, 2.0]]]

@@ -34,6 +34,10 @@ class Adafactor(Optimizer):
         foreach: accepted, without effect.
         maximize: climb instead of descending.
 
+    Raises:
+        ValueError: a setting out of its range, as a `d` below 1 or a `beta2_decay` above 0.
+        TypeError: `eps` is no pair.
+
     >>> from cnncore import nn
     >>> Adafactor(nn.Linear(2, 1).parameters()).lr
     0.01

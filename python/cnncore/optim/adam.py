@@ -57,6 +57,9 @@ class Adam(_Moments):
         differentiable: False; True is refused.
         decoupled_weight_decay: weight decay as `AdamW` has it.
 
+    Raises:
+        ValueError: a setting out of its range, or `differentiable`.
+
     >>> from cnncore import nn
     >>> Adam(nn.Linear(2, 1).parameters(), lr=1e-2).lr
     0.01
@@ -168,6 +171,9 @@ class NAdam(_Moments):
         maximize: climb instead of descending.
         differentiable: False; True is refused.
 
+    Raises:
+        ValueError: a setting out of its range, or `differentiable`.
+
     >>> from cnncore import nn
     >>> NAdam(nn.Linear(2, 1).parameters()).lr
     0.002
@@ -233,6 +239,9 @@ class RAdam(_Moments):
         foreach, capturable: accepted, without effect.
         maximize: climb instead of descending.
         differentiable: False; True is refused.
+
+    Raises:
+        ValueError: a setting out of its range, or `differentiable`.
 
     >>> from cnncore import nn
     >>> RAdam(nn.Linear(2, 1).parameters()).lr

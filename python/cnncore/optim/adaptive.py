@@ -40,6 +40,9 @@ class RMSprop(RuleOptimizer):
         maximize: climb instead of descending.
         differentiable: False; True is refused.
 
+    Raises:
+        ValueError: a setting out of its range, or `differentiable`.
+
     >>> from cnncore import nn
     >>> RMSprop(nn.Linear(2, 1).parameters(), momentum=0.9).lr
     0.01
@@ -96,6 +99,9 @@ class Adagrad(RuleOptimizer):
         maximize: climb instead of descending.
         differentiable: False; True is refused.
 
+    Raises:
+        ValueError: a setting out of its range, or `differentiable`.
+
     >>> from cnncore import nn
     >>> Adagrad(nn.Linear(2, 1).parameters()).lr
     0.01
@@ -151,6 +157,9 @@ class Adadelta(RuleOptimizer):
         maximize: climb instead of descending.
         differentiable: False; True is refused.
 
+    Raises:
+        ValueError: a setting out of its range, as a `rho` above 1.
+
     >>> from cnncore import nn
     >>> Adadelta(nn.Linear(2, 1).parameters()).lr
     1.0
@@ -201,6 +210,9 @@ class Adamax(RuleOptimizer):
         foreach, capturable: accepted, without effect.
         maximize: climb instead of descending.
         differentiable: False; True is refused.
+
+    Raises:
+        ValueError: a setting out of its range, or `differentiable`.
 
     >>> from cnncore import nn
     >>> Adamax(nn.Linear(2, 1).parameters()).lr
@@ -253,6 +265,9 @@ class Rprop(RuleOptimizer):
         capturable, foreach: accepted, without effect.
         maximize: climb instead of descending.
         differentiable: False; True is refused.
+
+    Raises:
+        ValueError: `etas` that are not below and above 1, or `step_sizes` that fall.
 
     >>> from cnncore import nn
     >>> Rprop(nn.Linear(2, 1).parameters()).lr
@@ -314,6 +329,9 @@ class ASGD(RuleOptimizer):
         foreach, capturable: accepted, without effect.
         maximize: climb instead of descending.
         differentiable: False; True is refused.
+
+    Raises:
+        ValueError: a setting out of its range, or `differentiable`.
 
     >>> from cnncore import nn
     >>> ASGD(nn.Linear(2, 1).parameters()).lr

@@ -23,6 +23,9 @@ class Lion(RuleOptimizer):
         weight_decay: how much a step shrinks the parameter, in units of lr.
         maximize: climb instead of descending.
 
+    Raises:
+        ValueError: a setting out of its range.
+
     >>> from cnncore import nn
     >>> Lion(nn.Linear(2, 1).parameters()).lr
     0.0001
@@ -72,6 +75,9 @@ class LARS(RuleOptimizer):
         eps: added to the denominator.
         always_adapt: scale the steps of groups without weight decay, too.
         maximize: climb instead of descending.
+
+    Raises:
+        ValueError: a setting out of its range; `nesterov` without momentum.
 
     >>> from cnncore import nn
     >>> LARS(nn.Linear(2, 1).parameters(), lr=1.0, momentum=0.9, weight_decay=1e-4).lr
@@ -131,6 +137,9 @@ class LAMB(RuleOptimizer):
         weight_decay: share of the parameter in the step.
         always_adapt: scale the steps of groups without weight decay, too.
         maximize: climb instead of descending.
+
+    Raises:
+        ValueError: a setting out of its range.
 
     >>> from cnncore import nn
     >>> LAMB(nn.Linear(2, 1).parameters(), weight_decay=0.01).lr

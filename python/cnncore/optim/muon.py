@@ -38,6 +38,10 @@ class Muon(RuleOptimizer):
         lr
             sqrt(max(rows, columns)), which suits AdamW's rates (Liu et al., 2025).
 
+    Raises:
+        ValueError: a parameter that is no matrix, or a setting out of its range.
+        TypeError: `ns_coefficients` that are not three numbers, or `ns_steps` that is no integer.
+
     >>> from cnncore import nn
     >>> Muon([nn.Linear(8, 4).weight], lr=0.02).lr
     0.02

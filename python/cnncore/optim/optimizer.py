@@ -39,6 +39,10 @@ class Optimizer:
     `param_groups` is a list of dicts as in torch; changing a number in it takes effect with the next
     step. Steps compiled with the optimiser hold `lock` from `check_settings` to the end of a run.
 
+    Raises:
+        ValueError: no parameter, one that is given twice, or a setting out of its range.
+        TypeError: something else than parameters, as a module or a single one.
+
     >>> from cnncore import nn, optim
     >>> layer = nn.Linear(3, 2)
     >>> optimizer = optim.SGD([{"params": [layer.weight], "lr": 0.5}, {"params": [layer.bias]}], lr=0.1)
@@ -67,7 +71,11 @@ class Optimizer:
     # -- groups ---------------------------------------------------------------------------------
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
-        """Add a group: a dict with "params" and any settings that differ from the defaults."""
+        """Add a group: a dict with "params" and any settings that differ from the defaults.
+
+        Raises:
+            ValueError: a parameter that the optimiser has already, or a setting out of its range.
+        """
         self._refuse_unknown(group)
         known = {id(parameter) for other in self.param_groups for parameter in other["params"]}
         params = _parameters(group["params"])
@@ -173,7 +181,11 @@ class Optimizer:
         ]
 
     def check_settings(self) -> None:
-        """Check the settings that may have changed; `settings_version` grows when some may have."""
+        """Check the settings that may have changed; `settings_version` grows when some may have.
+
+        Raises:
+            ValueError: `param_groups` became longer or shorter by itself.
+        """
         if len(self.param_groups) != len(self._hyper):
             raise ValueError(
                 f"expected {len(self._hyper)} param_groups, got {len(self.param_groups)}; "
@@ -246,7 +258,11 @@ class Optimizer:
     def loadable_state(
         self, state_dict: Mapping[str, Any]
     ) -> tuple[list[Storage], list[NDArray[Any]], list[tuple[dict[str, Any], dict[str, Any]]]]:
-        """Check a state; return what `write_storages` takes to bring it about: memory and settings."""
+        """Check a state; return what `write_storages` takes to bring it about: memory and settings.
+
+        Raises:
+            ValueError: groups, parameters or shapes that are not this optimiser's.
+        """
         groups = self._checked_groups(state_dict)
         ordered = [parameter for group in self.param_groups for parameter in group["params"]]
         numbers = [number for group in groups for number in group["params"]]

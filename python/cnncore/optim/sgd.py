@@ -24,6 +24,9 @@ class SGD(Optimizer):
         foreach, fused: accepted, without effect.
         differentiable: False; True is refused.
 
+    Raises:
+        ValueError: a setting out of its range; `nesterov` without momentum or with dampening.
+
     >>> from cnncore import nn
     >>> optimizer = SGD(nn.Linear(2, 1).parameters(), lr=0.1, momentum=0.9)
     >>> optimizer.lr = 0.01

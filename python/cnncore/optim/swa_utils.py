@@ -36,6 +36,9 @@ def get_swa_avg_fn() -> AverageFunction:
 def get_ema_avg_fn(decay: float = 0.999) -> AverageFunction:
     """Return the function of a moving average: decay * averaged + (1 - decay) * current.
 
+    Raises:
+        ValueError: `decay` is not from 0 to 1.
+
     >>> get_ema_avg_fn(0.75)(1.0, 3.0, 1)
     1.5
     """
@@ -53,6 +56,9 @@ def get_swa_multi_avg_fn() -> MultiAverageFunction:
 
 def get_ema_multi_avg_fn(decay: float = 0.999) -> MultiAverageFunction:
     """Return `get_ema_avg_fn` for lists; the results are returned, not written (torch writes them).
+
+    Raises:
+        ValueError: `decay` is not from 0 to 1.
 
     >>> get_ema_multi_avg_fn(0.75)([1.0, 0.0], [3.0, 1.0], 1)
     [1.5, 0.25]
@@ -89,6 +95,10 @@ class AveragedModel(Module):
     The first `update_parameters` copies the parameters. `module` is the copy, `n_averaged` counts the
     updates.
 
+    Raises:
+        TypeError: `model` is no Module.
+        ValueError: both `avg_fn` and `multi_avg_fn`.
+
     >>> import numpy as np
     >>> from cnncore import nn
     >>> model = nn.Linear(1, 1, bias=False)
@@ -124,7 +134,11 @@ class AveragedModel(Module):
         return self.module(*args, **kwargs)
 
     def update_parameters(self, model: Module) -> None:
-        """Take the model's parameters into the averages, in one call that changes all or none."""
+        """Take the model's parameters into the averages, in one call that changes all or none.
+
+        Raises:
+            ValueError: a model of other parameters.
+        """
         first = int(np.asarray(self.n_averaged)) == 0
         known = self._updates.get(first)
         if known is None or known[0] is not model:
@@ -166,6 +180,9 @@ class EMA(AveragedModel):
         decay: share of the average that each update keeps.
         use_buffers: average floating-point buffers, such as running statistics, as well.
 
+    Raises:
+        ValueError: `decay` is not from 0 to 1.
+
     >>> from cnncore import nn
     >>> averaged = EMA(nn.Linear(2, 1), decay=0.9)
     >>> averaged.update_parameters(nn.Linear(2, 1))
@@ -188,6 +205,9 @@ class SWALR(LRScheduler):
         anneal_epochs: steps to it.
         anneal_strategy: "cos" or "linear".
         last_epoch: the step to continue after, -1 to begin.
+
+    Raises:
+        ValueError: an unknown `anneal_strategy`.
 
     >>> from cnncore import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=1.0)

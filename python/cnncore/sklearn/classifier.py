@@ -144,6 +144,10 @@ class CNNClassifier(ClassifierMixin, CNNEstimator):
             y: (rows,) labels.
             classes: all labels there will be; needed in the first call.
             sample_weight: (rows,) what each row counts.
+
+        Raises:
+            ValueError: the first call without `classes`, later ones with others; labels that are not among
+                them; `class_weight="balanced"`, which needs all rows.
         """
         new = not hasattr(self, "network_")
         if new and classes is None:

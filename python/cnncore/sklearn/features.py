@@ -97,7 +97,11 @@ class CNNFeatures(TransformerMixin, BaseEstimator):
         return tags
 
     def fit(self, X: Any, y: Any, groups: Any = None, sample_weight: Any = None) -> Self:
-        """Train the networks; see `fit_transform`."""
+        """Train the networks; see `fit_transform`.
+
+        Raises:
+            ValueError: a setting out of its range, or rows that are no finite numbers, images or texts.
+        """
         self.fit_transform(X, y, groups, sample_weight)
         return self
 
@@ -157,7 +161,11 @@ class CNNFeatures(TransformerMixin, BaseEstimator):
         return np.asarray(columns)
 
     def transform(self, X: Any) -> NDArray[np.float64]:
-        """Return the columns of new rows, (rows, columns), from the networks that `after` says."""
+        """Return the columns of new rows, (rows, columns), from the networks that `after` says.
+
+        Raises:
+            ValueError: rows of other features than those of `fit`.
+        """
         check_is_fitted(self, "n_columns_")
         rows = checked(self, X, reset=False)
         if self.after == "refit":

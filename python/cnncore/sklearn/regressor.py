@@ -74,6 +74,9 @@ class CNNRegressor(RegressorMixin, CNNEstimator):
             X: the rows.
             y: (rows,) or (rows, targets).
             sample_weight: (rows,) what each row counts.
+
+        Raises:
+            ValueError: rows or targets that are no finite numbers, or of other features than before.
         """
         self._check_partial()
         return self._fit(X, y, sample_weight, hasattr(self, "network_"), 1)

@@ -26,6 +26,9 @@ class TorchModel(Module):
     they have there. `train()` and `eval()` change what dropout and batch normalization do, except in layers
     that were in inference mode inside a module that trained.
 
+    Raises:
+        TypeError: another number of inputs than the module was exported with.
+
     >>> from cnncore.torch_backend.graph import Graph, Node, Ref, Spec
     >>> x = Spec("float32", shape=(None, 2), example=(1, 2), order=(0, 1))
     >>> graph = Graph(["x"], [x], [Node("y", "relu", (Ref("x"),), {})], Ref("y"))

@@ -82,6 +82,11 @@ class Trainer:
             model has them, too.
         averaged: the average of the model, or None.
 
+    Raises:
+        TypeError: `model` is no Module or `optimizer` no Optimizer.
+        ValueError: `schedule_by` is neither "epoch" nor "step"; `ReduceLROnPlateau`, which follows a figure
+            of epochs, by "step".
+
     >>> import numpy as np
     >>> from cnncore import nn, optim
     >>> rng = np.random.default_rng(0)
@@ -286,6 +291,9 @@ class Trainer:
             data: (x, y) arrays, a Dataset or an iterable of batches.
             batch_size: rows at a time; bounds the memory used.
             sample_weight: (rows,) weights of rows in the loss.
+
+        Raises:
+            ValueError: data without targets, or targets that are not as many as inputs.
         """
         return self._evaluate(self._batches(data, batch_size, sample_weight))
 
@@ -353,7 +361,11 @@ class Trainer:
         return numbers if self.class_names is None else np.array(self.class_names)[numbers]
 
     def save_model(self, path: str | os.PathLike[str]) -> None:
-        """Write the model alone, `final_model`, as `cc.save` does; `cc.load_model` reads it."""
+        """Write the model alone, `final_model`, as `cc.save` does; `cc.load_model` reads it.
+
+        Raises:
+            TypeError: `path` is no path.
+        """
         if not self.writes:
             return
         from ..model_file import save
@@ -370,6 +382,9 @@ class Trainer:
         Args:
             path: a safetensors file with a digest. It is replaced only once the new one is complete; the one
                 before is kept beside it, as ``<name>.previous.<extension>``.
+
+        Raises:
+            TypeError: `path` is no path.
 
         >>> import os, tempfile
         >>> import numpy as np

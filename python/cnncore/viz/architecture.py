@@ -34,6 +34,9 @@ def architecture(model: Module, input_shape: Sequence[int], input_dtype: str = "
     Returns:
         The text of an SVG picture, which notebooks show; `save(path)` writes it to a file.
 
+    Raises:
+        TypeError: `model` is no Module.
+
     >>> from cnncore import nn
     >>> svg = architecture(nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU()), (1, 1, 8, 8))
     >>> svg[:4], "Conv2d" in svg

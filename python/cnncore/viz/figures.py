@@ -55,6 +55,9 @@ def filters(layer: Any) -> Figure:
     Returns:
         A matplotlib Figure; blue is negative, white 0, orange positive.
 
+    Raises:
+        ImportError: matplotlib is not installed.
+
     >>> from cnncore import nn
     >>> filters(nn.Conv2d(3, 8, 5)).axes[0].get_title()
     '8 filters'
@@ -87,6 +90,9 @@ def feature_maps(model: Module, x: Any, layer: str) -> Figure:
 
     Args:
         model, x, layer: as of `cc.viz.arrays.feature_maps`.
+
+    Raises:
+        ImportError: matplotlib is not installed.
 
     >>> import numpy as np
     >>> from cnncore import nn
@@ -128,6 +134,10 @@ def grad_cam(model: Module, x: Any, target: Any = None, layer: str | None = None
     Args:
         model, x, target, layer: as of `cc.viz.arrays.grad_cam`; x are images (rows, 1 or 3, height, width).
 
+    Raises:
+        ValueError: images that are no (rows, 1 or 3, height, width).
+        ImportError: matplotlib is not installed.
+
     >>> import numpy as np
     >>> from cnncore import nn
     >>> net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10))
@@ -143,6 +153,10 @@ def grad_cam_plus_plus(model: Module, x: Any, target: Any = None, layer: str | N
     Args:
         model, x, target, layer: as of `grad_cam`.
 
+    Raises:
+        ValueError: images that are no (rows, 1 or 3, height, width).
+        ImportError: matplotlib is not installed.
+
     >>> import numpy as np
     >>> from cnncore import nn
     >>> net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10))
@@ -157,6 +171,10 @@ def saliency(model: Module, x: Any, target: Any = None) -> Figure:
 
     Args:
         model, x, target: as of `cc.viz.arrays.saliency`; x are images (rows, 1 or 3, height, width).
+
+    Raises:
+        ValueError: images that are no (rows, 1 or 3, height, width).
+        ImportError: matplotlib is not installed.
 
     >>> import numpy as np
     >>> from cnncore import nn
@@ -175,6 +193,10 @@ def integrated_gradients(
     Args:
         model, x, target, baseline, steps: as of `cc.viz.arrays.integrated_gradients`; x are images (rows,
             1 or 3, height, width), whose channels are added up.
+
+    Raises:
+        ValueError: images that are no (rows, 1 or 3, height, width).
+        ImportError: matplotlib is not installed.
 
     >>> import numpy as np
     >>> from cnncore import nn
@@ -195,6 +217,10 @@ def occlusion(
         model, x, target, window, stride, value: as of `cc.viz.arrays.occlusion`; x are images (rows, 1 or 3,
             height, width).
 
+    Raises:
+        ValueError: images that are no (rows, 1 or 3, height, width).
+        ImportError: matplotlib is not installed.
+
     >>> import numpy as np
     >>> from cnncore import nn
     >>> net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10))
@@ -213,6 +239,10 @@ def activation_maximisation(
         model, input_shape, layer, how: as of `cc.viz.arrays.activation_maximisation`; of each the first row
             is drawn.
         targets: numbers of classes or channels.
+
+    Raises:
+        ValueError: images that are no (rows, 1 or 3, height, width).
+        ImportError: matplotlib is not installed.
 
     >>> from cnncore import nn
     >>> net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10))
@@ -285,6 +315,9 @@ def roc(output: Any, target: Any, classes: Sequence[str] | None = None) -> Figur
         output, target: as of `cc.viz.arrays.roc`.
         classes: their names.
 
+    Raises:
+        ImportError: matplotlib is not installed.
+
     >>> roc([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1]).axes[0].get_xlabel()
     'false positive rate'
     """
@@ -351,6 +384,9 @@ def profile(table: Table) -> Figure:
 
     Args:
         table: what `Predictor.profile(x)` or a training step's `profile` returned.
+
+    Raises:
+        ImportError: matplotlib is not installed.
 
     >>> import numpy as np
     >>> import cnncore as cc

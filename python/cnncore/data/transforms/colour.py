@@ -35,6 +35,9 @@ class ColorJitter(Transform):
         brightness, contrast, saturation: factors (from, to), or the most to either side of 1.
         hue: shares of the circle of hues (from, to), or the most to either side of 0; within -0.5 to 0.5.
 
+    Raises:
+        ValueError: a strength that is negative or no number, or a hue beyond -0.5 to 0.5.
+
     >>> ColorJitter(brightness=(2, 2))(np.full((3, 1, 1), 10, np.uint8)).ravel().tolist()
     [20, 20, 20]
     """
@@ -74,6 +77,9 @@ class Grayscale(Transform):
     Args:
         num_output_channels: 1, or 3 equal ones.
 
+    Raises:
+        ValueError: `num_output_channels` is neither 1 nor 3.
+
     >>> Grayscale()(np.array([255, 0, 0], np.uint8).reshape(3, 1, 1)).tolist()
     [[[76]]]
     """
@@ -109,6 +115,9 @@ class _Some(Transform):
 class RandomGrayscale(_Some):
     """Replace colours by their brightness with probability `p`; the number of channels stays.
 
+    Raises:
+        ValueError: `p` is not from 0 to 1.
+
     >>> RandomGrayscale(p=1.0)(np.array([255, 0, 0], np.uint8).reshape(3, 1, 1)).ravel().tolist()
     [76, 76, 76]
     """
@@ -123,6 +132,9 @@ class RandomGrayscale(_Some):
 class RandomInvert(_Some):
     """Turn colours into white minus themselves with probability `p`.
 
+    Raises:
+        ValueError: `p` is not from 0 to 1.
+
     >>> RandomInvert(p=1.0)(np.array([[[10]]], np.uint8)).item()
     245
     """
@@ -136,6 +148,9 @@ class RandomInvert(_Some):
 
 class RandomPosterize(_Some):
     """Keep the highest `bits` of each colour's eight with probability `p`.
+
+    Raises:
+        ValueError: `bits` is no integer from 0 to 8.
 
     >>> RandomPosterize(2, p=1.0)(np.array([[[200]]], np.uint8)).item()
     192
@@ -154,6 +169,9 @@ class RandomPosterize(_Some):
 class RandomSolarize(_Some):
     """Invert the colours of at least a threshold, in the image's own unit, with probability `p`.
 
+    Raises:
+        ValueError: `p` is not from 0 to 1, or a threshold that is not finite.
+
     >>> RandomSolarize(128, p=1.0)(np.array([[[100, 200]]], np.uint8)).tolist()
     [[[100, 55]]]
     """
@@ -169,6 +187,9 @@ class RandomSolarize(_Some):
 class RandomAutocontrast(_Some):
     """Stretch each channel from black to white with probability `p`.
 
+    Raises:
+        ValueError: `p` is not from 0 to 1.
+
     >>> RandomAutocontrast(p=1.0)(np.array([[[100, 200]]], np.uint8)).tolist()
     [[[0, 255]]]
     """
@@ -182,6 +203,9 @@ class RandomAutocontrast(_Some):
 
 class RandomEqualize(_Some):
     """Make all brightnesses about equally frequent with probability `p`.
+
+    Raises:
+        ValueError: `p` is not from 0 to 1.
 
     >>> RandomEqualize(p=1.0)(np.zeros((1, 2, 2), np.uint8)).sum()
     np.uint64(0)
@@ -200,6 +224,9 @@ class RandomAdjustSharpness(_Some):
     Args:
         sharpness_factor: 0 gives a smoothed image, 1 the image, 2 twice the difference.
         p: the probability.
+
+    Raises:
+        ValueError: a factor below 0, or a `p` that is not from 0 to 1.
 
     >>> RandomAdjustSharpness(2, p=1.0)(np.ones((1, 3, 3), np.uint8)).sum()
     np.uint64(9)
@@ -221,6 +248,9 @@ class GaussianBlur(Transform):
     Args:
         kernel_size: pixels of the kernel, odd.
         sigma: standard deviations in pixels, (from, to) or one number.
+
+    Raises:
+        ValueError: a kernel size that is even, below 1 or no integer, or a sigma of 0.
 
     >>> GaussianBlur(3, sigma=1.0)(np.ones((1, 3, 3), np.uint8)).sum()
     np.uint64(9)
@@ -249,6 +279,9 @@ class GaussianNoise(Transform):
     Args:
         mean, sigma: of the noise, as shares of white.
         clip: whether the result is cut to the range of colours; uint8 always is.
+
+    Raises:
+        ValueError: a mean that is not finite, or a sigma below 0.
 
     >>> GaussianNoise(mean=0.5, sigma=0.0)(np.zeros((1, 1, 1), np.float32)).item()
     0.5

@@ -32,6 +32,9 @@ class Pad(Transform):
 
     Masks get 0 at a constant border.
 
+    Raises:
+        ValueError: an unknown padding mode, or a fill of neither one number nor one a channel.
+
     >>> Pad(1)(np.ones((1, 1, 1), np.uint8)).tolist()
     [[[0, 0, 0], [0, 1, 0], [0, 0, 0]]]
     """
@@ -51,6 +54,10 @@ class CenterCrop(Transform):
 
     Args:
         size: extents of the result: an integer, or one for each axis.
+
+    Raises:
+        ValueError: a size below 1.
+        TypeError: a size that is no integer and not one for each axis.
 
     >>> CenterCrop(2)(np.arange(16, dtype=np.uint8).reshape(1, 4, 4)).tolist()
     [[[5, 6], [9, 10]]]
@@ -75,6 +82,9 @@ class RandomCrop(Transform):
         padding: a border added before, as `Pad` takes it; None for none.
         pad_if_needed: add a border to images that are too small.
         fill, padding_mode: of these borders.
+
+    Raises:
+        ValueError: images that are smaller than `size`, with their padding and without `pad_if_needed`.
 
     >>> RandomCrop(32, padding=4)(np.zeros((3, 32, 32), np.uint8)).shape
     (3, 32, 32)
@@ -118,6 +128,9 @@ class RandomFlip(Transform):
         axis: of the extents, negative ones count from the last: -1 is left and right (or time), -2 up and
             down, -3 front and back.
         p: the probability.
+
+    Raises:
+        ValueError: an axis that the images do not have.
 
     >>> RandomFlip(-1, p=1.0)(np.array([[1, 2, 3]], np.uint8)).tolist()
     [[3, 2, 1]]

@@ -83,6 +83,9 @@ class Mixup(_Pairs):
         alpha: of the Beta distribution of the first sample's share.
         p: probability for a sample to be mixed.
 
+    Raises:
+        ValueError: samples with boxes, or without labels to mix.
+
     >>> from cnncore.data.transforms.draws import Draws
     >>> x, y = np.eye(2, dtype=np.float32).reshape(2, 1, 1, 2), np.array([0, 1])
     >>> mixed = Mixup(num_classes=2).batch(x, Draws.of(0, 0, [0, 1]), labels=y)
@@ -114,6 +117,9 @@ class CutMix(_Pairs):
         p: probability for a sample to be mixed.
 
     Signals get a stretch, volumes a cuboid. Masks are mixed as the images are.
+
+    Raises:
+        ValueError: samples with boxes, or without labels to mix.
 
     >>> from cnncore.data.transforms.draws import Draws
     >>> x, y = np.stack([np.zeros((1, 8, 8)), np.ones((1, 8, 8))]), np.array([0, 1])
@@ -152,6 +158,9 @@ class Mosaic(_Mixing):
         p: probability for a sample to be made of four.
 
     Each quadrant shows a random part of its image at its own scale. Labels of whole images are refused.
+
+    Raises:
+        ValueError: samples with labels of whole images; further columns of boxes may be labels.
 
     >>> from cnncore.data.transforms.draws import Draws
     >>> x = np.zeros((4, 3, 16, 16), np.uint8)

@@ -137,6 +137,9 @@ class RandAugment(_Policy):
         interpolation: "nearest" or "bilinear".
         fill: the colour of what comes in from outside, in the image's own unit.
 
+    Raises:
+        ValueError: `magnitude` is not below `num_magnitude_bins`.
+
     >>> RandAugment()(np.zeros((3, 32, 32), np.uint8)).shape
     (3, 32, 32)
     """
@@ -176,6 +179,9 @@ class TrivialAugmentWide(_Policy):
         interpolation: "nearest" or "bilinear".
         fill: the colour of what comes in from outside, in the image's own unit.
 
+    Raises:
+        ValueError: fewer than 2 magnitudes.
+
     >>> TrivialAugmentWide()(np.zeros((3, 32, 32), np.uint8)).shape
     (3, 32, 32)
     """
@@ -205,6 +211,9 @@ class AutoAugment(_Policy):
         policy: "imagenet", "cifar10" or "svhn", the data the search was made for.
         interpolation: "nearest" or "bilinear".
         fill: the colour of what comes in from outside, in the image's own unit.
+
+    Raises:
+        ValueError: an unknown policy.
 
     >>> AutoAugment("cifar10")(np.zeros((3, 32, 32), np.uint8)).shape
     (3, 32, 32)

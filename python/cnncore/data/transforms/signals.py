@@ -29,6 +29,10 @@ class RandomGain(Transform):
     Args:
         decibels: (from, to).
 
+    Raises:
+        ValueError: the first of `decibels` above the second.
+        TypeError: `decibels` that is no pair.
+
     >>> RandomGain((20, 20))(np.ones((1, 3), np.float32)).tolist()
     [[10.0, 10.0, 10.0]]
     """
@@ -47,6 +51,9 @@ class RandomTimeShift(Transform):
 
     Args:
         most: the largest shift as a share of the length.
+
+    Raises:
+        ValueError: `most` is not from 0 to 1.
 
     >>> RandomTimeShift(0.0)(np.arange(3.0)[None]).tolist()
     [[0.0, 1.0, 2.0]]
@@ -148,6 +155,9 @@ class SpecAugment(Transform):
 
 class RandomReverseComplement(Transform):
     """Read DNA or RNA (4, length), in the order A, C, G, T, from its other strand with probability `p`.
+
+    Raises:
+        ValueError: sequences of other than 4 channels.
 
     >>> RandomReverseComplement(1.0)(np.array([[1.0, 0], [0, 1], [0, 0], [0, 0]])).argmax(0).tolist()
     [2, 3]

@@ -33,6 +33,9 @@ class Resize(Transform):
 
     Masks are resized by "nearest".
 
+    Raises:
+        ValueError: `max_size` beside both sides as `size`.
+
     >>> Resize((1, 2), "nearest")(np.array([[[1, 2, 3, 4]]], np.uint8)).tolist()
     [[[2, 4]]]
     >>> Resize(8)(np.zeros((3, 16, 24), np.uint8)).shape
@@ -74,6 +77,9 @@ class RandomResizedCrop(Transform):
         ratio: its width through its height, from and to, drawn on a logarithmic scale.
         interpolation: "nearest", "bilinear" or "bicubic".
         antialias: whether the filter is as wide as the pixels that become one.
+
+    Raises:
+        ValueError: a scale or ratio of 0.
 
     >>> RandomResizedCrop(224)(np.zeros((3, 300, 400), np.uint8)).shape
     (3, 224, 224)

@@ -27,6 +27,10 @@ class Transform:
 
     A subclass overrides `apply`.
 
+    Raises:
+        ValueError: in a call, arrays that are no image, mask or boxes, or of a number of axes that the
+            transform does not take.
+
     >>> from dataclasses import replace
     >>> class Brighter(Transform):
     ...     def apply(self, samples, draws):
@@ -76,7 +80,11 @@ class Transform:
         return result
 
     def run(self, samples: Samples, draws: Draws) -> Samples:
-        """Check that the samples have a number of axes that this transform knows, and apply it."""
+        """Check that the samples have a number of axes that this transform knows, and apply it.
+
+        Raises:
+            ValueError: images with another number of axes than this transform takes.
+        """
         if len(samples.extents) not in self.spatial:
             known = " or ".join(map(str, self.spatial))
             raise ValueError(
@@ -183,6 +191,9 @@ class Compose(Transform):
     Args:
         transforms: objects of `Transform`, or functions of one image.
 
+    Raises:
+        TypeError: something that is neither a Transform nor a function.
+
     >>> from cnncore.data import transforms
     >>> chain = transforms.Compose([transforms.CenterCrop(4), transforms.ToFloat()])
     >>> chain(np.full((1, 6, 6), 51, np.uint8)).shape
@@ -207,6 +218,9 @@ class Compose(Transform):
 class Lambda(Transform):
     """A function of one image (channels, *extents), called for each.
 
+    Raises:
+        TypeError: `function` cannot be called.
+
     >>> Lambda(lambda image: image[:, ::-1])(np.array([[0.0, 1.0]])).tolist()
     [[1.0, 0.0]]
     """
@@ -228,6 +242,10 @@ def as_transform(value: Any) -> Transform:
 class RandomApply(Transform):
     """Apply transforms to a sample with probability `p`; they keep its extents.
 
+    Raises:
+        TypeError: something that is neither a Transform nor a function.
+        ValueError: `p` is not from 0 to 1.
+
     >>> RandomApply([Lambda(lambda image: image * 0)], p=1.0)(np.ones((1, 2, 2))).sum()
     np.float32(0.0)
     """
@@ -247,6 +265,9 @@ class RandomChoice(Transform):
     Args:
         transforms: to choose from.
         p: their weights; equal by default.
+
+    Raises:
+        ValueError: nothing to choose from; weights that are not as many, negative or all 0.
 
     >>> RandomChoice([Lambda(lambda x: x * 0), Lambda(lambda x: x)], p=[1, 0])(np.ones((1, 2, 2))).sum()
     np.float32(0.0)
@@ -271,6 +292,9 @@ class RandomChoice(Transform):
 
 class RandomOrder(Transform):
     """Apply transforms that keep the extents in an order of each sample's own.
+
+    Raises:
+        TypeError: something that is neither a Transform nor a function.
 
     >>> RandomOrder([Lambda(lambda x: x + 1), Lambda(lambda x: x + 2)])(np.zeros((1, 1, 1))).item()
     3.0

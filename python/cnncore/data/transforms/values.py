@@ -40,6 +40,9 @@ class Normalize(Transform):
     Args:
         mean, std: a number, or one for each channel.
 
+    Raises:
+        ValueError: a std of 0; numbers that are neither one nor one for each channel of the images.
+
     >>> Normalize([0.5], [0.25])(np.array([[0.5, 1.0]])).tolist()
     [[0.0, 2.0]]
     """
@@ -79,6 +82,9 @@ class RandomErasing(Transform):
         ratio: its height through its width, from and to, on a logarithmic scale.
         value: what comes there, a number or one a channel in the image's own unit, or "random" for normal
             noise (uniform for uint8).
+
+    Raises:
+        ValueError: a scale above 1 or a ratio of 0.
 
     >>> RandomErasing(p=1.0, scale=(1, 1), ratio=(1, 1))(np.ones((1, 4, 4), np.uint8)).sum()
     np.uint64(0)

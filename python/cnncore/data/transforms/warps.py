@@ -32,6 +32,9 @@ class RandomRotation(Transform):
         expand: make the result large enough for all of the image; only for samples one at a time.
         fill: the colour of what comes in from outside, in the image's own unit, a number or one a channel.
 
+    Raises:
+        ValueError: several images at once with `expand`, which gives each a size of its own.
+
     >>> image = np.arange(4, dtype=np.uint8).reshape(1, 2, 2)
     >>> RandomRotation((90, 90))(image).tolist()
     [[[1, 3], [0, 2]]]
@@ -73,6 +76,9 @@ class RandomAffine(Transform):
             columns; None for none.
         interpolation: "nearest" or "bilinear"; masks take the nearest.
         fill: the colour of what comes in from outside, in the image's own unit.
+
+    Raises:
+        ValueError: `translate` that is no pair, or a scale of 0.
 
     >>> RandomAffine(0, scale=(0.5, 0.5))(np.ones((1, 4, 4), np.float32)).sum()
     np.float32(4.0)
@@ -123,6 +129,9 @@ class RandomPerspective(Transform):
         interpolation: "nearest" or "bilinear"; masks take the nearest.
         fill: the colour of what comes in from outside, in the image's own unit.
 
+    Raises:
+        ValueError: `distortion_scale` is not from 0 to 1.
+
     >>> RandomPerspective(0.5, p=1.0)(np.ones((3, 8, 8), np.uint8)).shape
     (3, 8, 8)
     """
@@ -167,6 +176,9 @@ class ElasticTransform(Transform):
         fill: the colour of what comes in from outside, in the image's own unit.
 
     Boxes are refused: a bent box is none.
+
+    Raises:
+        ValueError: more than two alphas, a sigma of 0; samples with boxes, which bent are none.
 
     >>> ElasticTransform()(np.ones((1, 16, 16), np.uint8)).shape
     (1, 16, 16)

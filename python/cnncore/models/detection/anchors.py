@@ -23,6 +23,9 @@ class AnchorGenerator:
     Called with (height, width) of the image and of the feature maps; returns (anchors, 4) of each map, the
     anchors of a place together.
 
+    Raises:
+        ValueError: not as many sizes as aspect ratios; in a call, not as many feature maps.
+
     >>> AnchorGenerator(((32,),), ((1.0,),))((64, 64), [(2, 1)])[0].tolist()
     [[-16.0, -16.0, 16.0, 16.0], [-16.0, 16.0, 16.0, 48.0]]
     """

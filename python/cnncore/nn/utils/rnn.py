@@ -233,6 +233,9 @@ def pad_sequence(
 def unpad_sequence(padded_sequences: Any, lengths: Any, batch_first: bool = False) -> list[Any]:
     """Return the sequences of a padded array, each as long as its length, which must be known.
 
+    Raises:
+        TypeError: lengths without values, in a function that is traced.
+
     >>> [row.tolist() for row in unpad_sequence([[1.0, 2.0], [3.0, 0.0]], [2, 1], batch_first=True)]
     [[1.0, 2.0], [3.0]]
     """
@@ -260,6 +263,9 @@ def pack_sequence(sequences: Sequence[Any], enforce_sorted: bool = True) -> Pack
 
 def unpack_sequence(packed_sequences: PackedSequence) -> list[Any]:
     """Return the sequences that were packed; their lengths must be known.
+
+    Raises:
+        TypeError: lengths without values, in a function that is traced.
 
     >>> [row.tolist() for row in unpack_sequence(pack_sequence([[1.0, 2.0], [3.0]]))]
     [[1.0, 2.0], [3.0]]

@@ -44,6 +44,9 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
 
     The form that states of older networks have; see `parametrizations.weight_norm` for arguments and formula.
 
+    Raises:
+        ValueError: the module has no such weight, or an axis out of range.
+
     >>> from cnncore import nn
     >>> list(weight_norm(nn.Linear(3, 2)).state_dict())
     ['bias', 'weight_g', 'weight_v']
@@ -68,6 +71,9 @@ def spectral_norm(
     """Divide a weight by its largest singular value: parameter `weight_orig`, buffers `weight_u`, `weight_v`.
 
     The form that states of older networks have; see `parametrizations.spectral_norm`.
+
+    Raises:
+        ValueError: the module has no such weight, or an axis out of range.
 
     >>> from cnncore import nn
     >>> list(spectral_norm(nn.Linear(3, 2)).state_dict())
@@ -99,6 +105,9 @@ def _removed(module: Module, name: str, kind: type, parts: tuple[str, ...]) -> M
 def remove_weight_norm(module: Module, name: str = "weight") -> Module:
     """Make the weight of `weight_norm` an ordinary parameter, with the value that it has now.
 
+    Raises:
+        ValueError: the module's weight is not split in this way.
+
     >>> from cnncore import nn
     >>> list(remove_weight_norm(weight_norm(nn.Linear(3, 2))).state_dict())
     ['bias', 'weight']
@@ -108,6 +117,9 @@ def remove_weight_norm(module: Module, name: str = "weight") -> Module:
 
 def remove_spectral_norm(module: Module, name: str = "weight") -> Module:
     """Make the weight of `spectral_norm` an ordinary parameter, with the value that it has now.
+
+    Raises:
+        ValueError: the module's weight is not split in this way.
 
     >>> from cnncore import nn
     >>> list(remove_spectral_norm(spectral_norm(nn.Linear(3, 2))).state_dict())

@@ -49,6 +49,10 @@ class SequentialLR(_Combined):
         milestones: the steps at which the second, third, ... begins, ascending.
         last_epoch: -1; a longer run is continued by `load_state_dict`.
 
+    Raises:
+        ValueError: `ReduceLROnPlateau` among the schedulers, or milestones that do not rise or are not one
+            fewer than they.
+
     >>> from cnncore import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=1.0)
     >>> warmup = optim.lr_scheduler.LinearLR(optimizer, start_factor=0.5, total_iters=2)
@@ -115,6 +119,9 @@ class ChainedScheduler(_Combined):
     Args:
         schedulers: schedules of one optimiser.
         optimizer: that one; by default the first schedule's.
+
+    Raises:
+        ValueError: no scheduler.
 
     >>> from cnncore import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=1.0)

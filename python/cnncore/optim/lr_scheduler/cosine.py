@@ -18,6 +18,9 @@ class CosineAnnealingLR(LRScheduler):
         eta_min: the least rate.
         last_epoch: the step to continue after, -1 to begin.
 
+    Raises:
+        ValueError: `T_max` below 1, or `eta_min` that is not finite.
+
     >>> from cnncore import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=1.0)
     >>> scheduler = CosineAnnealingLR(optimizer, T_max=2)
@@ -52,6 +55,9 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         T_mult: factor from the steps of one run to those of the next.
         eta_min: the rate that each run goes down to.
         last_epoch: the step to continue after, -1 to begin.
+
+    Raises:
+        ValueError: `T_0` or `T_mult` below 1, or `eta_min` that is not finite.
 
     >>> from cnncore import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=1.0)
@@ -92,6 +98,9 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         Args:
             epoch: the place in the schedule, which may lie between two steps (``epoch + batch / batches``);
                 by default one step further.
+
+        Raises:
+            ValueError: an epoch below 0.
         """
         if epoch is None:
             self.last_epoch += 1

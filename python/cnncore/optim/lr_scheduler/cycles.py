@@ -57,6 +57,10 @@ class CyclicLR(_Cycle):
         max_momentum: the highest, or one for each group.
         last_epoch: the step to continue after, -1 to begin.
 
+    Raises:
+        ValueError: an unknown `mode` or `scale_mode`.
+        TypeError: `scale_fn` cannot be called.
+
     >>> from cnncore import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=1.0, momentum=0.9)
     >>> scheduler = CyclicLR(optimizer, base_lr=0.25, max_lr=1.25, step_size_up=2)
@@ -153,6 +157,10 @@ class OneCycleLR(_Cycle):
         final_div_factor: from the last rate to the first.
         three_phase: go down to the first rate in as many steps as up, and to the last one then.
         last_epoch: the step to continue after, -1 to begin.
+
+    Raises:
+        ValueError: an unknown `anneal_strategy`; neither `total_steps` nor epochs and steps; a step behind
+            the last.
 
     >>> from cnncore import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=1.0, momentum=0.9)

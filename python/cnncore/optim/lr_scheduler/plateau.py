@@ -24,6 +24,9 @@ class ReduceLROnPlateau(LRScheduler):
         min_lr: the least rate, or one for each parameter group.
         eps: reductions by no more than this are left out.
 
+    Raises:
+        ValueError: an unknown `mode` or `threshold_mode`, or a factor of 1 and above.
+
     >>> from cnncore import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=1.0)
     >>> scheduler = ReduceLROnPlateau(optimizer, factor=0.5, patience=1)

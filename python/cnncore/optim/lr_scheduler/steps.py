@@ -19,6 +19,9 @@ class StepLR(LRScheduler):
         gamma: factor.
         last_epoch: the step to continue after, -1 to begin.
 
+    Raises:
+        ValueError: `step_size` below 1.
+
     >>> from cnncore import nn, optim
     >>> scheduler = StepLR(optim.SGD(nn.Linear(2, 1).parameters(), lr=0.5), step_size=2, gamma=0.5)
     >>> rates = []
@@ -49,6 +52,10 @@ class MultiStepLR(LRScheduler):
         milestones: numbers of steps; one that is given twice counts twice.
         gamma: factor.
         last_epoch: the step to continue after, -1 to begin.
+
+    Raises:
+        ValueError: a milestone below 0.
+        TypeError: milestones that are no integers.
 
     >>> from cnncore import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=0.5)
@@ -84,6 +91,9 @@ class ConstantLR(LRScheduler):
         total_iters: the step from which the rate is whole.
         last_epoch: the step to continue after, -1 to begin.
 
+    Raises:
+        ValueError: a factor that is not above 0 and up to 1, or `total_iters` below 0.
+
     >>> from cnncore import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=1.0)
     >>> scheduler = ConstantLR(optimizer, factor=0.5, total_iters=2)
@@ -117,6 +127,9 @@ class LinearLR(LRScheduler):
         end_factor: from step `total_iters` on, from 0 to 1.
         total_iters: steps from one to the other.
         last_epoch: the step to continue after, -1 to begin.
+
+    Raises:
+        ValueError: factors that are not from 0 to 1, or `total_iters` below 1.
 
     >>> from cnncore import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=1.0)
@@ -159,6 +172,9 @@ class ExponentialLR(LRScheduler):
         gamma: factor.
         last_epoch: the step to continue after, -1 to begin.
 
+    Raises:
+        ValueError: `gamma` is not finite.
+
     >>> from cnncore import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=1.0)
     >>> scheduler = ExponentialLR(optimizer, gamma=0.5)
@@ -182,6 +198,9 @@ class PolynomialLR(LRScheduler):
         total_iters: the step at which the rate is zero, and stays so.
         power: of the polynomial.
         last_epoch: the step to continue after, -1 to begin.
+
+    Raises:
+        ValueError: `total_iters` below 1, or a power below 0.
 
     >>> from cnncore import nn, optim
     >>> optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=1.0)

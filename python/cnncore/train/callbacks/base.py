@@ -65,6 +65,9 @@ class Lambda(Callback):
         on_train_begin: function (), called before the first epoch.
         on_train_end: function (), called after the last epoch.
 
+    Raises:
+        TypeError: a hook that cannot be called, or takes another number of arguments.
+
     >>> callback = Lambda(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))
     >>> callback.on_epoch_end(3, {"loss": 0.5})
     3 0.5

@@ -30,6 +30,10 @@ class ModelCheckpoint(Callback):
     Attributes:
         best: the best value so far.
 
+    Raises:
+        ValueError: an unknown `keep`; a path without {epoch} for "every"; `batches` below 1 or without
+            `keep="last"`; names in braces that are no figures.
+
     >>> callback = ModelCheckpoint("best.safetensors", monitor="val_accuracy")
     >>> every_100_steps = ModelCheckpoint("run.safetensors", keep="last", state=True, batches=100)
     """

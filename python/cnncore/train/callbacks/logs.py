@@ -34,6 +34,9 @@ class CSVLogger(Callback):
         append: keep the rows of earlier epochs that the file has, as when a run goes on; otherwise begin
             anew.
 
+    Raises:
+        TypeError: `path` is no path.
+
     >>> callback = CSVLogger("log.csv")
     """
 

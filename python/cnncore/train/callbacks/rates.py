@@ -18,6 +18,9 @@ class LearningRateScheduler(Callback):
     Args:
         schedule: function (epoch) or (epoch, present rate) that returns the rate; epochs count from 0.
 
+    Raises:
+        TypeError: `schedule` is no function.
+
     >>> callback = LearningRateScheduler(lambda epoch: 0.1 * 0.5 ** (epoch // 10))
     """
 
@@ -58,6 +61,9 @@ class ReduceLROnPlateau(Callback):
         min_delta: the least difference that counts as better.
         cooldown: epochs after a reduction during which nothing is counted.
         min_lr: the least rate.
+
+    Raises:
+        ValueError: a factor that is not between 0 and 1; an unknown mode.
 
     >>> callback = ReduceLROnPlateau(factor=0.5, patience=5)
     """

@@ -27,6 +27,9 @@ class EarlyStopping(Callback):
         best: the best value, best_epoch: its epoch from 0.
         stopped_epoch: the epoch from 0 after which training was ended, or None.
 
+    Raises:
+        ValueError: `patience` is no integer of at least 0; an unknown mode.
+
     >>> callback = EarlyStopping(monitor="val_accuracy", patience=3, restore_best=True)
     """
 

@@ -72,7 +72,11 @@ class Metric:
         return {name: copy.deepcopy(getattr(self, name)) for name in self.counted}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from a state of the same kind of metric."""
+        """Go on from a state of the same kind of metric.
+
+        Raises:
+            ValueError: the state of another metric.
+        """
         if set(state_dict) != set(self.counted):
             raise ValueError(
                 f"expected the state of {type(self).__name__}, {list(self.counted)}, got {list(state_dict)}"

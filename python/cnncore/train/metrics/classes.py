@@ -15,6 +15,9 @@ AVERAGES = ("auto", "binary", "macro", "micro", "weighted", None)
 class ConfusionMatrix(Metric):
     """See `confusion_matrix`.
 
+    Raises:
+        ValueError: in `update`, shapes that do not go together.
+
     >>> ConfusionMatrix(2)(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1])).tolist()
     [[0, 0], [1, 1]]
     """

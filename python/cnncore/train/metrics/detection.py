@@ -32,6 +32,9 @@ class _Found(NamedTuple):
 class MeanAveragePrecision(Metric):
     """See `mean_average_precision`; `update` takes the images of a batch.
 
+    Raises:
+        ValueError: in `update`, not as many outputs as targets.
+
     >>> box, label = np.array([[0.0, 0.0, 10.0, 10.0]]), np.array([0])
     >>> metric = MeanAveragePrecision()
     >>> metric.reset()

@@ -62,6 +62,10 @@ _FUNCTIONS: dict[Any, Callable[[], Metric]] = {
 def find_metric(metric: Any) -> tuple[str, Metric]:
     """Return name and object of a metric given as a name, a function or an object.
 
+    Raises:
+        TypeError: no name, function or object; a class.
+        ValueError: an unknown name.
+
     >>> find_metric("top3_accuracy")[1].k, find_metric("f1_micro")[1].average
     (3, 'micro')
     """

@@ -16,6 +16,10 @@ _AVERAGES = ("macro", "weighted", None)
 class AUC(Metric):
     """See `auc`.
 
+    Raises:
+        ValueError: an unknown average; in `update`, shapes that do not go together or targets that are no
+            class.
+
     >>> AUC()(np.array([2.0, -1.0, 1.0]), np.array([1, 0, 0]))
     1.0
     """
@@ -106,6 +110,9 @@ def auc(output: Any, target: Any, average: str | None = "macro", from_logits: bo
 
     Returns:
         A number, NaN where there is no area, or an array.
+
+    Raises:
+        ValueError: an unknown average, shapes that do not go together or targets that are no class.
 
     >>> auc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([0, 0, 1, 1]))
     0.75

@@ -86,6 +86,9 @@ class RMSE(MSE):
 class R2(Metric):
     """See `r2`.
 
+    Raises:
+        ValueError: in `update`, single numbers instead of rows.
+
     >>> R2()(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 3.0]))
     1.0
     """

@@ -25,6 +25,9 @@ class _Share(Metric):
 class Accuracy(_Share):
     """See `accuracy`.
 
+    Raises:
+        ValueError: in `update`, shapes that do not go together.
+
     >>> metric = Accuracy()
     >>> metric.reset()
     >>> metric.update(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
@@ -48,6 +51,9 @@ class Accuracy(_Share):
 class MultilabelAccuracy(_Share):
     """See `multilabel_accuracy`.
 
+    Raises:
+        ValueError: in `update`, shapes that do not go together.
+
     >>> MultilabelAccuracy()(np.array([[2.0, -1.0]]), np.array([[1, 1]]))
     0.5
     """
@@ -65,6 +71,10 @@ class MultilabelAccuracy(_Share):
 
 class TopKAccuracy(_Share):
     """See `top_k_accuracy`.
+
+    Raises:
+        ValueError: `k` is no integer of at least 1; in `update`, shapes that do not go together or targets
+            that are no class.
 
     >>> TopKAccuracy(k=2)(np.array([[0.5, 0.2, 0.3], [0.1, 0.2, 0.7]]), np.array([2, 0]))
     0.5
@@ -147,6 +157,9 @@ def top_k_accuracy(output: Any, target: Any, k: int = 5) -> float:
         target: class numbers (rows,).
         k: at least 1.
 
+    Raises:
+        ValueError: `k` below 1, shapes that do not go together or targets that are no class.
+
     >>> top_k_accuracy(np.array([[0.5, 0.2, 0.3], [0.1, 0.2, 0.7]]), np.array([2, 0]), k=2)
     0.5
     """
@@ -155,6 +168,9 @@ def top_k_accuracy(output: Any, target: Any, k: int = 5) -> float:
 
 def top5_accuracy(output: Any, target: Any) -> float:
     """Return `top_k_accuracy` of five.
+
+    Raises:
+        ValueError: `k` below 1, shapes that do not go together or targets that are no class.
 
     >>> top5_accuracy(np.arange(10.0)[None], np.array([5]))
     1.0

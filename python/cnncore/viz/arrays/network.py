@@ -43,6 +43,9 @@ def network(model: Module, input_shape: Sequence[int], input_dtype: str = "float
         input_shape: its shape, batch included.
         input_dtype: "float32", or "int64" and the like for numbers of words.
 
+    Raises:
+        TypeError: `model` is no Module.
+
     >>> from cnncore import nn
     >>> net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU())
     >>> network(net, (1, 1, 8, 8)).edges

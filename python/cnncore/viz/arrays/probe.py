@@ -81,6 +81,9 @@ def layers(model: Module, input_shape: Sequence[int]) -> list[Layer]:
         model: a Module of one input.
         input_shape: shape of the input, batch included.
 
+    Raises:
+        TypeError: `model` is no Module.
+
     >>> from cnncore import nn
     >>> net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10))
     >>> [(layer.name, layer.kind, layer.shape) for layer in layers(net, (1, 1, 8, 8))[:2]]
