@@ -15,6 +15,7 @@ from .. import data, nn, runtime
 from ..data.arrays import TEST_EVERY, every_fifth_of_each_class
 from ..train import Callback, History, ModelCheckpoint, Trainer
 from ..train.metrics import confusion_matrix
+from ..train.moment import load_weights, weights_of
 from ..train.state import previous
 from .augment import AUGMENTATIONS, augmentation, training_transform
 from .datasets import Images, Part
@@ -217,11 +218,11 @@ class KeepBest(Callback):
         figures = [float(logs["val_accuracy"]), -float(logs["val_loss"])]
         if figures > self.figures:
             self.epoch, self.figures = epoch, figures
-            self._weights = self.trainer._weights()
+            self._weights = weights_of(self.trainer)
 
     def on_train_end(self) -> None:
         if self._weights is not None:
-            self.trainer._load_weights(self._weights)
+            load_weights(self.trainer, self._weights)
 
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "figures": self.figures, "_weights": self._weights}

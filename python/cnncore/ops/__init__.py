@@ -24,6 +24,7 @@ from . import embedding as _embedding
 from . import embedding_bag as _embedding_bag
 from . import fractional_pool as _fractional_pool
 from . import glu as _glu
+from . import group_norm as _group_norm
 from . import indexing as _indexing
 from . import linalg as _linalg
 from . import linear_loss as _linear_loss
@@ -76,6 +77,7 @@ from .embedding_bag import *  # noqa: F403
 from .formula import Formula as _Formula  # noqa: F401
 from .fractional_pool import *  # noqa: F403
 from .glu import *  # noqa: F403
+from .group_norm import *  # noqa: F403
 from .indexing import *  # noqa: F403
 from .inverted_residual import InvertedResidual as _InvertedResidual  # noqa: F401
 from .linalg import *  # noqa: F403
@@ -151,6 +153,7 @@ __all__ = [
     *_elementary.__all__,
     *_embedding.__all__,
     *_embedding_bag.__all__,
+    *_group_norm.__all__,
     *_indexing.__all__,
     *_linalg.__all__,
     *_ctc.__all__,

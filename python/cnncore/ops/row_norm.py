@@ -14,7 +14,7 @@ from ..graph.trace import emit, shape_error
 from .build import Single, elementwise, reshape_to, with_layout
 from .check import float_tensor, integers, optional_float, real
 from .formula import apply, formula
-from .norm import group_norm
+from .group_norm import group_norm
 from .norm_derivative import by_input, by_parameters, normalised, scaled
 from .pull_back import pull_back
 

@@ -17,6 +17,7 @@ from .callbacks.base import Callback, overrides
 from .history import History
 from .interrupt import StopOnInterrupt
 from .labels import weights_of_rows
+from .moment import go_back, moment_of
 from .objective import arrays_of, total_weight
 from .progress import Progress
 from .rows import Batch, rows_of
@@ -206,7 +207,7 @@ class Run:
 
     def _keep(self) -> None:
         """Keep the state, to go back to if the loss becomes NaN or infinite."""
-        state = self.trainer._moment()
+        state = moment_of(self.trainer)
         if self._kept is None or all(np.isfinite(array).all() for array in state["model"].values()):
             self._kept = state
 
@@ -217,7 +218,7 @@ class Run:
         try:
             now = find_nonfinite(objective, *arrays)
         finally:  # Ctrl-C included
-            self.trainer._go_back(self._kept)
+            go_back(self.trainer, self._kept)
         # What the finite weights bring about is the cause; else they have grown out of bounds step by step.
         places = [find_nonfinite(objective, *arrays), now]
         if self.trainer.ranks is not None:

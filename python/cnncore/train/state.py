@@ -18,6 +18,7 @@ from .._files import check_path
 from ..graph.random import rng_state, set_rng_state
 from ..io import safetensors
 from ..runtime import init_state, set_init_state
+from .moment import go_back, moment_of
 
 if TYPE_CHECKING:
     from ..distributed import Ranks
@@ -50,7 +51,7 @@ def _state(trainer: Trainer) -> dict[str, Any]:
     return {
         "format": _FORMAT,
         "optimizer_kind": type(trainer.optimizer).__name__,
-        **trainer._moment(),
+        **moment_of(trainer),
         "unsaved_buffers": {name: np.asarray(buffer) for name, buffer in _unsaved_buffers(trainer).items()},
         "class_names": trainer.class_names,
         "random": rng_state(),
@@ -193,7 +194,7 @@ def resume(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         which = "without" if state["averaged"] is None else "with"
         raise ValueError(f"{os.fspath(path)}: was saved {which} an average of the weights (ema=)")
     try:
-        trainer._go_back(state)
+        go_back(trainer, state)
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from None
     for name, buffer in _unsaved_buffers(trainer).items():

@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import ops
-from .._core import write_storages
 from ..graph.hints import missing
 from ..nn.loss import BCEWithLogitsLoss
 from ..nn.loss_elements import BCELoss
 from ..nn.loss_labels import NLLLoss
 from ..nn.module import Module
 from ..nn.predict import check_batch_size, inference_mode
-from ..nn.state import loadable_state
 from ..optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from ..optim.optimizer import Optimizer
-from ..optim.swa_utils import EMA, AveragedModel
+from ..optim.swa_utils import AveragedModel
 from ..training import TrainStep
 from .batches import ArrayBatches, Batches, make_batches, takes_pair
 from .callbacks.base import Callback, check_callbacks
@@ -31,6 +29,7 @@ from .progress import make_progress
 from .rows import Batch, rows_of
 from .run import Run
 from .running import DEFAULT_METRICS, Metrics, MetricsLike, RunningMeans, named_metrics, usual_metrics
+from .settings import averaged_of, count, schedulers_of
 from .shards import EvaluatedPart, StandIn, joined, shard, share_of
 from .stretches import Stretches, split_rows
 
@@ -125,11 +124,11 @@ class Trainer:
         self.optimizer = optimizer
         self.metrics = named_metrics(metrics)
         self._chosen = metrics is not DEFAULT_METRICS
-        self.schedulers = _schedulers(scheduler, optimizer)
+        self.schedulers = schedulers_of(scheduler, optimizer)
         self.schedule_by = schedule_by
         if schedule_by == "step" and any(isinstance(s, ReduceLROnPlateau) for s in self.schedulers):
             raise ValueError("ReduceLROnPlateau follows a figure of epochs: schedule_by='epoch'")
-        self.averaged = _averaged(model, ema)
+        self.averaged = averaged_of(model, ema)
         self.epoch = 0
         self.class_names: tuple[str, ...] | None = None
         self.stop_training = False
@@ -218,7 +217,7 @@ class Trainer:
             ValueError: arrays that do not fit the model, each other or the loss; a loss that is NaN or
                 infinite.
         """
-        epochs = _count("epochs", epochs, 0)
+        epochs = count("epochs", epochs, 0)
         if not isinstance(shuffle, (bool, np.bool_)):
             raise TypeError(f"expected shuffle True or False, got {shuffle!r}")
         batch_size = check_batch_size(batch_size)
@@ -237,14 +236,14 @@ class Trainer:
         if class_weight is not None:
             weights = class_weights(class_weight, getattr(batches, "y", None), self.class_names)
         if steps_per_epoch is not None:
-            batches = Stretches(batches, _count("steps_per_epoch", steps_per_epoch, 1), batch_size)
+            batches = Stretches(batches, count("steps_per_epoch", steps_per_epoch, 1), batch_size)
         if self.ranks is not None:
             batches = shard(batches, self.ranks)
             checks = None if checks is None else shard(checks, self.ranks)
         shown, resumed = make_progress(verbose if self.writes else 0), self._resumed
         found = check_callbacks(callbacks)
         if initial_epoch is not None:
-            first = _count("initial_epoch", initial_epoch, 0)
+            first = count("initial_epoch", initial_epoch, 0)
             if first != self.epoch:
                 self.epoch, resumed = first, None
             epochs = max(0, epochs - (first if resumed is None else resumed["first"]))
@@ -490,41 +489,6 @@ class Trainer:
             else:
                 scheduler.step()
 
-    def _weights(self) -> dict[str, Any]:
-        """Return copies of the arrays of the model and of its average."""
-        return {
-            "model": self.model.state_dict(),
-            "averaged": None if self.averaged is None else self.averaged.state_dict(),
-        }
-
-    def _load_weights(self, weights: Mapping[str, Any]) -> None:
-        self.model.load_state_dict(weights["model"])
-        if self.averaged is not None and weights["averaged"] is not None:
-            self.averaged.load_state_dict(weights["averaged"])
-
-    def _moment(self) -> dict[str, Any]:
-        """Return the state between two epochs."""
-        return {
-            **self._weights(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
-            "epoch": self.epoch,
-        }
-
-    def _go_back(self, moment: Mapping[str, Any]) -> None:
-        """Bring back a moment; model, average, optimiser and epoch in one call, which Ctrl-C cannot cut."""
-        with self.optimizer.lock:
-            storages, arrays, _ = loadable_state(self.model, moment["model"])
-            own, own_arrays, settings = self.optimizer.loadable_state(moment["optimizer"])
-            storages, arrays = [*storages, *own], [*arrays, *own_arrays]
-            if self.averaged is not None and moment["averaged"] is not None:
-                more, more_arrays, _ = loadable_state(self.averaged, moment["averaged"])
-                storages, arrays = [*storages, *more], [*arrays, *more_arrays]
-            settings.append((vars(self), {"epoch": moment["epoch"]}))
-            write_storages(storages, arrays, settings)
-        for scheduler, state in zip(self.schedulers, moment["schedulers"], strict=True):
-            scheduler.load_state_dict(state)
-
     if not TYPE_CHECKING:  # type checkers shall tell names that do not exist
 
         def __getattr__(self, name: str) -> Any:
@@ -547,35 +511,3 @@ def _ranks(comm: Any) -> Ranks | None:
     from ..distributed import ranks_of
 
     return ranks_of(comm)
-
-
-def _count(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
-        raise ValueError(f"expected {name} as an integer of at least {least}, got {value!r}")
-    return int(value)
-
-
-def _schedulers(scheduler: Any, optimizer: Optimizer) -> list[LRScheduler]:
-    if scheduler is None:
-        return []
-    found = [scheduler] if isinstance(scheduler, LRScheduler) else scheduler
-    if not isinstance(found, Iterable):
-        raise TypeError(f"expected a scheduler of optim.lr_scheduler or a list of such, got {scheduler!r}")
-    found = list(found)
-    for each in found:
-        if not isinstance(each, LRScheduler):
-            called = f": make one, {each.__name__}(optimizer, ...)" if isinstance(each, type) else ""
-            raise TypeError(f"expected a scheduler of optim.lr_scheduler, got {each!r}{called}")
-        if each.optimizer is not optimizer:
-            raise ValueError(
-                f"expected a scheduler of the Trainer's optimizer, got one of {each.optimizer!r}"
-            )
-    return found
-
-
-def _averaged(model: Module, ema: Any) -> AveragedModel | None:
-    if ema is None or isinstance(ema, AveragedModel):
-        return ema
-    if isinstance(ema, bool) or not hasattr(ema, "__float__") or not 0 <= float(ema) < 1:
-        raise ValueError(f"expected ema as a decay from 0 to below 1, or an AveragedModel, got {ema!r}")
-    return EMA(model, decay=float(ema))

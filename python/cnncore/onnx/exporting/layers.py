@@ -12,8 +12,9 @@ from ...graph.tensor import Node, Tensor
 from ...ops.convolution import ConvBackwardData, ConvForward
 from ...ops.formula import Formula, expansion
 from ...ops.glu import Glu
+from ...ops.group_norm import GroupNorm
 from ...ops.linear import MatMul
-from ...ops.norm import BatchNormApply, BatchNormInvStd, GroupNorm
+from ...ops.norm import BatchNormApply, BatchNormInvStd
 from ...ops.pooling import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
 from ...ops.row_norm import ChannelWindowSum, RowNorm
 from ...ops.sample import GridSample

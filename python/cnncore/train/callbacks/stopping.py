@@ -7,6 +7,7 @@ import math
 import warnings
 from typing import Any
 
+from ..moment import load_weights, weights_of
 from .base import Callback
 from .monitor import Monitor
 
@@ -69,7 +70,7 @@ class EarlyStopping(Callback):
         if self.monitor.better(name, value, self.best):
             self.best, self.best_epoch, self.waited = value, epoch, 0
             if self.restore_best:
-                self._best_state = self.trainer._weights()
+                self._best_state = weights_of(self.trainer)
             return
         self.waited += 1
         if self.waited >= self.patience:
@@ -78,7 +79,7 @@ class EarlyStopping(Callback):
 
     def on_train_end(self) -> None:
         if self._best_state is not None:
-            self.trainer._load_weights(self._best_state)
+            load_weights(self.trainer, self._best_state)
             self._best_state = None
 
     def state_dict(self) -> dict[str, Any]:
