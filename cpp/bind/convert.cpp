@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
+#include <memory>
+#include <utility>
 
 #include "bind/bind.h"
 #include "core/error.h"
+#include "core/result_memory.h"
 #include "ops/copy.h"
 #include "ops/strided_copy.h"
 
@@ -59,6 +62,17 @@ bool same_memory(const py::array& array, const TensorDesc& desc) {
     if (desc.dim(i) != 1 && array.strides(i) != desc.step(i) * item) return false;
   }
   return reinterpret_cast<std::uintptr_t>(array.data()) % static_cast<std::uintptr_t>(item) == 0;
+}
+
+/// An object that owns memory for a large result and keeps it for another one in the end.
+py::capsule owner_of_result(std::size_t bytes) {
+  auto memory = std::make_unique<Buffer>(take_result_memory(bytes));
+  py::capsule owner(memory.get(), [](void* owned) {
+    const std::unique_ptr<Buffer> buffer(static_cast<Buffer*>(owned));
+    keep_result_memory(std::move(*buffer));
+  });
+  memory.release();
+  return owner;
 }
 
 }  // namespace
@@ -136,17 +150,25 @@ py::array new_array(const TensorDesc& desc) {
     if (array == nullptr) throw py::error_already_set();  // numpy has set MemoryError
     return py::reinterpret_steal<py::array>(array);
   };
-  if (desc.is_contiguous()) {
+  const bool large = desc.bytes() >= kLargeResult;
+  if (desc.is_contiguous() && !large) {
     return made(api.PyArray_NewFromDescr_(api.PyArray_Type_, py::dtype(dtype).release().ptr(), desc.rank,
                                           shape.data(), nullptr, nullptr, 0, nullptr));
   }
+  const auto view = [&](void* memory, const py::object& owner) {
+    py::array array = made(api.PyArray_NewFromDescr_(api.PyArray_Type_, py::dtype(dtype).release().ptr(),
+                                                     desc.rank, shape.data(), strides.data(), memory,
+                                                     py::detail::npy_api::NPY_ARRAY_WRITEABLE_, nullptr));
+    api.PyArray_SetBaseObject_(array.ptr(), py::object(owner).release().ptr());
+    return array;
+  };
+  if (large) {
+    const py::capsule owner = owner_of_result(desc.bytes());
+    return view(owner.get_pointer<Buffer>()->data(), owner);
+  }
   py::array flat = made(api.PyArray_NewFromDescr_(api.PyArray_Type_, py::dtype(dtype).release().ptr(), 1,
                                                   &count, nullptr, nullptr, 0, nullptr));
-  py::array view = made(api.PyArray_NewFromDescr_(
-      api.PyArray_Type_, py::dtype(dtype).release().ptr(), desc.rank, shape.data(), strides.data(),
-      flat.mutable_data(), py::detail::npy_api::NPY_ARRAY_WRITEABLE_, nullptr));
-  api.PyArray_SetBaseObject_(view.ptr(), flat.release().ptr());
-  return view;
+  return view(flat.mutable_data(), flat);
 }
 
 }  // namespace cnncore

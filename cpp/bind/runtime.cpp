@@ -6,6 +6,7 @@
 #include "core/cgroup.h"
 #include "core/cpu_info.h"
 #include "core/parallel.h"
+#include "core/result_memory.h"
 #include "isa/kernel_table.h"
 #include "ops/registry.h"
 #include "program/peak.h"
@@ -69,6 +70,8 @@ void bind_runtime(py::module_& module) {
   module.def("cgroup_quota", &cgroup_quota, py::arg("process"), py::arg("mount"));
   module.def("set_num_threads", &set_num_threads, py::arg("threads"));
   module.def("cpu_info", &cpu_info_dict);
+  module.def("drop_result_memory", &drop_result_memory,
+             "Gives back the memory that is kept for results; false if there was none.");
   module.def("measure_peak", &peak_dict, py::arg("seconds") = 0.6);
   module.def(
       "activations",

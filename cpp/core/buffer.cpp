@@ -6,13 +6,14 @@
 #include <string>
 #include <utility>
 
+#include "core/result_memory.h"
+
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
 
 namespace cnncore {
 namespace {
-constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
 /// Python sees a MemoryError with this text.
 class OutOfMemory : public std::bad_alloc {
@@ -30,7 +31,9 @@ Buffer::Buffer(std::size_t bytes) : size_(bytes) {
   if (bytes == 0) return;
   const std::size_t alignment = bytes >= 2 * kHugePage ? kHugePage : kAlignment;
   const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-  data_ = static_cast<std::byte*>(std::aligned_alloc(alignment, rounded));
+  do {
+    data_ = static_cast<std::byte*>(std::aligned_alloc(alignment, rounded));
+  } while (data_ == nullptr && drop_result_memory());
   if (data_ == nullptr) throw OutOfMemory(bytes);
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
   // The rest after the last whole page stays small: a huge page is all there once a byte of it is touched.

@@ -10,6 +10,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from .. import _core
+
 LARGEST_SETTING = 2**31 - 1
 """Of strides, paddings, dilations and kernels: sums and products of them with extents then fit 64 bits."""
 
@@ -33,6 +35,8 @@ def require_memory(nbytes: int, what: str | Callable[[], str]) -> None:
     if nbytes <= SMALL:
         return
     there, reason = available_memory() if nbytes < _ADDRESSABLE else (_ADDRESSABLE, "64-bit addresses")
+    if nbytes > there and _core.drop_result_memory():
+        there, reason = available_memory()
     if nbytes > there:
         subject = what if isinstance(what, str) else what()
         raise MemoryError(
