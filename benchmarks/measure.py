@@ -27,10 +27,14 @@ class WrongAnswerError(AssertionError):
 
 def initial_state(network: Network, runners: list[Runner]) -> State:
     """Weights every runner is given, from the first that can make them."""
+    reasons = ["none of the runners can initialise weights"]
     for runner in runners:
-        if runner.state is not None:
-            return with_statistics(runner.state(network))
-    raise UnavailableError("none of the runners can initialise weights")
+        try:
+            if runner.state is not None:
+                return with_statistics(runner.state(network))
+        except UnavailableError as reason:
+            reasons.append(str(reason))
+    raise UnavailableError("; ".join(dict.fromkeys(reasons)))
 
 
 def inference(network: Network, batch: int, runners: list[Runner], seconds: float) -> Row:

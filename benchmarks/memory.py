@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from networks import NETWORKS, Network, with_statistics
+from networks import KNOWN, Network, with_statistics
 from peers import OURS, Runner, UnavailableError, runners
 
 PEER_OF = {
@@ -168,7 +168,7 @@ def _resident() -> tuple[float, float]:
 def main(arguments: list[str]) -> int:
     """Be the process that is measured, or the one that writes its files."""
     name, mode, network_name, batch, threads, folder = arguments
-    network = NETWORKS[network_name]
+    network = KNOWN[network_name]
     try:
         if name.startswith(PREPARE):
             runner = _runner(name.removeprefix(PREPARE), int(threads))

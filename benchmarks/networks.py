@@ -74,6 +74,9 @@ ZOO = {
 }
 """Further networks, one of each family, measured where they are asked for."""
 
+KNOWN = {**NETWORKS, **ZOO}
+"""All that can be asked for."""
+
 GROUPS = ("inference, batch 1", "inference, batch 32 (vgg16: 16)", "training")
 """What geometric means are taken over: all networks, each with one of its batches."""
 
@@ -82,7 +85,7 @@ ZOO_GROUPS = ("zoo: inference, batch 1", "zoo: inference, batch 32", "zoo: train
 
 def group_of(network: str, mode: str, batch: int) -> str | None:
     """The group that a measurement belongs to, if it belongs to one; single layers do not."""
-    listed = NETWORKS.get(network) or ZOO.get(network)
+    listed = KNOWN.get(network)
     if listed is None:
         return None
     belonging = (("inference", listed.inference[0]), ("inference", listed.inference[1]))

@@ -33,7 +33,7 @@ from typing import Any
 import report
 from cnncore.bench import machine
 from measure import WrongAnswerError, inference, training
-from networks import NETWORKS, ZOO, Network
+from networks import KNOWN, NETWORKS, ZOO, Network
 from peers import EXACT, MODULES, OURS, Runner, UnavailableError, runners
 from results import ERROR_LIMIT, ResultFile, Row, means
 from rows import command, summary
@@ -58,7 +58,7 @@ QUICK_SECONDS = 0.1
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure what the arguments ask for, print tables, write JSON if asked; 1 when an answer is wrong."""
+    """Measure what the arguments ask for, print tables, write JSON if asked; 1 when an answer is wrong or none."""
     arguments = sys.argv[1:] if argv is None else argv
     options = parser().parse_args(arguments)
     settings = PEER_SETTINGS.get(options.isa, {})
@@ -91,9 +91,8 @@ def main(argv: list[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = {**NETWORKS, **ZOO}
     made.add_argument(
-        "--networks", type=_names(known), default=list(NETWORKS), help="default: all of its own"
+        "--networks", type=_names(KNOWN), default=list(NETWORKS), help="default: all of its own"
     )
     made.add_argument(
         "--zoo", dest="networks", action="store_const", const=list(ZOO), help="networks of torchvision"
@@ -141,6 +140,8 @@ def compare_networks(options: argparse.Namespace, file: ResultFile) -> int:
             row = (inference if mode == "inference" else training)(network, batch, taking_part, seconds)
         except WrongAnswerError as wrong:
             row = Row(network.name, mode, batch, notes=[f"WRONG: {wrong}"])
+        except UnavailableError as reason:
+            row = Row(network.name, mode, batch, notes=[f"not measured: {reason}"])
         rows.append(row)
         file.add("networks", row.as_json())
         file.set(geometric_means=[mean.as_json() for mean in means(rows)])
@@ -153,7 +154,7 @@ def compare_networks(options: argparse.Namespace, file: ResultFile) -> int:
 def jobs(options: argparse.Namespace) -> Iterator[tuple[Network, str, int]]:
     """Network, mode and batch of each row."""
     for name in options.networks:
-        network = {**NETWORKS, **ZOO}[name]
+        network = KNOWN[name]
         for mode, batches in (("inference", network.inference), ("training", network.training)):
             if options.mode in (None, mode):
                 yield from ((network, mode, batch) for batch in options.batch or batches)
@@ -231,10 +232,7 @@ def measure_errors(options: argparse.Namespace, file: ResultFile) -> int:
         return 0
     found = []
     listed = errors.LAYERS[::4] if options.quick else errors.LAYERS
-    for error in (
-        *errors.layers(listed),
-        *errors.networks(NETWORKS[name] for name in options.networks if name in NETWORKS),
-    ):
+    for error in (*errors.layers(listed), *errors.networks(KNOWN[name] for name in options.networks)):
         found.append(error)
         file.add("errors", error.as_json())
     print("\n" + report.errors([error.as_json() for error in found]), flush=True)
@@ -270,7 +268,7 @@ def soak(options: argparse.Namespace, file: ResultFile) -> int:
     """Many training steps of one network in this process."""
     import memory
 
-    network = NETWORKS[options.networks[0]]
+    network = KNOWN[options.networks[0]]
     batch = (options.batch or [1])[0]
     found: dict[str, Any] = {"network": network.name, "batch": batch}
     for reached in memory.soak(network, batch, options.soak, options.threads):

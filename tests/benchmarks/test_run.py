@@ -124,6 +124,20 @@ def test_rows_before_a_wrong_answer_are_kept(
     assert "| lenet5  | inference |     2 |" in printed
 
 
+@pytest.mark.parametrize("arguments", [[], ["--errors"], ["--memory"]], ids=["networks", "errors", "memory"])
+def test_a_network_that_the_peers_do_not_have_is_named(
+    arguments: list[str], module_of: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    monkeypatch.setattr(module_of("errors"), "LAYERS", ())
+    job = ["--quick", "--networks", "shufflenet_v2_x0_5", "--mode", "inference", "--batch", "1"]
+    status = module_of("run").main([*job, "--peers", "torch", "--only-peers", *arguments])
+    assert status == (0 if arguments else 1)
+    if "--memory" not in arguments:
+        assert "shufflenet_v2_x0_5 needs torchvision, which is not installed" in capsys.readouterr().out
+
+
 def test_resnet50s_shapes_are_those_of_the_file() -> None:
     listed = shapes.read_csv(BENCHMARKS / "shapes" / "resnet50.csv")
     assert listed == shapes.resnet50(batch=16)
