@@ -58,7 +58,7 @@ QUICK_SECONDS = 0.1
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure what the arguments ask for, print tables, write JSON if asked; 1 when an answer is wrong or none."""
+    """Measure what the arguments ask for, print tables, write JSON if asked; 1 unless all is right."""
     arguments = sys.argv[1:] if argv is None else argv
     options = parser().parse_args(arguments)
     settings = PEER_SETTINGS.get(options.isa, {})
