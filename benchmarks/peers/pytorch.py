@@ -91,5 +91,7 @@ def module(network: Network, state: State | None) -> Any:
     """The network with these weights, or fresh ones."""
     model = pytorch_models.build(network)
     if state is not None:
-        model.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in state.items()})
+        weights = model.state_dict()  # with the versions that some layers ask for
+        weights.update({name: torch.from_numpy(value.copy()) for name, value in state.items()})
+        model.load_state_dict(weights)
     return model

@@ -12,6 +12,7 @@
 #include "isa/elementwise.h"
 #include "isa/embedding_bag.h"
 #include "isa/gemm_tile.h"
+#include "isa/grouped.h"
 #include "isa/integer.h"
 #include "isa/linear.h"
 #include "isa/machine.h"
@@ -42,6 +43,7 @@ struct KernelTable {
   LinearKernels linear;
   WinogradKernels winograd;
   DepthwiseKernels depthwise;
+  GroupedKernels grouped;
   ScatterKernels scatter;
   PoolKernels pool;
   NormKernels norm;

@@ -16,6 +16,7 @@ const std::vector<ConvAlgorithm>& algorithms() {
   static const std::vector<ConvAlgorithm> list = {
       linear_forward(),
       depthwise_forward(),
+      grouped_forward(),
       winograd_f4_forward(),
       winograd_f2_forward(),
       winograd_f2x5_forward(),
@@ -23,6 +24,7 @@ const std::vector<ConvAlgorithm>& algorithms() {
       direct_forward(),
       linear_backward_data(),
       depthwise_backward_data(),
+      grouped_backward_data(),
       winograd_f4_backward_data(),
       winograd_f2_backward_data(),
       winograd_f2x5_backward_data(),
@@ -31,6 +33,7 @@ const std::vector<ConvAlgorithm>& algorithms() {
       direct_backward_data(),
       linear_backward_weight(),
       depthwise_backward_weight(),
+      grouped_backward_weight(),
       winograd_f4_backward_weight(),
       winograd_f2_backward_weight(),
       winograd_f2x5_backward_weight(),

@@ -86,5 +86,8 @@ ConvAlgorithm linear_backward_weight();
 ConvAlgorithm depthwise_forward();
 ConvAlgorithm depthwise_backward_data();
 ConvAlgorithm depthwise_backward_weight();
+ConvAlgorithm grouped_forward();
+ConvAlgorithm grouped_backward_data();
+ConvAlgorithm grouped_backward_weight();
 
 }  // namespace cnncore

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Depthwise convolution (one input and one output channel a group): vectors run along channels, and each
-// output row is a sum over the rows of the input under it. The packed weight is [phase][tap][channel].
+// Depthwise convolution (one input and one output channel a group), and convolution in small groups: vectors
+// run along channels, and each output row is a sum over the rows of the input under it. The packed weight is
+// [phase][tap][channel], of groups [phase][vector of channels][tap][channel of the group][channel].
 #include <algorithm>
 #include <cstring>
 #include <optional>
@@ -35,10 +36,48 @@ std::vector<ConvLoop> loops_of(const ConvProblem& p, ConvDirection direction) {
   return {forward_loop(p)};
 }
 
+using Reason = std::string(const ConvProblem&);
+
+template <ConvDirection kDirection>
+std::string grouped_cannot(const ConvProblem& p) {
+  const std::int64_t depth = p.group_in();
+  if (kernels().grouped.forward == nullptr) return "vectors are too short";
+  if (p.groups == 1) return "there is one group";
+  if (depth != p.group_out()) return "groups have other channels in than out";
+  if (depth != 4 && depth != 8 && depth != 16)
+    return "groups of " + std::to_string(depth) + " channels, not 4, 8 or 16";
+  if (p.kernel[0] * p.kernel[1] > kMaxRows)
+    return "the kernel has more than " + std::to_string(kMaxRows) + " rows";
+  for (const auto& loop : loops_of(p, kDirection)) {
+    const ConvAxis& width = loop.axis[2];
+    if (width.taps != 3 || width.tap_step != 1 || width.in_step > 2)
+      return "rows of the kernel are not three neighbours in steps of 1 or 2";
+  }
+  return {};
+}
+
+/// Where groups fill vectors, Winograd multiplies less; its weights, four times as large, come from far away
+/// for few pixels.
+std::string grouped_declines(const ConvProblem& p) {
+  constexpr std::int64_t kPixels = 256;
+  if (p.group_in() < 16 || p.output_pixels() <= kPixels || p.stride != Spatial{1, 1, 1}) return {};
+  return "more than " + std::to_string(kPixels) + " pixels of 16 channels a group";
+}
+
+/// Sums are loaded and stored for each row of pixels.
+std::string grouped_sums_decline(const ConvProblem& p) {
+  constexpr std::int64_t kRow = 14;
+  if (p.group_in() == 16) return "16 channels a group";
+  return p.output[2] >= kRow ? "" : "rows of less than " + std::to_string(kRow) + " pixels";
+}
+
 /// Rows of output pixels: (image, plane, row) of a loop, numbered in that order.
 struct Rows {
   explicit Rows(const ConvLoop& l)
-      : loop(l), total(l.batch * l.axis[0].count * l.axis[1].count), pitch(l.groups) {}
+      : loop(l),
+        total(l.batch * l.axis[0].count * l.axis[1].count),
+        pitch(l.groups * l.out_channels),
+        depth(l.in_channels) {}
 
   /// Lists the input rows under output row `index` and their vertical taps; returns how many.
   std::int64_t under(std::int64_t index, const float* input, const float** row, std::int64_t* tap) const {
@@ -96,48 +135,78 @@ struct Rows {
 
   DepthwiseRow geometry() const {
     DepthwiseRow row = depthwise_row(loop.axis[2]);
-    row.channels = row.pitch = row.weight_step = pitch;
+    row.channels = row.pitch = pitch;
+    row.weight_step = depth == 1 ? pitch : depth * kernels().width;
     return row;
+  }
+
+  /// Weights of a vector of channels, all taps of them.
+  std::int64_t block() const { return loop.taps() * depth * kernels().width; }
+  std::int64_t weights() const {
+    if (depth == 1) return loop.taps() * pitch;
+    return ceil_div(pitch, static_cast<std::int64_t>(kernels().width)) * block();
+  }
+  /// Where the weight of a tap, a channel of its group's input and a channel of the output lies.
+  std::int64_t place(std::int64_t tap, std::int64_t k, std::int64_t channel) const {
+    if (depth == 1) return tap * pitch + channel;
+    const std::int64_t width = kernels().width;
+    return channel / width * block() + (tap * depth + k) * width + channel % width;
   }
 
   /// Cost of all rows in vector operations.
   double work() const {
-    return static_cast<double>(loop.pixels() * (loop.taps() + 1) * pitch) / kernels().width;
+    return static_cast<double>(loop.pixels() * (loop.taps() * depth + 1) * pitch) / kernels().width;
   }
 
   ConvLoop loop;
   std::int64_t total;
-  std::int64_t pitch;
+  std::int64_t pitch;  // channels of a pixel
+  std::int64_t depth;  // channels of a group
 };
 
 class DepthwisePack : public Step {
  public:
   DepthwisePack(const ConvProblem& p, ConvDirection direction)
-      : problem_(p), loops_(loops_of(p, direction)) {}
+      : problem_(p), turned_(direction == ConvDirection::backward_data), loops_(loops_of(p, direction)) {}
 
   void run(const StepArgs& args) const override {
     const float* weight = args.input(0);
     float* packed = args.output(0);
-    const std::int64_t filter = problem_.taps();
     for (const auto& loop : loops_) {
       const auto& [depth, height, width] = loop.axis;
+      const Rows rows(loop);
+      std::fill_n(packed, rows.weights(), 0.0f);  // of lanes without a channel
+      std::int64_t tap = 0;
       for (std::int64_t a = 0; a < depth.taps; ++a) {
         for (std::int64_t b = 0; b < height.taps; ++b) {
           for (std::int64_t c = 0; c < width.taps; ++c) {
             const std::int64_t kd = depth.kernel_start + a * depth.kernel_step;
             const std::int64_t kh = height.kernel_start + b * height.kernel_step;
             const std::int64_t kw = width.kernel_start + c * width.kernel_step;
-            const float* tap = weight + (kd * problem_.kernel[1] + kh) * problem_.kernel[2] + kw;
-            for (std::int64_t g = 0; g < loop.groups; ++g) packed[g] = tap[g * filter];
-            packed += loop.groups;
+            pack_tap(rows, tap++, weight + (kd * problem_.kernel[1] + kh) * problem_.kernel[2] + kw, packed);
           }
         }
       }
+      packed += rows.weights();
     }
   }
 
  private:
+  /// The weight is [channel of the output][channel of the group's input]: those of backward-data change
+  /// roles.
+  void pack_tap(const Rows& rows, std::int64_t tap, const float* weight, float* packed) const {
+    const std::int64_t depth = rows.depth;
+    for (std::int64_t c = 0; c < rows.pitch; ++c) {
+      const std::int64_t first = c - c % depth;
+      for (std::int64_t k = 0; k < depth; ++k) {
+        const std::int64_t filter = turned_ ? (first + k) * depth + c % depth : c * depth + k;
+        packed[rows.place(tap, k, c)] = weight[filter * problem_.taps()];
+      }
+    }
+  }
+
   ConvProblem problem_;
+  bool turned_;
   std::vector<ConvLoop> loops_;
 };
 
@@ -155,7 +224,7 @@ class DepthwiseConv : public Step {
     std::int64_t packed = 0;
     for (const auto& loop : loops_of(p, direction)) {
       phases_.push_back({Rows(loop), packed});
-      packed += loop.taps() * loop.groups;
+      packed += phases_.back().rows.weights();
       work_ += phases_.back().rows.work();
     }
     if (direction == ConvDirection::backward_data) untouched_.emplace(p);
@@ -221,7 +290,8 @@ class DepthwiseConv : public Step {
   bool is_pair(std::int64_t row) const {
     const auto& [depth, height, width] = phases_.front().rows.loop.axis;
     const bool flat = phases_.size() == 1 && depth.in_size == 1 && depth.taps == 1;
-    return flat && pairs_rows(height, width) && row % height.count + 1 < height.count;
+    return phases_.front().rows.depth == 1 && flat && pairs_rows(height, width) &&
+           row % height.count + 1 < height.count;
   }
 
   /// One row of a phase, or two.
@@ -237,7 +307,7 @@ class DepthwiseConv : public Step {
       for (std::int64_t t = 0; t < 3; ++t) weight[t] = packed + t * 3 * rows.pitch;
     } else {
       call.rows = rows.under(index, args.input(0), row, tap);
-      for (std::int64_t r = 0; r < call.rows; ++r) weight[r] = packed + tap[r] * call.taps * rows.pitch;
+      for (std::int64_t r = 0; r < call.rows; ++r) weight[r] = packed + tap[r] * call.taps * call.weight_step;
     }
     call.row = row;
     call.weight = weight;
@@ -251,7 +321,9 @@ class DepthwiseConv : public Step {
     if (epilogue_.bias) out.bias = args.input(2);
     out.activation = epilogue_.activation;
     out.alpha = epilogue_.alpha;
-    if (count == 2) {
+    if (rows.depth > 1) {
+      kernels().grouped.forward(call, out, rows.depth, rows.block());
+    } else if (count == 2) {
       kernels().depthwise.forward_pair(call, out, rows.output_offset(index + 1) - offset);
     } else {
       kernels().depthwise.forward(call, out);
@@ -284,9 +356,10 @@ class DepthwiseWeightGradient : public Step {
     const auto& tile = kernels().outer_tile;
     tile.column_sums(partial + sum_floats(), tasks - 1, sum_floats(), sum_floats(), partial);
     float* grad_weight = args.output(0);
-    for (std::int64_t t = 0; t < problem_.taps(); ++t) {
-      for (std::int64_t c = 0; c < rows_.pitch; ++c)
-        grad_weight[c * problem_.taps() + t] = partial[t * rows_.pitch + c];
+    for (std::int64_t c = 0; c < rows_.pitch; ++c) {
+      for (std::int64_t k = 0; k < rows_.depth; ++k) {
+        for (std::int64_t t = 0; t < problem_.taps(); ++t) *grad_weight++ = partial[rows_.place(t, k, c)];
+      }
     }
     if (has_bias_) conv_bias_gradient(problem_, grad_output, partial, args.output(1));
   }
@@ -298,7 +371,7 @@ class DepthwiseWeightGradient : public Step {
   double flops() const override { return problem_.flops(); }
 
  private:
-  std::int64_t sum_floats() const { return problem_.taps() * rows_.pitch; }
+  std::int64_t sum_floats() const { return rows_.weights(); }
 
   void add_row(std::int64_t index, const float* input, const float* grad_output, float* sums) const {
     const float* row[kMaxRows];
@@ -306,10 +379,15 @@ class DepthwiseWeightGradient : public Step {
     std::int64_t tap[kMaxRows];
     DepthwiseRow call = rows_.geometry();
     call.rows = rows_.under(index, input, row, tap);
-    for (std::int64_t r = 0; r < call.rows; ++r) sum[r] = sums + tap[r] * call.taps * rows_.pitch;
+    for (std::int64_t r = 0; r < call.rows; ++r) sum[r] = sums + tap[r] * call.taps * call.weight_step;
     call.row = row;
     rows_.set_next(index, 1, input, call);
-    kernels().depthwise.backward_weight(call, grad_output + rows_.output_offset(index), sum);
+    const float* grad = grad_output + rows_.output_offset(index);
+    if (rows_.depth > 1) {
+      kernels().grouped.backward_weight(call, grad, sum, rows_.depth, rows_.block());
+    } else {
+      kernels().depthwise.backward_weight(call, grad, sum);
+    }
   }
 
   ConvProblem problem_;
@@ -321,7 +399,7 @@ class DepthwiseWeightGradient : public Step {
 template <ConvDirection kDirection>
 Packed packed(const ConvProblem& p) {
   std::int64_t floats = 0;
-  for (const auto& loop : loops_of(p, kDirection)) floats += loop.taps() * loop.groups;
+  for (const auto& loop : loops_of(p, kDirection)) floats += Rows(loop).weights();
   return {std::max<std::int64_t>(1, floats)};
 }
 
@@ -342,23 +420,44 @@ std::unique_ptr<Step> make_weight_gradient(const ConvProblem& p, const ConvEpilo
   return std::make_unique<DepthwiseWeightGradient>(p, epilogue);
 }
 
+template <ConvDirection kDirection>
+ConvAlgorithm by_rows(const char* name, Reason* cannot_do, Reason* declines) {
+  constexpr bool kForward = kDirection == ConvDirection::forward;
+  return {name,
+          kDirection,
+          cannot_do,
+          declines,
+          packed<kDirection>,
+          kForward ? statistics_rows : nothing,
+          make_pack<kDirection>,
+          make_conv<kDirection>};
+}
+
+ConvAlgorithm weight_gradient(const char* name, Reason* cannot_do, Reason* declines) {
+  return {name,      ConvDirection::backward_weight,
+          cannot_do, declines,
+          nullptr,   nothing,
+          nullptr,   make_weight_gradient};
+}
+
 }  // namespace
 
-ConvAlgorithm depthwise_forward() {
-  constexpr auto kDirection = ConvDirection::forward;
-  return {"depthwise",           kDirection,           cannot, nullptr, packed<kDirection>, statistics_rows,
-          make_pack<kDirection>, make_conv<kDirection>};
-}
-
+ConvAlgorithm depthwise_forward() { return by_rows<ConvDirection::forward>("depthwise", cannot, nullptr); }
 ConvAlgorithm depthwise_backward_data() {
-  constexpr auto kDirection = ConvDirection::backward_data;
-  return {"depthwise",           kDirection,           cannot, nullptr, packed<kDirection>, nothing,
-          make_pack<kDirection>, make_conv<kDirection>};
+  return by_rows<ConvDirection::backward_data>("depthwise", cannot, nullptr);
 }
+ConvAlgorithm depthwise_backward_weight() { return weight_gradient("depthwise", cannot, nullptr); }
 
-ConvAlgorithm depthwise_backward_weight() {
-  return {"depthwise",         ConvDirection::backward_weight, cannot, nullptr, nullptr, nothing, nullptr,
-          make_weight_gradient};
+ConvAlgorithm grouped_forward() {
+  constexpr auto kDirection = ConvDirection::forward;
+  return by_rows<kDirection>("grouped", grouped_cannot<kDirection>, grouped_declines);
+}
+ConvAlgorithm grouped_backward_data() {
+  constexpr auto kDirection = ConvDirection::backward_data;
+  return by_rows<kDirection>("grouped", grouped_cannot<kDirection>, grouped_declines);
+}
+ConvAlgorithm grouped_backward_weight() {
+  return weight_gradient("grouped", grouped_cannot<ConvDirection::backward_weight>, grouped_sums_decline);
 }
 
 }  // namespace cnncore

@@ -108,6 +108,13 @@ CASES = {
     "depthwise, wide kernel": Case(1, 1, 1, (8, 16), (2, 9), (1, 3), (0, 8), (0, 8), groups=7),
     "channel multiplier": Case(2, 1, 3, (7, 7), (3, 3), begin=(1, 1), end=(1, 1), groups=10),
     "groups": Case(2, 4, 6, (8, 9), (3, 3), (1, 2), (1, 1), (1, 1), groups=3),
+    "groups of 4": Case(2, 4, 4, (9, 17), (3, 3), begin=(1, 1), end=(1, 1), groups=12),
+    "groups of 4 with stride": Case(2, 4, 4, (9, 16), (3, 3), (2, 2), (1, 1), (1, 0), groups=5),
+    "groups of 8": Case(2, 8, 8, (5, 23), (5, 3), begin=(2, 1), end=(2, 1), groups=5),
+    "groups of 8, few pixels": Case(1, 8, 8, (7, 3), (3, 3), begin=(1, 2), end=(1, 2), groups=2),
+    "groups of 8 with stride": Case(2, 8, 8, (8, 15), (3, 3), (1, 2), (0, 2), (1, 1), groups=4),
+    "groups of 16": Case(1, 16, 16, (4, 11), (2, 3), begin=(0, 1), end=(0, 1), groups=3),
+    "groups of 4, 3-D": Case(1, 4, 4, (3, 4, 9), (3, 2, 3), begin=(1, 0, 1), end=(1, 1, 1), groups=4),
     "wide groups": Case(1, 20, 68, (6, 5), (1, 1), groups=2),
     "1-D": Case(2, 9, 20, (31,), (4,), (2,), (1,), (3,), (2,)),
     "3-D": Case(2, 5, 18, (5, 4, 6), (3, 2, 3), (2, 1, 1), (1, 0, 1), (1, 1, 2), (1, 2, 1)),
@@ -329,6 +336,25 @@ def test_the_choice_names_every_refusal() -> None:
         multiplied = CASES["channel multiplier"].choose(direction)
         assert ("depthwise", "groups 10 != output channels 30") in multiplied.refused
     assert CASES["3x3"].choose("forward").problem.startswith("batch=2 in_channels=32 out_channels=64")
+
+
+@pytest.mark.skipif(_core.cpu_info()["isa"] != "avx512", reason="vectors hold several groups")
+def test_small_groups_have_an_algorithm_of_their_own() -> None:
+    def chosen(*directions: str, **changes: Any) -> set[str]:
+        wide = {"size": (14, 15), "kernel": (3, 3), "begin": (1, 1), "end": (1, 1), "groups": 6}
+        return {
+            Case(1, **{"inputs": 8, "outputs": 8, **wide, **changes}).choose(d).algorithm for d in directions
+        }
+
+    every = ("forward", "backward_data", "backward_weight")
+    assert chosen(*every) == chosen(*every, inputs=4, outputs=4) == {"grouped"}
+    assert chosen(*every[:2], inputs=16, outputs=16) == {"grouped"}
+    assert chosen("forward", "backward_weight", stride=(2, 2), size=(28, 30)) == {"grouped"}
+    assert chosen("backward_data", stride=(2, 2)) == {"direct"}  # phases of one and of two taps
+    assert chosen("backward_weight", size=(7, 7)) == {"direct"}
+    assert chosen(*every, outputs=16) == chosen(*every, kernel=(3, 5)) == {"direct"}
+    large = Case(1, 16, 16, (20, 20), (3, 3), begin=(1, 1), end=(1, 1), groups=2).choose("forward")
+    assert ("grouped", "more than 256 pixels of 16 channels a group") in large.refused
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ CONVOLUTIONS = {
     "narrow": (array(2, 4, 9, 8), array(7, 4, 3, 3), {"padding": 1}),
     "winograd": (array(2, 32, 13, 14), array(40, 32, 3, 3), {"padding": 1}),
     "depthwise": (array(2, 21, 9, 11), array(21, 1, 3, 3), {"padding": 1, "groups": 21}),
+    "groups of 8": (array(2, 24, 9, 15), array(24, 8, 3, 3), {"padding": 1, "groups": 3}),
     "depthwise pairs": (array(2, 48, 14, 14), array(48, 1, 3, 3), {"padding": 1, "groups": 48}),
     "grouped": (array(2, 6, 7, 7), array(9, 2, 3, 3), {"groups": 3}),
 }

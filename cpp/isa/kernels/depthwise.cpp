@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "isa/depthwise.h"
 
-#include "isa/kernels/activations.h"
+#include "isa/kernels/channel_output.h"
 #include "isa/kernels/tiles.h"
 #include "isa/vec.h"
 
@@ -37,37 +37,6 @@ Range interior(const DepthwiseRow& row) {
   const Range last = valid_pixels(row, (row.taps - 1) * row.tap_step);
   const int64_t begin = max_of(first.begin, last.begin);
   return {begin, max_of(begin, min_of(first.end, last.end))};
-}
-
-/// What happens to a vector of channels before it is stored. Of the activations in registers only leaky_relu
-/// is no clamp; the others act on whole rows.
-struct Epilogue {
-  Vec bias, low, high;
-};
-
-CNNCORE_INLINE Epilogue epilogue(const DepthwiseOutput& out, int64_t channel, int64_t left) {
-  const float infinity = __builtin_inff();
-  const bool clamps = out.activation == Activation::relu || out.activation == Activation::relu6;
-  return {out.bias != nullptr ? load_upto(out.bias + channel, left) : zero(), set1(clamps ? 0.0f : -infinity),
-          set1(out.activation == Activation::relu6 ? 6.0f : infinity)};
-}
-
-/// Stores N pixels; a NaN stays NaN.
-template <int N>
-CNNCORE_INLINE void finish(const DepthwiseOutput& out, const Epilogue& last, int64_t pixel, int64_t channel,
-                           int64_t left, Vec (&sum)[N]) {
-  const int64_t at = pixel * out.step + channel;
-  if (out.residual != nullptr) {
-#pragma GCC unroll 8
-    for (int i = 0; i < N; ++i) sum[i] = sum[i] + load_upto(out.residual + at + i * out.step, left);
-  }
-  if (out.activation == Activation::leaky_relu) {
-#pragma GCC unroll 8
-    for (int i = 0; i < N; ++i) sum[i] = activate(sum[i], Activation::leaky_relu, set1(out.alpha));
-  }
-  float* output = out.output + at;
-#pragma GCC unroll 8
-  for (int i = 0; i < N; ++i) store_upto(output + i * out.step, min(last.high, max(last.low, sum[i])), left);
 }
 
 /// Adds the products of one input row to N pixels; the first pixel's first tap is at `input`, coordinate `x`.
@@ -175,13 +144,6 @@ void filter_row(const DepthwiseRow& row, const DepthwiseOutput& out) {
     }
   }
   forward_row<0, 0>(row, out);
-}
-
-void activate_pixels(const DepthwiseRow& row, const DepthwiseOutput& out, int64_t offset) {
-  float* activated = (out.activated != nullptr ? out.activated : out.output) + offset;
-  const float* values = out.output + offset;
-  for (int64_t i = 0; i < row.count; ++i, values += out.step, activated += out.step)
-    activate_row(values, row.channels, out.activation, out.alpha, activated);
 }
 
 void forward(const DepthwiseRow& row, const DepthwiseOutput& out) {

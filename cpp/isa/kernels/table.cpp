@@ -14,6 +14,7 @@ OuterTileKernels outer_tile_kernels();
 LinearKernels linear_kernels();
 WinogradKernels winograd_kernels();
 DepthwiseKernels depthwise_kernels();
+GroupedKernels grouped_kernels();
 ScatterKernels scatter_kernels();
 PoolKernels pool_kernels();
 NormKernels norm_kernels();
@@ -42,6 +43,7 @@ KernelTable kernel_table() {
       linear_kernels(),
       winograd_kernels(),
       depthwise_kernels(),
+      grouped_kernels(),
       scatter_kernels(),
       pool_kernels(),
       norm_kernels(),
