@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import pickle
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -252,6 +254,30 @@ def test_the_snapshot_of_the_predictor_is_what_counts() -> None:
     model.weight.assign(np.zeros(model.weight.shape))
     assert np.array_equal(cc.tiled(predictor)(x), before)
     assert np.array_equal(cc.tiled(pickle.loads(pickle.dumps(predictor)))(x), before)
+
+
+def _tile_by_tile(tiles: Any, x: Any) -> Any:
+    return tiles(x)
+
+
+@pytest.mark.parametrize("accuracy", ["exact", "fast"])
+def test_goes_to_spawned_workers(accuracy: str) -> None:
+    cc.set_accuracy(accuracy)
+    try:
+        tiles = cc.tiled(cc.compile(spread(Branches()), (1, 3, 32, 32)), 48)
+    finally:
+        cc.set_accuracy("fast")
+    x = image(2, 3, 96, 80)
+    expected, halo = tiles(x), tiles.halo  # its programs, too, before it is pickled
+    again = pickle.loads(pickle.dumps(tiles))
+    assert (again.tile, again.halo) == ((48, 48), halo)
+    assert again.memory((96, 80)).activations == tiles.memory((96, 80)).activations
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        elsewhere = pool.submit(_tile_by_tile, again, x).result()
+    for found in (again(x), elsewhere):
+        assert found.keys() == expected.keys()
+        for name in found:
+            np.testing.assert_array_equal(found[name], expected[name])
 
 
 def test_files_are_read_and_written_by_tiles(tmp_path: Any) -> None:

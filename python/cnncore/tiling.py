@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .compiler.pipeline import prepare_predictor
 from .compiler.program import Memory
+from .compiler.serialize import describe, restore
 from .compiler.tiles import Place, Resized, resized
 from .graph.cache import LRU
 from .graph.tensor import Graph
@@ -23,15 +24,18 @@ PROGRAMS = 4
 
 
 class Tiled:
-    """A fully convolutional predictor for images of any extents; made by `tiled`."""
+    """A fully convolutional predictor for images of any extents; made by `tiled`.
+
+    Processes that are spawned get it by pickle, as they do predictors; programs are compiled there again.
+    """
 
     def __init__(self, predictor: Predictor, traced: Graph, tile: tuple[int, ...]) -> None:
-        self._source = traced
-        self._accuracy = predictor._graph.accuracy
-        self._rebuild = predictor._rebuild
+        resized(traced, tile)  # raises for what cannot be tiled
+        self._take(traced, predictor._graph.accuracy, predictor._rebuild, tile)
+
+    def _take(self, traced: Graph, accuracy: Any, rebuild: Any, tile: tuple[int, ...]) -> None:
+        self._source, self._accuracy, self._rebuild, self.tile = traced, accuracy, rebuild, tile
         self._programs: LRU[Predictor] = LRU(PROGRAMS)
-        self.tile = tile
-        resized(self._source, tile)  # raises for what cannot be tiled
 
     def __call__(self, image: Any, out: Any = None) -> Any:
         """Return what the predictor would return for the whole images.
@@ -80,6 +84,13 @@ class Tiled:
         True
         """
         return self._program(self._plan(tuple(map(int, extents)))).memory
+
+    def __getstate__(self) -> dict[str, Any]:
+        graph = describe(self._source, {})
+        return {"graph": graph, "accuracy": self._accuracy, "rebuild": self._rebuild, "tile": self.tile}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._take(restore(state["graph"]), state["accuracy"], state["rebuild"], state["tile"])
 
     # -- planning -------------------------------------------------------------------------------
 
