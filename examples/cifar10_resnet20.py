@@ -29,9 +29,9 @@ def main(quick: bool = False, epochs: int = 8, picture: str | None = None) -> fl
     history = trainer.fit(loader, epochs=epochs, validation=test, verbose=2)
     accuracy = float(history["val_accuracy"][-1])
     print(f"test accuracy {accuracy:.2%} after {sum(history['seconds']):.0f} s")
-    shown = next(iter(data.DataLoader((x_test[:48],), 48, transform=NORMALIZE)))[0]
-    right = model.predict(shown).argmax(1) == y_test[:48]
-    save_picture(picture, x_test[:48] / 255, right=right)
+    shown = next(iter(data.DataLoader((x_test[::200],), 50, transform=NORMALIZE)))[0]
+    answers = model.predict(shown).argmax(1)
+    save_picture(picture, x_test[::200] / 255, columns=10, right=answers == y_test[::200])
     return accuracy
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cnncore.data.cifar import CLASSES as CIFAR
-from sheet import BLUE, ORANGE, bars, panels, show
+from sheet import BLUE, GREEN, ORANGE, bars, panels, show
 
 
 def edges(example: Any, found: Any) -> Figure:
@@ -135,26 +135,31 @@ def _right_half(figure: Figure, axes: Any) -> Any:
 
 
 def cifar10_resnet20(example: Any, found: Any) -> Figure:
-    """An image of each class, and how the loader shows it in two epochs."""
-    (images, labels), _ = example.cifar10(False)
-    figure, axes = panels(3, 10, 2.2)
-    changes = example.t.Compose(
-        [example.t.RandomCrop(32, padding=4, padding_mode="reflect"), example.t.RandomHorizontalFlip()]
-    )
-    for number, column in enumerate(axes.T):
-        image = images[int(np.flatnonzero(labels == number)[2])]
-        show(column[0], image / 255)
-        column[0].set_title(CIFAR[number], fontsize=7)
-        for epoch, axis in enumerate(column[1:]):
-            show(axis, changes(image, seed=10 * number + epoch) / 255)
-    return figure
+    return _photos(found, found.answers, np.array(found.history["val_accuracy"]))
 
 
 def cifar10_speedrun(example: Any, found: Any) -> Figure:
-    figure, axes = panels(2, 12, 1.5)
-    (images, _), _ = example.cifar10(False)
-    filters = example.whitening(example.normalized(images[:2000]))
-    for number, axis in enumerate(axes.flat):
-        size = np.abs(filters[number]).max()
-        show(axis, 0.5 + filters[number] / (2 * size))
+    return _photos(found, found.answers[::200], np.array(found.curve)[:, 1])
+
+
+def _photos(found: Any, answers: Any, shares: Any) -> Figure:
+    """Every 400th test image with what the network takes it for, and the test accuracy by epoch."""
+    figure, axes = panels(4, 7, 3.7, width_ratios=(1,) * 6 + (4.2,))
+    for number, axis in enumerate(axes[:, :6].flat):
+        row = 2 * number
+        show(axis, found.x_test[200 * row] / 255)
+        answer, truth = int(answers[row]), int(found.y_test[200 * row])
+        axis.set_title(CIFAR[answer], fontsize=7, pad=2, color=GREEN if answer == truth else ORANGE)
+        if answer != truth:
+            axis.text(15.5, 33, f"not {CIFAR[truth]}", fontsize=6, color=ORANGE, ha="center", va="top")
+    chart = _right_half(figure, axes)
+    epochs = np.arange(1, len(shares) + 1)
+    chart.plot(epochs, 100 * shares, color=BLUE, marker="o")
+    for epoch, above in ((1, -14), (len(shares), 7)):
+        percents = 100 * shares[epoch - 1]
+        chart.annotate(
+            f"{percents:.1f}", (epoch, percents), (0, above), textcoords="offset points", ha="center"
+        )
+    chart.set(xlabel="epoch", ylabel="% of the test images right", xticks=epochs, ylim=(50, 90))
+    chart.set_xlim(0.5, len(shares) + 0.5)
     return figure
