@@ -12,7 +12,13 @@ import pytest
 import cnncore as cc
 
 DOCS = Path(__file__).parents[1] / "docs"
-NEEDS = {"onnx": "onnx", "scikit-learn": "sklearn.base", "seeing": "matplotlib", "torch-backend": "torch"}
+NEEDS = {
+    "onnx": "onnx",
+    "scikit-learn": "sklearn.base",
+    "from-scikit-learn": "sklearn.base",
+    "seeing": "matplotlib",
+    "torch-backend": "torch",
+}
 """What a page's examples import beside cnncore, by the page's name."""
 
 PAGES = {path.relative_to(DOCS).as_posix(): path.read_text() for path in sorted(DOCS.rglob("*.md"))}

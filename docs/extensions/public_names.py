@@ -86,13 +86,14 @@ class PublicNames(SphinxDirective):
         return found
 
 
-def escape(line: str) -> str:
+def escape(line: str, inside: bool = False) -> str:
     """A line of prose with what reStructuredText takes for markup outside of `code` escaped.
 
     Letters that follow `code` at once, as in a plural, are kept apart from it by a space that does not show.
+    `inside` says that the line begins within `code`.
     """
     parts = line.split("`")
-    for i in range(0, len(parts), 2):
+    for i in range(int(inside), len(parts), 2):
         bullet, rest = re.match(r"(\s*(?:\* )?)(.*)", parts[i]).groups() if i == 0 else ("", parts[i])
         plural = "\\ " if i and rest[:1].isalpha() else ""
         parts[i] = bullet + plural + re.sub(r"[*|\\]|_\b(?!\w)", r"\\\g<0>", rest)
@@ -112,11 +113,12 @@ def keep_colons(what: str, lines: list[str]) -> None:
 
 def escape_prose(_app: Sphinx, what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
     """Docstrings are written to be read as they stand: formulas such as |x| and a * b are no markup."""
-    example = False
+    example = inside = False
     for i, line in enumerate(lines):
         example = line.lstrip().startswith(">>>") or (example and bool(line.strip()))
         if not example:
-            lines[i] = escape(line)
+            lines[i] = escape(line, inside)
+            inside = bool(line.strip()) and inside != bool(line.count("`") % 2)
     keep_colons(what, lines)
 
 

@@ -7,6 +7,7 @@ import ast
 import math
 import runpy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,6 +49,40 @@ def test_is_a_short_script_that_says_what_it_shows(path: Path) -> None:
 def test_each_is_in_the_list() -> None:
     text = (FOLDER / "README.md").read_text()
     assert [path.name for path in SCRIPTS if f"]({path.name})" not in text] == []
+
+
+def run_all(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return runpy.run_path(str(FOLDER / "run_all.py"), run_name="example")
+
+
+def test_all_that_have_a_page_are_run_by_one_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = {path.stem for path in (FOLDER.parent / "docs" / "applications").glob("*.md")}
+    demands = run_all(monkeypatch)["DEMANDS"]
+    assert {Path(name).stem for name in demands} == pages
+    assert [name for name in demands if not (FOLDER / f"{name}.py").exists()] == []
+
+
+def test_what_falls_short_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = run_all(monkeypatch)
+    figures = {"unet_cells": 0.91, "detector": 0.79, "dna_motifs": {"linear": 0.5, "CNN": 0.9}}
+    module["main"].__globals__["run"] = lambda name, quick: figures[name]
+    monkeypatch.setattr("sys.argv", ["run_all.py", *figures])
+    assert module["main"]() == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(";")[1].strip() for line in lines[:3]] == [
+        "at least 0.9: met", "at least 0.8: SHORT", "CNN above linear: met"
+    ]  # fmt: skip
+    assert lines[3].endswith("detector")
+    monkeypatch.setattr("sys.argv", ["run_all.py", "--quick", "detector"])
+    assert module["main"]() == 0
+
+
+def test_one_command_runs_a_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = run_all(monkeypatch)["run"]("text_cnn", True)
+    assert figures["text CNN"] > 0.9 > figures["bag of words"]
 
 
 def test_whitened_patches_are_uncorrelated(monkeypatch: pytest.MonkeyPatch) -> None:
