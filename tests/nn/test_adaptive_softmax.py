@@ -83,3 +83,13 @@ def test_labels_are_checked() -> None:
             layer(X, np.full(6, label))
     with pytest.raises(ValueError, match="div_value"):
         nn.AdaptiveLogSoftmaxWithLoss(16, 20, [4, 10], 16.0)
+
+
+def test_one_sample_is_a_batch_of_one() -> None:
+    layer = nn.AdaptiveLogSoftmaxWithLoss(16, 20, [4, 10], 2.0)
+    for row, target in zip(X, TARGET, strict=True):
+        output, loss = layer(row, target)
+        rows, mean = layer(row[None], target[None])
+        assert output.shape == ()
+        assert output == rows[0]
+        assert loss == mean == -output

@@ -162,3 +162,56 @@ def test_the_learnt_source_is_drawn() -> None:
     layer = nn.MultiheadAttention(64, 2, add_bias_kv=True)
     for source in (layer.bias_k, layer.bias_v):
         assert np.std(source) == pytest.approx(np.sqrt(2 / 65), rel=0.5)  # Xavier's for (1, 1, 64)
+
+
+@pytest.mark.parametrize("masks", MASKS, ids=lambda m: ",".join(m))
+@pytest.mark.parametrize("zeros", [False, True])
+@pytest.mark.parametrize("biases", [False, True])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_every_setting_against_float64(
+    masks: dict[str, Any], zeros: bool, biases: bool, batch_first: bool
+) -> None:
+    """Sources of zeros and learnt ones come last and are never masked; keys and values have other sizes."""
+    kdim, vdim = 6, 7
+    layer = nn.MultiheadAttention(
+        SIZE, HEADS, kdim=kdim, vdim=vdim, add_bias_kv=biases, add_zero_attn=zeros, batch_first=batch_first
+    )
+    for parameter in layer.parameters():
+        parameter.assign(RNG.standard_normal(parameter.shape))
+    settings = {"kdim": kdim, "vdim": vdim, "batch_first": batch_first}
+    inputs = _inputs(settings)
+    output, weights = layer(*inputs, **masks)
+    rows = [x.astype(np.float64) if batch_first else x.swapaxes(0, 1).astype(np.float64) for x in inputs]
+    matrices = [np.asarray(getattr(layer, f"{n}_proj_weight"), np.float64) for n in "qkv"]
+    split = np.split(np.asarray(layer.in_proj_bias, np.float64), 3)
+    q, k, v = (x @ w.T + b for x, w, b in zip(rows, matrices, split, strict=True))
+    if biases:
+        k, v = (
+            np.concatenate([x, np.broadcast_to(np.asarray(b, np.float64), (BATCH, 1, SIZE))], 1)
+            for x, b in ((k, layer.bias_k), (v, layer.bias_v))
+        )
+    if zeros:
+        k, v = (np.concatenate([x, np.zeros((BATCH, 1, SIZE))], 1) for x in (k, v))
+    more = zeros + biases
+    added = np.zeros((BATCH, HEADS, TARGETS, SOURCES + more))
+    mask = masks.get("attn_mask")
+    if mask is not None:
+        given = np.where(mask, -np.inf, 0.0) if mask.dtype == bool else mask
+        added[..., :SOURCES] += given.reshape(
+            (BATCH, HEADS, TARGETS, SOURCES) if given.ndim == 3 else given.shape
+        )
+    if "key_padding_mask" in masks:
+        added[..., :SOURCES] += np.where(masks["key_padding_mask"], -np.inf, 0.0)[:, None, None]
+    q, k, v = (x.reshape(BATCH, -1, HEADS, SIZE // HEADS).swapaxes(1, 2) for x in (q, k, v))
+    powers = np.exp(q @ k.swapaxes(2, 3) / np.sqrt(SIZE // HEADS) + added)
+    shares = powers / powers.sum(-1, keepdims=True)
+    mixed = (shares @ v).swapaxes(1, 2).reshape(BATCH, TARGETS, SIZE)
+    expected = mixed @ np.asarray(layer.out_proj.weight, np.float64).T + np.asarray(layer.out_proj.bias)
+    if not batch_first:
+        expected = expected.swapaxes(0, 1)
+    np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-4)
+    if masks.get("need_weights", True):
+        wanted = shares.mean(1) if masks.get("average_attn_weights", True) else shares
+        np.testing.assert_allclose(weights, wanted, rtol=1e-4, atol=1e-5)
+    else:
+        assert weights is None

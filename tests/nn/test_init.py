@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -161,3 +162,44 @@ def test_seed_decides() -> None:
     assert not np.array_equal(first.weight, second.weight)
     runtime.manual_seed(4)
     assert not np.array_equal(first.weight, nn.Linear(4, 4).weight)
+
+
+def test_dirac_copies_channels() -> None:
+    expected = np.zeros((6, 2, 3, 2))
+    for group in range(3):
+        for channel in range(2):
+            expected[2 * group + channel, channel, 1, 1] = 1
+    np.testing.assert_array_equal(init.dirac_(Parameter(np.ones((6, 2, 3, 2))), 3), expected)
+    wide = np.zeros((2, 5, 1))
+    wide[0, 0, 0] = wide[1, 1, 0] = 1
+    np.testing.assert_array_equal(init.dirac_(np.ones((2, 5, 1))), wide)
+    narrow = init.dirac_(np.ones((4, 1, 5), np.float32))
+    assert np.argwhere(narrow).tolist() == [[0, 0, 2]]
+    for shape, groups in (((4, 4), 1), ((1, 1, 1, 1, 1, 1), 1), ((4, 2, 3), 3)):
+        with pytest.raises(ValueError, match="3 to 5 dimensions"):
+            init.dirac_(np.zeros(shape), groups)
+
+
+def test_gains_keep_the_variance() -> None:
+    """Of an activation's standard normal arguments, but for names that torch gives 1."""
+    for name in ("linear", "sigmoid", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose3d"):
+        assert init.calculate_gain(name) == 1.0
+    assert init.calculate_gain("tanh") == 5 / 3
+    assert init.calculate_gain("selu") == 3 / 4
+    assert init.calculate_gain("relu") == math.sqrt(2)
+    assert init.calculate_gain("leaky_relu") == pytest.approx(math.sqrt(2 / (1 + 0.01**2)), rel=1e-15)
+    assert init.calculate_gain("leaky_relu", 0.3) == pytest.approx(math.sqrt(2 / 1.09), rel=1e-15)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_arrays_are_filled_as_parameters_are(order: Literal["C", "F"], dtype: type) -> None:
+    shape = (300, 1500)  # more than one block of numbers
+    runtime.manual_seed(3)
+    array = init.normal_(np.zeros(shape, dtype, order), 0.5, 0.1)
+    check_moments(array, 0.5, 0.1)
+    assert len(np.unique(array)) > array.size * 0.9
+    runtime.manual_seed(3)
+    parameter = np.asarray(init.normal_(Parameter(np.zeros(shape)), 0.5, 0.1))
+    if order == "C":
+        np.testing.assert_allclose(array, parameter, rtol=1e-6)

@@ -210,3 +210,11 @@ def test_two_threads_make_a_layer_once() -> None:
 def test_wrong_arguments_and_inputs(call: Callable[[], Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_loaded_state_gives_the_size() -> None:
+    first = nn.Sequential(nn.Linear(7, 5), nn.BatchNorm1d(5))
+    lazy = nn.Sequential(nn.LazyLinear(5), nn.LazyBatchNorm1d())
+    lazy.load_state_dict(first.state_dict())
+    x = RNG.standard_normal((4, 7)).astype(np.float32)
+    assert np.array_equal(lazy.eval()(x), first.eval()(x))

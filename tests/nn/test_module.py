@@ -257,3 +257,20 @@ def test_wrong_arguments_are_refused_when_the_layer_is_built(make: Any, message:
 def test_wrong_types_are_refused_when_the_layer_is_built(make: Any) -> None:
     with pytest.raises(TypeError, match="expected"):
         make()
+
+
+def test_attributes_are_listed_and_taken_away() -> None:
+    model = nn.Sequential(nn.Linear(2, 3))
+    model.note = 5
+    model.register_buffer("count", np.zeros(2))
+    assert {"0", "note", "count", "forward", "state_dict"} <= set(dir(model))
+    assert {"weight", "bias"} <= set(dir(model[0]))
+    assert dir(model) == sorted(dir(model))
+    for name in ("note", "count", "0"):
+        delattr(model, name)
+        assert not hasattr(model, name)
+    with pytest.raises(AttributeError):
+        del model.note
+    assert repr(nn.Parameter([1.5])) == "Parameter([1.5])"
+    assert repr(nn.Buffer(np.array([1, 2], np.int64))) == "Buffer([1, 2], dtype=int64)"
+    assert nn.Parameter([1.5]).__dlpack_device__() == (1, 0)  # the CPU

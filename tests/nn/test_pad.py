@@ -119,3 +119,16 @@ def test_a_weight_of_prelu_is_trained():
 def test_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+@pytest.mark.parametrize(
+    ("padding", "pad"),
+    [("valid", (0, 0, 0, 0)), ("same", (1, 2, 2, 2)), (1, (1, 1, 1, 1)), ((2, 1), (1, 1, 2, 2))],
+)
+def test_convolutions_that_pad_otherwise(mode: str, padding: object, pad: tuple[int, ...]) -> None:
+    """Along the last axis 4 taps, along the one before 3 at a distance of 2."""
+    layer = nn.Conv2d(2, 3, (3, 4), dilation=(2, 1), padding=padding, padding_mode=mode)
+    x = np.random.default_rng(0).normal(size=(2, 2, 7, 8)).astype(np.float32)
+    expected = ops.conv2d(ops.pad(x, pad, mode), layer.weight, layer.bias, dilation=(2, 1))
+    assert np.array_equal(layer(x), expected)

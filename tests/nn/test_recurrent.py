@@ -382,3 +382,22 @@ def test_defaults_of_the_functions_are_those_of_the_layers(name: str) -> None:
         assert function[setting].default == layer[setting].default
     assert function["has_biases"].default == layer["bias"].default
     assert function["train"].default is False
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_sequence_with_states_is_a_batch_of_one(kind: str) -> None:
+    cc.manual_seed(0)
+    settings = {**KINDS[kind], "num_layers": 2, "bidirectional": True, "dropout": 0.0}
+    layer = getattr(nn, kind.split()[0])(4, 5, **settings)
+    sizes = [settings.get("proj_size", 5), 5][: 2 if "LSTM" in kind else 1]
+    x, states = normal(7, 4), [normal(4, size) for size in sizes]
+    single = flat(layer(x, tuple(states) if len(states) > 1 else states[0]))
+    whole = [state[:, None] for state in states]
+    batch = flat(layer(x[:, None], tuple(whole) if len(whole) > 1 else whole[0]))
+    for one, other in zip(single, batch, strict=True):
+        assert one.shape == other.shape[:1] + other.shape[2:]
+        np.testing.assert_array_equal(one, other[:, 0])
+    for bad in ((1, 5), (5, 5), (4, 6), (4, 1, 5)):
+        wrong = [normal(*bad)] * len(states)
+        with pytest.raises(ValueError, match=r"\(layers \* directions, size\) of shape \(4, "):
+            layer(x, tuple(wrong) if len(wrong) > 1 else wrong[0])

@@ -160,3 +160,27 @@ def test_default_boxes_larger_than_the_image() -> None:
     clipped, whole = (nn.DefaultBoxGenerator(**settings, clip=clip).sides(0) for clip in (True, False))
     np.testing.assert_allclose(whole, [[0.75, 0.75], [1.125**0.5] * 2, [1.5, 0.375], [0.375, 1.5]], rtol=1e-6)
     np.testing.assert_array_equal(clipped, np.minimum(whole, 1))
+
+
+def test_settings_of_anchors() -> None:
+    one = nn.AnchorGenerator((16, 32), (0.5, 1.0))
+    assert (one.sizes, one.aspect_ratios) == (((16,), (32,)), ((0.5, 1.0),) * 2)
+    assert one.num_anchors_per_location() == [2, 2]
+    assert repr(one) == "AnchorGenerator(sizes=((16,), (32,)), aspect_ratios=((0.5, 1.0), (0.5, 1.0)))"
+    with pytest.raises(ValueError, match="as many maps, got 2 and 1"):
+        nn.AnchorGenerator((16, 32), ((1.0,),))
+    images, maps = np.zeros((1, 3, 64, 32), np.float32), [np.zeros((1, 1, 2, 2)), np.zeros((1, 1, 1, 1))]
+    (boxes,) = nn.AnchorGenerator((8, 16), (4.0,))(images, maps)
+    # A ratio of 4 is twice as high and half as wide; cells are 32 high and 16 wide.
+    corners = [[x - 2, y - 8, x + 2, y + 8] for y in (0, 32) for x in (0, 16)]
+    assert boxes.tolist() == [*corners, [-4, -16, 4, 16]]
+    text = "DefaultBoxGenerator(aspect_ratios=[[2]], clip=False, scales=[0.2, 1.0], steps=[8])"
+    assert repr(nn.DefaultBoxGenerator([[2]], scales=[0.2, 1.0], steps=[8], clip=False)) == text
+
+
+def test_the_last_level_is_every_second_pixel() -> None:
+    x = np.arange(50, dtype=np.float32).reshape(1, 2, 5, 5)
+    maps, names = nn.LastLevelMaxPool()([np.zeros(1), x], [], ["a", "b"])
+    assert names == ["a", "b", "pool"]
+    assert np.array_equal(maps[2], x[:, :, ::2, ::2])
+    assert np.array_equal(maps[1], x)

@@ -295,3 +295,23 @@ def test_parameters_in_arithmetic() -> None:
     assert float(value) == 2.0
     assert grads["scale"].tolist() == [2.0, 2.0]
     assert grads["shift"].tolist() == [0.0]
+
+
+def test_classes_need_a_score_each() -> None:
+    class Pair(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x, x
+
+    x = np.array([[0.0, 2.0, 1.0], [5.0, 0.0, 0.0]], np.float32)
+    identity = nn.Identity()
+    assert identity.predict_classes(x).tolist() == [1, 0]
+    assert identity.predict_classes(memoryview(x)).tolist() == [1, 0]
+    with pytest.raises(ValueError, match=r"expected outputs \(rows, classes, ...\), got tuple"):
+        Pair().predict_classes(x)
+    with pytest.raises(ValueError, match=r"got shape \(2, 1\)"):
+        identity.predict_classes(x[:, :1])
+    identity.class_names = ["a", "b", "c"]
+    assert identity.predict_classes(x).tolist() == ["b", "a"]
+    identity.class_names = ["a", "b"]
+    with pytest.raises(ValueError, match="expected 3 class_names, one for each output, got 2"):
+        identity.predict_classes(x)

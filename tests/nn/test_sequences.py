@@ -138,3 +138,11 @@ def test_data_is_not_known_while_a_function_is_traced() -> None:
 
     with pytest.raises(TypeError, match="while a function is being traced: use padded and lengths"):
         Data()(PADDED, np.array([3, 5, 1]))
+
+
+def test_rows_of_one_length_keep_their_order() -> None:
+    lengths = np.array([3, 5] * 20 + [1])
+    packed = rnn.PackedSequence(np.zeros((5, 41), np.float32), lengths)
+    expected = [*range(1, 40, 2), *range(0, 40, 2), 40]
+    assert packed.sorted_indices.tolist() == expected
+    assert packed.unsorted_indices[expected].tolist() == list(range(41))

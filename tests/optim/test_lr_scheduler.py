@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -98,20 +99,35 @@ def course(
     return np.array(rows)
 
 
-@pytest.mark.parametrize("kind", ["SGD", "Adam"])
-@pytest.mark.parametrize("case", CASES)
-def test_against_torch(case: str, kind: str) -> None:
+RECORDED = Path(__file__).parent / "schedules_of_torch.txt"
+"""Rates and momenta of both groups of SGD at each step, by PyTorch, a case a line."""
+TOLERANCE = {"rtol": STEPS * 16 * np.finfo(float).eps, "atol": 1e-15}
+"""A rate is a product of at most STEPS factors, each rounded a few times in float64."""
+
+
+def torchs(case: str, kind: str) -> Any:
     torch = pytest.importorskip("torch")
     groups = [
         {"params": [torch.nn.Parameter(torch.ones(1))], "lr": 0.4},
         {"params": [torch.nn.Parameter(torch.ones(1))], "lr": 0.1},
     ]
     theirs = torch.optim.SGD(groups, momentum=0.9) if kind == "SGD" else torch.optim.Adam(groups)
+    return course(CASES[case](torch.optim.lr_scheduler, theirs), theirs, update=theirs.step)
+
+
+def recorded() -> dict[str, Any]:
+    lines = (line.split(": ") for line in RECORDED.read_text().splitlines())
+    return {case: np.array(values.split(), float).reshape(STEPS, 4) for case, values in lines}
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+@pytest.mark.parametrize("case", CASES)
+def test_against_torch(case: str, kind: str) -> None:
     optimizer = ours(kind)
     found = course(CASES[case](lr_scheduler, optimizer), optimizer)
-    wanted = course(CASES[case](torch.optim.lr_scheduler, theirs), theirs, update=theirs.step)
-    # A rate is a product of at most STEPS factors, each rounded a few times in float64.
-    np.testing.assert_allclose(found, wanted, rtol=STEPS * 16 * np.finfo(float).eps, atol=1e-15)
+    if kind == "SGD":
+        np.testing.assert_allclose(found, recorded()[case], **TOLERANCE)
+    np.testing.assert_allclose(found, torchs(case, kind), **TOLERANCE)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -397,3 +413,68 @@ def test_what_is_better_by_the_threshold_alone_is_not(threshold_mode, mode, just
     assert (scheduler.best, scheduler.num_bad_epochs) == (1.0, 1)
     scheduler.step(better)
     assert (scheduler.best, scheduler.num_bad_epochs) == (better, 0)
+
+
+class Decay:
+    """A function with state."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def __call__(self, step: int) -> float:
+        return float(self.factor**step)
+
+
+def test_functions_with_state_take_it_from_a_loaded_one() -> None:
+    first, second = ours(), ours()
+    scheduler = lr_scheduler.LambdaLR(first, [Decay(0.5), lambda step: 1.0])
+    scheduler.step()
+    state = scheduler.state_dict()
+    assert state["lr_lambdas"] == [{"factor": 0.5}, None]
+    function = Decay(0.25)
+    resumed = lr_scheduler.LambdaLR(second, [function, lambda step: 1.0])
+    resumed.load_state_dict(state)
+    assert function.factor == 0.5
+    resumed.step()
+    assert resumed.get_last_lr() == [0.4 * 0.25, 0.1]
+
+
+@pytest.mark.parametrize("kind", ["SequentialLR", "ChainedScheduler"])
+def test_a_step_that_raises_leaves_all_schedulers(kind: str) -> None:
+    def fails(step: int) -> float:
+        if step == 2:
+            raise RuntimeError("no rate")
+        return 1.0
+
+    optimizer = ours()
+    parts = [lr_scheduler.ExponentialLR(optimizer, 0.5), lr_scheduler.LambdaLR(optimizer, fails)]
+    if kind == "SequentialLR":
+        scheduler: Any = lr_scheduler.SequentialLR(optimizer, parts[::-1], milestones=[9])
+    else:
+        scheduler = lr_scheduler.ChainedScheduler(parts)
+    scheduler.step()
+    before = repr((scheduler.state_dict(), settings(optimizer), [part.last_epoch for part in parts]))
+    with pytest.raises(RuntimeError, match="no rate"):
+        scheduler.step()
+    assert repr((scheduler.state_dict(), settings(optimizer), [part.last_epoch for part in parts])) == before
+
+
+@pytest.mark.parametrize(
+    ("second", "rates"),
+    [
+        (lambda o: lr_scheduler.CyclicLR(o, 0.01, 0.5, step_size_up=2), [0.01, 0.255, 0.5]),
+        (lambda o: lr_scheduler.MultiplicativeLR(o, lambda step: 0.5), [0.2, 0.1, 0.05]),
+        (lambda o: lr_scheduler.LambdaLR(o, lambda step: 1 / (1 + step)), [0.4, 0.2, 0.4 / 3]),
+    ],
+)
+def test_later_schedules_begin_with_their_first_rate(
+    second: Callable[[Any], Any], rates: list[float]
+) -> None:
+    optimizer = ours()
+    first = lr_scheduler.ConstantLR(optimizer, 0.5, 10)
+    scheduler = lr_scheduler.SequentialLR(optimizer, [first, second(optimizer)], milestones=[2])
+    found = []
+    for _ in range(4):
+        scheduler.step()
+        found.append(float(optimizer.param_groups[0]["lr"]))
+    assert found == pytest.approx([0.2, *rates])

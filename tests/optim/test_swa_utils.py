@@ -127,3 +127,9 @@ def test_an_average_does_not_keep_the_model() -> None:
     averaged = swa_utils.EMA(model)
     # The average, its counter and little else: not the model besides.
     assert len(pickle.dumps(averaged)) < 1.5 * len(pickle.dumps(averaged.module))
+
+
+def test_models_without_statistics_stay() -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2, track_running_stats=False)).eval()
+    swa_utils.update_bn(iter([]), model)
+    assert not model.training
