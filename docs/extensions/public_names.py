@@ -92,12 +92,12 @@ def escape(line: str, inside: bool = False) -> str:
     Letters that follow `code` at once, as in a plural, are kept apart from it by a space that does not show.
     `inside` says that the line begins within `code`.
     """
-    parts = line.split("`")
-    for i in range(int(inside), len(parts), 2):
+    parts = re.split("(`+)", line)  # text at even places, which is code at every other of them
+    for i in range(2 * int(inside), len(parts), 4):
         bullet, rest = re.match(r"(\s*(?:\* )?)(.*)", parts[i]).groups() if i == 0 else ("", parts[i])
         plural = "\\ " if i and rest[:1].isalpha() else ""
         parts[i] = bullet + plural + re.sub(r"[*|\\]|_\b(?!\w)", r"\\\g<0>", rest)
-    return "`".join(parts)
+    return "".join(parts)
 
 
 def keep_colons(what: str, lines: list[str]) -> None:
@@ -118,7 +118,7 @@ def escape_prose(_app: Sphinx, what: str, _name: str, _object: Any, _options: An
         example = line.lstrip().startswith(">>>") or (example and bool(line.strip()))
         if not example:
             lines[i] = escape(line, inside)
-            inside = bool(line.strip()) and inside != bool(line.count("`") % 2)
+            inside = bool(line.strip()) and inside != bool(len(re.findall("`+", line)) % 2)
     keep_colons(what, lines)
 
 

@@ -44,7 +44,7 @@ def initialize(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 0.0, 0.02)
 
 
-def main(quick: bool = False, epochs: int = 6, picture: str | None = None) -> tuple[float, float]:
+def main(quick: bool = False, epochs: int = 12, picture: str | None = None) -> tuple[float, float]:
     """Return the mean brightness of real and of generated images, from 0 to 1."""
     cc.manual_seed(0)
     (x, _), _ = mnist(quick)
@@ -55,8 +55,8 @@ def main(quick: bool = False, epochs: int = 6, picture: str | None = None) -> tu
     def judge_loss(real: Any, noise: Any) -> Any:
         fake = make(noise).detach()
         for_real, for_fake = judge(real), judge(fake)
-        ones, zeros = cc.ops.ones_like(for_real), cc.ops.zeros_like(for_fake)
-        return loss(for_real, ones) + loss(for_fake, zeros)
+        nearly, zeros = cc.ops.full_like(for_real, 0.9), cc.ops.zeros_like(for_fake)
+        return loss(for_real, nearly) + loss(for_fake, zeros)
 
     def make_loss(noise: Any) -> Any:
         verdict = judge(make(noise))
@@ -64,7 +64,7 @@ def main(quick: bool = False, epochs: int = 6, picture: str | None = None) -> tu
 
     epochs = 4 if quick else epochs
     optimizers = [optim.Adam(net.parameters(), lr=5e-4, betas=(0.5, 0.999)) for net in (judge, make)]
-    schedules = [optim.lr_scheduler.LinearLR(o, 1.0, 0.1, total_iters=epochs) for o in optimizers]
+    schedules = [optim.lr_scheduler.LinearLR(o, 1.0, 0.05, total_iters=epochs) for o in optimizers]
     judge_step, make_step = cc.train_step(judge_loss, optimizers[0]), cc.train_step(make_loss, optimizers[1])
     average = optim.swa_utils.EMA(make, decay=0.99 if quick else 0.999)
     rng = np.random.default_rng(0)
@@ -86,4 +86,4 @@ def main(quick: bool = False, epochs: int = 6, picture: str | None = None) -> tu
 
 
 if __name__ == "__main__":
-    main(**options(epochs=6))
+    main(**options(epochs=12))

@@ -39,7 +39,7 @@ def initialize(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 0.0, 0.02)
 
 
-def main(quick: bool = False, epochs: int = 6, picture: str | None = None) -> tuple[float, float]:
+def main(quick: bool = False, epochs: int = 12, picture: str | None = None) -> tuple[float, float]:
     """Return the mean brightness of real and of generated images, from 0 to 1."""
     torch.manual_seed(0)
     x = torch.from_numpy(mnist(quick)[0][0])
@@ -47,7 +47,7 @@ def main(quick: bool = False, epochs: int = 6, picture: str | None = None) -> tu
     loss = F.binary_cross_entropy_with_logits
     epochs = 4 if quick else epochs
     of_judge, of_make = (optim.Adam(net.parameters(), lr=5e-4, betas=(0.5, 0.999)) for net in (judge, make))
-    schedules = [optim.lr_scheduler.LinearLR(o, 1.0, 0.1, total_iters=epochs) for o in (of_judge, of_make)]
+    schedules = [optim.lr_scheduler.LinearLR(o, 1.0, 0.05, total_iters=epochs) for o in (of_judge, of_make)]
     decay = get_ema_multi_avg_fn(0.99 if quick else 0.999)
     average = AveragedModel(make, multi_avg_fn=decay, use_buffers=True)
     for epoch in range(epochs):
@@ -55,7 +55,7 @@ def main(quick: bool = False, epochs: int = 6, picture: str | None = None) -> tu
             fake = make(torch.randn(64, NOISE, 1, 1))
             of_judge.zero_grad()
             for_real, for_fake = judge(real), judge(fake.detach())
-            judge_loss = loss(for_real, torch.ones_like(for_real)) + loss(
+            judge_loss = loss(for_real, torch.full_like(for_real, 0.9)) + loss(
                 for_fake, torch.zeros_like(for_fake)
             )
             judge_loss.backward()
@@ -80,4 +80,4 @@ def main(quick: bool = False, epochs: int = 6, picture: str | None = None) -> tu
 
 
 if __name__ == "__main__":
-    main(**options(epochs=6))
+    main(**options(epochs=12))
