@@ -101,7 +101,7 @@ class Dropout3d(_Feature):
 
 
 class AlphaDropout(_Feature):
-    """In training mode, set elements to what SELU saturates at; mean 0 and variance 1 stay.
+    """In training mode, set a share `p` of elements to what SELU saturates at; mean 0 and variance 1 stay.
 
     By Klambauer et al. (2017).
 
@@ -115,7 +115,7 @@ class AlphaDropout(_Feature):
 
 
 class FeatureAlphaDropout(_Feature):
-    """In training mode, set whole channels to what SELU saturates at; mean 0 and variance 1 stay.
+    """In training mode, set whole channels, a share `p`, to what SELU saturates at; mean and variance stay.
 
     >>> import numpy as np
     >>> FeatureAlphaDropout().eval()(np.ones((1, 1, 2))).tolist()

@@ -83,7 +83,8 @@ def _cut(x: Tensor, axis: int, sizes: Sequence[int]) -> tuple[Tensor, ...]:
 
 @operator("input")
 def split(input: Any, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """Cut a tensor along axis `dim` into pieces of one extent (the last may be smaller) or of those given.
+    """Cut a tensor along axis `dim` into pieces of one extent (the last may be smaller) or of those given:
+    `split_size_or_sections`.
 
     Raises:
         ValueError: sections that do not add up to the extent.

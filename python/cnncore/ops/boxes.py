@@ -115,7 +115,7 @@ def box_area(boxes: Any, fmt: str = "xyxy") -> Tensor:
     """Return the areas (...) of boxes (..., 4) in format "xyxy", "xywh" or "cxcywh".
 
     Raises:
-        ValueError: boxes that are no (count, 4), or an unknown format.
+        ValueError: boxes that are no (..., 4), or an unknown format.
 
     >>> from cnncore import ops
     >>> ops.box_area([[1.0, 2.0, 5.0, 4.0]]).tolist()
@@ -167,7 +167,7 @@ def box_iou(boxes1: Any, boxes2: Any, fmt: str = "xyxy") -> Tensor:
         (..., N, M); NaN for two boxes without area.
 
     Raises:
-        ValueError: boxes that are no (count, 4), or an unknown format.
+        ValueError: boxes that are no (..., 4), or an unknown format.
 
     >>> from cnncore import ops
     >>> ops.box_iou([[0.0, 0.0, 2.0, 2.0]], [[1.0, 0.0, 3.0, 2.0], [4.0, 4.0, 5.0, 5.0]]).round(4).tolist()
@@ -195,7 +195,7 @@ def generalized_box_iou(boxes1: Any, boxes2: Any) -> Tensor:
         (..., N, M).
 
     Raises:
-        ValueError: boxes that are no (count, 4), or an `eps` below 0.
+        ValueError: boxes that are no (..., 4), or an `eps` below 0.
 
     >>> from cnncore import ops
     >>> ops.generalized_box_iou([[0.0, 0.0, 1.0, 1.0]], [[3.0, 0.0, 4.0, 1.0]]).tolist()
@@ -239,7 +239,7 @@ def distance_box_iou(boxes1: Any, boxes2: Any, eps: float = 1e-7) -> Tensor:
         (..., N, M).
 
     Raises:
-        ValueError: boxes that are no (count, 4), or an `eps` below 0.
+        ValueError: boxes that are no (..., 4), or an `eps` below 0.
 
     >>> from cnncore import ops
     >>> ops.distance_box_iou([[0.0, 0.0, 1.0, 1.0]], [[1.0, 0.0, 2.0, 1.0]]).round(4).tolist()
@@ -267,7 +267,7 @@ def complete_box_iou(boxes1: Any, boxes2: Any, eps: float = 1e-7) -> Tensor:
         (..., N, M).
 
     Raises:
-        ValueError: boxes that are no (count, 4), or an `eps` below 0.
+        ValueError: boxes that are no (..., 4), or an `eps` below 0.
 
     >>> from cnncore import ops
     >>> ops.complete_box_iou([[0.0, 0.0, 1.0, 1.0]], [[1.0, 0.0, 2.0, 1.0]]).round(4).tolist()

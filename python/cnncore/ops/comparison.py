@@ -338,7 +338,7 @@ def isfinite(input: Any) -> Tensor:
 def isclose(
     input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Tensor:
-    """Return whether |input - other| <= atol + rtol |other|, or the two are equal.
+    """Return whether |input - other| <= atol + rtol |other|, or the two are equal, NaN with `equal_nan`.
 
     Raises:
         ValueError: a tolerance below 0, or shapes that do not broadcast.
