@@ -22,8 +22,7 @@ from ported.example_data import cifar10, options, save_picture
 
 NORMALIZE = t.Normalize((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 WHITENED, WIDTHS = 24, (32, 128, 256)
-LR, BIAS_FACTOR, WEIGHT_DECAY = 0.73, 64, 2e-6
-LOOK_AHEAD = 5  # steps between two jumps to the moving average
+LR, BIAS_FACTOR, WEIGHT_DECAY, LOOK_AHEAD = 0.73, 64, 2e-6, 5  # steps between two jumps to the mean
 
 
 class Block(nn.Module):

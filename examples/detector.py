@@ -109,10 +109,9 @@ def main(quick: bool = False) -> float:
         x, targets = draw(batch, rng)
         value = step(x, *assign(targets))
         schedule.step()
-    print(f"loss {value:.3f}")
     x, targets = draw(32 if quick else 300, rng)
     figures = mean_average_precision(detect(model.eval(), x), targets)
-    print(f"mAP@50 {figures['map_50']:.3f}, mAP {figures['map']:.3f}")
+    print(f"loss {value:.3f}, mAP@50 {figures['map_50']:.3f}, mAP {figures['map']:.3f}")
     return figures["map_50"]
 
 

@@ -105,8 +105,7 @@ def main(quick: bool = False, picture: str | None = None) -> float:
         if (number + 1) % 150 == 0:
             print(f"step {number + 1}: loss {loss:.3f}")
     images, targets = scenes(8 if quick else 200, rng)
-    model.eval()
-    tour(model, images[0])
+    tour(model.eval(), images[0])
     found = [model([image])[0] for image in images]
     figures = mean_average_precision(found, targets)
     print(f"mAP@50 {figures['map_50']:.3f}, mAP {figures['map']:.3f}")
