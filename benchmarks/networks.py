@@ -95,7 +95,8 @@ def group_of(network: str, mode: str, batch: int) -> str | None:
 
 
 def with_statistics(state: State) -> State:
-    """The same weights with running statistics as training leaves them: fresh ones hide a wrong fold."""
+    """The same weights as training leaves them: fresh statistics hide a wrong fold, and a last layer that
+    begins with zeros (ViT's) hides every wrong answer."""
     generator = np.random.default_rng(7)
     result = dict(state)
     for name, value in state.items():
@@ -103,4 +104,6 @@ def with_statistics(state: State) -> State:
             result[name] = (0.1 * generator.standard_normal(value.shape)).astype(np.float32)
         elif name.endswith("running_var"):
             result[name] = generator.uniform(0.5, 1.5, value.shape).astype(np.float32)
+        elif name.endswith("weight") and value.ndim > 1 and not value.any():
+            result[name] = (0.02 * generator.standard_normal(value.shape)).astype(np.float32)
     return result

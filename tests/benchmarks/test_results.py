@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 RowOf = Callable[..., Any]
@@ -76,3 +77,14 @@ def test_the_file_is_whole_after_each_row(module_of: Any, tmp_path: Path) -> Non
         assert json.loads(path.read_text()) == {"rows": list(range(1, count + 1))}
     assert path.read_text().splitlines()[1:-1] == ['"rows": [', "1,", "2,", "3", "]"]
     module_of("results").ResultFile(None, {}).add("rows", 1)
+
+
+def test_weights_that_begin_with_zeros_are_drawn(module_of: Any) -> None:
+    shapes = {"head.weight": (3, 4), "norm.weight": (3,), "head.bias": (3,), "bn.running_var": (3,)}
+    state = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    made = module_of("networks").with_statistics(state)
+    assert made["head.weight"].all()
+    assert made["bn.running_var"].min() >= 0.5
+    assert not made["norm.weight"].any()
+    assert not made["head.bias"].any()
+    assert not any(value.any() for value in state.values())

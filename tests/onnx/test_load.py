@@ -327,3 +327,22 @@ def test_programs_of_many_shapes_are_bounded() -> None:
     for n in range(1, 200):
         assert model(np.ones((n, 1), np.float32)).shape == (n, 1)
     assert len(model._runner._plans) <= 64
+
+
+def test_shapes_of_inputs_and_outputs_may_be_missing(tmp_path: Path, images: Any) -> None:
+    """The official checker refuses such models, other runtimes take them; data outside are read, too."""
+    proto = small_network()
+    expected = cnncore.onnx.load(proto)(images)
+    for value in (*proto.graph.input, *proto.graph.output):
+        value.type.tensor_type.ClearField("shape")
+    written = proto.SerializeToString()
+    np.testing.assert_array_equal(cnncore.onnx.load(proto)(images), expected)
+    assert proto.SerializeToString() == written
+    path = tmp_path / "model.onnx"
+    onnx.save(proto, path, save_as_external_data=True, size_threshold=0, location="weights.bin")
+    model = cnncore.onnx.load(path)
+    np.testing.assert_array_equal(model(images), expected)
+    np.testing.assert_array_equal(cc.compile(model, images.shape)(images), expected)
+    (tmp_path / "weights.bin").unlink()
+    with pytest.raises(ValueError, match=r"its data are missing: no file 'weights\.bin'"):
+        cnncore.onnx.load(path)

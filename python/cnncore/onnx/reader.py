@@ -86,6 +86,8 @@ def _check(model: onnx.ModelProto, source: Source) -> None:
     if not model.HasField("graph"):
         raise ValueError("not an ONNX model: it has no graph")
     try:
+        if any(map(_lacks_shape, (*model.graph.input, *model.graph.output))):
+            source = model = _with_shapes(model)
         onnx.checker.check_model(source if source is model else os.fspath(source))
     except onnx.checker.ValidationError as error:
         raise ValueError(f"not a valid ONNX model: {error}") from error
@@ -97,6 +99,32 @@ def _check(model: onnx.ModelProto, source: Source) -> None:
             raise ValueError(
                 f"expected an opset up to {newest}, got {opset.version}: a newer onnx package knows more"
             )
+
+
+def _lacks_shape(info: onnx.ValueInfoProto) -> bool:
+    return info.type.HasField("tensor_type") and not info.type.tensor_type.HasField("shape")
+
+
+def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy to be checked of a model that leaves shapes open, which runtimes allow and the checker
+    does not. It has no data outside, which the reader checks itself."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for info in filter(_lacks_shape, (*copy.graph.input, *copy.graph.output)):
+        info.type.tensor_type.shape.SetInParent()
+    for tensor in _all_tensors(copy.graph):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            tensor.CopyFrom(onnx.TensorProto(name=tensor.name, data_type=tensor.data_type, dims=(0,)))
+    return copy
+
+
+def _all_tensors(graph: onnx.GraphProto) -> Iterable[onnx.TensorProto]:
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for below in (attribute.g, *attribute.graphs):
+                yield from _all_tensors(below)
 
 
 def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
