@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+from collections import OrderedDict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import cnncore as cc
 from cnncore import data, models, nn, optim
 from cnncore.cli import main
 from cnncore.io import safetensors
+from cnncore.nn.definition import Builder, Indescribable, describe
 from cnncore.train import Trainer
 
 RNG = np.random.default_rng(0)
@@ -350,3 +352,68 @@ def test_batches_and_single_images_are_prepared_alike() -> None:
         prepare(images[0, 0])
     with pytest.raises(TypeError, match=r"uint8 or floats from 0 to 1, got dtype int64"):
         prepare(images.astype(np.int64))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Linear(np.int64(3), np.array(2)),
+        lambda: nn.Conv2d(3, 2, [1, np.int32(1)], padding=((0, 0), (0, 0))),
+        lambda: nn.Dropout(np.float32(0.25)),
+        lambda: nn.ModuleDict({"a": nn.Linear(3, 2), "b": nn.ModuleList([nn.ReLU()])}),
+        lambda: nn.Sequential(OrderedDict(first=nn.Linear(3, 2), second=nn.Sequential())),
+        lambda: nn.MLP(3, [4, 2], norm_layer=nn.LayerNorm, activation_layer=partial(nn.LeakyReLU, 0.3)),
+        lambda: nn.Conv2dNormActivation(3, 4, 5, norm_layer=None),
+        lambda: nn.Sequential(Own(3, True), Own(2), Plain(nn.ReLU(), Own(2))),
+        lambda: Given(nn.Linear(3, 2), {"k": [1, (2, 3)], 4: None}),
+    ],
+)
+def test_arguments_come_back(make: Any) -> None:
+    model = make()
+    text = json.dumps(describe(model))
+    again = Builder([Given, Own, Plain]).build(json.loads(text))
+    assert repr(again) == repr(model)
+    assert again.state_dict().keys() == model.state_dict().keys()
+    assert json.dumps(describe(again)) == text
+    if isinstance(model, Given):
+        assert again.settings == model.settings == {"k": [1, (2, 3)], 4: None}
+
+
+class Own(nn.Sequential):
+    """Makes its parts of its arguments."""
+
+    def __init__(self, features: int, bias: bool = False) -> None:
+        super().__init__(nn.Linear(features, 2, bias), nn.ReLU())
+
+
+class Plain(nn.Sequential):
+    """Takes its parts."""
+
+
+class Given(nn.Module):
+    """Takes a module and a dict."""
+
+    def __init__(self, layer: nn.Module, settings: dict[Any, Any]) -> None:
+        super().__init__()
+        self.layer, self.settings = layer, settings
+        self.more: Any = nn.ReLU()
+
+
+def test_what_was_changed_after_a_model_was_made_comes_back() -> None:
+    model = Given(nn.Linear(3, 2), {})
+    model.more = None
+    del model.layer
+    model.extra = nn.Linear(2, 5)
+    model.note = [1, 2]
+    again = Builder([Given]).build(json.loads(json.dumps(describe(model))))
+    assert again.more is None
+    assert again.note == [1, 2]
+    assert list(again._modules) == list(model._modules)
+    assert again.extra.weight.shape == (5, 2)
+    assert not hasattr(again, "layer")
+
+
+@pytest.mark.parametrize("value", [object(), np.zeros(3), lambda x: x, np.zeros((1, 1)), {"a": object()}])
+def test_arguments_that_no_file_holds_are_said(value: Any) -> None:
+    with pytest.raises(Indescribable, match=r"the model \(Given\) was made with an argument of type"):
+        describe(Given(nn.ReLU(), value))

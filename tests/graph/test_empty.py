@@ -107,3 +107,42 @@ def test_parameters_have_zero_gradients() -> None:
     assert step(NONE) == 0
     for name, value in model.state_dict().items():
         assert np.array_equal(np.array(value), weights[name])
+
+
+ROWS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
+    "linear": (lambda x, w, b: ops.linear(x, w, b), ((0, 4), (3, 4), (3,))),
+    "conv2d": (lambda x, w, b: ops.conv2d(x, w, b), ((0, 2, 5, 5), (3, 2, 3, 3), (3,))),
+    "conv_transpose2d": (lambda x, w, b: ops.conv_transpose2d(x, w, b), ((0, 2, 5, 5), (2, 3, 3, 3), (3,))),
+    "layer_norm": (lambda x, w, b: ops.layer_norm(x, (4,), w, b), ((0, 4), (4,), (4,))),
+    "rms_norm": (lambda x, w: ops.rms_norm(x, (4,), w), ((0, 4), (4,))),
+    "group_norm": (lambda x, w, b: ops.group_norm(x, 2, w, b), ((0, 4, 3), (4,), (4,))),
+    "prelu": (lambda x, w: ops.prelu(x, w), ((0, 3, 2), (3,))),
+    "broadcast": (lambda x, w: x * w, ((0, 3), (1, 3))),
+    "bilinear": (lambda x, y, w: ops.bilinear(x, y, w), ((0, 2), (0, 3), (4, 2, 3))),
+    "matmul": (lambda x, w: ops.matmul(x, w), ((0, 2, 3), (3, 4))),
+    "embedding": (lambda w: ops.embedding(np.zeros((0, 2), np.int64), w), ((5, 3),)),
+    "embedding_bag": (
+        lambda w: ops.embedding_bag(np.zeros(0, np.int64), w, np.zeros(2, np.int64), mode="sum"),
+        ((5, 3),),
+    ),
+    "gather": (lambda x: ops.gather(x, 0, np.zeros((0, 3), np.int64)), ((5, 3),)),
+    "index_select": (lambda x: ops.index_select(x, 0, np.zeros(0, np.int64)), ((5, 3),)),
+    "grid_sample": (lambda g: ops.grid_sample(np.zeros((0, 2, 4, 4), np.float32), g), ((0, 3, 3, 2),)),
+    "glu": (lambda x: ops.glu(x, 1), ((0, 4),)),
+    "cross_entropy": (lambda x: ops.cross_entropy(x, np.zeros(0, np.int64), reduction="sum"), ((0, 4),)),
+    "roi_align": (
+        lambda x: ops.roi_align(x, [np.zeros((0, 4), np.float32)] * 2, 2),
+        ((2, 3, 6, 6),),
+    ),
+    "roi_pool": (lambda x: ops.roi_pool(x, [np.zeros((0, 4), np.float32)] * 2, 2), ((2, 3, 6, 6),)),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_what_no_row_reads_has_no_gradient(name: str) -> None:
+    function, shapes = ROWS[name]
+    arrays = [np.ones(shape, np.float32) for shape in shapes]
+    found = cc.grad(lambda *given: ops.sum(function(*given)), list(range(len(arrays))))(*arrays)
+    for array, gradient in zip(arrays, found, strict=True):
+        assert gradient.shape == array.shape
+        assert not np.any(gradient)

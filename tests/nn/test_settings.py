@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnncore import nn
+from cnncore import nn, ops
 from cnncore.nn import functional as F  # noqa: N812
 
 RNG = np.random.default_rng(0)
@@ -208,3 +208,18 @@ def test_settings_reach_the_function(
         without = call(*inputs, **needed, **others)
         assert not equal(call(*inputs, **needed, **settings), without), f"{name} changes nothing"
         assert equal(kind(**needed, **others)(*inputs), without)
+
+
+def test_factors_and_ratios_of_each_axis() -> None:
+    x = np.random.default_rng(0).uniform(size=(1, 2, 8, 9)).astype(np.float32)
+    up = nn.Upsample(scale_factor=(2, 3))
+    assert np.array_equal(up(x), ops.interpolate(x, scale_factor=(2.0, 3.0)))
+    assert repr(up) == "Upsample(scale_factor=(2.0, 3.0), mode='nearest')"
+    assert nn.Upsample(scale_factor=0.5)(x).shape == (1, 2, 4, 4)
+    for bad in (-1.0, (2, -0.5)):
+        with pytest.raises(ValueError, match="scale_factor"):
+            nn.Upsample(scale_factor=bad)
+    for ratio, shape in ((0.5, (4, 4)), ((0.75, 0.5), (6, 4))):
+        layer = nn.FractionalMaxPool2d(2, output_ratio=ratio)
+        assert layer.output_ratio == (ratio if isinstance(ratio, tuple) else (ratio,) * 2)
+        assert layer(x).shape == (1, 2, *shape)

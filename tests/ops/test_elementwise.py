@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
-from cnncore import ops
+from cnncore import nn, ops
 from cnncore.graph.tensor import Graph, Layout, Tensor
-from cnncore.graph.trace import building
+from cnncore.graph.trace import building, trace
 from oracle import assert_close, check_gradients
 
 BINARY = {
@@ -178,3 +178,71 @@ def test_powers_with_functions_of_their_own(exponent, functions):
     with building(Graph()) as graph:
         ops.pow(Tensor((3,), "float32", Layout.C), exponent)
     assert [node.attrs.function for node in graph.nodes] == functions
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [(-1.0, 1.0), (-1.0, None), (None, 1.0), (1.0, -1.0), (np.float32(-1.0), 1.0)],
+)
+def test_clamping_by_numbers_is_one_operation(bounds):
+    graph, _ = trace(lambda x: ops.clamp(x, *bounds), [np.zeros(3, np.float32)])
+    assert [node.op.label(node) for node in graph.nodes] == ["clamp"]
+    low, high = (-np.inf if bounds[0] is None else bounds[0]), (np.inf if bounds[1] is None else bounds[1])
+    x = np.array([-2.0, -1.0, 0.5, 1.0, 3.0], np.float32)
+    assert np.array_equal(ops.clamp(x, *bounds), np.minimum(np.maximum(x, low), high))
+    limits = np.array([-1.0, 0.5], np.float32)
+    rows = np.tile(x, (2, 1)).T
+    assert np.array_equal(ops.clamp(rows, limits, 1.0), np.clip(rows, limits, 1.0))
+    assert np.array_equal(ops.clamp(rows, -1.0, limits), np.minimum(np.maximum(rows, -1.0), limits))
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int32, np.int64])
+def test_absolute_values_and_signs_of_integers(dtype):
+    x = np.array([0, 1, 1, 3]).astype(dtype)
+    assert ops.abs(x).dtype == dtype
+    assert np.array_equal(ops.abs(x), x)
+    assert np.array_equal(ops.sign(x), np.sign(x.astype(int)).astype(dtype))
+    if dtype in (np.int32, np.int64):
+        assert ops.abs(-x).tolist() == x.tolist()
+        assert (-nn.Buffer(x)).tolist() == (-x).tolist()
+    if dtype == np.bool_:
+        with pytest.raises(TypeError, match="booleans have none"):
+            ops.neg(x)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float32])
+def test_a_condition_of_numbers_is_whether_they_are_not_zero(dtype):
+    chosen = np.array([0.0, 0.5, -2.0], np.float32)
+    found = ops.where(chosen, np.array([1, 2, 3]).astype(dtype), np.array([-1, -2, -3]).astype(dtype))
+    assert found.dtype == dtype
+    assert found.tolist() == [-1, 2, 3]
+
+
+def test_flipping_nothing():
+    x = np.arange(6.0, dtype=np.float32).reshape(2, 3)
+    assert np.array_equal(ops.flip(x, ()), x)
+    assert np.array_equal(ops.flip(x, 1), x[:, ::-1])
+    assert np.array_equal(ops.pad(x, (0, 0, 0, 0)), x)
+    assert np.array_equal(ops.pad(x, (0, 0), mode="reflect"), x)
+
+
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        (
+            lambda: ops.conv2d(np.ones((3, 8, 8)), np.ones((4, 3, 3, 3))),
+            r"add a batch axis of 1: input\[None\]",
+        ),
+    ],
+)
+def test_hints_about_axes(call, hint):
+    with pytest.raises(ValueError, match=hint):
+        call()
+
+
+def test_places_in_a_number_and_windows_of_one():
+    assert ops.gather(np.float32(3.0), 0, np.array(0)) == 3.0
+    assert ops.gather(np.float32(3.0), 0, np.array(0)).shape == ()
+    assert nn.Parameter(3.0).unfold(0, 1, 1).tolist() == [3.0]
+    operands = [np.ones((2, 3), np.float32), np.ones((3, 4), np.float32)]
+    assert np.array_equal(ops.einsum("ij,jk->ik", operands), operands[0] @ operands[1])

@@ -15,7 +15,8 @@ from .module import Module
 
 _OWN = ("training", "structure_version", "class_names", "preprocessing")
 _CONTAINERS = (Sequential, ModuleList, ModuleDict)
-"""Made empty and filled with their parts, which may have changed since."""
+"""Made empty and filled with their parts, which may have changed since; so are classes of that kind that take
+nothing else, and those inside others whose arguments are not known."""
 
 
 class Indescribable(Exception):  # noqa: N818 - a signal, not an error
@@ -48,7 +49,8 @@ def _described(module: Module, path: str, known: dict[int, str]) -> dict[str, An
         )
     if made.unknown and not isinstance(module, _CONTAINERS):
         raise Indescribable(f"{name} was made with {made.unknown}")
-    filled = isinstance(module, _CONTAINERS)
+    takes_parts = type(module).__init__ in {kind.__init__ for kind in _CONTAINERS}
+    filled = isinstance(module, _CONTAINERS) and (takes_parts or bool(made.unknown))
     return {
         "class": _name_of(made.kind),
         "args": [] if filled else [_packed(value, name) for value in made.args],
