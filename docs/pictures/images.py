@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cnncore.data.cifar import CLASSES as CIFAR
+from cnncore.viz import arrays
 from sheet import BLUE, GREEN, ORANGE, bars, panels, show
 
 
@@ -162,4 +163,32 @@ def _photos(found: Any, answers: Any, shares: Any) -> Figure:
         )
     chart.set(xlabel="epoch", ylabel="% of the test images right", xticks=epochs, ylim=(50, 90))
     chart.set_xlim(0.5, len(shares) + 0.5)
+    return figure
+
+
+def features_grad_cam(example: Any, found: Any) -> Figure:
+    """What `cc.viz` shows of two digits: a layer's maps, and what the answer owes to the pixels."""
+    figure, axes = panels(2, 7, 2.2)
+    model, images = found.model, found.images[[4, 1]]
+    maps = arrays.feature_maps(model, images, "body.0")
+    for line, row, every in zip(axes, range(2), maps, strict=True):
+        x = images[row : row + 1]
+        tiles = every.reshape(4, 4, 28, 28).transpose(0, 2, 1, 3).reshape(4 * 28, 4 * 28)
+        signed = arrays.integrated_gradients(model, x)[0, 0], arrays.occlusion(model, x, window=5)[0]
+        shown = (
+            ("input", x[0], {}),
+            ("maps of body.0", tiles, {"cmap": "viridis"}),
+            ("Grad-CAM", arrays.grad_cam(model, x)[0], {"cmap": "viridis"}),
+            ("Grad-CAM++", arrays.grad_cam_plus_plus(model, x)[0], {"cmap": "viridis"}),
+            ("saliency", arrays.saliency(model, x)[0], {"cmap": "viridis"}),
+            ("integrated grad.", signed[0], {"cmap": "RdBu_r"}),
+            ("occlusion", signed[1], {"cmap": "RdBu_r"}),
+        )
+        for axis, (title, values, settings) in zip(line, shown, strict=True):
+            if settings.get("cmap") == "RdBu_r":
+                largest = float(np.abs(values).max())
+                settings = {**settings, "vmin": -largest, "vmax": largest}
+            show(axis, values, **settings)
+            if row == 0:
+                axis.set_title(title, fontsize=7)
     return figure
