@@ -7,13 +7,17 @@ first name, so that the reference follows the sources and none can be forgotten.
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from collections.abc import Iterator
 from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
@@ -28,7 +32,7 @@ def public_names(module: ModuleType) -> dict[str, list[str]]:
     headings: dict[str, list[str]] = {}
     for name in getattr(module, "__all__", own):
         value = getattr(module, name)
-        if isinstance(value, ModuleType) or name.startswith("_"):
+        if isinstance(value, (ModuleType, TypeVar)) or name.startswith("_"):
             continue
         file = inspect.getmodule(value) if callable(value) else None
         title = heading(file if file and file.__name__.startswith("cnncore") else module)
@@ -40,6 +44,18 @@ def heading(module: ModuleType) -> str:
     """The first sentence of a module's docstring."""
     text = " ".join((module.__doc__ or module.__name__).strip().split("\n\n")[0].split())
     return text.partition(". ")[0].removesuffix(".").replace("`", "")
+
+
+def said_of(module: str, name: str) -> str:
+    """The text below the line that gives a constant its value, in the module's file or one of its package."""
+    file = Path(import_module(module).__file__ or "")
+    for path in (file, *sorted(file.parent.glob("*.py"))):
+        body = ast.parse(path.read_text()).body
+        for line, below in pairwise(body):
+            targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
+            if name in [getattr(target, "id", "") for target in targets] and isinstance(below, ast.Expr):
+                return str(ast.literal_eval(below.value))
+    return ""
 
 
 def directives(module: str, name: str, value: Any, elsewhere: bool) -> Iterator[str]:
@@ -57,6 +73,10 @@ def directives(module: str, name: str, value: Any, elsewhere: bool) -> Iterator[
         yield f".. autofunction:: {module}.{name}"
     else:
         yield f".. py:data:: {module}.{name}"
+        if isinstance(value, (str, int, float)):
+            yield f"   :value: {value!r}"
+        yield ""
+        yield from (f"   {line}" for line in escape(said_of(module, name)).splitlines())
     yield ""
 
 
@@ -123,8 +143,9 @@ def escape_prose(_app: Sphinx, what: str, _name: str, _object: Any, _options: An
 
 
 def skip_aliases(_app: Sphinx, _what: str, _name: str, member: Any, skip: bool, _options: Any) -> bool | None:
-    """Fields of named tuples whose only text is Python's are in the docstring of the class."""
-    return True if str(getattr(member, "__doc__", "")).startswith("Alias for field number") else None
+    """Fields without a text of their own, which the docstring of the class describes."""
+    named = str(getattr(member, "__doc__", "")).startswith("Alias for field number")
+    return True if named or isinstance(member, np.ndarray) else None
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -14,7 +14,9 @@ __all__ = ["DNA", "PROTEIN", "RNA", "one_hot_sequences", "reverse_complement", "
 DNA = "ACGT"
 """The order makes the complement of a letter the one at the mirrored place."""
 RNA = "ACGU"
+"""DNA's order, with U for T."""
 PROTEIN = "ACDEFGHIKLMNPQRSTVWY"
+"""The twenty amino acids."""
 _CODES = {
     "R": "AG",
     "Y": "CT",
