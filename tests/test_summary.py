@@ -97,3 +97,27 @@ def test_inputs_of_integers() -> None:
     ]
     with pytest.raises(TypeError, match="such as 'int64', got 'words'"):
         cc.summary(model, (2, 5), input_dtype="words")
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "weights"),
+    [
+        (nn.LSTM(3, 5), (7, 2, 3), 4 * 5 * (3 + 5)),
+        (nn.LSTM(3, 5, proj_size=2), (7, 2, 3), 4 * 5 * (3 + 2) + 5 * 2),
+        (nn.GRU(3, 5, bidirectional=True), (7, 2, 3), 2 * 3 * 5 * (3 + 5)),
+        (nn.RNN(3, 5), (7, 2, 3), 5 * (3 + 5)),
+        (nn.Linear(3, 5), (7, 2, 3), 3 * 5),
+    ],
+)
+def test_recurrent_layers_multiply_all_weights_at_each_step(
+    layer: nn.Module, shape: tuple[int, ...], weights: int
+) -> None:
+    assert cc.summary(layer, shape).flops == 2 * 7 * 2 * weights
+
+
+def test_products_of_tensors() -> None:
+    class Products(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return cc.ops.matmul(x, cc.ops.transpose(x, 1, 2))
+
+    assert cc.summary(Products(), (2, 3, 5)).flops == 2 * 2 * 3 * 3 * 5

@@ -127,3 +127,20 @@ def test_accuracy_is_chosen_when_compiling():
         cc.set_accuracy("fast")
     with pytest.raises(ValueError, match="expected accuracy"):
         cc.set_accuracy("sloppy")
+
+
+class Unequal:
+    """A value that cannot be compared, as arrays cannot."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("no one value")
+
+
+def test_values_are_not_compared():
+    cache: LRU[Unequal] = LRU(2)
+    value = cache.put(1, Unequal())
+    assert cache.get(1) is value
+    assert cache.get(1) is value
+    assert cache.get(2) is None

@@ -11,6 +11,8 @@ import pytest
 import cnncore as cc
 from cases.deform import moves_of
 from cnncore import ops
+from cnncore.compiler.autodiff import add_gradients
+from cnncore.graph.trace import current_graph
 from oracle import EPS
 
 
@@ -111,3 +113,25 @@ def test_errors(shapes: Any, message: str) -> None:
     arrays = [drawn(*shape) for shape in shapes]
     with pytest.raises(ValueError, match=message):
         ops.deform_conv2d(*arrays[:3], mask=arrays[3] if len(arrays) > 3 else None)
+
+
+def test_how_the_gradient_by_the_image_moves_with_offsets_and_masks() -> None:
+    """It is linear in the image: along a direction, that gradient is the operation of the direction."""
+    rng = np.random.default_rng(0)
+    x, along = (rng.normal(size=(1, 3, 4, 5)).astype(np.float32) for _ in range(2))
+    weight = rng.normal(size=(2, 3, 2, 2)).astype(np.float32)
+    offset = (rng.integers(-2, 2, (1, 8, 3, 4)) + 0.375).astype(np.float32)
+    mask = rng.uniform(0.5, 1, (1, 4, 3, 4)).astype(np.float32)
+    factors = rng.normal(size=(1, 2, 3, 4)).astype(np.float32)
+
+    def loss(image: Any, offset: Any, mask: Any) -> Any:
+        return (ops.deform_conv2d(image, offset, weight, mask=mask) * factors).sum()
+
+    def by_image(image: Any, offset: Any, mask: Any) -> Any:
+        (found,) = add_gradients(current_graph(), loss(image, offset, mask), [image])
+        return (found * along).sum()
+
+    found = cc.grad(lambda o, m, i: by_image(i, o, m), (0, 1))(offset, mask, x)
+    expected = cc.grad(lambda o, m: loss(along, o, m), (0, 1))(offset, mask)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)

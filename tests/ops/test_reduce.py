@@ -72,3 +72,26 @@ def test_bad_axes_are_named():
         ops.mean(x, (0, -2))
     with pytest.raises(TypeError, match="expected an axis number"):
         ops.max(x, 1.0)
+
+
+@pytest.mark.parametrize("number", [0.0, 1.0, -2.5])
+def test_norms_of_one_number(number):
+    for order, expected in (
+        (0, float(number != 0)),
+        (1, abs(number)),
+        (2, abs(number)),
+        (np.inf, abs(number)),
+    ):
+        found = ops.norm(np.float32(number), order)
+        assert (found.shape, float(found)) == ((), expected)
+
+
+@pytest.mark.parametrize(
+    "shapes", [((3,), (2, 3, 4)), ((2, 5, 3), (3,)), ((3,), (3,)), ((2, 1, 4, 3), (5, 3, 2))]
+)
+def test_products_with_vectors(shapes):
+    a, b = (
+        np.random.default_rng(i).integers(-3, 4, shape).astype(np.float32) for i, shape in enumerate(shapes)
+    )
+    assert np.array_equal(ops.matmul(a, b), a @ b)
+    assert np.array_equal(ops.matmul(a.astype(int), b.astype(int)), (a @ b).astype(int))

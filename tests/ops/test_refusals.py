@@ -125,3 +125,44 @@ def test_what_are_no_labels(wrong: Any) -> None:
             getattr(ops, name)(*given)
         with building(Graph()), pytest.raises((TypeError, ValueError), match=rf"\[{name}\]"):
             getattr(ops, name)(*given)
+
+
+def test_what_is_no_label_of_one_row() -> None:
+    for wrong in ("text", Nonsense()):
+        with pytest.raises((TypeError, ValueError), match=r"\[cross_entropy\]"):
+            ops.cross_entropy(np.ones(3, np.float32), wrong)
+
+
+@pytest.mark.parametrize(
+    ("call", "axes", "hint"),
+    [
+        (lambda: ops.pdist(np.ones(3)), r"2 axes \(batch, features\)", ""),
+        (lambda: ops.pdist(np.ones((2, 3, 4))), r"2 axes \(batch, features\)", " Is a Flatten missing"),
+        (
+            lambda: ops.max_pool1d(np.ones((3, 8)), 2),
+            r"3 axes \(batch, channels, length\)",
+            r" For one sample add a batch axis of 1: input\[None\]\.",
+        ),
+        (
+            lambda: ops.max_pool2d(np.ones((3, 8, 8)), 2),
+            r"4 axes \(batch, channels, height, width\)",
+            r" For one sample add a batch axis of 1: input\[None\]\.",
+        ),
+        (lambda: ops.max_pool2d(np.ones((8, 8)), 2), r"4 axes \(batch, channels, height, width\)", "$"),
+        (
+            lambda: ops.max_pool3d(np.ones((1, 1, 3, 8, 8, 2)), 2),
+            r"5 axes \(batch, channels, depth, height, width\)",
+            "$",
+        ),
+    ],
+)
+def test_what_has_other_axes(call: Any, axes: str, hint: str) -> None:
+    with pytest.raises(ValueError, match=rf"expected input with {axes}, got shape \([0-9, ]+\)\.{hint}"):
+        call()
+
+
+def test_rolling_by_any_integer() -> None:
+    x = np.arange(6)
+    assert ops.roll(x, -(2**62), 0).tolist() == np.roll(x, -(2**62) % 6).tolist()
+    with pytest.raises(ValueError, match="shifts of at least -4611686018427387904"):
+        ops.roll(x, -(2**62) - 1, 0)

@@ -115,3 +115,19 @@ def test_sequences_of_schedulers() -> None:
     for wrong in (Nonsense(), [*parts, Nonsense()]):
         with pytest.raises((TypeError, ValueError), match="schedulers"):
             lr_scheduler.SequentialLR(optimizer, wrong, [2])
+
+
+def flags(kinds: list[Any]) -> list[Any]:
+    """Each kind with each setting that is True or False."""
+    return [
+        pytest.param(kind, setting.name, id=f"{kind.__name__}-{setting.name}")
+        for kind in kinds
+        for setting in inspect.signature(kind).parameters.values()
+        if isinstance(setting.default, bool) and setting.name not in {*TAKEN, "capturable"}
+    ]
+
+
+@pytest.mark.parametrize(("kind", "name"), flags(OPTIMIZERS))
+def test_what_is_neither_true_nor_false(kind: Any, name: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=name):
+        kind(parameters(), **{name: "perhaps"})

@@ -190,8 +190,8 @@ class MultiheadAttention(Module):
             more.append([ops.expand(bias, (batch, 1, size)) for bias in (self.bias_k, self.bias_v)])
         if self.add_zero_attn:
             more.append([np.zeros((batch, 1, size), np.float32)] * 2)
-        for source in more:
-            key, value = ops.cat([key, source[0]], 1), ops.cat([value, source[1]], 1)
+        for more_key, more_value in more:
+            key, value = ops.cat([key, more_key], 1), ops.cat([value, more_value], 1)
             mask = None if mask is None else ops.pad(mask, (0, 1))
         return key, value, mask
 

@@ -149,9 +149,7 @@ def _part(state: Tensor | None, index: int) -> Tensor | None:
     if state is None:
         return None
     shape = state.shape
-    if shape[0] > 1:
-        state = window(state, (index, 0, 0), (1, 1, 1), (1, *shape[1:]))
-    return reshape_to(state, shape[1:], Layout.C)
+    return reshape_to(window(state, (index, 0, 0), (1, 1, 1), (1, *shape[1:])), shape[1:], Layout.C)
 
 
 def _joined(parts: Sequence[Tensor], single: bool) -> Tensor:
