@@ -38,6 +38,13 @@ def test_where_training_may_write_in_place() -> None:
     for made in program.steps:
         if made.inplace:
             found.setdefault(made.op, set()).add(tuple(made.inplace))
+    masked = {step.outputs[3] is not None for step in program.steps if step.op == "batch_norm_backward"}
+    assert masked == {True, False}
+    for made in program.steps:
+        if (
+            made.op == "batch_norm_backward"
+        ):  # the fourth result is the gradient where the activation passes it
+            assert [*made.inplace] == ([(0, 0)] if made.outputs[3] is None else [(3, 0), (0, 1)])
     elementwise = [pairs for op in ("elementwise", "elementwise_chain") for pairs in found.pop(op)]
     assert ((0, 0),) in elementwise
     assert found == {

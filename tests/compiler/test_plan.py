@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import cnncore as cc
 import reference
 from cnncore import models, nn, ops, optim
-from cnncore.compiler.plan import Region, align, assign_offsets, plan_memory
+from cnncore.compiler.plan import Region, _best_gap, align, assign_offsets, plan_memory
 from cnncore.graph.slots import Portions, Slot, Step
 
 
@@ -38,6 +38,21 @@ def test_no_two_live_regions_overlap(entries):
     assert total == max(region.offset + align(region.nbytes) for region in regions)
     peak = max(sum(align(r.nbytes) for r in regions if r.first <= step <= r.last) for step in range(43))
     assert peak <= total <= sum(align(r.nbytes) for r in regions)
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 12)), max_size=8), st.integers(1, 10))
+def test_the_smallest_gap_that_is_large_enough(blocks, size):
+    found = _best_gap(np.array([b for b, _ in blocks]), np.array([b + n for b, n in blocks]), size)
+    gaps, top = [], 0
+    for begin, length in sorted(blocks):
+        if begin - top >= size:
+            gaps.append((begin - top, top))
+        top = max(top, begin + length)
+    assert found == (min(gaps)[1] if gaps else top)
+
+
+def test_whole_cache_lines():
+    assert [align(n) for n in (0, 1, 63, 64, 65, 128, 129)] == [0, 64, 64, 64, 128, 128, 192]
 
 
 def executable(name: str, batch: int = 4):

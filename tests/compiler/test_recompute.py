@@ -70,3 +70,38 @@ def test_the_mark_is_saved_with_a_graph() -> None:
     marks = [node.origin.recomputed for node in graph.nodes]
     assert any(marks)
     assert [node.origin.recomputed for node in restored.nodes] == marks
+
+
+def test_places_of_maxima_are_made_where_they_are_read() -> None:
+    x = np.linspace(-1, 1, 64, dtype=np.float32).reshape(1, 1, 8, 8)
+    graph, result = trace(lambda x: ops.exp(ops.max_pool2d(x, 2)).sum(), [x])
+    set_outputs(graph, result)
+    graph.outputs += [g for g in add_gradients(graph, graph.outputs[0], graph.inputs) if g is not None]
+    (pool,) = (node for node in graph.nodes if node.op.name == "max_pool")
+    graph.recomputed = {tensor for tensor in pool.outputs if tensor is not None}
+    assert len(graph.recomputed) == 2
+    recompute(graph)
+    pools = [node for node in graph.nodes if node.op.name == "max_pool"]
+    assert [(node.attrs.with_index, node.outputs[1] is not None) for node in pools] == [
+        (False, False),
+        (True, True),
+    ]
+
+
+def test_no_node_says_that_it_makes_what_it_does_not() -> None:
+    """After the pass as before it: what is inferred is what the nodes have."""
+    for fn in (
+        lambda x: ops.exp(ops.max_pool2d(ops.relu(x), 2)).sum(),
+        lambda x: ops.dropout(ops.gelu(x), 0.5).square().sum(),
+        lambda x: ops.layer_norm(ops.tanh(x), (8,)).exp().sum(),
+    ):
+        graph, result = trace(fn, [np.ones((1, 2, 8, 8), np.float32)])
+        set_outputs(graph, result)
+        made = [t for node in graph.nodes for t in node.outputs if t is not None]
+        graph.outputs += [g for g in add_gradients(graph, graph.outputs[0], graph.inputs) if g is not None]
+        graph.recomputed = set(made[:-1])
+        recompute(graph)
+        assert again(graph)
+        for node in graph.nodes:
+            specs = node.op.infer(node.inputs, node.attrs)
+            assert [spec is not None for spec in specs] == [t is not None for t in node.outputs]

@@ -186,10 +186,10 @@ def regions_of(op: str, boxes: Any, images: int) -> Tensor:
         if len(parts) != images or any(len(shape) != 2 or shape[1] != 4 for shape in shapes):
             raise shape_error(op, f"expected boxes (count, 4) of each of {images} images, got {shapes}")
         columns = [np.full((shape[0], 1), i, np.float32) for i, shape in enumerate(shapes)]
-        full = [i for i, shape in enumerate(shapes) if shape[0]]
-        if not full:
-            return as_tensor(np.zeros((0, 5), np.float32), op)
-        listed = [concat([as_tensor(columns[i], op), with_layout(parts[i], Layout.C)], 1) for i in full]
+        listed = [
+            concat([as_tensor(column, op), with_layout(part, Layout.C)], 1)
+            for column, part in zip(columns, parts, strict=True)
+        ]
         whole: Tensor = concat(listed, 0)
         return with_layout(whole, Layout.C)
     rois = float_tensor(boxes, op)
