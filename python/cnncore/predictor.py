@@ -273,11 +273,11 @@ def compile(
     if isinstance(model, Module):
         layers = outputs_of(model, outputs)
         with inference_mode(model):
-            graph, result = trace(layers or model, examples)
+            graph, result = trace(layers or model, examples, watch=False)
     elif outputs is not None:
         raise TypeError(f"outputs are paths of layers in a Module, got {type(model).__name__}: return them")
     else:
-        graph, result = trace(model, examples)
+        graph, result = trace(model, examples, watch=False)
     rebuild = set_outputs(graph, result)
     if not graph.outputs:
         raise TypeError(

@@ -16,23 +16,24 @@ def chain_elementwise(graph: Graph) -> None:
 
     Comes last: rules and differentiation know the single functions. The values are the same bits.
     """
-    if sum(map(_chains, graph.nodes)) < 2:
+    chains = {node for node in graph.nodes if node.op.is_chainable(node)}
+    static = _static(graph)
+    if sum(node.output not in static for node in chains) < 2:
         return
     users = _users(graph)
     results = set(graph.results())
     place = {node: i for i, node in enumerate(graph.nodes)}
-    static = _static(graph)
-    heavy = _heavy_before(graph)
+    heavy = _heavy_before(graph, chains)
     taken: set[Node] = set()
     chained: dict[Node, Node] = {}
     for last in reversed(graph.nodes):
-        if last in taken or not _chains(last) or last.output in static:
+        if last not in chains or last in taken or last.output in static:
             continue
         members = [last]
         for member in members:  # grows meanwhile
             for tensor in member.inputs:
                 node = None if tensor is None else tensor.node
-                if node is None or tensor is None or node in members or node in taken or not _chains(node):
+                if node is None or tensor is None or node in members or node in taken or node not in chains:
                     continue
                 if tensor in results or tensor in static or not _same_form(tensor, last.output):
                     continue
@@ -50,10 +51,6 @@ def chain_elementwise(graph: Graph) -> None:
     if chained:
         kept = [chained.get(node, node) for node in graph.nodes if node in chained or node not in taken]
         graph.nodes = kept
-
-
-def _chains(node: Node) -> bool:
-    return node.op.is_chainable(node)
 
 
 def _same_form(a: Tensor, b: Tensor) -> bool:
@@ -83,11 +80,11 @@ def _static(graph: Graph) -> set[Tensor]:
     return static
 
 
-def _heavy_before(graph: Graph) -> list[int]:
-    """For each node, how many before it are no elementwise functions."""
+def _heavy_before(graph: Graph, chains: set[Node]) -> list[int]:
+    """For each node, how many before it are not among the elementwise functions."""
     counts, seen = [], 0
     for node in graph.nodes:
-        seen += not _chains(node)
+        seen += node not in chains
         counts.append(seen)
     return counts
 

@@ -23,7 +23,7 @@ def freeze_sources(*graphs: Graph) -> None:
         for graph in graphs
         for node in graph.nodes
         for tensor in node.inputs
-        if tensor is not None and is_stored(tensor.source)
+        if tensor is not None and tensor.source is not None and is_stored(tensor.source)
     )
     snapshots = take_snapshots([tensor.source.storage for tensor in tensors])
     for tensor, snapshot in zip(tensors, snapshots, strict=True):

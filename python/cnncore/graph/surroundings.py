@@ -30,6 +30,7 @@ DEEPEST = 4
 """Levels of containers and objects that are looked into."""
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
+_PLAIN_TYPES = frozenset((bool, int, float, str, type(None), dict))
 _MISSING = object()
 _PACKAGE = __name__.split(".", 1)[0]
 _GENERATORS = (random.Random, np.random.RandomState, np.random.Generator)
@@ -105,6 +106,8 @@ class Surroundings:
         """Look at a layer's `forward`, and at functions that it was given (a loss, a predicate)."""
         self._function(type(module).forward, module)
         for value in tuple(vars(module).values()):
+            if type(value) in _PLAIN_TYPES:  # most attributes are, of hundreds of layers
+                continue
             for part in value if isinstance(value, tuple) else (value,):
                 if isinstance(part, (FunctionType, MethodType, partial)):
                     self._callable(part)
@@ -221,7 +224,7 @@ def _still(entry: list[Any], value: Any) -> bool:
 
 def of_library(fn: Any) -> bool:
     """Whether a function or class is cnncore's own or numpy's."""
-    return str(getattr(fn, "__module__", "")).split(".", 1)[0] in (_PACKAGE, "numpy")
+    return str(getattr(fn, "__module__", "")).partition(".")[0] in (_PACKAGE, "numpy")
 
 
 def _names(code: CodeType) -> frozenset[str]:

@@ -143,9 +143,9 @@ class Node:
         origin: Origin = TRACED,
     ) -> None:
         self.op = op = OPS[op.name] if isinstance(op, type) else op
-        self.inputs = op.named(inputs)
+        self.inputs: Any = inputs if type(inputs) is op.Inputs else op.named(inputs)
         self.outputs: tuple[Tensor | None, ...] = tuple(outputs)
-        self.attrs = op.settled(attrs)
+        self.attrs = attrs if type(attrs) is op.Attributes else op.settled(attrs)
         self.path = path
         self.origin = origin
         for output in outputs:
@@ -239,17 +239,16 @@ class Graph:
 
     def copy(self) -> Graph:
         """Return a graph of its own nodes and values, which shares what exists before a program runs."""
-        made: dict[Tensor, Tensor] = {}
+        made: dict[Tensor | None, Tensor] = {}
+        made.update((t, Tensor(t.shape, t.dtype, t.layout)) for t in self.inputs)
+        for node in self.nodes:
+            made.update((t, Tensor(t.shape, t.dtype, t.layout)) for t in node.outputs if t is not None)
 
         def own(tensor: Tensor) -> Tensor:
-            if tensor.source is not None:
-                return tensor
-            if tensor not in made:
-                made[tensor] = Tensor(tensor.shape, tensor.dtype, tensor.layout)
-            return made[tensor]
+            return made.get(tensor, tensor)
 
         def owned(tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
-            return [None if tensor is None else own(tensor) for tensor in tensors]
+            return [made.get(tensor, tensor) for tensor in tensors]
 
         twin = copy(self)
         twin.inputs = [own(tensor) for tensor in self.inputs]

@@ -158,7 +158,7 @@ def count_call(buffer: Any) -> None:
 
 def is_stored(value: Any) -> bool:
     """Whether `value` is a parameter or buffer."""
-    return hasattr(value, "version") and hasattr(value, "storage")
+    return hasattr(type(value), "version") and hasattr(value, "storage")
 
 
 def note_value_read(stored: Any) -> None:
@@ -220,12 +220,18 @@ def emit(op: type[Op] | Op, inputs: Sequence[Tensor | None], attrs: Any, path: s
 
 
 def trace(
-    fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any] | None = None
+    fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any] | None = None, watch: bool = True
 ) -> tuple[Graph, Any]:
     """Record `fn(*args, **kwargs)` as a graph.
 
     Arrays among the arguments (also inside lists, tuples and dicts) become the graph's inputs, in
     order; anything else is passed as it is.
+
+    Args:
+        fn: a function or module.
+        args, kwargs: what to call it with.
+        watch: whether the graph notes what `fn` takes from around it (`Graph.surroundings`), for programs
+            that are made anew when that changes.
 
     Returns:
         The graph, without outputs yet, and what `fn` returned (tensors in any nesting).
@@ -248,7 +254,8 @@ def trace(
         if not of_library(fn):
             graph.random = RandomNumbers(fn)
         result = fn(*symbols, **keywords)
-    graph.surroundings = Surroundings(fn, graph.modules.values())
+    if watch or graph.random is not None:
+        graph.surroundings = Surroundings(fn, graph.modules.values())
     if graph.random is not None and graph.random.drawn(graph.surroundings.draws):
         warnings.warn(
             "random numbers were drawn while a function was traced: it runs once, so that they stay the same "

@@ -114,8 +114,8 @@ def sum_to(grad: Tensor, shape: tuple[int, ...]) -> Tensor:
 def common_layout(tensors: Sequence[Tensor]) -> Layout:
     """Return the layout of what is computed from `tensors`: channels-last if it is that of any activation,
     open if it may become that."""
-    deciding = [tensor for tensor in tensors if layout_matters(tensor.shape)] or tensors
-    found = {tensor.layout for tensor in deciding}
+    found = {tensor.layout for tensor in tensors if layout_matters(tensor.shape)}
+    found = found or {tensor.layout for tensor in tensors}
     if Layout.CHANNELS_LAST in found:
         return Layout.CHANNELS_LAST
     return Layout.OPEN if Layout.OPEN in found else Layout.C

@@ -34,7 +34,9 @@ def float_tensor(value: Any, op: str) -> Tensor:
 
 def as_float(value: Any) -> Tensor:
     """Return a tensor or number as a float32 tensor."""
-    tensor = Tensor((), "float32", Layout.C, np.array(value, np.float32)) if is_number(value) else value
+    if not isinstance(value, Tensor):
+        return Tensor((), "float32", Layout.C, np.array(value, np.float32))
+    tensor = value
     if tensor.dtype == "float32":
         return tensor
     if isinstance(tensor.source, np.ndarray):
@@ -73,7 +75,7 @@ def integers(value: Any, count: int, name: str, op: str, least: int = 1) -> tupl
     if len(values) != count:
         raise shape_error(op, f"expected {name} to be an int or {count} ints, got {value!r}")
     for item in values:
-        if not isinstance(item, (int, np.integer)) or isinstance(item, bool):
+        if type(item) is not int and (not isinstance(item, (int, np.integer)) or isinstance(item, bool)):
             raise dtype_error(op, f"expected {name} to be an int or {count} ints, got {value!r}")
         if item < least:
             raise shape_error(op, f"expected {name} of at least {least}, got {value!r}")
