@@ -7,10 +7,6 @@
 
 #include "core/fork.h"
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 namespace cnncore {
 namespace {
 
@@ -36,9 +32,6 @@ class ResultMemory final : public ForkListener {
     const std::size_t bytes = memory.size();
     if (bytes > kMostKept) return;
     while (count_ == kMostBlocks || kept_ + bytes > kMostKept) remove(0);  // the oldest
-#if defined(__linux__) && defined(MADV_FREE)
-    madvise(memory.data(), bytes / kHugePage * kHugePage, MADV_FREE);
-#endif
     kept_ += bytes;
     blocks_[count_++] = std::move(memory);
   }

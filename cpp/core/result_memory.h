@@ -15,7 +15,8 @@ inline constexpr std::size_t kLargeResult = std::size_t{4} << 20;
 /// is taken, so that results of changing sizes do not add up.
 Buffer take_result_memory(std::size_t bytes);
 
-/// Keeps it, up to a bound over all; the system may take the pages whenever it needs them.
+/// Keeps it, up to a bound over all. The pages are not offered to the system meanwhile: where they are small,
+/// that costs as much as new ones.
 void keep_result_memory(Buffer memory) noexcept;
 
 /// Gives back all that is kept; true if there was any.

@@ -21,7 +21,7 @@ double loop_work(const ConvLoop& loop) {
 bool output_exceeds_caches(const ConvLoop& loop) {
   std::int64_t floats = loop.batch * loop.groups * loop.out_channels;
   for (const auto& axis : loop.axis) floats *= axis.out_size;
-  return floats > machine().last_cache;
+  return exceeds_caches(floats);
 }
 
 std::int64_t reduction_blocks(std::int64_t depth) {

@@ -17,6 +17,7 @@
 #include "ops/integer.h"
 #include "ops/loop_nest.h"
 #include "ops/registry.h"
+#include "ops/tasks.h"
 
 namespace cnncore {
 namespace {
@@ -86,8 +87,12 @@ std::unique_ptr<Step> make_elementwise(const StepSpec& spec) {
   }
   const LoopNest nest = loop_nest(y.shape.data(), y.rank,
                                   {y.stride.data(), strides[0].data(), strides[1].data(), strides[2].data()});
-  return std::make_unique<Elementwise>(function, nest, static_cast<float>(spec.attrs.real("alpha", 0.0)),
-                                       static_cast<float>(spec.attrs.real("beta", 0.0)));
+  const auto alpha = static_cast<float>(spec.attrs.real("alpha", 0.0));
+  const auto beta = static_cast<float>(spec.attrs.real("beta", 0.0));
+  // In blocks of short rows the beginnings and ends of rows cost more than is won.
+  const bool long_rows = nest.inner_stride(0) == 1 && nest.inner_extent() >= machine().task_elements;
+  if (exceeds_caches(y.numel()) && long_rows) return make_large_elementwise(function, nest, alpha, beta);
+  return std::make_unique<Elementwise>(function, nest, alpha, beta);
 }
 
 }  // namespace

@@ -18,6 +18,7 @@
 #include "ops/elementwise.h"
 #include "ops/loop_nest.h"
 #include "ops/registry.h"
+#include "ops/tasks.h"
 
 namespace cnncore {
 namespace {
@@ -36,8 +37,12 @@ struct Link {
 
 class ElementwiseChain : public Step {
  public:
-  ElementwiseChain(std::vector<Link> links, const LoopNest& nest, int inputs)
-      : links_(std::move(links)), nest_(nest), tasks_(nest), inputs_(inputs) {
+  ElementwiseChain(std::vector<Link> links, const LoopNest& nest, int inputs, bool summed = false)
+      : links_(std::move(links)),
+        nest_(nest),
+        tasks_(nest),
+        inputs_(inputs),
+        large_(!summed && exceeds_caches(nest.numel()) && nest.inner_stride(0) == 1) {
     for (const Link& link : links_) cost_ += 1.0 + link.function->cost;
   }
 
@@ -47,12 +52,21 @@ class ElementwiseChain : public Step {
       tasks_.visit(nest_, task,
                    [&](std::int64_t rows, std::int64_t n, const LoopNest::Offsets& row_step,
                        const LoopNest::Offsets& offsets) { run_rows(args, rows, n, row_step, offsets); });
+      if (large_) kernels().copy.finish_streaming();
     });
   }
 
   double flops() const override { return static_cast<double>(nest_.numel()) * cost_; }
 
  protected:
+  /// Results over an input find their lines in cache.
+  bool over_input(const StepArgs& args) const {
+    for (int i = 0; i < inputs_; ++i) {
+      if (args.input(static_cast<std::size_t>(i)) == args.output(0)) return true;
+    }
+    return false;
+  }
+
   /// A block is part of one row, or several short rows.
   void run_rows(const StepArgs& args, std::int64_t rows, std::int64_t n, const LoopNest::Offsets& row_step,
                 const LoopNest::Offsets& offsets, double* sum = nullptr) const {
@@ -76,6 +90,8 @@ class ElementwiseChain : public Step {
   void run_block(const StepArgs& args, ElementwiseRun block, const LoopNest::Offsets& row_step,
                  const LoopNest::Offsets& at, double* sum) const {
     alignas(64) float buffer[kBuffers][kBlock];
+    const bool dense = block.rows == 1 || row_step[0] == block.n;
+    const bool streams = large_ && dense && !over_input(args);
     for (const Link& link : links_) {
       for (int i = 0; i < link.function->inputs; ++i) {
         const int operand = link.operand[static_cast<std::size_t>(i)];
@@ -90,7 +106,7 @@ class ElementwiseChain : public Step {
           block.in_step[i] = 1;
         }
       }
-      const bool last = &link == &links_.back() && sum == nullptr;
+      const bool last = &link == &links_.back() && sum == nullptr && !streams;
       block.out = last ? args.output(0) + at[0] : buffer[link.buffer];
       block.out_row = last ? row_step[0] : block.n;
       block.out_step = last ? nest_.inner_stride(0) : 1;
@@ -98,9 +114,11 @@ class ElementwiseChain : public Step {
       block.beta = link.beta;
       link.function->run(block);
     }
+    const float* result = buffer[links_.back().buffer];
+    if (streams) kernels().copy.past_cache(result, block.rows * block.n, args.output(0) + at[0]);
     if (sum == nullptr) return;
     double value = 0.0;
-    const ReduceRun all{1, block.rows * block.n, buffer[links_.back().buffer], 0, 1};
+    const ReduceRun all{1, block.rows * block.n, result, 0, 1};
     kernels().reduce.sum.across_rows(all, &value);
     *sum += value;
   }
@@ -109,6 +127,7 @@ class ElementwiseChain : public Step {
   LoopNest nest_;
   RowTasks tasks_;
   int inputs_;
+  bool large_;
   double cost_ = 0.0;
 };
 
@@ -116,7 +135,7 @@ class ElementwiseChain : public Step {
 class ElementwiseChainSum final : public ElementwiseChain {
  public:
   ElementwiseChainSum(std::vector<Link> links, const LoopNest& nest, int inputs, bool mean)
-      : ElementwiseChain(std::move(links), nest, inputs),
+      : ElementwiseChain(std::move(links), nest, inputs, true),
         divisor_(mean ? static_cast<double>(nest.numel()) : 1.0) {}
 
   std::size_t workspace_bytes() const override {
@@ -235,6 +254,13 @@ std::unique_ptr<Step> make_elementwise_chain(const StepSpec& spec) {
 }
 
 }  // namespace
+
+std::unique_ptr<Step> make_large_elementwise(const ElementwiseFunction& function, const LoopNest& nest,
+                                             float alpha, float beta) {
+  Link link{&function, {}, 0, alpha, beta};
+  for (int i = 0; i < kOperands; ++i) link.operand[static_cast<std::size_t>(i)] = i;
+  return std::make_unique<ElementwiseChain>(std::vector<Link>{link}, nest, function.inputs);
+}
 
 void register_elementwise_chain(StepRegistry& registry) {
   registry.add("elementwise_chain", make_elementwise_chain);

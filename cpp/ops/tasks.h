@@ -15,6 +15,9 @@ constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_di
 /// The size of parts of `n` of nearly equal size, at most `most`.
 constexpr std::int64_t even_part(std::int64_t n, std::int64_t most) { return ceil_div(n, ceil_div(n, most)); }
 
+/// Whether hardly anything of a result is in cache when the next step reads it.
+inline bool exceeds_caches(std::int64_t floats) { return floats > machine().last_cache; }
+
 /// How many items of so many elements make a task, at least one.
 inline std::int64_t items_in_task(std::int64_t elements,
                                   std::int64_t task_elements = machine().task_elements) {

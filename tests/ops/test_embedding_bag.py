@@ -81,3 +81,20 @@ def test_the_layer_learns_its_table() -> None:
         nn.EmbeddingBag(3, 2, mode="min")
     with pytest.raises(ValueError, match="gradients are dense sums"):
         nn.EmbeddingBag(3, 2, sparse=True)
+
+
+@pytest.mark.parametrize("features", [5, 64, 129, 256, 300, 528])
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_rows_of_any_width_are_exact(features: int, mode: str) -> None:
+    rng = np.random.default_rng(features)
+    table = rng.integers(-50, 50, (70, features)).astype(np.float32)
+    indices = rng.integers(0, 70, 400)
+    offsets = np.array([0, 1, 1, 9, 200, 328])  # bags of 1, 0, 8, 191, 128 and 72 rows
+    found = ops.embedding_bag(indices, table, offsets, mode=mode)
+    for bag, part in enumerate(np.split(table[indices], offsets[1:])):
+        rows = part if len(part) else np.zeros((1, features), np.float32)
+        expected = rows.max(0) if mode == "max" else rows.sum(0)
+        if mode == "mean":
+            assert np.allclose(found[bag], expected / len(rows), rtol=1e-5, atol=1e-4)
+        else:
+            assert (found[bag] == expected).all()

@@ -177,6 +177,15 @@ void transpose(const Transposition& run, size_t size) {
   }
 }
 
+void past_cache(const float* src, int64_t n, float* dst) {
+  int64_t i = 0;
+  for (; i < n && !is_aligned(dst + i); ++i) dst[i] = src[i];
+  for (; i + kWidth <= n; i += kWidth) CNNCORE_ISA::store_past_cache(dst + i, load(src + i));
+  for (; i < n; ++i) dst[i] = src[i];
+}
+
+void finish() { finish_streaming(); }
+
 template <class T>
 void fill_elements(int64_t n, const void* value, void* dst) {
   T element;
@@ -330,6 +339,8 @@ CopyKernels copy_kernels() {
           join_planes,
           split_tuples,
           fill,
+          past_cache,
+          finish,
           mix_rows,
           mix_pixels,
           {

@@ -16,35 +16,36 @@ constexpr int64_t kLinesAhead = 128, kRowsAhead = 32;
 /// Fetches the rows of some bags a while before they are read.
 class RowsAhead {
  public:
-  RowsAhead(const BagRun& run, int64_t last_bag)
+  explicit RowsAhead(const BagRun& run)
       : table_(run.table),
         indices_(run.indices),
         features_(run.features),
-        lines_((run.features + kLineFloats - 1) / kLineFloats),
-        distance_(max_of(1, min_of(kRowsAhead, kLinesAhead / max_of(1, lines_)))),
-        end_(run.begin(last_bag) - distance_) {}
+        distance_(max_of(1, min_of(kRowsAhead, kLinesAhead / max_of(1, run.features / kLineFloats)))),
+        end_(run.count - distance_) {}
 
-  CNNCORE_MEMBER void fetch(int64_t k) const {
+  /// The columns that are read of row k, of the row to come: memory is busy during all passes over a bag.
+  template <int V>
+  CNNCORE_MEMBER void fetch(int64_t k, int64_t c) const {
     if (k >= end_) return;
-    const float* row = table_ + indices_[k + distance_] * features_;
-    for (int64_t line = 0; line < lines_; ++line) __builtin_prefetch(row + line * kLineFloats);
+    const float* row = table_ + indices_[k + distance_] * features_ + c;
+    for (int64_t i = 0; i < V * kWidth; i += kLineFloats) __builtin_prefetch(row + i);
   }
 
  private:
   const float* table_;
   const int64_t* indices_;
-  int64_t features_, lines_, distance_, end_;
+  int64_t features_, distance_, end_;
 };
 
-/// Calls body(k, row) for the rows of a bag that count, from column c on.
-template <class Body>
+/// Calls body(k, row) for the rows of a bag that count, for V vectors from column c on.
+template <int V, class Body>
 CNNCORE_INLINE void for_rows(const BagRun& bag, const RowsAhead& ahead, int64_t begin, int64_t end, int64_t c,
                              const Body& body) {
   const int64_t* const indices = bag.indices;
   const int64_t padding = bag.padding, features = bag.features;
   const float* const table = bag.table + c;
   for (int64_t k = begin; k < end; ++k) {
-    if (c == 0) ahead.fetch(k);
+    ahead.fetch<V>(k, c);
     const int64_t index = indices[k];
     if (index != padding) body(k, table + index * features);
   }
@@ -56,14 +57,16 @@ struct SumOfRows {
   int64_t first_row, last_row;
   float factor;
   float* out;
+  int64_t column = 0;  // that c counts from
 
   template <int V, bool kFull>
   CNNCORE_MEMBER void run(int64_t c, int64_t lanes, int64_t, int64_t) const {
+    c += column;
     const float* const factors = bag.factors;
     const Vec same = set1(factor);
     Vec sum[V];
     for (int v = 0; v < V; ++v) sum[v] = zero();
-    for_rows(bag, ahead, first_row, last_row, c, [&](int64_t k, const float* row) {
+    for_rows<V>(bag, ahead, first_row, last_row, c, [&](int64_t k, const float* row) {
       const Vec by = factors != nullptr ? set1(factors[k]) : same;
       for (int v = 0; v < V; ++v) sum[v] = fmadd(by, load_some<kFull>(row + v * kWidth, lanes), sum[v]);
     });
@@ -86,7 +89,7 @@ struct LargestOfRows {
       from[v] = as_float(iset1(-1));
     }
     bool none = true;
-    for_rows(bag, ahead, first_row, last_row, c, [&](int64_t k, const float* row) {
+    for_rows<V>(bag, ahead, first_row, last_row, c, [&](int64_t k, const float* row) {
       const Vec number = as_float(iset1(static_cast<int32_t>(k)));
       for (int v = 0; v < V; ++v) {
         const Vec value = load_some<kFull>(row + v * kWidth, lanes);
@@ -111,16 +114,23 @@ float share(const BagRun& run, int64_t bag) {
 }
 
 void sum(const BagRun& run, int64_t first, int64_t last, float* out) {
-  const RowsAhead ahead(run, last);
+  const RowsAhead ahead(run);
   for (int64_t bag = first; bag < last; ++bag) {
     const float factor = run.mean ? share(run, bag) : 1.0f;
-    const SumOfRows body{run, ahead, run.begin(bag), run.begin(bag + 1), factor, out + bag * run.features};
-    for_channels(body, run.features, 0, 1);
+    SumOfRows body{run, ahead, run.begin(bag), run.begin(bag + 1), factor, out + bag * run.features};
+    int64_t c = 0;
+#if defined(__AVX512F__)
+    // As many sums as there are registers for: a row is read to its end before the next one.
+    for (; c + 16 * kWidth <= run.features; c += 16 * kWidth) body.run<16, true>(c, kWidth, 0, 1);
+    for (; c + 8 * kWidth <= run.features; c += 8 * kWidth) body.run<8, true>(c, kWidth, 0, 1);
+#endif
+    body.column = c;
+    for_channels(body, run.features - c, 0, 1);
   }
 }
 
 void largest(const BagRun& run, int64_t first, int64_t last, float* out, int32_t* place) {
-  const RowsAhead ahead(run, last);
+  const RowsAhead ahead(run);
   for (int64_t bag = first; bag < last; ++bag) {
     const int64_t at = bag * run.features;
     const LargestOfRows body{run, ahead, run.begin(bag), run.begin(bag + 1), out + at, place + at};
