@@ -13,6 +13,7 @@ import cnncore as cc
 from cnncore.bench import shapes
 
 from . import convolution, functions, summary
+from . import operations as listed
 from .record import LayerRow, RowFile
 
 
@@ -51,7 +52,8 @@ def operations(options: argparse.Namespace, seconds: float) -> Iterator[LayerRow
             found.append(torch_functions.calls)
         except ImportError as missing:
             print(f"skipped torch: {missing.name} is not installed")
-    return functions.measure(options.filter, seconds, found, 1 if options.quick else functions.SCALE)
+    made = listed.functions(1 if options.quick else listed.SCALE)
+    return functions.measure(made, options.filter, seconds, found)
 
 
 def find(name: str) -> Path:

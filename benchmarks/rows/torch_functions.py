@@ -15,7 +15,7 @@ from .functions import OPTIMIZERS, PARAMETER, Function, draw
 def calls(function: Function, direction: str) -> dict[str, Callable[[], Any]]:
     """A call in each memory format that torch can differentiate."""
     if direction == "step":
-        return {"torch": optimizer_step(function.name)}
+        return {"torch": optimizer_step(function.name)} if hasattr(torch.optim, function.name) else {}
     tensors = [torch.from_numpy(array) for array in function.arrays]
     formats = {"torch": [tensor.contiguous() for tensor in tensors]}
     if any(not tensor.is_contiguous() for tensor in tensors):

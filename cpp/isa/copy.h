@@ -74,7 +74,7 @@ struct CopyKernels {
   /// Writes n elements of `size` bytes, each equal to *value.
   void (*fill)(std::int64_t n, std::size_t size, const void* value, void* dst);
   /// Copies floats without keeping the copy in cache: what lies in the target is not read before, and nothing
-  /// else is pushed out. For results larger than the caches; finish_streaming() before another thread reads it.
+  /// else is pushed out. For results beyond the caches; finish_streaming() before another thread reads it.
   void (*past_cache)(const float* src, std::int64_t n, float* dst);
   void (*finish_streaming)();
   /// out[i] = the sum of weights[k] * rows[k][i].
