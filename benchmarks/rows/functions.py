@@ -74,9 +74,9 @@ class Function:
 
 
 def draw(*shape: int, seed: int = 0, channels_last: bool = True) -> Array:
-    """Normal numbers, images in channels-last memory."""
+    """Normal numbers, signals, images and volumes in channels-last memory."""
     values = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-    if len(shape) < 4 or not channels_last:
+    if len(shape) < 3 or not channels_last:
         return values
     return np.moveaxis(np.ascontiguousarray(np.moveaxis(values, 1, -1)), -1, 1)
 
