@@ -22,6 +22,7 @@ onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper  # noqa: E402
 
 import cnncore.onnx  # noqa: E402
+from cnncore.onnx.operators import control  # noqa: E402
 from onnx_graphs import info, model_of, small_network  # noqa: E402
 
 make = helper.make_node
@@ -212,6 +213,87 @@ def test_long_products_and_transposes_of_inputs() -> None:
     model = cnncore.onnx.load(model_of(nodes, [info("a", [2, 3]), info("b", [3, 2])], [info("y", [3, 2])]))
     a, b = np.arange(6.0).reshape(2, 3), np.ones((3, 2))
     np.testing.assert_array_equal(model(a, b), a.T + b)
+
+
+def test_functions_that_double_each_other() -> None:
+    """Each calls the next twice: 2**40 nodes from 80."""
+    functions = [
+        helper.make_function(
+            *("own", f"F{i}", ["a"], ["b"]),
+            [make(f"F{i + 1}", ["a"], ["t"], domain="own"), make(f"F{i + 1}", ["t"], ["b"], domain="own")],
+            [helper.make_opsetid("own", 1)],
+        )
+        for i in range(40)
+    ]
+    last = helper.make_function(
+        "own", "F40", ["a"], ["b"], [make("Relu", ["a"], ["b"])], [helper.make_opsetid("", 17)]
+    )
+    nodes = [make("F0", ["x"], ["y"], domain="own")]
+    proto = model_of(nodes, [info("x", [1])], [info("y", [1])], functions=[*functions, last])
+    proto.opset_import.append(helper.make_opsetid("own", 1))
+    with pytest.raises(ValueError, match=r"expected at most 1000000 nodes, got 1099511627776"):
+        cnncore.onnx.load(proto)
+
+
+def test_loops_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "MOST_TRIPS", 100)
+    body = helper.make_graph(
+        [make("Identity", ["going"], ["still"]), make("Neg", ["v"], ["w"])],
+        "body",
+        [info("i", [], np.int64), info("going", [], np.bool_), info("v", [1])],
+        [info("still", [], np.bool_), info("w", [1])],
+    )
+    ones = np.ones(1, np.float32)
+    for count, expected in ((99, -1.0), (100, 1.0)):
+        constants = {"n": np.array(count), "go": np.array(True)}
+        proto = model_of(
+            [make("Loop", ["n", "go", "x"], ["y"], body=body)], [info("x", [1])], [info("y", [1])], constants
+        )
+        assert cnncore.onnx.load(proto)(ones).tolist() == [expected]
+    for names in (["n", "go", "x"], ["", "go", "x"]):
+        constants = {"n": np.array(1 << 62), "go": np.array(True)}
+        proto = model_of(
+            [make("Loop", names, ["y"], body=body)], [info("x", [1])], [info("y", [1])], constants
+        )
+        with pytest.raises(ValueError, match=r"\[y \(Loop\)\] expected a loop that ends after at most 100"):
+            cnncore.onnx.load(proto)(ones)
+
+
+@pytest.mark.parametrize(
+    ("op", "constants", "attributes", "error"),
+    [
+        (
+            "TopK",
+            [np.array([5])],
+            {},
+            r"\[y \(TopK\)\] expected k from 0 to 4, the extent",
+        ),
+        (
+            "Pad",
+            [np.array([-3, -2])],
+            {},
+            r"\[y \(Pad\)\] pads \(-3, -2\) take more than the 4",
+        ),
+        ("Pad", [np.array([-5, 3])], {"mode": "edge"}, r"pads \(-5, 3\) take more than the 4 elements"),
+    ],
+)
+def test_more_is_taken_than_there_is(
+    op: str, constants: list[Any], attributes: dict[str, Any], error: str
+) -> None:
+    named = {f"c{i}": value for i, value in enumerate(constants)}
+    outputs = ["y", "places"] if op == "TopK" else ["y"]
+    for dtype in (np.float32, np.int64):
+        node = make(op, ["x", *named], outputs, **attributes)
+        proto = model_of([node], [info("x", [4], dtype)], [info("y", ["n"], dtype)], named)
+        with pytest.raises(ValueError, match=error):
+            cnncore.onnx.load(proto)(np.arange(4).astype(dtype))
+
+
+def test_what_needs_too_much_memory_is_named() -> None:
+    constants = {"a": np.array(0), "b": np.array(1 << 50), "c": np.array(1)}
+    proto = model_of([make("Range", ["a", "b", "c"], ["y"])], [], [info("y", ["n"], np.int64)], constants)
+    with pytest.raises((MemoryError, ValueError), match=r"\[y \(Range\)\]"):
+        cnncore.onnx.load(proto)()
 
 
 if __name__ == "__main__":

@@ -164,6 +164,7 @@ def call(function: Function, node: Node, inputs: Sequence[Any]) -> Any:
 
     Raises:
         ValueError: with the inputs' shapes.
+        MemoryError: the same.
     """
     try:
         with np.errstate(all="ignore"):
@@ -173,6 +174,9 @@ def call(function: Function, node: Node, inputs: Sequence[Any]) -> Any:
     except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
         text = str(error).removeprefix(f"[{node.label}] ")
         raise ValueError(f"[{node.label}] {text}; inputs: {_shapes(inputs)}") from error
+    except MemoryError as error:
+        text = str(error).removeprefix(f"[{node.label}] ")
+        raise MemoryError(f"[{node.label}] {text}; inputs: {_shapes(inputs)}") from error
 
 
 def _shapes(inputs: Sequence[Any]) -> str:

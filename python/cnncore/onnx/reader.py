@@ -30,6 +30,10 @@ SHARED = 8
 """Tensors that may lie in the same bytes of a file outside: weights that are used under several names."""
 
 
+MOST_NODES = 1_000_000
+"""Nodes of a model whose functions are replaced by what they do."""
+
+
 def read(source: Source) -> Graph:
     """Read a model.
 
@@ -133,7 +137,8 @@ def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     used = {(_domain(node.domain), node.op_type) for node in _all_nodes(model.graph)}
     if not model.functions and used <= set(known):
         return model
-    own = {(_domain(function.domain), function.name) for function in model.functions}
+    own = {(_domain(function.domain), function.name): function for function in model.functions}
+    _require_nodes(model.graph, own)
     kept = [key for key in known if key not in own]
     inline = onnx.inliner.inline_selected_functions
     try:
@@ -145,7 +150,27 @@ def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
             raise ValueError(f"functions of the model cannot be inlined: {error}") from error
 
 
-def _all_nodes(graph: onnx.GraphProto) -> Iterable[onnx.NodeProto]:
+def _require_nodes(graph: onnx.GraphProto, functions: Mapping[tuple[str, str], Any]) -> None:
+    """Refuse functions that call each other so often that a small file becomes a model without end."""
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size(body: Any) -> int:
+        return sum(of(_domain(node.domain), node.op_type) for node in _all_nodes(body))
+
+    def of(*key: str) -> int:
+        name = (key[0], key[1])
+        if name not in functions:
+            return 1
+        if name not in sizes:
+            sizes[name] = MOST_NODES  # of one that calls itself
+            sizes[name] = size(functions[name])
+        return sizes[name]
+
+    if (nodes := size(graph)) > MOST_NODES:
+        raise ValueError(f"expected at most {MOST_NODES} nodes, got {nodes} with those of functions")
+
+
+def _all_nodes(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterable[onnx.NodeProto]:
     for node in graph.node:
         yield node
         for attribute in node.attribute:

@@ -13,7 +13,8 @@ from ..table import host
 
 Array = Any
 
-MOST_TRIPS = 1 << 31
+MOST_TRIPS = 1 << 20
+"""Rounds after which a loop is refused: it would run for hours, or for ever."""
 
 
 def _truth(value: Any) -> bool:
@@ -28,12 +29,14 @@ def if_(node: Node, run: Any, condition: Array) -> tuple[Any, ...]:
 @host("Loop", subgraphs=True)
 def loop(node: Node, run: Any, count: Any, condition: Any = None, *carried: Any) -> tuple[Any, ...]:
     body: Graph = node.attr("body")
-    trips = MOST_TRIPS if count is None else int(np.asarray(count).reshape(-1)[0])
+    trips = MOST_TRIPS + 1 if count is None else int(np.asarray(count).reshape(-1)[0])
     scanned: list[list[Array]] = [[] for _ in body.outputs[1 + len(carried) :]]
     state = list(carried)
     for i in range(trips):
         if not _truth(condition):
             break
+        if i == MOST_TRIPS:
+            raise ValueError(f"expected a loop that ends after at most {MOST_TRIPS} rounds")
         going = np.array(True) if condition is None else condition
         condition, *results = run(body, (np.array(i, np.int64), going, *state))
         state = results[: len(state)]

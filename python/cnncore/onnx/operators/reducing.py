@@ -128,12 +128,17 @@ _argument("ArgMax", np.argmax, ops.argmax)
 _argument("ArgMin", np.argmin, ops.argmin)
 
 
+def _top_count(node: Node, extent: int, k: Any) -> int:
+    count: int = node.attr("k") if k is None else ints(k)[0]
+    if not 0 <= count <= extent:
+        raise ValueError(f"expected k from 0 to {extent}, the extent of its axis, got {count}")
+    return count
+
+
 @host("TopK")
 def host_top_k(node: Node, x: Array, k: Any = None) -> tuple[Array, Array]:
     axis = axis_of(node.attr("axis", -1), x.ndim)
-    count = node.attr("k") if k is None else ints(k)[0]
-    if not 0 <= count <= x.shape[axis]:
-        raise ValueError(f"expected at most {x.shape[axis]} of axis {axis}, got k={count}")
+    count = _top_count(node, x.shape[axis], k)
     # Equal elements in the order of their indices.
     wide = (
         x.astype(np.float64)
@@ -147,8 +152,8 @@ def host_top_k(node: Node, x: Array, k: Any = None) -> tuple[Array, Array]:
 
 @traced("TopK", kinds="f", static=(1,))
 def top_k(node: Node, x: Any, k: Any = None) -> Any:
-    count = node.attr("k") if k is None else ints(k)[0]
     axis = axis_of(node.attr("axis", -1), x.ndim)
+    count = _top_count(node, x.shape[axis], k)
     order = ops.sort(x, axis, bool(node.attr("largest", 1)), stable=True)
     kept = [slice(None)] * x.ndim
     kept[axis] = slice(0, count)

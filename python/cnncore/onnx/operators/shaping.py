@@ -268,6 +268,9 @@ def pad_widths(node: Node, shape: Sequence[int], rest: Sequence[Any]) -> tuple[l
 
 def _cut(pads: Sequence[tuple[int, int]], shape: Sequence[int]) -> tuple[slice, ...]:
     """Return what is left of an array by negative padding."""
+    for axis, ((begin, end), extent) in enumerate(zip(pads, shape, strict=True)):
+        if max(-begin, 0) + max(-end, 0) > extent:
+            raise ValueError(f"pads ({begin}, {end}) take more than the {extent} elements of axis {axis}")
     return tuple(
         slice(max(-begin, 0), extent - max(-end, 0)) for (begin, end), extent in zip(pads, shape, strict=True)
     )
