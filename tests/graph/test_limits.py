@@ -62,6 +62,8 @@ def test_an_image_must_fit_and_a_batch_need_not() -> None:
         MemoryError, match=r"needs 18\.4 EB, but this process can get 4\.6 EB \(64-bit addresses\)"
     ):
         limits.require_shape((2**61, 2), 4, "layer")
+    with pytest.raises(MemoryError, match=r"needs 4\.6 EB"):
+        limits.require_shape((2**59, 2), 4, "layer")
 
 
 def test_the_least_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +76,7 @@ def test_the_least_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     given["_cgroups"] = [70, -5]
     assert limits.available_memory() == (0, "limit of the container")
     given.update(_machine=None, _address_space=None, _cgroups=[])
-    assert limits.available_memory() == (2**62, "64-bit addresses")
+    assert limits.available_memory() == (2**62 - 1, "64-bit addresses")
 
 
 def test_limits_of_containers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -199,7 +199,7 @@ def _best_gap(begin: NDArray[np.int64], end: NDArray[np.int64], size: int) -> in
     """Return the start of the smallest gap between the blocks that `size` bytes fit in."""
     if not begin.size:
         return 0
-    order = begin.argsort(kind="stable")
+    order = begin.argsort()
     tops = np.maximum.accumulate(end[order])  # where the memory before the next block begins to be free
     room = begin[order]
     room[1:] -= tops[:-1]
