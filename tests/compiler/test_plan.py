@@ -216,3 +216,13 @@ def test_what_portions_are_taken_from_is_kept_until_the_last_has_passed():
     assert inside[0].root() is source  # never overwritten: the next portion is still to be read
     assert inside[1].root() is inside[3].root() is not source
     assert plan.arena_bytes == 4 * (64 + 16 + 64)
+
+
+@pytest.mark.parametrize(
+    ("nbytes", "together"),
+    [((1 << 20) - 128, False), (1 << 20, True), ((1 << 24) - 128, True), (1 << 24, False)],
+)
+def test_from_one_to_sixteen_megabytes_keep_places_of_their_own(nbytes, together):
+    regions = [Region(nbytes // 2, step, step) for step in range(2)]
+    assert assign_offsets(regions) == (nbytes if together else nbytes // 2)
+    assert [region.offset for region in regions] == [0, nbytes // 2 if together else 0]
