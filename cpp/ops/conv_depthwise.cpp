@@ -71,6 +71,8 @@ std::string grouped_sums_decline(const ConvProblem& p) {
   return p.output[2] >= kRow ? "" : "rows of less than " + std::to_string(kRow) + " pixels";
 }
 
+const char* name_of(const ConvProblem& p) { return p.group_in() == 1 ? "depthwise" : "grouped"; }
+
 /// Rows of output pixels: (image, plane, row) of a loop, numbered in that order.
 struct Rows {
   explicit Rows(const ConvLoop& l)
@@ -113,14 +115,16 @@ struct Rows {
   }
 
   /// Lets a call whose last output row is `index` fetch the input rows below its own, which the next one of
-  /// `count` rows adds.
+  /// `count` rows adds: of an image, or of the last plane under it.
   void set_next(std::int64_t index, std::int64_t count, const float* input, DepthwiseRow& call) const {
     const auto& [depth, height, width] = loop.axis;
     const std::int64_t y = height.in_start + index % height.count * height.in_step;
     const std::int64_t next = y + (height.taps - 1) * height.tap_step + 1;
-    const std::int64_t image = index / height.count;
-    if (depth.in_size > 1) return;
-    call.next = input + (image * height.in_size + next) * width.in_size * pitch;
+    const std::int64_t z = depth.in_start + index / height.count % depth.count * depth.in_step;
+    const std::int64_t plane = z + (depth.taps - 1) * depth.tap_step;
+    const std::int64_t image = index / height.count / depth.count;
+    if (plane < 0 || plane >= depth.in_size || (depth.in_size > 1 && !call.far)) return;
+    call.next = input + ((image * depth.in_size + plane) * height.in_size + next) * width.in_size * pitch;
     call.next_rows = std::min(count * height.in_step, height.in_size - next);
   }
 
@@ -137,6 +141,8 @@ struct Rows {
     DepthwiseRow row = depthwise_row(loop.axis[2]);
     row.channels = row.pitch = pitch;
     row.weight_step = depth == 1 ? pitch : depth * kernels().width;
+    row.far = loop.batch * loop.axis[0].in_size * loop.axis[1].in_size * loop.axis[2].in_size * pitch >
+              machine().resident;
     return row;
   }
 
@@ -218,7 +224,7 @@ std::int64_t task_count(const Rows& rows) { return ceil_div(rows.total, rows_of_
 class DepthwiseConv : public Step {
  public:
   DepthwiseConv(const ConvProblem& p, ConvDirection direction, const ConvEpilogue& epilogue)
-      : epilogue_(epilogue), flops_(p.flops()) {
+      : epilogue_(epilogue), flops_(p.flops()), name_(name_of(p)) {
     require(!epilogue.statistics || epilogue.activation == Activation::none,
             "statistics of a depthwise convolution need activation 'none'");
     std::int64_t packed = 0;
@@ -243,6 +249,7 @@ class DepthwiseConv : public Step {
     return phases_.capacity() * sizeof(Phase) + (untouched_ ? untouched_->table_bytes() : 0);
   }
   double flops() const override { return flops_; }
+  std::string algorithm() const override { return name_; }
 
  private:
   struct Phase {
@@ -332,6 +339,7 @@ class DepthwiseConv : public Step {
 
   ConvEpilogue epilogue_;
   double flops_;
+  const char* name_;
   double work_ = 0.0;
   std::vector<Phase> phases_;
   std::optional<UntouchedPixels> untouched_;
@@ -369,6 +377,7 @@ class DepthwiseWeightGradient : public Step {
     return sizeof(float) * static_cast<std::size_t>(std::max(task_count(rows_) * sum_floats(), bias));
   }
   double flops() const override { return problem_.flops(); }
+  std::string algorithm() const override { return name_of(problem_); }
 
  private:
   std::int64_t sum_floats() const { return rows_.weights(); }

@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import cnncore as cc
 import reference as ref
-from cnncore import _core
+from cnncore import _core, nn, ops
 from conv_steps import (
     SLOPE,
     Case,
@@ -161,6 +162,46 @@ def test_every_cut_into_panels_is_exact(outputs: int, seed: int) -> None:
     """Panels of unequal width, and last ones of one and a half vectors, with every activation."""
     check(Case(1, 3, outputs, (4, 7), (1, 1)), seed)
     check(Case(1, 2, outputs, (3, 4), (2, 2), groups=2), seed)
+
+
+@pytest.mark.parametrize("inputs", [7, 8, 15, 16, 17, 40])
+@pytest.mark.parametrize("outputs", [1, 2, 3, 4, 5])
+def test_few_outputs_are_exact(outputs: int, inputs: int) -> None:
+    """Vectors run along pixels there: whole ones and rests, in one run and apart, and parts of a depth."""
+    for seed in range(4):
+        check(Case(2, inputs, outputs, (5, 9), (1, 1)), seed)
+        check(Case(1, inputs, outputs, (6, 43), (3, 3), (1, 2), (1, 1), (1, 1)), seed)
+        check(Case(1, inputs, outputs, (5, 19), (1, 2), groups=2), seed)
+    check(Case(1, 40 * inputs, outputs, (3, 7), (3, 3), begin=(1, 1), end=(1, 1)), 1)
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 3, 4, 5])
+def test_few_outputs_with_an_activation_of_rows(outputs: int) -> None:
+    """Values are those that the same channels have among many, and so are those kept for the gradient."""
+    rng = np.random.default_rng(outputs)
+    x, weight = whole_numbers(rng, (2, 19, 6, 21)), whole_numbers(rng, (40, 19, 2, 2)) / np.float32(16)
+    few = weight[:outputs].copy()
+    grad = whole_numbers(rng, (2, outputs, 5, 20))
+
+    def run(weights: Array) -> tuple[Array, Array]:
+        parameter = nn.Parameter(weights)
+
+        def loss(x: Any) -> Any:
+            y = ops.gelu(ops.conv2d(x, parameter))[:, :outputs]
+            return (y * grad).sum(), y
+
+        (_, y), (by_weight,) = cc.value_and_grad(loss, [parameter])(x)
+        return y, by_weight[:outputs]
+
+    values, by_few = run(few)
+    wanted, by_many = run(weight)
+    np.testing.assert_array_equal(values, wanted)
+    np.testing.assert_allclose(by_few, by_many, rtol=1e-5, atol=1e-4)
+    case = Case(2, 19, outputs, (6, 21), (2, 2))
+    sums = ref.conv(x, few, **case.settings)
+    np.testing.assert_allclose(
+        forward(case, x, few, activation="sigmoid")[0], 1 / (1 + np.exp(-sums)), rtol=1e-6, atol=1e-30
+    )
 
 
 @pytest.mark.parametrize("pixels", [*range(1, 30), 47, 48, 49, 97])

@@ -71,6 +71,22 @@ def test_every_rest_of_channels(channels: int) -> None:
     check((6, 9), (3, 3), {"begin": (1, 1), "end": (1, 1)}, channels)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_inputs_larger_than_the_caches(kernel: int, stride: int) -> None:
+    """Blocks of channels pass over a tile of pixels; the last one is of vectors that overlap."""
+    half = kernel // 2
+    sides = {"begin": (half, half), "end": (half, half), "stride": (stride, stride)}
+    check((41, 45), (kernel, kernel), sides, 150)
+
+
+def test_volumes_larger_than_the_caches() -> None:
+    x, weight = whole((1, 70, 4, 43, 45)), whole((70, 1, 3, 3, 3), 1)
+    one = (1, 1, 1)
+    expected = ref.conv(x, weight, stride=one, begin=one, end=one, dilation=one, groups=70)
+    np.testing.assert_array_equal(ops.conv3d(x, weight, padding=1, groups=70), expected)
+
+
 @pytest.mark.parametrize("begin", [0, 1, 4])
 @pytest.mark.parametrize("end", [0, 2, 5])
 def test_padding_wider_than_the_kernel(begin: int, end: int) -> None:

@@ -21,6 +21,18 @@ CNNCORE_INLINE int64_t vector_part(int64_t left) {
   return left;
 }
 
+/// Where the vector that holds `channel` begins: the last one is whole, too, and computes some channels
+/// again.
+CNNCORE_INLINE int64_t whole_vector(const DepthwiseRow& row, int64_t channel) {
+  return min_of(channel, row.channels - kWidth);
+}
+
+/// Channels that pass over a row of pixels together.
+Range channel_block(const DepthwiseRow& row, int64_t begin) {
+  const int64_t vectors = row.far ? kDepthwiseVectors : 1;
+  return {begin, min_of(begin + vectors * kWidth, row.channels)};
+}
+
 int64_t ceil_div(int64_t a, int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
 
 /// Output pixels for which the input pixel in_start + i * in_step + offset exists.
@@ -81,51 +93,55 @@ CNNCORE_INLINE void fetch_next(const DepthwiseRow& row, int64_t x, int64_t chann
   const float* next = row.next + x * row.pitch + channel;
   for (int64_t r = 0; r < row.next_rows; ++r, next += row.in_size * row.pitch) {
 #pragma GCC unroll 16
-    for (int i = 0; i < N * kStep; ++i) __builtin_prefetch(next + i * row.pitch);
+    for (int i = 0; i < N * kStep; ++i) __builtin_prefetch(next + i * row.pitch, 0, 2);
   }
 }
 
-template <int N, int kTaps, int kStep, bool kEdge>
-CNNCORE_INLINE void forward_pixels(const DepthwiseRow& row, const DepthwiseOutput& out, const Epilogue& last,
-                                   int64_t pixel, int64_t channel, int64_t left) {
-  Vec sum[N];
-#pragma GCC unroll 8
-  for (int i = 0; i < N; ++i) sum[i] = last.bias;
+/// N pixels of the channels of a block.
+template <int N, int kTaps, int kStep, bool kEdge, bool kFull>
+CNNCORE_INLINE void forward_pixels(const DepthwiseRow& row, const DepthwiseOutput& out, int64_t pixel,
+                                   const Range& channels) {
   const int64_t x = row.in_start + pixel * row.in_step;
-  fetch_next<N, kStep>(row, x, channel);
-  for (int64_t r = 0; r < row.rows; ++r) {
-    add_row<N, kTaps, kStep, kEdge>(row, row.row[r] + x * row.pitch + channel, x, row.weight[r] + channel,
-                                    left, sum);
+  for (int64_t next = channels.begin; next < channels.end; next += kWidth) {
+    const int64_t channel = kFull ? whole_vector(row, next) : next;
+    const int64_t left = vector_part<kFull>(row.channels - next);
+    const Epilogue last = epilogue(out, channel, left);
+    Vec sum[N];
+#pragma GCC unroll 8
+    for (int i = 0; i < N; ++i) sum[i] = last.bias;
+    fetch_next<N, kStep>(row, x, channel);
+    for (int64_t r = 0; r < row.rows; ++r) {
+      add_row<N, kTaps, kStep, kEdge>(row, row.row[r] + x * row.pitch + channel, x, row.weight[r] + channel,
+                                      left, sum);
+    }
+    finish(out, last, pixel, channel, left, sum);
   }
-  finish(out, last, pixel, channel, left, sum);
 }
 
-/// Pixels from `i` on, for a whole vector of channels or for what `left` of one is.
+/// Pixels from `i` on, for a block of whole vectors of channels or for fewer channels than a vector has.
 template <int kTaps, int kStep, bool kFull>
-__attribute__((noinline)) void forward_channels(const DepthwiseRow& row, const DepthwiseOutput& out,
-                                                const Range& inside, int64_t channel, int64_t left,
-                                                int64_t i = 0) {
-  left = vector_part<kFull>(left);
-  const Epilogue last = epilogue(out, channel, left);
-  for (; i + kDepthwisePixels <= row.count; i += kDepthwisePixels) {
-    if (kFull && i >= inside.begin && i + kDepthwisePixels <= inside.end) {
-      forward_pixels<kDepthwisePixels, kTaps, kStep, false>(row, out, last, i, channel, left);
+__attribute__((noinline)) void forward_block(const DepthwiseRow& row, const DepthwiseOutput& out,
+                                             const Range& inside, const Range& channels, int64_t i = 0) {
+  for (; kFull && i + kDepthwisePixels <= row.count; i += kDepthwisePixels) {
+    if (i >= inside.begin && i + kDepthwisePixels <= inside.end) {
+      forward_pixels<kDepthwisePixels, kTaps, kStep, false, kFull>(row, out, i, channels);
     } else {
-      forward_pixels<kDepthwisePixels, kTaps, kStep, true>(row, out, last, i, channel, left);
+      forward_pixels<kDepthwisePixels, kTaps, kStep, true, kFull>(row, out, i, channels);
     }
   }
-  for (; i + 3 <= row.count; i += 3) forward_pixels<3, kTaps, kStep, true>(row, out, last, i, channel, left);
-  for (; i < row.count; ++i) forward_pixels<1, kTaps, kStep, true>(row, out, last, i, channel, left);
+  for (; i + 3 <= row.count; i += 3) forward_pixels<3, kTaps, kStep, true, kFull>(row, out, i, channels);
+  for (; i < row.count; ++i) forward_pixels<1, kTaps, kStep, true, kFull>(row, out, i, channels);
 }
 
 template <int kTaps, int kStep>
 void forward_row(const DepthwiseRow& row, const DepthwiseOutput& out) {
   const Range inside = interior(row);
-  int64_t channel = 0;
-  for (; channel + kWidth <= row.channels; channel += kWidth)
-    forward_channels<kTaps, kStep, true>(row, out, inside, channel, kWidth);
-  if (channel < row.channels)
-    forward_channels<kTaps, kStep, false>(row, out, inside, channel, row.channels - channel);
+  if (row.channels < kWidth) {  // with code of its own for the usual kernels only
+    constexpr bool kUsual = kTaps == 3;
+    return forward_block<kUsual ? kTaps : 0, kUsual ? kStep : 0, false>(row, out, inside, {0, row.channels});
+  }
+  for (Range block = channel_block(row, 0); block.begin < row.channels; block = channel_block(row, block.end))
+    forward_block<kTaps, kStep, true>(row, out, inside, block);
 }
 
 void filter_row(const DepthwiseRow& row, const DepthwiseOutput& out) {
@@ -155,39 +171,48 @@ void forward(const DepthwiseRow& row, const DepthwiseOutput& out) {
 /// kDepthwisePixels pixels of both rows; the first kLeft columns of the input under them and the last kRight
 /// are outside.
 template <int kStep, int kLeft, int kRight>
-CNNCORE_INLINE void pair_pixels(const DepthwiseRow& row, const Vec (&weight)[3][3],
-                                const DepthwiseOutput& out, int64_t next_row, const Epilogue& last,
-                                int64_t pixel, int64_t channel) {
-  Vec sum[2][kDepthwisePixels];
-#pragma GCC unroll 8
-  for (int i = 0; i < kDepthwisePixels; ++i) sum[0][i] = sum[1][i] = last.bias;
+CNNCORE_INLINE void pair_pixels(const DepthwiseRow& row, const DepthwiseOutput& out, int64_t next_row,
+                                int64_t pixel, const Range& channels) {
   const int64_t x = row.in_start + pixel * kStep;
-  fetch_next<kDepthwisePixels, kStep>(row, x, channel);
-#pragma GCC unroll 5
-  for (int r = 0; r < 3 + kStep; ++r) {
-    if (row.row[r] == nullptr) continue;
-    const float* input = row.row[r] + x * row.pitch + channel;
-#pragma GCC unroll 16
-    for (int column = kLeft; column < (kDepthwisePixels - 1) * kStep + 3 - kRight; ++column) {
-      const Vec value = in_register(load(input + column * row.pitch));
-#pragma GCC unroll 2
-      for (int o = 0; o < 2; ++o) {
-        const int tap_row = r - o * kStep;
-        if (tap_row < 0 || tap_row >= 3) continue;
-#pragma GCC unroll 3
-        for (int t = 0; t < 3; ++t) {
-          const int distance = column - t;
-          if (distance < 0 || distance % kStep != 0 || distance / kStep >= kDepthwisePixels) continue;
-          sum[o][distance / kStep] = fmadd(value, weight[tap_row][t], sum[o][distance / kStep]);
-        }
-      }
-    }
-  }
-  finish(out, last, pixel, channel, kWidth, sum[0]);
   DepthwiseOutput second = out;
   second.output += next_row;
   if (second.residual != nullptr) second.residual += next_row;
-  finish(second, last, pixel, channel, kWidth, sum[1]);
+  for (int64_t next = channels.begin; next < channels.end; next += kWidth) {
+    const int64_t channel = whole_vector(row, next);
+    const Epilogue last = epilogue(out, channel, kWidth);
+    Vec weight[3][3];
+#pragma GCC unroll 3
+    for (int r = 0; r < 3; ++r) {
+#pragma GCC unroll 3
+      for (int t = 0; t < 3; ++t) weight[r][t] = load(row.weight[r] + t * row.weight_step + channel);
+    }
+    Vec sum[2][kDepthwisePixels];
+#pragma GCC unroll 8
+    for (int i = 0; i < kDepthwisePixels; ++i) sum[0][i] = sum[1][i] = last.bias;
+    fetch_next<kDepthwisePixels, kStep>(row, x, channel);
+#pragma GCC unroll 5
+    for (int r = 0; r < 3 + kStep; ++r) {
+      if (row.row[r] == nullptr) continue;
+      const float* input = row.row[r] + x * row.pitch + channel;
+#pragma GCC unroll 16
+      for (int column = kLeft; column < (kDepthwisePixels - 1) * kStep + 3 - kRight; ++column) {
+        const Vec value = in_register(load(input + column * row.pitch));
+#pragma GCC unroll 2
+        for (int o = 0; o < 2; ++o) {
+          const int tap_row = r - o * kStep;
+          if (tap_row < 0 || tap_row >= 3) continue;
+#pragma GCC unroll 3
+          for (int t = 0; t < 3; ++t) {
+            const int distance = column - t;
+            if (distance < 0 || distance % kStep != 0 || distance / kStep >= kDepthwisePixels) continue;
+            sum[o][distance / kStep] = fmadd(value, weight[tap_row][t], sum[o][distance / kStep]);
+          }
+        }
+      }
+    }
+    finish(out, last, pixel, channel, kWidth, sum[0]);
+    finish(second, last, pixel, channel, kWidth, sum[1]);
+  }
 }
 
 /// One of two rows alone, with the rows of the input that exist under it.
@@ -210,30 +235,23 @@ struct SingleRow {
   DepthwiseRow call;
 };
 
-/// Full tiles of a vector of channels; returns the first pixel that is left, or that has unusual padding.
+/// Full tiles of a block of channels; returns the first pixel that is left, or that has unusual padding.
 template <int kStep>
-CNNCORE_INLINE int64_t pair_channels(const DepthwiseRow& row, const DepthwiseOutput& out, int64_t next_row,
-                                     int64_t channel) {
-  const Epilogue last = epilogue(out, channel, kWidth);
-  Vec weight[3][3];
-#pragma GCC unroll 3
-  for (int r = 0; r < 3; ++r) {
-#pragma GCC unroll 3
-    for (int t = 0; t < 3; ++t) weight[r][t] = load(row.weight[r] + t * row.weight_step + channel);
-  }
+CNNCORE_INLINE int64_t pair_tiles(const DepthwiseRow& row, const DepthwiseOutput& out, int64_t next_row,
+                                  const Range& channels) {
   int64_t i = 0;
   for (; i + kDepthwisePixels <= row.count; i += kDepthwisePixels) {
     const int64_t before = -(row.in_start + i * kStep);
     const int64_t behind = (kDepthwisePixels - 1) * kStep + 3 - before - row.in_size;
     if (before > 1 || behind > 1) break;
     if (before == 1 && behind == 1) {
-      pair_pixels<kStep, 1, 1>(row, weight, out, next_row, last, i, channel);
+      pair_pixels<kStep, 1, 1>(row, out, next_row, i, channels);
     } else if (before == 1) {
-      pair_pixels<kStep, 1, 0>(row, weight, out, next_row, last, i, channel);
+      pair_pixels<kStep, 1, 0>(row, out, next_row, i, channels);
     } else if (behind == 1) {
-      pair_pixels<kStep, 0, 1>(row, weight, out, next_row, last, i, channel);
+      pair_pixels<kStep, 0, 1>(row, out, next_row, i, channels);
     } else {
-      pair_pixels<kStep, 0, 0>(row, weight, out, next_row, last, i, channel);
+      pair_pixels<kStep, 0, 0>(row, out, next_row, i, channels);
     }
   }
   return i;
@@ -247,16 +265,18 @@ void forward_rows(const DepthwiseRow& row, const DepthwiseOutput& out, int64_t n
   below.output += next_row;
   if (below.residual != nullptr) below.residual += next_row;
   const Range inside = interior(row);
-  int64_t channel = 0;
-  for (; channel + kWidth <= row.channels; channel += kWidth) {
-    const int64_t rest = pair_channels<kStep>(row, out, next_row, channel);
-    if (rest == row.count) continue;
-    forward_channels<3, kStep, true>(first.call, out, inside, channel, kWidth, rest);
-    forward_channels<3, kStep, true>(second.call, below, inside, channel, kWidth, rest);
+  if (row.channels < kWidth) {
+    forward_block<3, kStep, false>(first.call, out, inside, {0, row.channels});
+    forward_block<3, kStep, false>(second.call, below, inside, {0, row.channels});
+    return;
   }
-  if (channel == row.channels) return;
-  forward_channels<3, kStep, false>(first.call, out, inside, channel, row.channels - channel);
-  forward_channels<3, kStep, false>(second.call, below, inside, channel, row.channels - channel);
+  for (Range block = channel_block(row, 0); block.begin < row.channels;
+       block = channel_block(row, block.end)) {
+    const int64_t rest = pair_tiles<kStep>(row, out, next_row, block);
+    if (rest == row.count) continue;
+    forward_block<3, kStep, true>(first.call, out, inside, block, rest);
+    forward_block<3, kStep, true>(second.call, below, inside, block, rest);
+  }
 }
 
 void forward_pair(const DepthwiseRow& row, const DepthwiseOutput& out, int64_t next_row) {
@@ -277,17 +297,17 @@ constexpr void (*forward_pair)(const DepthwiseRow&, const DepthwiseOutput&, int6
 /// to while it is in a register. With kEdge some taps may lie outside of the input.
 template <int N, int R, int T, int kStep, bool kEdge>
 CNNCORE_INLINE void add_products(const DepthwiseRow& row, const float* const (&input)[R], int64_t pixel,
-                                 const float* grad, int64_t left, Vec (&total)[R][T]) {
+                                 const float* grad, Vec (&total)[R][T]) {
   const int64_t x = row.in_start + pixel * kStep;
   Vec g[N];
 #pragma GCC unroll 4
-  for (int n = 0; n < N; ++n) g[n] = load_upto(grad + (pixel + n) * row.pitch, left);
+  for (int n = 0; n < N; ++n) g[n] = load(grad + (pixel + n) * row.pitch);
 #pragma GCC unroll 16
   for (int column = 0; column < (N - 1) * kStep + T; ++column) {
     if (kEdge && (x + column < 0 || x + column >= row.in_size)) continue;
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
-      const Vec value = in_register(load_upto(input[r] + (x + column) * row.pitch, left));
+      const Vec value = in_register(load(input[r] + (x + column) * row.pitch));
 #pragma GCC unroll 8
       for (int t = 0; t < T; ++t) {
         const int distance = column - t;
@@ -298,10 +318,18 @@ CNNCORE_INLINE void add_products(const DepthwiseRow& row, const float* const (&i
   }
 }
 
-/// Adds a whole row of pixels to the sums of R rows of T adjacent taps.
+/// Stores the lanes from `first` on.
+CNNCORE_INLINE void store_from(float* p, Vec v, int64_t first) {
+  if (first == 0) return store(p, v);
+  float lanes[kWidth];
+  store(lanes, v);
+  for (int64_t i = first; i < kWidth; ++i) p[i] = lanes[i];
+}
+
+/// Adds a whole row of pixels to the sums of R rows of T adjacent taps, but for the first `known` channels.
 template <int R, int T, int kStep>
 CNNCORE_INLINE void add_rows(const DepthwiseRow& row, int64_t first, const float* grad, const Range& inside,
-                             int64_t channel, int64_t left, float* const* sum) {
+                             int64_t channel, int64_t known, float* const* sum) {
   constexpr int kGradients = 4;  // which fit the registers next to R x T sums
   const float* input[R];
   Vec total[R][T];
@@ -309,7 +337,7 @@ CNNCORE_INLINE void add_rows(const DepthwiseRow& row, int64_t first, const float
   for (int r = 0; r < R; ++r) {
     input[r] = row.row[first + r] + channel;
 #pragma GCC unroll 8
-    for (int t = 0; t < T; ++t) total[r][t] = load_upto(sum[first + r] + t * row.weight_step + channel, left);
+    for (int t = 0; t < T; ++t) total[r][t] = load(sum[first + r] + t * row.weight_step + channel);
   }
   int64_t i = 0;
   for (; i + kGradients <= row.count; i += kGradients) {
@@ -320,20 +348,20 @@ CNNCORE_INLINE void add_rows(const DepthwiseRow& row, int64_t first, const float
         __builtin_prefetch(grad + (row.count + i + n) * row.pitch + channel);
     }
     if (i >= inside.begin && i + kGradients <= inside.end) {
-      add_products<kGradients, R, T, kStep, false>(row, input, i, grad + channel, left, total);
+      add_products<kGradients, R, T, kStep, false>(row, input, i, grad + channel, total);
     } else {
-      add_products<kGradients, R, T, kStep, true>(row, input, i, grad + channel, left, total);
+      add_products<kGradients, R, T, kStep, true>(row, input, i, grad + channel, total);
     }
   }
-  for (; i < row.count; ++i) add_products<1, R, T, kStep, true>(row, input, i, grad + channel, left, total);
+  for (; i < row.count; ++i) add_products<1, R, T, kStep, true>(row, input, i, grad + channel, total);
 #pragma GCC unroll 4
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-    for (int t = 0; t < T; ++t) store_upto(sum[first + r] + t * row.weight_step + channel, total[r][t], left);
+    for (int t = 0; t < T; ++t)
+      store_from(sum[first + r] + t * row.weight_step + channel, total[r][t], known);
   }
 }
 
-/// Any kernel and step: one tap at a time.
 CNNCORE_INLINE void add_tap(const DepthwiseRow& row, int64_t r, int64_t t, const float* grad, int64_t channel,
                             int64_t left, float* const* sum) {
   const Range valid = valid_pixels(row, t * row.tap_step);
@@ -347,34 +375,32 @@ CNNCORE_INLINE void add_tap(const DepthwiseRow& row, int64_t r, int64_t t, const
   store_upto(at, total, left);
 }
 
-template <int T, int kStep>
-CNNCORE_INLINE void backward_channels(const DepthwiseRow& row, const float* grad, const Range& inside,
-                                      int64_t channel, int64_t left, float* const* sum) {
-  int64_t r = 0;
-  if constexpr (T > 0) {
-    if (T < 5) {
-      for (; r + 3 <= row.rows; r += 3) add_rows<3, T, kStep>(row, r, grad, inside, channel, left, sum);
+/// Any kernel, step and number of channels: one tap at a time.
+void add_taps(const DepthwiseRow& row, const float* grad, float* const* sum) {
+  for (int64_t channel = 0; channel < row.channels; channel += kWidth) {
+    for (int64_t r = 0; r < row.rows; ++r) {
+      for (int64_t t = 0; t < row.taps; ++t) add_tap(row, r, t, grad, channel, row.channels - channel, sum);
     }
-    for (; r + 2 <= row.rows; r += 2) add_rows<2, T, kStep>(row, r, grad, inside, channel, left, sum);
-    for (; r < row.rows; ++r) add_rows<1, T, kStep>(row, r, grad, inside, channel, left, sum);
-  }
-  for (; r < row.rows; ++r) {
-    for (int64_t t = 0; t < row.taps; ++t) add_tap(row, r, t, grad, channel, left, sum);
   }
 }
 
 template <int T, int kStep>
-void backward_row(const DepthwiseRow& row, const float* grad_output, float* const* sum) {
+void backward_row(const DepthwiseRow& row, const float* grad, float* const* sum) {
   const Range inside = interior(row);
-  int64_t channel = 0;
-  for (; channel + kWidth <= row.channels; channel += kWidth)
-    backward_channels<T, kStep>(row, grad_output, inside, channel, kWidth, sum);
-  if (channel < row.channels)
-    backward_channels<0, 0>(row, grad_output, inside, channel, row.channels - channel, sum);
+  for (int64_t next = 0; next < row.channels; next += kWidth) {
+    const int64_t channel = whole_vector(row, next);
+    const int64_t known = next - channel;
+    int64_t r = 0;
+    if (T < 5) {
+      for (; r + 3 <= row.rows; r += 3) add_rows<3, T, kStep>(row, r, grad, inside, channel, known, sum);
+    }
+    for (; r + 2 <= row.rows; r += 2) add_rows<2, T, kStep>(row, r, grad, inside, channel, known, sum);
+    for (; r < row.rows; ++r) add_rows<1, T, kStep>(row, r, grad, inside, channel, known, sum);
+  }
 }
 
 void backward_weight(const DepthwiseRow& row, const float* grad_output, float* const* sum) {
-  if (row.tap_step == 1) {
+  if (row.tap_step == 1 && row.channels >= kWidth) {
     if (row.taps == 3 && row.in_step == 1) return backward_row<3, 1>(row, grad_output, sum);
     if (row.taps == 3 && row.in_step == 2) return backward_row<3, 2>(row, grad_output, sum);
     if (row.taps == 4 && row.in_step == 1) return backward_row<4, 1>(row, grad_output, sum);
@@ -382,7 +408,7 @@ void backward_weight(const DepthwiseRow& row, const float* grad_output, float* c
     if (row.taps == 7 && row.in_step == 1) return backward_row<7, 1>(row, grad_output, sum);
     if (row.taps == 5 && row.in_step == 2) return backward_row<5, 2>(row, grad_output, sum);
   }
-  backward_row<0, 0>(row, grad_output, sum);
+  add_taps(row, grad_output, sum);
 }
 
 void add_statistics(const float* values, int64_t rows, int64_t columns, bool begin, float* sums) {

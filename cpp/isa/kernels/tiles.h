@@ -50,6 +50,8 @@ inline constexpr int kWinogradOuterRows[kWinogradVectors + 1] = {0, 8, 4};
 
 // Depthwise convolution: output pixels that share a load of the weight; image widths are often multiples.
 inline constexpr int kDepthwisePixels = 7;
+// Vectors of channels that pass over a row of a far input together; their weights stay in the first cache.
+inline constexpr int kDepthwiseVectors = 8;
 // Chains of multiply-adds that cover two pipes of latency 4 with slack.
 inline constexpr int kPeakChains = 12;
 
