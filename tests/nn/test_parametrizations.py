@@ -219,3 +219,20 @@ def test_the_axis_of_a_spectral_norm(dim, rows):
     weight = np.asarray(layer.parametrizations.weight.original, np.float64)
     matrix = np.moveaxis(weight, dim or 0, 0).reshape(rows, -1)
     np.testing.assert_allclose(layer.weight, weight / np.linalg.norm(matrix, 2), rtol=1e-3)
+
+
+def test_the_earlier_spectral_norm_begins_with_the_columns() -> None:
+    cc.manual_seed(0)
+    layer = nn.utils.spectral_norm(nn.Linear(4, 3), n_power_iterations=2)
+    weight = np.asarray(layer.weight_orig, np.float64)
+    u, v = np.array(layer.weight_u, np.float64), np.array(layer.weight_v, np.float64)
+    cc.train_step(lambda x: layer(x).sum(), optim.SGD(layer.parameters(), lr=0.0))(
+        np.ones((1, 4), np.float32)
+    )
+    for _ in range(2):
+        v = weight.T @ u
+        v /= np.linalg.norm(v)
+        u = weight @ v
+        u /= np.linalg.norm(u)
+    np.testing.assert_allclose(layer.weight_v, v, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(layer.weight_u, u, rtol=1e-5, atol=1e-6)
