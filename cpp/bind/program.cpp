@@ -1,151 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "program/program.h"
+#include "bind/program.h"
 
 #include <optional>
 
-#include "bind/bind.h"
-#include "bind/exchange.h"
 #include "bind/unlocked.h"
 #include "core/error.h"
 #include "core/parallel.h"
 #include "ops/pixel_pitch.h"
 
 namespace cnncore {
-namespace {
 
-/// A Program together with the Python objects whose memory it uses.
-class PyProgram {
- public:
-  int add_value(const std::vector<std::int64_t>& shape, const std::string& dtype, const std::string& layout,
-                std::int64_t pitch) {
-    const TensorDesc dense = desc_from_python(shape, dtype, layout);
-    return program_.add_value(pitch == 0 ? dense : with_pixel_pitch(dense, pitch));
+int PyProgram::add_value(const std::vector<std::int64_t>& shape, const std::string& dtype,
+                         const std::string& layout, std::int64_t pitch) {
+  const TensorDesc dense = desc_from_python(shape, dtype, layout);
+  return program_.add_value(pitch == 0 ? dense : with_pixel_pitch(dense, pitch));
+}
+
+int PyProgram::add_step(const std::string& op, const std::vector<int>& inputs,
+                        const std::vector<int>& outputs, std::map<std::string, AttrValue> attrs, bool setup,
+                        const std::string& label) {
+  return program_.add_step(op, inputs, outputs, Attrs(std::move(attrs)), setup, label);
+}
+
+py::dict PyProgram::step_info(int index) const {
+  const auto& entry = program_.step(index);
+  py::dict info;
+  info["op"] = entry.op;
+  info["label"] = entry.label;
+  info["setup"] = entry.setup;
+  info["algorithm"] = entry.step->algorithm();
+  info["workspace"] = entry.step->workspace_bytes();
+  info["scratch"] = entry.step->scratch_bytes();
+  info["tables"] = entry.step->table_bytes();
+  info["flops"] = entry.step->flops() * static_cast<double>(entry.portions);
+  info["bytes"] = entry.bytes * static_cast<double>(entry.portions);
+  return info;
+}
+
+void PyProgram::bind(int value, py::array array, bool writable) {
+  const TensorDesc& desc = program_.desc(value);
+  void* memory = direct_memory(array, desc, "bound array");
+  require(memory != nullptr, "bound array: expected dense ", name_of(desc.dtype),
+          " memory in the value's layout");
+  require(!writable || array.writeable(), "bound array: expected a writable array");
+  {
+    const Unlocked unlocked;  // runs in other threads may have to end first
+    program_.bind(value, memory, writable);
   }
+  bound_[value] = std::move(array);
+}
 
-  int add_step(const std::string& op, const std::vector<int>& inputs, const std::vector<int>& outputs,
-               std::map<std::string, AttrValue> attrs, bool setup, const std::string& label) {
-    return program_.add_step(op, inputs, outputs, Attrs(std::move(attrs)), setup, label);
-  }
-
-  py::dict step_info(int index) const {
-    const auto& entry = program_.step(index);
-    py::dict info;
-    info["op"] = entry.op;
-    info["label"] = entry.label;
-    info["setup"] = entry.setup;
-    info["algorithm"] = entry.step->algorithm();
-    info["workspace"] = entry.step->workspace_bytes();
-    info["scratch"] = entry.step->scratch_bytes();
-    info["tables"] = entry.step->table_bytes();
-    info["flops"] = entry.step->flops() * static_cast<double>(entry.portions);
-    info["bytes"] = entry.bytes * static_cast<double>(entry.portions);
-    return info;
-  }
-
-  void bind(int value, py::array array, bool writable) {
-    const TensorDesc& desc = program_.desc(value);
-    void* memory = direct_memory(array, desc, "bound array");
-    require(memory != nullptr, "bound array: expected dense ", name_of(desc.dtype),
-            " memory in the value's layout");
-    require(!writable || array.writeable(), "bound array: expected a writable array");
-    {
-      const Unlocked unlocked;  // runs in other threads may have to end first
-      program_.bind(value, memory, writable);
-    }
-    bound_[value] = std::move(array);
-  }
-
-  py::list run(const py::sequence& arrays) {
-    Call call(program_, arrays);
-    {
-      const ThreadSnapshot threads(context_threads());
-      const Unlocked unlocked;
-      program_.run(call.context(), call.inputs.data(), call.outputs.data());
-    }
-    if (exchange_ != nullptr) exchange_->rethrow();
-    return std::move(call.results);
-  }
-
-  py::tuple measure(const py::sequence& arrays, int repeats) {
-    require(repeats > 0, "expected at least one repeat, got ", repeats);
-    std::vector<double> seconds(static_cast<std::size_t>(program_.step_count()), 0.0);
-    Call call(program_, arrays);
-    {
-      const ThreadSnapshot threads(context_threads());
-      const Unlocked unlocked;
-      program_.measure(call.context(), call.inputs.data(), call.outputs.data(), repeats, seconds.data());
-    }
-    if (exchange_ != nullptr) exchange_->rethrow();
-    return py::make_tuple(std::move(call.results), seconds);
-  }
-
-  void set_exchange(py::function function) {
-    exchange_ = std::make_shared<PyExchange>(std::move(function));
-    program_.set_exchange(exchange_);
-  }
-
-  Program& program() { return program_; }
-
- private:
-  /// A context that returns to the program's idle list whatever happens.
-  class Lease {
-   public:
-    explicit Lease(Program& program) : program_(program), context_(program.acquire()) {}
-    ~Lease() { program_.release(std::move(context_)); }
-    Lease(const Lease&) = delete;
-    Lease& operator=(const Lease&) = delete;
-    RunContext& operator*() { return *context_; }
-
-   private:
-    Program& program_;
-    std::unique_ptr<RunContext> context_;
-  };
-
-  /// The memory of one run: a lease of a context, the inputs where they lie or staged, new outputs.
-  class Call {
-   public:
-    Call(Program& program, const py::sequence& arrays) : lease_(program) {
-      const auto& values = program.inputs();
-      require(arrays.size() == values.size(), "expected ", values.size(), " input arrays, got ",
-              arrays.size());
-      held_.resize(values.size());
-      inputs.resize(values.size());
-      for (std::size_t i = 0; i < values.size(); ++i) {
-        const std::string what = values.size() == 1 ? "input" : "input " + std::to_string(i);
-        held_[i] = array_from_python(py::object(arrays[i]), what);
-        const TensorDesc& desc = program.desc(values[i]);
-        void* memory = direct_memory(held_[i], desc, what);
-        if (memory == nullptr) {
-          memory = program.staging(*lease_, i);
-          convert_input(held_[i], desc, what, memory);
-        }
-        inputs[i] = memory;
-      }
-      results = py::list(program.outputs().size());
-      outputs.resize(program.outputs().size());
-      for (std::size_t i = 0; i < outputs.size(); ++i) {
-        py::array array = new_array(program.desc(program.outputs()[i]));
-        outputs[i] = array.mutable_data();
-        results[i] = std::move(array);
-      }
-    }
-    RunContext& context() { return *lease_; }
-
-    std::vector<void*> inputs;
-    std::vector<void*> outputs;
-    py::list results;
-
-   private:
-    Lease lease_;
-    std::vector<py::array> held_;
-  };
-
-  Program program_;
-  std::map<int, py::array> bound_;
-  std::shared_ptr<PyExchange> exchange_;
-};
-
-}  // namespace
+void PyProgram::set_exchange(py::function function) {
+  exchange_ = std::make_shared<PyExchange>(std::move(function));
+  program_.set_exchange(exchange_);
+}
 
 void bind_program(py::module_& module) {
   py::class_<PyProgram>(module, "Program")
