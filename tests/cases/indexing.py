@@ -132,7 +132,12 @@ CASES = [
             function=lambda x, i, a=a: ops.take_along_dim(x, i, a),
             torch=False,
         )
-        for x, i, a in ((X, _places(4, 2, 3, 5) - 4, 0), (X, _places(5, 4, 1, 2), 2))
+        for x, i, a in (
+            (X, _places(4, 2, 3, 5) - 4, 0),
+            (X, _places(5, 4, 1, 2), 2),
+            (X[:, :1], _places(5, 1, 3, 2), 2),
+            (X[:1], _places(3, 4, 2, 5), 1),
+        )
     ],
     _exact("take_along_dim", (X, _places(60, 4)), lambda x, i: x.reshape(-1)[i], torch=True),
     *[

@@ -274,3 +274,15 @@ def test_attributes_are_listed_and_taken_away() -> None:
     assert repr(nn.Parameter([1.5])) == "Parameter([1.5])"
     assert repr(nn.Buffer(np.array([1, 2], np.int64))) == "Buffer([1, 2], dtype=int64)"
     assert nn.Parameter([1.5]).__dlpack_device__() == (1, 0)  # the CPU
+
+
+def test_a_forward_that_an_instance_was_given_is_watched_as_others_are() -> None:
+    class Bare(nn.Module):
+        pass
+
+    factor = 3.0
+    model, x = Bare(), np.ones((2, 3), np.float32)
+    model.forward = lambda x: x * factor
+    assert (model(x) == 3.0).all()
+    factor = 4.0
+    assert (model(x) == 4.0).all()

@@ -216,3 +216,23 @@ def test_torch_takes_parameters():
     taken += 1
     assert parameter.tolist() == [[0, 1, 2], [3, 4, 5]]
     assert (taken.numpy() == parameter.numpy() + 1).all()
+
+
+@pytest.mark.parametrize(
+    "read",
+    [lambda p: p.numpy(), lambda p: np.asarray(p, np.float64), float, int],
+    ids=["numpy", "asarray", "float", "int"],
+)
+def test_a_forward_that_reads_values_as_numbers_follows_them(read) -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = Parameter(np.array([2.0]))
+
+        def forward(self, x):
+            return x * float(np.sum(read(self.scale)))
+
+    model, x = Scaled(), np.ones((1, 3), np.float32)
+    assert (model(x) == 2.0).all()
+    model.scale.assign([5.0])
+    assert (model(x) == 5.0).all()

@@ -104,7 +104,7 @@ class Surroundings:
 
     def _module(self, module: Any) -> None:
         """Look at a layer's `forward`, and at functions that it was given (a loss, a predicate)."""
-        self._function(type(module).forward, module)
+        self._function(getattr(type(module), "forward", None), module)  # or it is one of the attributes
         for value in tuple(vars(module).values()):
             if type(value) in _PLAIN_TYPES:  # most attributes are, of hundreds of layers
                 continue

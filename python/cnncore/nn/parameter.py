@@ -156,10 +156,10 @@ class StoredArray(Methods):
         return len(self._view)
 
     def __float__(self) -> float:
-        return float(self.numpy())
+        return float(self.item())
 
     def __int__(self) -> int:
-        return int(self.numpy())
+        return int(self.item())
 
     def item(self) -> Any:
         """Return the only element as a Python number."""
