@@ -15,14 +15,15 @@ constexpr std::size_t kMostBlocks = 8;
 
 class ResultMemory final : public ForkListener {
  public:
-  /// The smallest that fits and wastes at most an eighth; empty if there is none.
+  /// The smallest that fits and wastes at most an eighth, the latest kept of several, which may be in the
+  /// caches yet; empty if there is none.
   Buffer take(std::size_t bytes) {
     const std::lock_guard<std::mutex> lock(mutex_);
     std::size_t best = count_;
     for (std::size_t i = 0; i < count_; ++i) {
       const std::size_t size = blocks_[i].size();
       const bool fits = size >= bytes && size - bytes <= bytes / 8;
-      if (fits && (best == count_ || size < blocks_[best].size())) best = i;
+      if (fits && (best == count_ || size <= blocks_[best].size())) best = i;
     }
     return best == count_ ? Buffer() : remove(best);
   }

@@ -11,10 +11,15 @@ import sys
 import numpy as np
 import pytest
 
-from cnncore import ops
+from cnncore import _core, ops
 from cnncore.bench.machine import resident_bytes
 
 LARGE = (8192, 1024)  # 32 MiB
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept() -> None:
+    _core.drop_result_memory()
 
 
 def doubled(value: float, shape: tuple[int, ...] = LARGE) -> np.ndarray:
