@@ -9,6 +9,8 @@ import numpy as np
 
 import cnncore as cc
 from cnncore import nn, ops, optim
+from cnncore.compiler.program import Executable
+from cnncore.graph.trace import trace
 
 
 class Network(nn.Module):
@@ -59,3 +61,16 @@ def test_where_training_may_write_in_place() -> None:
         "row_norm_backward": {((0, 0), (0, 1))},
         "dropout": {((0, 0),)},
     }
+
+
+def test_formulas_may_write_over_an_input_unless_they_add_up() -> None:
+    found = {}
+    for reduction in ("none", "mean"):
+        graph, result = trace(
+            lambda x, y, r=reduction: ops.smooth_l1_loss(x, y, reduction=r),
+            [np.zeros((4, 6), np.float32)] * 2,
+        )
+        graph.outputs = [result]
+        (step,) = Executable(graph).steps
+        found[reduction] = [*step.inplace]
+    assert found == {"none": [(0, 0), (0, 1)], "mean": []}

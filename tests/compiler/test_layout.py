@@ -145,3 +145,13 @@ def test_gradients_while_tracing_are_of_decided_layouts() -> None:
 def test_an_open_layout_has_no_strides() -> None:
     with pytest.raises(ValueError, match="not decided"):
         Tensor((2, 3, 4), layout=Layout.OPEN).strides()
+
+
+def test_conversions_come_from_where_their_reader_does() -> None:
+    added = np.ones((8, 5, 14), np.float32)
+    graph, result = trace(lambda x: cc.checkpoint(lambda x: ops.conv1d(x, FILTERS) + added, x), [X])
+    set_outputs(graph, result)
+    settle_layouts(graph)
+    conversions = [node for node in graph.nodes if node.op.name == "relayout"]
+    assert conversions
+    assert {node.origin.checkpoint for node in graph.nodes} == {1}

@@ -190,6 +190,16 @@ def test_plateau_against_torch(mode: str, threshold_mode: str) -> None:
     assert min(rates) == 0.01
 
 
+def test_plateau_begins_without_a_step_that_was_no_better() -> None:
+    optimizer = optim.SGD([nn.Parameter(np.zeros(1))], lr=1.0)
+    scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
+    rates = []
+    for _ in range(3):
+        scheduler.step(float("nan"))  # better than nothing before
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == [1.0, 0.5, 0.5]
+
+
 def test_plateau_counts_steps_without_improvement() -> None:
     optimizer = optim.SGD([nn.Parameter([1.0])], lr=0.5)
     scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=2)

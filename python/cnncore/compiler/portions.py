@@ -139,7 +139,7 @@ class _Search:
         ends = range(stretch.begin, stretch.end)
         whole = self._crossing(stretch.begin)
         lives = [
-            (self._size(tensor), made, self._last.get(tensor, made), self._last.get(tensor, made) in ends)
+            (self._size(tensor), made, self._last[tensor], self._last[tensor] in ends)
             for tensor, made in self._made.items()
             if made in ends
         ]
