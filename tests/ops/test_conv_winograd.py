@@ -235,7 +235,7 @@ def test_choice() -> None:
         ({"stride": [2, 1]}, (16, 16, 3, 3), "stride 2 != 1"),
         ({"dilation": [1, 2]}, (16, 16, 3, 3), "dilation 2 != 1"),
         ({"padding_end": [1, 3]}, (16, 16, 3, 3), "padding of more than 2"),
-        ({"groups": 4}, (16, 4, 3, 3), "groups of fewer than 8 channels"),
+        ({"groups": 8}, (16, 2, 3, 3), "groups of fewer than 8 channels"),
         ({}, (16, 16, 3, 5), "the kernel is 3x5, not 3x3"),
     ],
 )
