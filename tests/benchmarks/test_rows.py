@@ -117,7 +117,7 @@ def test_operations_against_torch(module_of: Any, capsys: pytest.CaptureFixture[
     """Every kind of row: forward and gradient, and an optimiser's step."""
     path = tmp_path / "rows.json"
     quick = ["--layers", "--quick", "--threads", "1", "--peers", "torch", "--json", str(path)]
-    assert module_of("run").main([*quick, "--filter", "avg_pool2d 2|channel_shuffle forward|SGD"]) == 0
+    assert module_of("run").main([*quick, "--filter", "avg_pool2d 2|channel_shuffle forward|\\bSGD"]) == 0
     rows = json.loads(path.read_text())["operations"]
     assert [(row["name"], row["direction"]) for row in rows] == [
         ("avg_pool2d 2", "forward"),
@@ -136,7 +136,7 @@ def test_operations_against_torch(module_of: Any, capsys: pytest.CaptureFixture[
 
 def test_operations_give_torchs_answers(module_of: Any) -> None:
     pytest.importorskip("torch")
-    functions, peers = module_of("rows.functions"), module_of("rows.torch_functions")
+    functions, peers = module_of("rows.operations"), module_of("rows.torch_functions")
     for function in functions.functions(scale=1):
         if "interpolate bicubic" in function.label:  # the slowest, tested elsewhere
             continue

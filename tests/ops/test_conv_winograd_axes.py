@@ -295,7 +295,7 @@ def test_choice() -> None:
     [
         ({"stride": [2]}, ((1, 16, 12), (16, 16, 3)), "stride 2 != 1"),
         ({"padding_end": [3]}, ((1, 16, 12), (16, 16, 3)), "padding of more than 2"),
-        ({"groups": 4}, ((1, 16, 12), (16, 4, 3)), "groups of fewer than 8 channels"),
+        ({"groups": 8}, ((1, 16, 12), (16, 2, 3)), "groups of fewer than 8 channels"),
         (
             {},
             ((1, 16, 12), (16, 16, 5)),
