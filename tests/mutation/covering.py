@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import json
+from itertools import accumulate
 from pathlib import Path
 
 COLLECT = """
@@ -72,21 +73,26 @@ class Covering:
             Path(name).as_posix().rpartition("/cnncore/")[2]: name for name in self._data.measured_files()
         }
 
-    def tests(self, file: str, source: str, line: int) -> list[str] | None:
-        """The tests that run a line of a file, the fastest first; None if that does not say which matter.
+    def tests(self, file: str, source: str, line: int) -> list[str]:
+        """The tests that run a line of a file, the fastest first.
 
         A line of a function's head stands for the function's body, and tests of signatures are always among
         them. Code that runs when it is imported, but for functions without names, and code that only other
-        processes run, is tested by all.
+        processes run, is tested by all, the files named after it first.
         """
         lines = lines_of(ast.parse(source), line)
-        if lines is None or file not in self._files:
-            return None
-        contexts = self._data.contexts_by_lineno(self._files[file])
-        found = {name for at in lines for name in contexts.get(at, ()) if name in self._seconds}
+        contexts = self._data.contexts_by_lineno(self._files[file]) if lines and file in self._files else {}
+        found = {name for at in lines or () for name in contexts.get(at, ()) if name in self._seconds}
         if found:
             found |= {name for name in self._seconds if "test_signatures.py" in name}
-        return sorted(found, key=lambda name: self._seconds[name]) or None
+            return sorted(found, key=lambda name: self._seconds[name])
+        stem = Path(file).stem
+        return sorted(self._seconds, key=lambda name: (stem not in name, self._seconds[name]))
+
+    def within(self, names: list[str], seconds: float) -> list[str]:
+        """The first of some tests, as many as run in a time."""
+        times = accumulate(self._seconds[name] for name in names)
+        return [name for name, time in zip(names, times, strict=True) if time <= seconds] or names[:1]
 
 
 def lines_of(tree: ast.Module, line: int) -> range | None:

@@ -32,6 +32,7 @@ from typing import Any
 
 from covering import COLLECT, SELECT, Covering
 from faults import Fault, find_faults
+from forks import Server
 
 TESTS = Path(__file__).resolve().parents[1]
 PACKAGES = ("ops", "graph", "compiler", "nn", "optim")
@@ -52,6 +53,8 @@ LEFT_OUT += ("test_documents.py", "test_packaging.py", "test_interrupts.py")
 """Of the tests: what takes long, or is about something else than these packages."""
 SHARE = 0.95
 SECONDS = 1200
+SECONDS_A_TEST = 120
+SECONDS_AGAIN = 20
 
 CHILD = """
 import resource, sys
@@ -69,10 +72,6 @@ if torch == "without":
 import cnncore
 if not cnncore.__file__.startswith(package):
     sys.exit(f"{cnncore.__file__} is imported, not the copy: install the package without -e")
-"""
-ALL = """
-import pytest
-sys.exit(pytest.main(arguments))
 """
 
 
@@ -122,16 +121,40 @@ def cover(package: Path, torch: bool, folder: Path) -> Covering:
     return Covering(data, durations)
 
 
-def tests_pass(package: Path, fault: Fault, source: str, torch: bool, covering: Covering) -> bool:
-    """Run the tests that a fault could fail on the copy."""
-    chosen = covering.tests(fault.file, source, fault.line)
-    if chosen is None:
-        return run_tests(package, torch, ALL, suite(), SECONDS)
+def serve(package: Path, torch: bool) -> Server:
+    """Start a process that tries faults in its forks."""
+    child = [sys.executable, "-B", "-c"]
+    options = ["-p", "no:cacheprovider", "-p", "no:faulthandler"]
+    with_torch = "with" if torch else "without"
+    return Server(child, CHILD, [str(package.parent), with_torch, *suite(), *options], TESTS.parent)
+
+
+def survives(
+    fault: Fault, source: str, package: Path, torch: bool, covering: Covering, server: Server
+) -> bool:
+    """Run the tests that a fault could fail.
+
+    What no fork notices is tried again in a process of its own, which imports the fault as well; a fault
+    that forks can have, with the fastest of these tests only.
+    """
+    chosen, planted = covering.tests(fault.file, source, fault.line), fault.plant(source)
+    if server.takes(fault.file, source, planted):
+        if server.notices(fault.file, source, planted, chosen, SECONDS_A_TEST):
+            return False
+        chosen = covering.within(chosen, SECONDS_AGAIN)
     files = sorted({str(TESTS.parent / name.partition("::")[0]) for name in chosen})
+    (package / fault.file).write_text(planted)
     with tempfile.NamedTemporaryFile("w", suffix=".json") as selected:
         json.dump(chosen, selected)
         selected.flush()
-        return run_tests(package, torch, SELECT, [selected.name, *files], SECONDS)
+        passed = run_tests(package, torch, SELECT, [selected.name, *files], SECONDS)
+    (package / fault.file).write_text(source)
+    return passed
+
+
+def python_files(package: Path) -> list[str]:
+    """The files that faults are drawn from."""
+    return [str(path.relative_to(package)) for name in PACKAGES for path in (package / name).rglob("*.py")]
 
 
 def names_of(file: str) -> dict[str, Any]:
@@ -161,7 +184,9 @@ def main() -> int:
     )
     parser.add_argument("--count", type=int, default=200, help="faults to plant")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
-    parser.add_argument("--only", default="", help="files whose path in the package begins so")
+    parser.add_argument(
+        "--only", default="", help="files whose path in the package begins so, commas between"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="faults that are tried at a time")
     parser.add_argument("--with-torch", action="store_true", help="compare with torch as well")
     parser.add_argument(
@@ -169,40 +194,41 @@ def main() -> int:
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        copies: queue.SimpleQueue[Path] = queue.SimpleQueue()
-        for i in range(options.jobs):
-            copies.put(copy_package(f"{folder}/{i}"))
-        package = copies.get()
-        covering = cover(package, options.with_torch, options.covering or Path(folder) / "covering")
-        files = [
-            str(path.relative_to(package)) for name in PACKAGES for path in (package / name).rglob("*.py")
-        ]
+        packages = [copy_package(f"{folder}/{i}") for i in range(options.jobs)]
+        covering = cover(packages[0], options.with_torch, options.covering or Path(folder) / "covering")
         sources = {
-            file: (package / file).read_text() for file in sorted(files) if file.startswith(options.only)
+            file: (packages[0] / file).read_text()
+            for file in sorted(python_files(packages[0]))
+            if file.startswith(tuple(options.only.split(",")))
         }
-        copies.put(package)
         known = equivalents()
         found = [
             fault for file, source in sources.items() for fault in find_faults(source, file, names_of(file))
         ]
         drawn = random.Random(options.seed).sample(found, len(found))
         drawn = [fault for fault in drawn if fault.key not in known][: options.count]
+        places: queue.SimpleQueue[tuple[Path, Server]] = queue.SimpleQueue()
+        for package in packages:
+            places.put((package, serve(package, options.with_torch)))
 
-        def survives(fault: Fault) -> bool:
-            begin, copy = time.perf_counter(), copies.get()
-            (copy / fault.file).write_text(fault.plant(sources[fault.file]))
-            survived = tests_pass(copy, fault, sources[fault.file], options.with_torch, covering)
-            (copy / fault.file).write_text(sources[fault.file])
-            copies.put(copy)
-            state = "SURVIVED" if survived else "noticed"
-            lines = [f"{fault.file}:{fault.line} {state} ({time.perf_counter() - begin:.0f} s)"]
-            if survived:
-                lines += [difference(sources[fault.file], fault), " | ".join(fault.key), ""]
+        def survived(fault: Fault) -> bool:
+            begin, (package, server) = time.perf_counter(), places.get()
+            source = sources[fault.file]
+            lives = survives(fault, source, package, options.with_torch, covering, server)
+            places.put((package, server))
+            lines = [
+                f"{fault.file}:{fault.line} {'SURVIVED' if lives else 'noticed'}"
+                f" ({time.perf_counter() - begin:.0f} s)"
+            ]
+            if lives:
+                lines += [difference(source, fault), " | ".join(fault.key), ""]
             print("\n".join(lines), flush=True)
-            return survived
+            return lives
 
         with ThreadPoolExecutor(options.jobs) as pool:
-            survivors = sum(pool.map(survives, drawn))
+            survivors = sum(pool.map(survived, drawn))
+        while not places.empty():
+            places.get()[1].close()
     share = 1 - survivors / max(len(drawn), 1)
     print(f"{len(drawn) - survivors} of {len(drawn)} noticed ({share:.1%}), of {len(found)} possible")
     return int(share < SHARE)
