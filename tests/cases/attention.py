@@ -65,7 +65,7 @@ CASES = [
     ),
     case(
         "scaled_dot_product_attention",
-        (draw(2, 4, 3, 4), draw(2, 2, 5, 4, seed=1), draw(2, 2, 5, 6, seed=2)),
+        (draw(3, 4, 3, 4), draw(3, 2, 5, 4, seed=1), draw(3, 2, 5, 6, seed=2)),
         _heads,
         enable_gqa=True,
         ulps=64.0,

@@ -321,7 +321,8 @@ def roll(input: Any, shifts: int | Sequence[int], dims: int | Sequence[int] | No
     axes = [one_dim(d, x.ndim, "roll") for d in (dims if isinstance(dims, Sequence) else (dims,))]
     least = -(1 << 62)
     for axis, shift in zip(axes, integers(shifts, len(axes), "shifts", "roll", least=least), strict=True):
-        cut = -shift % x.shape[axis]
+        extent = x.shape[axis]
+        cut = -shift % extent if extent else 0
         if cut:
-            x = concat(_cut(x, axis, (cut, x.shape[axis] - cut))[::-1], axis)
+            x = concat(_cut(x, axis, (cut, extent - cut))[::-1], axis)
     return x

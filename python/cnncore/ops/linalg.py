@@ -326,13 +326,16 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Tensor:
     """
     x, y = as_tensor(a, "tensordot"), as_tensor(b, "tensordot")
     if isinstance(dims, Sequence):
-        pairs = [dims[0], dims[1]]
+        if len(dims) != 2:
+            raise shape_error("tensordot", f"expected dims as a number or (axes, axes), got {dims!r}")
         of_x, of_y = (
             [one_dim(d, t.ndim, "tensordot") for d in (axes if isinstance(axes, Sequence) else [axes])]
-            for axes, t in zip(pairs, (x, y), strict=True)
+            for axes, t in zip(dims, (x, y), strict=True)
         )
     else:
         (count,) = integers(dims, 1, "dims", "tensordot", least=0)
+        if count > min(x.ndim, y.ndim):
+            raise shape_error("tensordot", f"expected dims of at most the axes of {x.shape} and {y.shape}")
         of_x, of_y = list(range(x.ndim - count, x.ndim)), list(range(count))
     extents = [(x.shape[i], y.shape[j]) for i, j in zip(of_x, of_y, strict=False)]
     if len(of_x) != len(of_y) or any(n != m and 1 not in (n, m) for n, m in extents):

@@ -226,7 +226,7 @@ def _recurrent(
     for layer in range(layers):
         if layer > 0:
             x = _side_by_side(found)
-            x = drop(x, rate) if train and rate > 0.0 else x
+            x = drop(x, rate, bool(train))
             found = []
         for direction in range(directions):
             index = layer * directions + direction
