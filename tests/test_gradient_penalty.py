@@ -96,3 +96,24 @@ def test_third_derivatives_of_a_norm() -> None:
         change = (second(x + moved).astype(np.float64) - second(x - moved)) * weights
         # Differences of float32 values: their rounding over the step, and the step's square.
         np.testing.assert_allclose(third[place], change.sum() / (2 * step), rtol=2e-2, atol=2e-3)
+
+
+def test_penalties_of_a_bias_alone() -> None:
+    """The gradient by the bias comes with the weight's, of which nothing is asked."""
+    x, weight, bias = (RNG.normal(size=s).astype(np.float32) for s in ((2, 3, 4, 5), (4, 3, 1, 1), (4,)))
+
+    def penalty(weight: Any, bias: Any, x: Any) -> Any:
+        _, slopes = cc.grad(lambda w, b: (ops.conv2d(x, w, b) ** 3).sum(), argnums=(0, 1))(weight, bias)
+        return ops.square(slopes).sum()
+
+    found = cc.grad(penalty, argnums=(0, 1, 2))(weight, bias, x)
+    images, matrix = x.astype(np.float64), weight[..., 0, 0].astype(np.float64)
+    y = np.einsum("oc,nchw->nohw", matrix, images) + bias[:, None, None]
+    slopes = 2 * np.einsum("nohw->o", 3 * y**2)[:, None, None] * 6 * y  # of the penalty by y
+    expected = [
+        np.einsum("nohw,nchw->oc", slopes, images)[..., None, None],
+        slopes.sum((0, 2, 3)),
+        np.einsum("nohw,oc->nchw", slopes, matrix),
+    ]
+    for ours, wanted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max())

@@ -218,3 +218,17 @@ def test_a_loaded_state_gives_the_size() -> None:
     lazy.load_state_dict(first.state_dict())
     x = RNG.standard_normal((4, 7)).astype(np.float32)
     assert np.array_equal(lazy.eval()(x), first.eval()(x))
+
+
+@pytest.mark.parametrize(("name", "settings", "shape"), LAYERS, ids=IDS)
+def test_an_input_of_another_rank_does_not_make_the_layer(
+    name: str, settings: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    """It is refused by the layer's name, and the next input still counts."""
+    lazy = getattr(nn, f"Lazy{name}")(**settings)
+    wrong = np.float32(1.0) if name == "Linear" else np.ones((2, 4, *shape[1:], 3), np.float32)
+    with pytest.raises(ValueError, match=rf"\[Lazy{name}\] expected input"):
+        lazy(wrong)
+    assert isinstance(lazy, Lazy)
+    lazy(RNG.normal(size=shape).astype(np.float32))
+    assert type(lazy) is getattr(nn, name)

@@ -223,3 +223,7 @@ def test_factors_and_ratios_of_each_axis() -> None:
         layer = nn.FractionalMaxPool2d(2, output_ratio=ratio)
         assert layer.output_ratio == (ratio if isinstance(ratio, tuple) else (ratio,) * 2)
         assert layer(x).shape == (1, 2, *shape)
+
+
+def test_slopes_between_equal_ends_are_known() -> None:
+    assert np.array_equal(nn.RReLU(0.25, 0.25)(TABLE), nn.LeakyReLU(0.25)(TABLE))

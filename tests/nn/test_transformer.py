@@ -184,3 +184,77 @@ def test_a_stack_hands_everything_on() -> None:
             assert layer.given[1] is None
             assert layer.given[2] is not None
             assert layer.given[3:] == (None, *flags)
+
+
+@pytest.mark.parametrize("kind", [nn.TransformerEncoderLayer, nn.TransformerDecoderLayer, nn.Transformer])
+def test_settings_reach_every_part(kind: Any) -> None:
+    settings = {"dropout": 0.25, "activation": ops.tanh, "layer_norm_eps": 0.5, "batch_first": True}
+    model = kind(SIZE, HEADS, dim_feedforward=WIDTH, norm_first=True, bias=False, **settings)
+    parts = list(model.modules())
+    found = {type(part): [p for p in parts if type(p) is type(part)] for part in parts}
+    assert {part.p for part in found[nn.Dropout]} == {0.25}
+    assert {part.eps for part in found[nn.LayerNorm]} == {0.5}
+    for part in found[nn.MultiheadAttention]:
+        assert (part.dropout, part.batch_first, part.num_heads) == (0.25, True, HEADS)
+    assert {(part.in_features, part.out_features) for part in found[nn.Linear]} == {
+        (SIZE, SIZE),
+        (SIZE, WIDTH),
+        (WIDTH, SIZE),
+    }
+    layers = [part for part in parts if hasattr(part, "linear1")]
+    assert all(layer.norm_first and layer.activation is ops.tanh for layer in layers)
+    assert not any("bias" in name for name, _ in model.named_parameters())
+    if kind is nn.Transformer:
+        plain = nn.Transformer(SIZE, HEADS)
+        assert [len(part.layers) for part in (plain.encoder, plain.decoder)] == [6, 6]
+
+
+DROPPED = ["self_attn", "dropout1", "dropout", "dropout2"]
+DROPS = [(nn.TransformerEncoderLayer, name) for name in DROPPED]
+DROPS += [(nn.TransformerDecoderLayer, name) for name in (*DROPPED, "multihead_attn", "dropout3")]
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+@pytest.mark.parametrize(("kind", "name"), DROPS)
+def test_each_dropout_is_of_one_part(kind: Any, name: str, norm_first: bool) -> None:
+    """What is dropped for certain is zero: all of a part, its shares, or what lies between linear layers."""
+    decoder = kind is nn.TransformerDecoderLayer
+    layer = kind(SIZE, HEADS, WIDTH, 0.0, batch_first=True, norm_first=norm_first)
+    rng = np.random.default_rng(0)
+    for key, parameter in layer.named_parameters():
+        if "norm" not in key:
+            parameter.assign(rng.normal(size=parameter.shape))
+    setattr(getattr(layer, name), "dropout" if "attn" in name else "p", 1.0)
+    x, memory = sequence(4, True).astype(float), sequence(5, True, 1).astype(float)
+
+    def attention(part: str, a: Any, source: Any) -> Any:
+        attn = getattr(layer, part)
+        bias = np.asarray(attn.out_proj.bias, float)
+        return np.broadcast_to(bias, a.shape) if name == part else attended(a, source, attn)
+
+    parts = [lambda a: attention("self_attn", a, a)]
+    if decoder:
+        parts.append(lambda a: attention("multihead_attn", a, memory))
+    parts.append(
+        lambda a: (
+            np.broadcast_to(np.asarray(layer.linear2.bias, float), a.shape)
+            if name == "dropout"
+            else fed(a, layer)
+        )
+    )
+    wanted = x
+    for place, part in enumerate(parts, 1):
+        kept = 0.0 if name == f"dropout{place}" else 1.0
+        if norm_first:
+            wanted = wanted + kept * part(normalised(wanted))
+        else:
+            wanted = normalised(wanted + kept * part(wanted))
+    found = layer(x, memory) if decoder else layer(x)
+    assert np.abs(found - wanted).max() < 1e-5 * np.abs(wanted).max()
+
+
+def test_parts_of_ones_own() -> None:
+    encoder, decoder = nn.Identity(), Recorded()
+    model = nn.Transformer(SIZE, HEADS, custom_encoder=encoder, custom_decoder=decoder)
+    assert (model.encoder, model.decoder) == (encoder, decoder)
+    assert (model.d_model, model.nhead, model.batch_first) == (SIZE, HEADS, False)

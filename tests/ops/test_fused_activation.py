@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Activations in the step that makes their argument: the same numbers as a step of their own."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 import cnncore as cc
 from cnncore import nn, ops
-from cnncore.ops.activation import FUSABLE, ActivationBackward
-from cnncore.ops.window import Epilogue
+from cnncore.ops.activation import FUSABLE
 
 RNG = np.random.default_rng(0)
 NAMES = sorted(FUSABLE)
@@ -188,13 +185,6 @@ def test_max_pooling_stays_after_functions_that_do_not_grow():
             lambda a, f=layer: (ops.max_pool2d(f(conv(a)) + 0.0 * conv(a), 2)).sum(), [weight]
         )
         np.testing.assert_allclose(grad, apart(x)[1][0], rtol=1e-4, atol=1e-4)
-
-
-def test_second_derivatives_of_curved_functions_are_refused():
-    attrs = SimpleNamespace(epilogue=Epilogue("gelu"), with_bias=False)
-    node = SimpleNamespace(attrs=attrs, inputs=SimpleNamespace(grad=None, y=None))
-    with pytest.raises(NotImplementedError, match="gelu has no second derivative"):
-        ActivationBackward().gradient(node, [None, None], [True, False])
 
 
 class GroupNormalised(nn.Module):

@@ -85,7 +85,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         self.head = Linear(self.in_features, self.head_size, bias=self.head_bias)
         self.tail = ModuleList()
         for i, (begin, end) in enumerate(zip(self.cutoffs, self.cutoffs[1:], strict=False)):
-            features = int(self.in_features // self.div_value ** (i + 1))
+            features = int(self.in_features // self.div_value ** (i + 1)) if self.div_value else 0
             if features < 1:
                 raise ValueError(
                     f"expected a div_value that leaves features to {len(limits)} clusters, got {div_value}"

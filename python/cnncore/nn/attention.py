@@ -11,7 +11,7 @@ from .. import ops
 from ..graph.arrays import aligned_empty
 from ..ops.check import mask_tensor
 from . import init
-from .arguments import finite, positive
+from .arguments import fraction, positive
 from .linear import Linear
 from .module import Module
 from .parameter import Parameter
@@ -64,7 +64,7 @@ class MultiheadAttention(Module):
         self.embed_dim, self.num_heads = positive("embed_dim", embed_dim), positive("num_heads", num_heads)
         if embed_dim % num_heads:
             raise ValueError(f"expected num_heads that divides embed_dim {embed_dim}, got {num_heads}")
-        self.dropout = finite("dropout", dropout, 0)
+        self.dropout = fraction("dropout", dropout)
         self.kdim = embed_dim if kdim is None else positive("kdim", kdim)
         self.vdim = embed_dim if vdim is None else positive("vdim", vdim)
         self.add_zero_attn, self.batch_first = bool(add_zero_attn), bool(batch_first)

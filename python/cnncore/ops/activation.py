@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ from ..graph.dispatch import operator
 from ..graph.lowering import Builder
 from ..graph.tensor import Layout, Node, Op, Spec, Tensor, present
 from ..graph.trace import emit, shape_error
-from .build import elementwise, expand_to, reshape_to, with_layout
+from .build import elementwise, with_layout
 from .check import float_tensor, real
 from .window import Epilogue
 
@@ -74,17 +73,6 @@ class ActivationBackward(Op):
         y = inputs.y
         bias: Spec | None = ((y.shape[1],), "float32", Layout.C) if attrs.with_bias else None
         return [(y.shape, "float32", y.layout), bias]
-
-    def gradient(self, node: Node, grads: Sequence[Tensor | None], needs: Any) -> Sequence[Tensor | None]:
-        epilogue, y = node.attrs.epilogue, node.inputs.y
-        if epilogue.activation not in POOLED_FIRST:
-            raise NotImplementedError(f"{epilogue.activation} has no second derivative")
-        total, by_bias = grads
-        if by_bias is not None:
-            spread = expand_to(reshape_to(by_bias, (1, y.shape[1]) + (1,) * (y.ndim - 2)), y.shape)
-            total = spread if total is None else elementwise("add", total, spread)
-        again, _ = activation_backward(present(total), y, epilogue, False)
-        return [again, None]
 
     def lower(self, node: Node, builder: Builder) -> None:
         inputs, outputs = builder.slots(node.inputs), builder.slots(node.outputs)
@@ -183,7 +171,7 @@ def softplus(input: Any, beta: float = 1, threshold: float = 20) -> Tensor:
     """
     x = float_tensor(input, "softplus")
     beta = real(beta, "beta", "softplus")
-    threshold = threshold if threshold == np.inf else real(threshold, "threshold", "softplus")
+    threshold = 20 if threshold == np.inf else real(threshold, "threshold", "softplus")
     if beta == 0:
         raise shape_error("softplus", "expected beta other than 0")
     scaled = x if beta == 1 else elementwise("mul_scalar", x, alpha=beta)

@@ -17,7 +17,7 @@ from ..graph.trace import as_tensor, count_call, current_graph, trace
 from ..nn.construction import Construction
 from ..nn.module import Module
 from ..nn.parameter import Buffer
-from .lr_scheduler.scheduler import LRScheduler, number, one_each, whole
+from .lr_scheduler.scheduler import LRScheduler, checked_optimizer, number, one_each, whole
 from .optimizer import Optimizer
 
 AverageFunction = Callable[[Any, Any, Any], Any]
@@ -226,7 +226,7 @@ class SWALR(LRScheduler):
     ) -> None:
         if anneal_strategy not in ("cos", "linear"):
             raise ValueError(f"expected anneal_strategy 'cos' or 'linear', got {anneal_strategy!r}")
-        self.swa_lrs = one_each("swa_lr", swa_lr, optimizer)
+        self.swa_lrs = one_each("swa_lr", swa_lr, checked_optimizer(optimizer))
         self.anneal_epochs = whole("anneal_epochs", anneal_epochs, 0)
         self.anneal_strategy = anneal_strategy
         super().__init__(optimizer, last_epoch)
