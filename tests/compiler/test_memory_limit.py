@@ -202,6 +202,12 @@ def normed_network(layers: Any, x: Any) -> Any:
     return ops.exp(ops.max_pool2d(x, 2)).mean()
 
 
+NETWORK_LAYERS = [
+    (residual_network, [lambda: nn.Conv2d(4, 4, 3, padding=1)] * 3),
+    (normed_network, [lambda: nn.Conv2d(4, 4, 3, padding=1), lambda: nn.BatchNorm2d(4)] * 3),
+]
+
+
 def search_of(monkeypatch: pytest.MonkeyPatch, loss: Any, layers: Any) -> Any:
     """Return the search of a step that is refused for its limit."""
     found = []
@@ -209,6 +215,7 @@ def search_of(monkeypatch: pytest.MonkeyPatch, loss: Any, layers: Any) -> Any:
     class Search(memory_limit._Search):
         def __init__(self, *given: Any) -> None:
             super().__init__(*given)
+            self.plain = given[1]
             found.append(self)
 
     monkeypatch.setattr(memory_limit, "_Search", Search)
@@ -250,13 +257,7 @@ def counted(search: Any, tensors: set[Any]) -> tuple[list[int], float]:
     return alive, price + memory_limit.OPERATIONS_A_BYTE * sum(sizes)
 
 
-@pytest.mark.parametrize(
-    ("loss", "layers"),
-    [
-        (residual_network, [lambda: nn.Conv2d(4, 4, 3, padding=1)] * 3),
-        (normed_network, [lambda: nn.Conv2d(4, 4, 3, padding=1), lambda: nn.BatchNorm2d(4)] * 3),
-    ],
-)
+@pytest.mark.parametrize(("loss", "layers"), NETWORK_LAYERS)
 def test_what_lives_is_counted_as_place_by_place(
     monkeypatch: pytest.MonkeyPatch, loss: Any, layers: Any
 ) -> None:
@@ -273,6 +274,23 @@ def test_what_lives_is_counted_as_place_by_place(
         assert count.excess(target) == pytest.approx(sum(max(n - target, 0) for n in alive))
     assert counted(search, set())[1] == 0
     assert search.peak == max(counted(search, set())[0])
+
+
+@pytest.mark.parametrize(("loss", "layers"), NETWORK_LAYERS)
+def test_what_nodes_work_on_counts(monkeypatch: pytest.MonkeyPatch, loss: Any, layers: Any) -> None:
+    """Their workspaces, and memory between the steps of one node that is no value of the graph."""
+    search = search_of(monkeypatch, loss, layers)
+    steps = search.plain.run_steps
+    users: dict[Any, set[Any]] = {}
+    for step in steps:
+        for slot in step.slots():
+            users.setdefault(slot.root(), set()).add(step.node)
+    sizes = []
+    for node in dict.fromkeys(step.node for step in steps):
+        own = sum(root.nbytes for root, nodes in users.items() if nodes == {node} and root.kind == "temp")
+        sizes.append((own, max(search.plain.step_info(s)["workspace"] for s in steps if s.node is node)))
+        assert search._extra[node.output] == sum(sizes[-1])
+    assert all(map(any, zip(*sizes, strict=True)))
 
 
 @pytest.mark.parametrize("loss", [residual_network, normed_network])
@@ -365,3 +383,21 @@ def test_the_process_grows_by_what_is_planned() -> None:
     # What grew before the first step does not count; the rest is the arena, page by page.
     assert less <= fewer
     assert grown - less >= 0.75 * (planned - fewer)
+
+
+def test_the_least_is_never_more_than_without_recomputation() -> None:
+    """Of this network each step of the search makes the plan larger."""
+    cc.manual_seed(0)
+    model = nn.ModuleList([nn.Conv2d(4, 4, 3, padding=1) for _ in range(3)])
+    x = np.ones((2, 4, 24, 24), np.float32)
+
+    def step(max_memory: int | None) -> Any:
+        optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        return cc.train_step(lambda x: residual_network(model, x), optimizer, max_memory=max_memory)
+
+    plain = step(None).memory_of(x).total
+    with pytest.raises(ValueError, match=r"max_memory of at least \d+ bytes") as error:
+        step(1000)(x)
+    least = int(re.findall(r"at least (\d+) bytes", str(error.value))[0])
+    assert least <= plain
+    assert step(least).memory_of(x).total <= least

@@ -50,6 +50,8 @@ def described(program: Any) -> list[str]:
     if all(region.slot is not None for region in regions):  # workspaces depend on the machine's vectors
         lines += [f"{names[r.slot]}: {r.nbytes} at {r.offset}, from {r.first} to {r.last}" for r in regions]
         lines.append(f"activations: {program.memory.activations}")
+    if program.memory.recomputed:
+        lines.append(f"recomputed: {program.memory.recomputed}")
     return lines + [f"{names[slot]}: {slot.nbytes} at {offset}" for slot, offset in plan.persistent]
 
 
@@ -214,6 +216,17 @@ def norms_in_training() -> Any:
     )
 
 
+def residual_in_training() -> Any:
+    """What silu's gradient reads is the sum, which the norm does not work out again."""
+    norm = nn.BatchNorm2d(6)
+
+    def loss(x: Any) -> Any:
+        y = ops.avg_pool2d(x, 2)
+        return ops.silu(norm(y) + ops.max_pool2d(x, 2)).sum()
+
+    return trained(loss, optim.SGD(norm.parameters(), lr=0.1), *IMAGES)
+
+
 def checkpoints() -> Any:
     weight = drawn(*ROWS)
 
@@ -271,6 +284,7 @@ PROGRAMS = [
     sorted_twice,
     descent,
     norms_in_training,
+    residual_in_training,
     checkpoints,
     accumulated,
     limited,

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from cnncore import ops
+import cnncore as cc
+from cnncore import ops, transforms
 from cnncore.compiler.autodiff import add_gradients
 from cnncore.compiler.pipeline import set_outputs
 from cnncore.compiler.recompute import recompute
@@ -105,3 +106,17 @@ def test_no_node_says_that_it_makes_what_it_does_not() -> None:
         for node in graph.nodes:
             specs = node.op.infer(node.inputs, node.attrs)
             assert [spec is not None for spec in specs] == [t is not None for t in node.outputs]
+
+
+def test_what_takes_no_operations_costs_none() -> None:
+    """Order and places are worked out again; nothing is computed with numbers at all."""
+
+    def first_in_order(x: Any) -> Any:
+        return cc.checkpoint(lambda y: ops.take_along_dim(y, ops.argsort(y, 0), 0), x)[0]
+
+    function = transforms._ValueAndGrad(first_in_order, None, (0,))
+    _, (slope,) = function(np.array([3.0, 1.0, 2.0], np.float32))
+    assert slope.tolist() == [0.0, 1.0, 0.0]
+    (program,) = function._programs.values()
+    memory = program.executable.memory
+    assert (memory.recomputed > 0, memory.extra_flops) == (True, 0.0)

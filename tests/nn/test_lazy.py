@@ -232,3 +232,9 @@ def test_an_input_of_another_rank_does_not_make_the_layer(
     assert isinstance(lazy, Lazy)
     lazy(RNG.normal(size=shape).astype(np.float32))
     assert type(lazy) is getattr(nn, name)
+
+
+def test_the_first_call_takes_all_arguments() -> None:
+    x = np.ones((1, 2, 4, 4), np.float32)
+    assert nn.LazyConvTranspose2d(3, 3, stride=2)(x, (10, 10)).shape == (1, 3, 10, 10)
+    assert nn.LazyConvTranspose2d(3, 3, stride=2)(x, output_size=(10, 9)).shape == (1, 3, 10, 9)

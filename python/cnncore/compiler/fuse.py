@@ -8,7 +8,7 @@ apply activations (`Op.activates`) an activation. The others' rules are in `ops/
 from __future__ import annotations
 
 from ..graph.rewrite import Rewriter, Stage, activation_of
-from ..graph.tensor import Graph, Node, Op, Tensor, layout_matters
+from ..graph.tensor import Graph, Node, Op, Tensor, layout_matters, present
 from ..ops.activation import READS_ARGUMENT
 from ..ops.fusion import RULES
 from ..ops.window import Epilogue
@@ -52,9 +52,8 @@ def _follower(rewriter: Rewriter, node: Node) -> bool:
 
 def _before_view(rewriter: Rewriter, node: Node, view: Node) -> bool:
     """act(view(producer(...))) -> view(producer(..., epilogue=act))."""
-    (source,) = view.inputs
-    if source is None:
-        return False
+    (argument,) = view.inputs
+    source = present(argument)
     activated = Tensor(source.shape, source.dtype, source.layout)
     if not _follower(rewriter, Node(node.op, [source], [activated], node.attrs, node.path, node.origin)):
         return False

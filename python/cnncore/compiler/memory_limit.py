@@ -65,7 +65,7 @@ def fit(graph: Graph, limit: int, finish: Callable[[Graph], None]) -> Executable
                 return fewer if fewer.memory.total <= limit else executable
             most = peak - max(excess / 2, limit / 256)
     executable = trials.run(chosen)
-    least = executable.memory.total
+    least = min(executable.memory.total, plain.memory.total)
     if least <= limit:
         return executable
     raise ValueError(
