@@ -18,6 +18,7 @@ import cnncore as cc
 from cnncore import data, models, nn, optim
 from cnncore.cli import main
 from cnncore.io import safetensors
+from cnncore.models.convnext import CNBlockConfig
 from cnncore.nn.definition import Builder, Indescribable, describe
 from cnncore.train import Trainer
 
@@ -366,6 +367,7 @@ def test_batches_and_single_images_are_prepared_alike() -> None:
         lambda: nn.Conv2dNormActivation(3, 4, 5, norm_layer=None),
         lambda: nn.Sequential(Own(3, True), Own(2), Plain(nn.ReLU(), Own(2))),
         lambda: Given(nn.Linear(3, 2), {"k": [1, (2, 3)], 4: None}),
+        lambda: Given(nn.ReLU(), {"record": CNBlockConfig(4, 8, 3)}),
     ],
 )
 def test_arguments_come_back(make: Any) -> None:
@@ -376,7 +378,9 @@ def test_arguments_come_back(make: Any) -> None:
     assert again.state_dict().keys() == model.state_dict().keys()
     assert json.dumps(describe(again)) == text
     if isinstance(model, Given):
-        assert again.settings == model.settings == {"k": [1, (2, 3)], 4: None}
+        assert again.settings == model.settings
+        kinds = [*map(type, again.settings.values())]
+        assert kinds == [*map(type, model.settings.values())] != []
 
 
 class Own(nn.Sequential):
@@ -417,3 +421,23 @@ def test_what_was_changed_after_a_model_was_made_comes_back() -> None:
 def test_arguments_that_no_file_holds_are_said(value: Any) -> None:
     with pytest.raises(Indescribable, match=r"the model \(Given\) was made with an argument of type"):
         describe(Given(nn.ReLU(), value))
+
+
+def test_attributes_that_no_file_holds_are_those_of_a_new_model() -> None:
+    """And a part that was made with such is made anew by what the file has of it."""
+    model = Given(nn.ReLU(), {})
+    model.table = np.zeros(3)
+    model.count = 4
+    again = Builder([Given]).build(json.loads(json.dumps(describe(model))))
+    assert again.count == 4
+    assert not hasattr(again, "table")
+
+    class Wrapping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.part = Given(nn.ReLU(), np.zeros(3))
+
+    wrapping = Wrapping()
+    wrapping.part = nn.Linear(2, 3)
+    part = Builder([Wrapping]).build(json.loads(json.dumps(describe(wrapping)))).part
+    assert repr(part) == repr(nn.Linear(2, 3))

@@ -293,6 +293,24 @@ def test_what_nodes_work_on_counts(monkeypatch: pytest.MonkeyPatch, loss: Any, l
     assert all(map(any, zip(*sizes, strict=True)))
 
 
+@pytest.mark.parametrize(("loss", "layers"), NETWORK_LAYERS)
+def test_what_the_peak_does_not_need_is_kept(monkeypatch: pytest.MonkeyPatch, loss: Any, layers: Any) -> None:
+    search = search_of(monkeypatch, loss, layers)
+    rng, fewer = np.random.default_rng(0), 0
+    for _ in range(6):
+        groups = [group for group in search._groups if rng.random() < 0.7]
+        chosen = wanted = {tensor for group in groups for tensor in group}
+        search._count = search._counted(chosen)
+        (alive, price), peak = counted(search, chosen), max(counted(search, chosen)[0])
+        for group in groups:
+            alive, less = counted(search, wanted.difference(group))
+            if max(alive) <= peak and less <= price:
+                wanted, price = wanted.difference(group), less
+        assert search.without_surplus(chosen) == wanted
+        fewer += len(chosen) - len(wanted)
+    assert fewer
+
+
 @pytest.mark.parametrize("loss", [residual_network, normed_network])
 def test_what_may_be_given_up_is_made_again_for_gradients(monkeypatch: pytest.MonkeyPatch, loss: Any) -> None:
     search = search_of(monkeypatch, loss, [lambda: nn.Conv2d(4, 4, 3, padding=1)] * 2)

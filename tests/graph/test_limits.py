@@ -135,5 +135,8 @@ def test_programs_that_do_not_fit_name_the_layer() -> None:
         cc.compile(nn.Sequential(nn.ReLU(), Widened()), x.shape)
     with pytest.raises(MemoryError, match=r"^what is returned needs 160.0 MB"):
         cc.compile(large, x.shape)
+    constant = np.ones((1, 1_000_000), np.float32)
+    with pytest.raises(MemoryError, match=r"^\[Widened\] what is returned needs 160.0 MB"):
+        cc.compile(lambda x: ops.exp(constant * Widened()(x)), x.shape)
     with pytest.raises(MemoryError, match=r"^\[1\] the program, of which this step is the largest, needs"):
         cc.compile(nn.Sequential(nn.Identity(), Summed()), x.shape)

@@ -238,3 +238,12 @@ def test_the_first_call_takes_all_arguments() -> None:
     x = np.ones((1, 2, 4, 4), np.float32)
     assert nn.LazyConvTranspose2d(3, 3, stride=2)(x, (10, 10)).shape == (1, 3, 10, 10)
     assert nn.LazyConvTranspose2d(3, 3, stride=2)(x, output_size=(10, 9)).shape == (1, 3, 10, 9)
+
+
+def test_a_file_gives_shapes_also_where_others_do_not_fit(tmp_path: Any) -> None:
+    known = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    cc.save(known, tmp_path / "known.safetensors")
+    lazy = nn.Sequential(nn.LazyLinear(4), nn.Linear(4, 5))
+    report = cc.load_into(lazy, tmp_path / "known.safetensors", strict=False)
+    assert report.mismatched_keys == ["1.weight", "1.bias"]
+    assert np.array_equal(lazy[0].weight, known[0].weight)

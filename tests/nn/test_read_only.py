@@ -69,3 +69,12 @@ def test_initial_values_go_through_data() -> None:
     assert np.all(weight.numpy() != 0)
     nn.init.eye_(weight.data)
     assert weight.numpy().tolist() == np.eye(3).tolist()
+
+
+def test_results_of_linear_algebra_are_ordinary() -> None:
+    weight = nn.Parameter(np.array([[2.0, 0.0], [1.0, 4.0]]))
+    inverse = np.linalg.inv(weight.data)
+    assert type(inverse) is np.ndarray
+    inverse[0, 0] = 7.0
+    assert inverse.tolist() == [[7.0, 0.0], [-0.125, 0.25]]
+    assert weight.tolist() == [[2.0, 0.0], [1.0, 4.0]]

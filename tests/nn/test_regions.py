@@ -195,3 +195,16 @@ def test_regions_of_two_levels() -> None:
     for bins, box, name, scale in zip(found, boxes[0], "ab", (0.25, 0.125), strict=True):
         roi = np.concatenate([[0], box]).astype(np.float32)
         assert np.array_equal(bins, ops.roi_align(maps[name], roi[None], 2, scale, 2)[0])
+
+
+@pytest.mark.parametrize(("channels", "of_results"), [(5, True), (7, False)])
+def test_more_levels_begin_with_the_coarsest(channels: int, of_results: bool) -> None:
+    results = [drawn(1, 5, n, n) for n in (12, 6, 3)]
+    maps = [drawn(1, channels, n, n, seed=1) for n in (12, 6, 3)]
+    block = nn.LastLevelP6P7(channels, 5)
+    assert block.use_P5 is of_results
+    found, names = block(results, maps, ["a", "b", "c"])
+    assert names == ["a", "b", "c", "p6", "p7"]
+    p6 = block.p6((results if of_results else maps)[-1])
+    for ours, wanted in zip(found, [*results, p6, block.p7(ops.relu(p6))], strict=True):
+        assert np.array_equal(ours, wanted)

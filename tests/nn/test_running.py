@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -315,3 +316,10 @@ def test_classes_need_a_score_each() -> None:
     identity.class_names = ["a", "b"]
     with pytest.raises(ValueError, match="expected 3 class_names, one for each output, got 2"):
         identity.predict_classes(x)
+
+
+def test_buffers_without_a_shape_of_their_own_are_rows() -> None:
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    rows = ((ctypes.c_float * 3) * 2).from_buffer_copy(x.tobytes())
+    assert not hasattr(rows, "shape")
+    np.testing.assert_array_equal(nn.Identity().predict(rows, batch_size=1), x)

@@ -59,7 +59,4 @@ def _known(value: Any) -> bool:
 
 def _name(dtype: Any) -> str:
     """Return the name of an element type of numpy or torch."""
-    name = str(dtype).removeprefix("torch.")
-    if name == "float" and not isinstance(dtype, (str, type)):
-        return "float32"  # torch.float
-    return np.dtype(dtype).name if _known(dtype) else name
+    return np.dtype(dtype).name if _known(dtype) else str(dtype).removeprefix("torch.")
