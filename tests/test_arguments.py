@@ -56,6 +56,8 @@ CASES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "eps that is finite.*got nan",
     ),
     (lambda: ops.batch_norm(X, V, V, momentum=2), ValueError, "momentum from 0 to 1, got 2"),
+    (lambda: ops.instance_norm(X, V, V, momentum=1.5), ValueError, "momentum from 0 to 1, got 1.5"),
+    (lambda: ops.instance_norm(X, V, V, momentum=-0.5), ValueError, "momentum from 0 to 1, got -0.5"),
     (lambda: ops.batch_norm(X, V, V, momentum="x"), TypeError, "number for momentum, got 'x'"),
     (lambda: nn.BatchNorm2d(3, eps="x"), TypeError, "a number for eps, got 'x'"),
     (

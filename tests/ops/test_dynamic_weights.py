@@ -108,6 +108,37 @@ def test_stride_padding_dilation_and_bias_go_to_each_image() -> None:
     np.testing.assert_array_equal(y, expected)
 
 
+def convolutions(fn: Any, *shapes: tuple[int, ...]) -> int:
+    rows = cc.compile(fn, shapes if len(shapes) > 1 else shapes[0]).explain()
+    return sum(row["step"] == "conv_forward" for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("batch", "channels", "expected"),
+    [(1, 1024, 1), (2, 511, 1), (2, 512, 2), (64, 16, 64), (65, 16, 1)],
+)
+def test_from_how_many_channels_on_images_are_filtered_alone(
+    batch: int, channels: int, expected: int
+) -> None:
+    assert convolutions(correlated, (batch, channels, 5, 5), (batch, channels, 3, 3)) == expected
+
+
+def test_what_is_not_images_side_by_side_is_filtered_at_once() -> None:
+    """An input as it came; other groups; several images; rows cut otherwise; no reshaping before."""
+    kernel = whole(1024, 1, 3, 3, least=-1, most=1)
+
+    def filtered(x: Any, groups: int = 1024, weight: Any = kernel) -> Any:
+        return ops.conv2d(x, weight, groups=groups)
+
+    assert convolutions(filtered, (1, 1024, 4, 4)) == 1
+    assert convolutions(lambda x: filtered(ops.relu(x)), (1, 1024, 4, 4)) == 1
+    assert convolutions(lambda x: filtered(ops.reshape(x, (2, 1024, 4, 4))), (4, 512, 4, 4)) == 1
+    pairs = np.concatenate([kernel, kernel], 1)[:512]
+    assert convolutions(lambda x: filtered(ops.reshape(x, (1, 1024, 4, 4)), 512, pairs), (2, 512, 4, 4)) == 1
+    assert convolutions(lambda x: filtered(ops.reshape(x, (1, 1024, 4, 4))), (2, 512, 2, 8)) == 1
+    assert convolutions(lambda x: filtered(ops.reshape(x, (1, 1024, 4, 4))), (2, 512, 16)) == 1
+
+
 class Tracker(nn.Module):
     """A backbone for both images, the second's features filter the first's."""
 

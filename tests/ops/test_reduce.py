@@ -95,3 +95,11 @@ def test_products_with_vectors(shapes):
     )
     assert np.array_equal(ops.matmul(a, b), a @ b)
     assert np.array_equal(ops.matmul(a.astype(int), b.astype(int)), (a @ b).astype(int))
+
+
+@pytest.mark.parametrize("dim", [1, -2, (1,), (0, 1)])
+def test_a_number_has_one_axis_only(dim):
+    for name in ("sum", "mean", "amax", "amin", "logsumexp", "norm", "any"):
+        with pytest.raises(ValueError, match=r"an axis from -1 to 0"):
+            getattr(ops, name)(np.float32(2.0), dim=dim)
+    assert ops.sum(np.float32(2.0), dim=(0,)) == ops.sum(np.float32(2.0), dim=-1) == 2.0

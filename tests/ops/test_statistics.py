@@ -37,3 +37,10 @@ def test_standard_deviation_of_single_elements() -> None:
 def test_the_norm_of_a_number_counts_what_is_not_zero() -> None:
     assert [float(ops.norm(np.float32(x), p=0)) for x in (0.0, 1.0, -2.5)] == [0.0, 1.0, 1.0]
     assert float(ops.norm(np.float32(-2.5))) == 2.5
+
+
+def test_norms_of_zeros_are_zero_and_so_are_their_gradients() -> None:
+    zeros = np.zeros((2, 3), np.float32)
+    for p in (-np.inf, -1.0, 0.5, 1, 2, 3, np.inf):
+        assert ops.norm(zeros, p=p, dim=1).tolist() == [0.0, 0.0]
+        assert cc.grad(lambda x, p=p: ops.norm(x, p=p))(zeros).tolist() == zeros.tolist()

@@ -443,12 +443,12 @@ def dense_strides(shape: Shape, layout: Layout) -> Shape:
         raise ValueError(f"the layout of a tensor of shape {shape} is not decided yet")
     if layout == Layout.CHANNELS_LAST and rank >= 3:
         order = [0, *range(2, rank), 1]
-    strides = [0] * rank
+    strides: dict[int, int] = {}
     step = 1
     for axis in reversed(order):
         strides[axis] = step
         step *= shape[axis]
-    return tuple(strides)
+    return tuple(strides[axis] for axis in range(rank))
 
 
 def same_memory(shape: Shape, strides_a: Shape, strides_b: Shape) -> bool:

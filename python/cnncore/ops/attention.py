@@ -104,7 +104,7 @@ def _mask(op: str, scores: Tensor, attn_mask: Any, is_causal: bool) -> Tensor | 
         return mask
     if attn_mask is not None:
         raise shape_error(op, "expected attn_mask or is_causal, got both")
-    return as_tensor(np.tri(*scores.shape[-2:], dtype=bool), op)
+    return as_tensor(np.tri(*scores.shape[-2:], dtype=bool))
 
 
 def _masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:

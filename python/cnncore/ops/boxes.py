@@ -359,7 +359,7 @@ def masks_to_boxes(masks: Any) -> Tensor:
     for dim in (1, 2):
         hit = any_of(inside, dim)
         extent = hit.shape[1]
-        places = as_tensor(np.arange(extent, dtype=np.float32), op)
+        places = as_tensor(np.arange(extent, dtype=np.float32))
         first = amin(where(hit, places, float(extent)), 1)
         ends.append((where(first < extent, first, 0.0), amax(where(hit, places, 0.0), 1)))
     (left, right), (top, bottom) = ends

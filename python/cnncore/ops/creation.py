@@ -235,5 +235,5 @@ def one_hot(input: Any, num_classes: int = -1) -> Tensor:
         raise shape_error("one_hot", "expected num_classes: shapes do not depend on the labels")
     (classes,) = integers(num_classes, 1, "num_classes", "one_hot")
     require_range(labels, 0, classes - 1, "one_hot", "labels")
-    places = as_tensor(np.arange(classes), "one_hot")
+    places = as_tensor(np.arange(classes))
     return cast(integral("equal", "bool", reshape_to(labels, (*labels.shape, 1)), places), "int64")

@@ -46,7 +46,7 @@ def _starts(sample: Tensor, n: int, kernel: int, output: int, op: str) -> Tensor
 
     a = (n - kernel) / (output - 1) is the mean distance, u the sample (rows, 1).
     """
-    last = as_tensor(np.full((sample.shape[0], 1), n - kernel), op)
+    last = as_tensor(np.full((sample.shape[0], 1), n - kernel))
     if output == 1:
         return last
     mean = float(np.float32(n - kernel) / np.float32(output - 1))
@@ -70,7 +70,7 @@ def _places(samples: Tensor, extents: Shape, kernel: Shape, output: Shape, op: s
         along = integral(
             "add", "int64", reshape_to(starts, (rows, count, 1), Layout.C), as_tensor(steps[axis], op)
         )
-        scaled = integral("mul", "int64", along, as_tensor(np.array(prod(extents[axis + 1 :])), op))
+        scaled = integral("mul", "int64", along, as_tensor(np.array(prod(extents[axis + 1 :]))))
         total = scaled if total is None else integral("add", "int64", total, scaled)
     assert total is not None
     return total
@@ -96,7 +96,7 @@ def _fractional(
         raise shape_error(op, f"expected samples of shape {(*x.shape[:2], rank)}, got {drawn.shape}")
     by_axis = reshape_to(with_layout(drawn, Layout.C), (rows, rank))
     if rank == 2:  # torch's samples are for width and height, but for depth, height and width
-        by_axis = take_axis(by_axis, as_tensor(np.array([1, 0]), op), 1)
+        by_axis = take_axis(by_axis, as_tensor(np.array([1, 0])), 1)
     places = _places(by_axis, extents, kernel, output, op)
     count, taps = prod(output), prod(kernel)
     channels = reshape_to(with_layout(x, Layout.C), (rows, prod(extents)))

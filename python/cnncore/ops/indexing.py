@@ -307,7 +307,7 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Tensor:
     require_range(x, 0, bins - 1, "bincount", "elements")
     places = indices_within(x, bins, "bincount") if weights is not None else x
     if weights is None:
-        bin_numbers = reshape_to(as_tensor(np.arange(bins), "bincount"), (bins, 1))
+        bin_numbers = reshape_to(as_tensor(np.arange(bins)), (bins, 1))
         return reduce("sum", equal(bin_numbers, x), (1,))
     y = float_tensor(weights, "bincount")
     if y.shape != x.shape:
@@ -354,7 +354,7 @@ def _without_masks(items: Sequence[Any], x: Tensor) -> list[Any]:
         if tensor.shape != covered or tensor.ndim == 0:
             raise shape_error("slice", f"expected a mask of shape {covered}, got {tensor.shape}")
         axis += tensor.ndim
-        found += [as_tensor(places, "slice") for places in np.nonzero(tensor.source)]
+        found += [as_tensor(places) for places in np.nonzero(tensor.source)]
     return found
 
 

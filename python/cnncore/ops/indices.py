@@ -105,7 +105,7 @@ def indices_within(value: Any, extent: int, op: str, negative: bool = False) -> 
     message = _message(attrs.least, attrs.most, op, "indices")
     if _known(x, attrs.least, attrs.most, message):
         known = np.asarray(x.source).astype(np.int64)
-        return as_tensor(np.where(known < 0, known + extent, known), op)
+        return as_tensor(np.where(known < 0, known + extent, known))
     places, outside = emit(PlaceIndices, Single(x), attrs).outputs
     current_graph().checks.append((present(outside), message))
     return present(places)

@@ -281,7 +281,7 @@ def pdist(input: Any, p: float = 2.0) -> Tensor:
     require_rank(x, 2, "pdist")
     if x.shape[0] < 2:
         raise shape_error("pdist", f"expected at least two rows, got {x.shape}")
-    firsts, seconds = (as_tensor(places, "pdist") for places in np.triu_indices(x.shape[0], 1))
+    firsts, seconds = (as_tensor(places) for places in np.triu_indices(x.shape[0], 1))
     return length(elementwise("sub", take_axis(x, firsts, 0), take_axis(x, seconds, 0)), order, (1,))
 
 

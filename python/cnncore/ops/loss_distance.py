@@ -239,7 +239,7 @@ def nt_xent_loss(input1: Any, input2: Any, temperature: float = 0.5) -> Tensor:
     rows = a.shape[0]
     vectors = normalize(cat([a, b], 0), dim=1)
     logits = e("mul_scalar", matmul(vectors, transpose(vectors, 0, 1)), alpha=1.0 / temperature)
-    itself = as_tensor(np.diag(np.full(2 * rows, -np.inf, np.float32)), op)
+    itself = as_tensor(np.diag(np.full(2 * rows, -np.inf, np.float32)))
     partners = (np.arange(2 * rows) + rows) % max(1, 2 * rows)
     loss: Tensor = cross_entropy(e("add", logits, itself), partners)
     return loss

@@ -128,7 +128,7 @@ def lovasz_softmax_loss(
     labels = class_labels(op, target, (batch, *spatial), count, ignored)
     shape = (batch, 1, *spatial)
     numbers = reshape_to(cast(labels, "float32"), shape)
-    names = as_tensor(np.arange(count, dtype=np.float32).reshape(-1, *(1,) * len(spatial)), op)
+    names = as_tensor(np.arange(count, dtype=np.float32).reshape(-1, *(1,) * len(spatial)))
     kept = reshape_to(counted(labels, ignored), shape)
     truth = e("mul", e("equal", expand_to(numbers, x.shape), names), kept)
     errors = e("mul", e("abs", e("sub", truth, x)), kept)

@@ -124,7 +124,7 @@ def gumbel_softmax(
     if not hard:
         return soft
     chosen: Tensor = argmax(detach(soft), axis, keepdim=True)
-    classes = as_tensor(np.arange(x.shape[axis]), op)
+    classes = as_tensor(np.arange(x.shape[axis]))
     classes = reshape_to(classes, tuple(x.shape[axis] if i == axis else 1 for i in range(x.ndim)))
     picked = as_float(integral("equal", "bool", classes, chosen))
     return elementwise("add", elementwise("sub", picked, detach(soft)), soft)

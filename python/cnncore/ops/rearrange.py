@@ -116,7 +116,7 @@ def unfold(input: Any, dimension: int, size: int, step: int) -> Tensor:
         raise shape_error("unfold", f"expected size of at most {x.shape[axis]}, got {width}")
     starts = np.arange(0, x.shape[axis] - width + 1, stride)
     places = (starts[:, None] + np.arange(width)).reshape(-1)
-    taken = take_axis(x, as_tensor(places, "unfold"), axis)
+    taken = take_axis(x, as_tensor(places), axis)
     if given.ndim == 0:
         return taken
     windows = reshape_to(taken, (*x.shape[:axis], len(starts), width, *x.shape[axis + 1 :]))
@@ -280,7 +280,7 @@ def repeat_interleave(
     if not places.size:
         raise shape_error("repeat_interleave", "expected repeats of which one is at least 1, got zeros")
     if len(set(counts)) > 1:
-        return take_axis(x, as_tensor(places, "repeat_interleave"), axis)
+        return take_axis(x, as_tensor(places), axis)
     apart = reshape_to(x, (*x.shape[: axis + 1], 1, *x.shape[axis + 1 :]))
     copies = expand_to(apart, (*x.shape[: axis + 1], counts[0], *x.shape[axis + 1 :]))
     return reshape_to(copies, (*x.shape[:axis], extent * counts[0], *x.shape[axis + 1 :]))
