@@ -103,3 +103,46 @@ def test_measured_choices_are_not_bound(monkeypatch: pytest.MonkeyPatch) -> None
     assert [row["chosen"] for row in table] == [row["before"] for row in table]
     assert {"winograd_f4", "winograd_f2", "direct"} == set(table[2]["candidates"])
     assert "do not repay" not in str(predictor.explain())
+
+
+WIDE = (1024, 1030)
+"""Outputs and inputs of a linear layer whose weight is read as it lies, where nobody packs it."""
+
+
+@pytest.mark.parametrize(
+    ("rows", "algorithm"), [(1, "linear"), (15, "linear"), (16, "direct"), (70, "direct")]
+)
+def test_rows_repay_a_copy_of_a_linear_layer_s_weight(rows: int, algorithm: str) -> None:
+    cc.manual_seed(0)
+    outputs, inputs = WIDE
+    layer = nn.Linear(inputs, outputs).eval()
+    rng = np.random.default_rng(rows)
+    x = rng.integers(-4, 5, (rows, inputs)).astype(np.float32)
+    for parameter in layer.parameters():
+        parameter.assign(rng.integers(-4, 5, parameter.shape).astype(np.float32))
+    predictor = cc.compile(layer, (rows, inputs))
+    (row,) = convolutions(predictor)
+    assert row["algorithm"] == algorithm
+    assert (f"{rows} rows repay a copy of the weight" in row["refused"]) == (algorithm == "direct")
+    np.testing.assert_array_equal(predictor(x), layer(x))
+    restored = pickle.loads(pickle.dumps(predictor))
+    assert convolutions(restored) == convolutions(predictor)
+    np.testing.assert_array_equal(restored(x), predictor(x))
+
+
+def test_copies_of_linear_layers_have_a_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    cc.manual_seed(0)
+    outputs, inputs = WIDE
+    for largest, algorithm in ((outputs * inputs, "linear"), (outputs * inputs + 1, "direct")):
+        monkeypatch.setattr(packed_weights, "LARGE_COPY", largest)
+        (row,) = convolutions(cc.compile(nn.Linear(inputs, outputs).eval(), (16, inputs)))
+        assert row["algorithm"] == algorithm
+
+
+def test_training_reads_weights_of_linear_layers_as_they_lie() -> None:
+    cc.manual_seed(0)
+    outputs, inputs = WIDE
+    layer = nn.Linear(inputs, outputs)
+    step = cc.train_step(lambda x: (layer(x) ** 2).mean(), cc.optim.SGD(layer.parameters(), lr=0.0))
+    step(np.ones((16, inputs), np.float32))
+    assert [row["algorithm"] for row in convolutions(step)] == ["linear"]

@@ -19,7 +19,7 @@ from .exchanges import begin_exchanges
 from .fuse import fuse_inference, fuse_pooling, fuse_training
 from .layout import settle_layouts
 from .memory_limit import fit
-from .packed_weights import limit_packed_weights
+from .packed_weights import limit_packed_weights, pack_linear_weights
 from .portions import split_batch
 from .program import Executable
 from .recompute import recompute
@@ -141,6 +141,7 @@ PREDICTOR: tuple[Pass, ...] = (
     choose_algorithms,
     split_batch,
     choose_algorithms,
+    pack_linear_weights,
     limit_packed_weights,
     fuse_pooling,
     broadcast_numbers,

@@ -25,6 +25,18 @@ _ADDRESSABLE = 2**62 - 1
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
+class TooLargeError(MemoryError):
+    """What this process cannot get.
+
+    Attributes:
+        nbytes: how much it would be.
+    """
+
+    def __init__(self, message: str, nbytes: int) -> None:
+        super().__init__(message)
+        self.nbytes = nbytes
+
+
 def require_memory(nbytes: int, what: str | Callable[[], str]) -> None:
     """Raise a MemoryError when this process cannot get `nbytes` more.
 
@@ -39,10 +51,10 @@ def require_memory(nbytes: int, what: str | Callable[[], str]) -> None:
         there, reason = available_memory()
     if nbytes > there:
         subject = what if isinstance(what, str) else what()
-        raise MemoryError(
+        text = (
             f"{subject} needs {size_text(nbytes)}, but this process can get {size_text(there)} ({reason}): "
-            "make the batch, the extents or the number of channels smaller"
         )
+        raise TooLargeError(text + "make the batch, the extents or the number of channels smaller", nbytes)
 
 
 def require_shape(shape: tuple[int, ...], item: int, place: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..graph.trace import at, current_graph, is_stored
+from .bounds import OversizedError, folding, is_beyond, require_results, require_steps
 from .dtypes import numpy_type, type_of
 from .graph import Graph, Node
 from .table import Function, Operator, operator_of
@@ -63,6 +64,7 @@ class Emitted:
     Attributes:
         values: by name: tensors, parameters and buffers, arrays (known values) or markers.
         inputs: names of the program's inputs; of those in `preferred`, values may be asked for freely.
+        alone: names of the values that follow from the file alone.
     """
 
     values: dict[str, Any]
@@ -70,11 +72,20 @@ class Emitted:
     preferred: frozenset[str] = frozenset()
     host: list[Node] = field(default_factory=list)
     later: list[Node] = field(default_factory=list)
+    alone: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.alone = self.alone or self.values.keys() - self.inputs
 
     def nodes(self, nodes: Iterable[Node]) -> None:
         """Add nodes to the graph being traced, or to `host` or `later`."""
         for node in nodes:
-            _emit(node, self)
+            if node.captured() or not self.alone.issuperset(filter(None, node.inputs)):
+                _emit(node, self)
+                continue
+            with folding([self.values[name] for name in node.inputs if name]):
+                _emit(node, self)
+            self.alone.update(node.outputs)
 
     def put_off(self, node: Node, where: list[Node], marker: Marker) -> None:
         """Leave a node to what follows the program."""
@@ -146,10 +157,19 @@ def _emit_traced(node: Node, operator: Operator, inputs: list[Any], done: Emitte
             inputs[i] = inputs[i].numpy()
     graph = current_graph()
     before = len(graph.nodes)
-    assert operator.traced is not None
+    traced = operator.traced
+    assert traced is not None
+
+    def bounded(node: Node, *inputs: Any) -> Any:
+        result = traced(node, *inputs)
+        require_steps(graph.nodes[before:])
+        return result
+
     try:
         with at(node.label):
-            result = call(operator.traced, node, inputs)
+            result = call(bounded, node, inputs)
+    except OversizedError:
+        raise
     except ValueError:
         if operator.host is None:
             raise
@@ -163,20 +183,26 @@ def call(function: Function, node: Node, inputs: Sequence[Any]) -> Any:
     """Call an operator's function; what it finds wrong becomes a ValueError that names the node.
 
     Raises:
-        ValueError: with the inputs' shapes.
-        MemoryError: the same.
+        ValueError: with the inputs' shapes; an `OversizedError` for results beyond the bounds of `bounds.py`.
+        MemoryError: the same, for results within the bounds that this process has no memory for.
     """
     try:
         with np.errstate(all="ignore"):
-            return function(node, *inputs)
+            result = function(node, *inputs)
+        require_results(result)
+        return result
     except NeedsValuesError:
         raise
     except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
-        text = str(error).removeprefix(f"[{node.label}] ")
-        raise ValueError(f"[{node.label}] {text}; inputs: {_shapes(inputs)}") from error
+        kind = OversizedError if isinstance(error, OversizedError) else ValueError
+        raise kind(_named(error, node, inputs)) from error
     except MemoryError as error:
-        text = str(error).removeprefix(f"[{node.label}] ")
-        raise MemoryError(f"[{node.label}] {text}; inputs: {_shapes(inputs)}") from error
+        named = _named(error, node, inputs)
+        raise (OversizedError if is_beyond(error) else MemoryError)(named) from error
+
+
+def _named(error: Exception, node: Node, inputs: Sequence[Any]) -> str:
+    return f"[{node.label}] {str(error).removeprefix(f'[{node.label}] ')}; inputs: {_shapes(inputs)}"
 
 
 def _shapes(inputs: Sequence[Any]) -> str:
@@ -239,7 +265,8 @@ class _NotInlineError(Exception):
 
 def _branch(graph: Graph, arguments: Mapping[str, Any], done: Emitted) -> list[Any]:
     """Add a subgraph's nodes, and return its outputs."""
-    inner = Emitted({**done.values, **graph.constants, **arguments}, done.inputs, done.preferred)
+    values = {**done.values, **graph.constants, **arguments}
+    inner = Emitted(values, done.inputs, done.preferred, alone={*done.alone, *graph.constants})
     inner.nodes(graph.nodes)
     if inner.host or inner.later:
         raise _NotInlineError

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ... import ops
+from ..bounds import require_result
 from ..dtypes import INTEGERS
 from ..graph import Node
 from ..table import host, traced
@@ -137,6 +138,7 @@ def traced_one_hot(node: Node, indices: Any, depth: Any, values: Any) -> Any:
     if node.input_types[0] not in INTEGERS:
         raise ValueError("places that are no integers are put together outside")
     count, rank = ints(depth)[0], indices.ndim
+    require_result([*indices.shape, count])
     axis = axis_of(node.attr("axis", -1), rank + 1)
     places = ops.where(ops.less(indices, 0), indices + count, indices)
     shape = (*indices.shape[:axis], 1, *indices.shape[axis:])
@@ -153,6 +155,7 @@ def one_hot(node: Node, indices: Array, depth: Array, values: Array) -> Array:
     axis = axis + indices.ndim + 1 if axis < 0 else axis
     places = indices.astype(np.int64)
     places = np.where(places < 0, places + count, places)
+    require_result([*places.shape, count], values.itemsize)
     hit = np.expand_dims(places, axis) == np.arange(count).reshape(-1, *[1] * (indices.ndim - axis))
     return np.where(hit, values[1], values[0]).astype(values.dtype)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ... import ops
+from ..bounds import require_result
 from ..dtypes import FLOATS
 from ..graph import Node
 from ..table import host, traced
@@ -162,6 +163,8 @@ def max_unpool(node: Node, x: Array, indices: Array, output_shape: Any = None) -
     kernel = node.attr("kernel_shape")
     strides, pads = node.attr("strides", (1,) * rank), node.attr("pads", (0,) * (2 * rank))
     usual = [(x.shape[2 + i] - 1) * strides[i] + kernel[i] - pads[i] - pads[i + rank] for i in range(rank)]
+    for extents in ([*x.shape[:2], *usual], () if output_shape is None else output_shape):
+        require_result(extents, x.itemsize)
     small = np.zeros((*x.shape[:2], *usual), x.dtype)
     if indices.size and not 0 <= indices.min() <= indices.max() < small.size:
         raise ValueError(f"indices outside the {small.size} elements of the result")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..bounds import require_result
 from ..dtypes import numpy_type
 from ..graph import Node
 from ..table import host
@@ -24,7 +25,9 @@ def _kind(node: Node) -> np.dtype[Any]:
 
 
 def _shape(node: Node, inputs: tuple[Array, ...]) -> tuple[int, ...]:
-    return tuple(inputs[0].shape) if inputs else tuple(node.attr("shape"))
+    shape = tuple(inputs[0].shape) if inputs else tuple(node.attr("shape"))
+    require_result(shape, np.dtype(np.float64).itemsize)
+    return shape
 
 
 @host("RandomNormal", "RandomNormalLike")
@@ -49,6 +52,7 @@ def multinomial(node: Node, x: Array) -> Array:
     draw = _generator(node)
     powers = np.exp(x.astype(np.float64) - x.max(1, keepdims=True))
     shares = np.cumsum(powers / powers.sum(1, keepdims=True), 1)
+    require_result([*x.shape, node.attr("sample_size", 1)])
     picks = draw.random((len(x), node.attr("sample_size", 1)))
     found = (picks[:, :, None] >= shares[:, None, :-1]).sum(2)
     return found.astype(_kind(node))

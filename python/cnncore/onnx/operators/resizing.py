@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ... import ops
+from ..bounds import require_result
 from ..graph import Node
 from ..table import host, traced
 from .shaping import axis_of, ints
@@ -64,6 +65,8 @@ def _request(node: Node, shape: Sequence[int], rest: Sequence[Any]) -> Request:
         raise ValueError("expected scales or sizes")
     if min(extents) < 1:
         raise ValueError(f"cannot resize shape {tuple(shape)} to {extents}")
+    resized = dict(zip(axes, extents, strict=True))
+    require_result([resized.get(axis, extent) for axis, extent in enumerate(shape)])
     corners = (0.0,) * len(axes) + (1.0,) * len(axes)
     if roi is not None and np.size(roi) == 2 * len(axes):
         corners = tuple(float(v) for v in np.asarray(roi).reshape(-1))

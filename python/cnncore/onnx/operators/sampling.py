@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ... import ops
+from ..bounds import require_result
 from ..graph import Node
 from ..table import host, traced
 from .shaping import ints
@@ -126,6 +127,7 @@ def roi_align(node: Node, x: Array, rois: Array, batch: Array) -> Array:
     height, width = node.attr("output_height", 1), node.attr("output_width", 1)
     half = node.attr("coordinate_transformation_mode", "half_pixel") == "half_pixel" and node.opset >= 16
     offset, scale = (0.5 if half else 0.0), node.attr("spatial_scale", 1.0)
+    require_result([len(rois), x.shape[1], height, width], np.dtype(np.float64).itemsize)
     result = np.zeros((len(rois), x.shape[1], height, width))
     for i, (roi, image) in enumerate(zip(rois.astype(np.float64) * scale - offset, ints(batch), strict=True)):
         x1, y1, x2, y2 = roi
@@ -139,6 +141,7 @@ def roi_align(node: Node, x: Array, rois: Array, batch: Array) -> Array:
 def _region(node: Node, image: Array, corner: tuple[float, float], bins: tuple[float, float]) -> Array:
     counts = [max(node.attr("sampling_ratio", 0) or int(np.ceil(size)), 1) for size in bins]
     outs = node.attr("output_height", 1), node.attr("output_width", 1)
+    require_result([len(image), *counts, *outs], np.dtype(np.float64).itemsize)
     places = []
     for axis in range(2):
         step = (np.arange(counts[axis]) + 0.5) / counts[axis]
@@ -206,6 +209,7 @@ def col2im(node: Node, x: Array, image: Array, block: Array) -> Array:
     outs = [(padded[i] - dilations[i] * (kernel[i] - 1) - 1) // strides[i] + 1 for i in range(rank)]
     channels = x.shape[1] // prod(kernel)
     columns = x.reshape(len(x), channels, prod(kernel), *outs)
+    require_result([len(x), channels, *padded], x.itemsize)
     total = np.zeros((len(x), channels, *padded), x.dtype)
     for number, tap in enumerate(np.ndindex(*kernel)):
         window = tuple(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ... import ops
+from ..bounds import require_result
 from ..dtypes import numpy_type
 from ..graph import Node
 from ..table import host, traced
@@ -144,7 +145,9 @@ def _expanded(shape: Sequence[int], wanted: Any) -> tuple[int, ...]:
 
 @host("Expand")
 def host_expand(node: Node, x: Array, shape: Array) -> Array:
-    return np.broadcast_to(x, _expanded(x.shape, shape)).copy()
+    wanted = _expanded(x.shape, shape)
+    require_result(wanted, x.itemsize)
+    return np.broadcast_to(x, wanted).copy()
 
 
 @traced("Expand", kinds="fib", static=(1,))
@@ -154,7 +157,9 @@ def expand(node: Node, x: Any, shape: Any) -> Any:
 
 @host("Tile")
 def host_tile(node: Node, x: Array, repeats: Array) -> Array:
-    return np.tile(x, ints(repeats))
+    counts = ints(repeats)
+    require_result([n * count for n, count in zip(x.shape, counts, strict=True)], x.itemsize)
+    return np.tile(x, counts)
 
 
 @traced("Tile", kinds="fib", static=(1,))
@@ -284,6 +289,7 @@ def host_pad(node: Node, x: Array, *rest: Any) -> Array:
     pads, value = pad_widths(node, x.shape, rest)
     x = x[_cut(pads, x.shape)]
     widths = [(max(begin, 0), max(end, 0)) for begin, end in pads]
+    require_result([n + sum(pair) for n, pair in zip(x.shape, widths, strict=True)], x.itemsize)
     mode = node.attr("mode", "constant")
     if mode == "constant":
         fill = np.asarray(0 if value is None else value).reshape(-1)[0]
@@ -363,6 +369,7 @@ def center_crop_pad(node: Node, x: Array, shape: Array) -> Array:
             before = (extent - have) // 2
             widths = [(0, 0)] * x.ndim
             widths[axis] = (before, extent - have - before)
+            require_result([*x.shape[:axis], extent, *x.shape[axis + 1 :]], x.itemsize)
             x = np.pad(x, widths)
     return x
 
@@ -375,8 +382,7 @@ def constant_of_shape(node: Node, shape: Array) -> Array:
     value = node.attr("value")
     fill = np.zeros(1, np.float32) if value is None else value
     extents = ints(shape)
-    if int(np.prod([float(e) for e in extents])) > 1 << 34:
-        raise ValueError(f"a tensor of shape {extents} is too large")
+    require_result(extents, fill.itemsize)
     return np.full(extents, fill.reshape(-1)[0], fill.dtype)
 
 
@@ -384,12 +390,14 @@ def constant_of_shape(node: Node, shape: Array) -> Array:
 def range_(node: Node, start: Array, limit: Array, delta: Array) -> Array:
     first, end, step = (v.reshape(-1)[0] for v in (start, limit, delta))
     count = max(int(np.ceil((end - first) / step)), 0)
+    require_result([count], max(start.itemsize, np.dtype(np.int64).itemsize))
     return (first + np.arange(count) * step).astype(start.dtype)
 
 
 @host("EyeLike")
 def eye_like(node: Node, x: Array) -> Array:
     rows, columns = x.shape
+    require_result(x.shape, np.dtype(np.float64).itemsize)
     return np.eye(rows, columns, node.attr("k", 0)).astype(numpy_type(node.output_types[0] or "float32"))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..bounds import require_result
 from ..dtypes import numpy_type
 from ..graph import Node
 from ..table import host
@@ -52,6 +53,7 @@ def stft(node: Node, signal: Array, step: Array, window: Any = None, length: Any
 
 def _window(node: Node, size: Array, weights: tuple[float, ...]) -> Array:
     count = ints(size)[0]
+    require_result([count], np.dtype(np.float64).itemsize)
     period = count if node.attr("periodic", 1) else count - 1
     angle = 2 * np.pi * np.arange(count) / max(period, 1)
     total = sum(weight * np.cos(i * angle) for i, weight in enumerate(weights))
@@ -77,6 +79,7 @@ def blackman(node: Node, size: Array) -> Array:
 def mel_weights(node: Node, bands: Array, length: Array, rate: Array, low: Array, high: Array) -> Array:
     """Triangles on the mel scale 2595 log10(1 + f / 700), from the spectrum's bins to the bands."""
     count, bins = ints(bands)[0], ints(length)[0] // 2 + 1
+    require_result([bins, count], np.dtype(np.float64).itemsize)
     edges = np.array([float(low.reshape(-1)[0]), float(high.reshape(-1)[0])])
     mel = 2595 * np.log10(1 + edges / 700)
     step = (mel[1] - mel[0]) / (count + 2)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..bounds import require_result
 from ..graph import Node
 
 Array = Any
@@ -57,6 +58,7 @@ def geometry(node: Node, spatial: Sequence[int], kernel: Sequence[int]) -> Geome
             total = max((-(-extent // stride) - 1) * stride + width - extent, 0)
             small = total // 2
             begin[i], end[i] = (small, total - small) if mode == "SAME_UPPER" else (total - small, small)
+    require_result([n + sum(pair) for n, *pair in zip(spatial, begin, end, strict=True)])
     out, needed = [], []
     for i in range(rank):
         room = spatial[i] + begin[i] + end[i] - wide[i]
