@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 import cnncore as cc
 from cnncore import nn, ops, optim
@@ -74,3 +75,30 @@ def test_formulas_may_write_over_an_input_unless_they_add_up() -> None:
         (step,) = Executable(graph).steps
         found[reduction] = [*step.inplace]
     assert found == {"none": [(0, 0), (0, 1)], "mean": []}
+
+
+class Late(nn.Module):
+    """Reads what batch norm changes after that, as it is or under another shape."""
+
+    def __init__(self, view: bool) -> None:
+        super().__init__()
+        self.norm, self.view = nn.BatchNorm1d(3), view
+
+    def forward(self, x: Any) -> Any:
+        y = self.norm(x)
+        mean = ops.reshape(self.norm.running_mean, (1, 3)) if self.view else self.norm.running_mean
+        return ops.cumsum(y, 0) + ops.cumsum(mean * 1.0 if self.view else mean, -1)
+
+
+@pytest.mark.parametrize("view", [False, True])
+def test_old_values_that_are_read_later_are_not_written_over(view: bool) -> None:
+    model, x = Late(view), np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+    plain = nn.BatchNorm1d(3)
+    for _ in range(3):
+        before = np.array(model.norm.running_mean, np.float64)
+        expected = np.cumsum(plain(x), 0) + np.cumsum(before)
+        np.testing.assert_allclose(model(x), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(model.norm.running_mean, plain.running_mean)
+    (program,) = (entry.executable for entry in model._programs.values())
+    copies = [step for step in program.run_steps if step.op == "copy" and step.outputs[0].kind == "bound"]
+    assert len(copies) == 1  # of the mean; the variance is changed where it is

@@ -93,3 +93,9 @@ def test_one_sample_is_a_batch_of_one() -> None:
         assert output.shape == ()
         assert output == rows[0]
         assert loss == mean == -output
+
+
+def test_rows_of_any_number_of_axes() -> None:
+    layer = nn.AdaptiveLogSoftmaxWithLoss(16, 20, [4, 10], 2.0)
+    found = layer.log_prob(X.reshape(2, 3, 16))
+    np.testing.assert_allclose(found.reshape(6, 20), layer.log_prob(X), rtol=1e-6)

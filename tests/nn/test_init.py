@@ -119,6 +119,7 @@ def test_gains_match_torch() -> None:
     ("call", "message"),
     [
         (lambda: init.calculate_gain("swish"), "unknown nonlinearity 'swish'; known: linear"),
+        (lambda: init.calculate_gain("convex"), "unknown nonlinearity 'convex'; known: linear"),
         (lambda: init.xavier_uniform_(Parameter(np.zeros(3))), "at least 2 dimensions"),
         (lambda: init.kaiming_normal_(Parameter(np.zeros((3, 3))), mode="in"), "'fan_in' or 'fan_out'"),
         (lambda: init.orthogonal_(Parameter(np.zeros(3))), "at least 2 dimensions"),

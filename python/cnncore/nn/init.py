@@ -25,6 +25,7 @@ Target = TypeVar("Target", Parameter, NDArray[Any])
 _BLOCK = 1 << 16  # numbers drawn at once
 
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3.0, "relu": math.sqrt(2.0), "selu": 0.75}
+_GAINS |= {f"conv{kind}{axes}d": 1.0 for kind in ("", "_transpose") for axes in (1, 2, 3)}
 
 
 Draw = Callable[[np.random.Generator, int], NDArray[Any]]
@@ -124,10 +125,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     if nonlinearity == "leaky_relu":
         slope = 0.01 if param is None else finite("param", param)
         return math.sqrt(2.0 / (1.0 + slope * slope))
-    if nonlinearity.startswith("conv"):
-        return 1.0
     if nonlinearity not in _GAINS:
-        known = ", ".join([*_GAINS, "leaky_relu", "conv1d"])
+        known = ", ".join([*_GAINS, "leaky_relu"])
         raise ValueError(f"unknown nonlinearity {nonlinearity!r}; known: {known}")
     return _GAINS[nonlinearity]
 

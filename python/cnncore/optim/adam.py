@@ -98,7 +98,8 @@ class Adam(_Moments):
     def hyper_values(self, group: Mapping[str, Any], step: int) -> tuple[float, ...]:
         beta1, beta2 = group["betas"]
         if not group["amsgrad"]:
-            return group["lr"], beta1, beta2, group["eps"], group["weight_decay"], step, 0.0, 0.0, 0.0, 0.0
+            numbers = (group["lr"], beta1, beta2, group["eps"], group["weight_decay"], step)
+            return numbers + (0,) * (self.hyper_size - len(numbers))  # which this update does not read
         root_scale = 1.0 / math.sqrt(1.0 - beta2**step)
         return self.moments(group, root_scale, group["eps"], group["lr"] / (1.0 - beta1**step), 0.0)
 
