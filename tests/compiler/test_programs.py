@@ -16,6 +16,7 @@ import pytest
 
 import cnncore as cc
 from cnncore import nn, ops, optim
+from cnncore.compiler.pipeline import compile_function
 
 FILE = Path(__file__).with_name("programs.txt")
 KINDS = {"input": "in", "output": "out", "bound": "kept", "temp": "value", "persistent": "known"}
@@ -194,6 +195,16 @@ def guarded() -> Any:
     return compiled(function, ROWS)
 
 
+def integers() -> Any:
+    """Whole numbers come as floats where nothing reads them otherwise."""
+
+    def function(x: Any, y: Any) -> Any:
+        return ops.exp(x) + ops.tanh(x), ops.exp(y), y * 2
+
+    whole = np.ones(ROWS, np.int64)
+    return compile_function(function, [whole, whole], {}).executable
+
+
 def sorted_twice() -> Any:
     return compiled(lambda x: (ops.sort(x, 1)[0], ops.argsort(x, 1), ops.max(x, 1)[1]), ROWS)
 
@@ -281,6 +292,7 @@ PROGRAMS = [
     images,
     residual,
     guarded,
+    integers,
     sorted_twice,
     descent,
     norms_in_training,

@@ -125,5 +125,5 @@ def test_parameters_begin_as_their_rule_says(name: str) -> None:
 
 def test_rows_of_padding_begin_as_zeros() -> None:
     for kind in (nn.Embedding, nn.EmbeddingBag):
-        table = np.asarray(kind(4, 3, padding_idx=-3).weight)
-        assert [not row.any() for row in table] == [False, True, False, False]
+        table = np.asarray(kind(4, 3, padding_idx=-4).weight)
+        assert [not row.any() for row in table] == [True, False, False, False]

@@ -227,3 +227,9 @@ def test_factors_and_ratios_of_each_axis() -> None:
 
 def test_slopes_between_equal_ends_are_known() -> None:
     assert np.array_equal(nn.RReLU(0.25, 0.25)(TABLE), nn.LeakyReLU(0.25)(TABLE))
+
+
+@pytest.mark.parametrize("settings", [{}, {"dilation": 2}, {"padding": 1}, {"stride": (1, 2)}])
+def test_folding_passes_its_settings(settings: dict[str, Any]) -> None:
+    columns = nn.Unfold(2, **settings)(IMAGE)
+    assert np.array_equal(nn.Fold((9, 9), 2, **settings)(columns), ops.fold(columns, (9, 9), 2, **settings))

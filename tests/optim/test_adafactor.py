@@ -105,3 +105,11 @@ def test_clipped_gradients_are_scaled_before_their_squares() -> None:
 def test_settings_that_are_refused(settings: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         optim.Adafactor([nn.Parameter(np.ones(2))], **settings)
+
+
+def test_state_of_matrices_is_none_of_vectors() -> None:
+    params, optimizer = trained(1)
+    state = optimizer.state_dict()
+    state["state"][3] = {"step": 1, "row_var": np.ones((40000, 1)), "col_var": np.ones((1, 1))}
+    with pytest.raises(ValueError, match=r"row_var of parameter 3 .* expected shape \(40000,\)"):
+        optim.Adafactor(params).load_state_dict(state)

@@ -61,9 +61,8 @@ def repeatable(node: Node) -> list[Tensor]:
     """Return the outputs of a node that may be made a second time, and are worth it."""
     if node.op.writes_updates:
         return []
-    sizes = (tensor.nbytes for tensor in (*node.inputs, *node.outputs) if tensor is not None)
     made = [tensor for tensor in node.outputs if tensor is not None]
-    largest = max(sizes, default=0)
+    largest = max(tensor.nbytes for tensor in (*node.inputs, *made) if tensor is not None)
     return [tensor for tensor in made if SMALL_PART * tensor.nbytes > largest]
 
 
