@@ -22,7 +22,7 @@ from .graph.arrays import input_dtypes, input_examples, to_input
 from .graph.dtype import ITEM_SIZE
 from .graph.limits import require_memory
 from .graph.locks import fork_safe
-from .graph.tensor import Graph
+from .graph.tensor import EarlierGraph, Graph
 from .graph.trace import trace
 from .intermediate import outputs_of
 from .profiling import Table
@@ -44,12 +44,12 @@ class Predictor:
     True
     """
 
-    def __init__(self, graph: Graph, rebuild: Rebuild, traced: Graph | None = None) -> None:
+    def __init__(self, graph: Graph, rebuild: Rebuild, traced: EarlierGraph | None = None) -> None:
         self._graph = graph
         self._traced = traced  # as it was before the passes, which tiles of other extents begin with
         self._rebuild = rebuild
         self._tuning = fork_safe(self, "_tuning", threading.Lock)
-        freeze_sources(graph, *([] if traced is None else [traced]))
+        freeze_sources(graph, *([] if traced is None else [traced.shallow]))
         executable = Executable(graph)
         self._shapes = executable.input_shapes
         self._direct = rebuild.single and not graph.checks
@@ -197,7 +197,7 @@ class Predictor:
 
     def __getstate__(self) -> dict[str, Any]:
         contents: dict[int, Any] = {}
-        traced = None if self._traced is None else describe(self._traced, contents)
+        traced = None if self._traced is None else describe(self._traced.copy(), contents)
         return {"graph": describe(self._graph, contents), "rebuild": self._rebuild, "traced": traced}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -205,7 +205,7 @@ class Predictor:
         algorithms.choose_again(graph)
         traced = state.get("traced")
         self.__init__(  # type: ignore[misc]
-            graph, state["rebuild"], None if traced is None else restore(traced)
+            graph, state["rebuild"], None if traced is None else EarlierGraph(restore(traced))
         )
 
     def __repr__(self) -> str:
@@ -284,6 +284,6 @@ def compile(
             f"expected the model to return a tensor, or several, got {result!r}: is a return missing?"
         )
     graph.updates, graph.counted = [], []
-    traced = graph.copy()
+    traced = EarlierGraph(graph)
     prepare_predictor(graph)
     return Predictor(graph, rebuild, traced)

@@ -221,9 +221,9 @@ def tiled(predictor: Predictor, tile: int | Sequence[int] | None = None, overlap
         )
     if overlap != "exact":
         raise ValueError(f"expected overlap 'exact', which follows from the network, got {overlap!r}")
-    traced = predictor._traced
-    if traced is None:
+    if predictor._traced is None:
         raise ValueError("this predictor was pickled by an earlier version: compile the model again")
+    traced = predictor._traced.copy()
     inputs = traced.inputs
     if len(inputs) != 1 or not 3 <= inputs[0].ndim <= 5 or inputs[0].dtype != "float32":
         raise ValueError("expected a predictor of one image (batch, channels, ...) of 1 to 3 spatial axes")

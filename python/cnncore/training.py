@@ -13,6 +13,7 @@ from ._core import Storage
 from .compiler.call import Validity
 from .compiler.pipeline import Compiled, compile_training, set_outputs
 from .compiler.program import Executable, Memory
+from .graph.dtype import dtype_name
 from .graph.hints import missing
 from .graph.protocols import OptimizerLike
 from .graph.tensor import Graph, Layout, Tensor, present
@@ -308,7 +309,7 @@ def _bound(storage: Storage | None) -> Tensor | None:
     """Return a tensor that is an optimiser's memory."""
     if storage is None:
         return None
-    return Tensor(storage.shape, storage.dtype.name, Layout.C, storage)
+    return Tensor(storage.shape, dtype_name(storage.dtype), Layout.C, storage)
 
 
 def train_step(

@@ -93,7 +93,7 @@ def tile_of(model: nn.Module, traced: int) -> tuple[Predictor, Span, int]:
     """Return a program for a tile, of a graph that was traced for another extent, and its span and period."""
     try:
         predictor = cc.compile(model, (1, 1, traced))
-        found = resized(predictor._traced, (TILE,))
+        found = resized(predictor._traced.copy(), (TILE,))
     except ValueError as error:
         assume(not any(why in str(error) for why in REFUSED))
         raise
@@ -153,7 +153,7 @@ def test_what_lies_before_low_and_from_high_is_not_the_whole_image(model: nn.Mod
     ],
 )
 def test_spans_by_hand(model: nn.Module, low: int, high: int, scale: Any) -> None:
-    (place,) = resized(cc.compile(model, (1, 1, TILE))._traced, (TILE,)).outputs
+    (place,) = resized(cc.compile(model, (1, 1, TILE))._traced.copy(), (TILE,)).outputs
     assert (place.spans[0].low, place.spans[0].high, place.spans[0].scale) == (low, high, scale)
 
 
@@ -169,11 +169,11 @@ def test_groups_of_a_reshape() -> None:
 
 def test_periods() -> None:
     strided = nn.Sequential(nn.Conv2d(1, 1, 3, stride=2, padding=1), nn.MaxPool2d((3, 2)), nn.Conv2d(1, 1, 3))
-    found = resized(cc.compile(strided, (1, 1, 60, 60))._traced, (60, 60))
+    found = resized(cc.compile(strided, (1, 1, 60, 60))._traced.copy(), (60, 60))
     assert found.period == (6, 4)
     assert found.aligned == (24, 16)  # four results of the last convolution
     up = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(1, 1, 3, dilation=(1, 3)))
-    assert resized(cc.compile(up, (1, 1, 60, 60))._traced, (60, 60)).aligned == (2, 1)
+    assert resized(cc.compile(up, (1, 1, 60, 60))._traced.copy(), (60, 60)).aligned == (2, 1)
 
 
 def test_the_same_extents_by_another_way_are_another_place() -> None:
@@ -181,7 +181,7 @@ def test_the_same_extents_by_another_way_are_another_place() -> None:
         return ops.max_pool2d(x, 2) + x[:, :, 3:-3, 3:-3]
 
     with pytest.raises(ValueError, match="different places"):
-        resized(cc.compile(both, (1, 1, 12, 12))._traced, (12, 12))
+        resized(cc.compile(both, (1, 1, 12, 12))._traced.copy(), (12, 12))
 
 
 def test_another_place_is_refused() -> None:
@@ -242,7 +242,7 @@ def constant(*shape: int) -> Any:
 )
 def test_what_has_no_tiles_is_refused(why: str, function: Callable[[Any], Any]) -> None:
     with pytest.raises(ValueError, match=why):
-        resized(cc.compile(function, IMAGE)._traced, (20, 24))
+        resized(cc.compile(function, IMAGE)._traced.copy(), (20, 24))
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_what_has_no_tiles_is_refused(why: str, function: Callable[[Any], Any]) 
 )
 def test_a_graph_for_other_extents_makes_what_the_model_makes(function: Callable[[Any], Any]) -> None:
     predictor = cc.compile(function, IMAGE)
-    found = resized(predictor._traced, (24, 30))
+    found = resized(predictor._traced.copy(), (24, 30))
     for tensor, place in zip(found.graph.outputs, found.outputs, strict=True):
         assert tuple(tensor.shape[axis] for axis in place.axes) == tuple(span.extent for span in place.spans)
     prepare_predictor(found.graph)
@@ -288,16 +288,16 @@ def test_a_graph_for_other_extents_makes_what_the_model_makes(function: Callable
 
 def test_constant_outputs_are_refused() -> None:
     with pytest.raises(ValueError, match="got a constant one"):
-        resized(cc.compile(lambda x: (x, ops.relu(constant(3))), IMAGE)._traced, (20, 20))
+        resized(cc.compile(lambda x: (x, ops.relu(constant(3))), IMAGE)._traced.copy(), (20, 20))
 
 
 def test_pixels_that_make_no_whole_groups_are_refused() -> None:
     def split(x: Any) -> Any:
         return ops.reshape(x, (2, 4, 3, 4, 12))
 
-    assert resized(cc.compile(split, IMAGE)._traced, (20, 20)).period == (4, 1)
+    assert resized(cc.compile(split, IMAGE)._traced.copy(), (20, 20)).period == (4, 1)
     with pytest.raises(ValueError, match="cuts 22 pixels into groups of 4"):
-        resized(cc.compile(split, IMAGE)._traced, (22, 20))
+        resized(cc.compile(split, IMAGE)._traced.copy(), (22, 20))
 
 
 @pytest.mark.parametrize(
@@ -320,4 +320,4 @@ def test_pixels_that_make_no_whole_groups_are_refused() -> None:
 )
 def test_where_winograds_tiles_begin(layer: nn.Module, aligned: tuple[int, int]) -> None:
     """Four results each, along one axis at the dilation's distance; n with scale n in whole fours."""
-    assert resized(cc.compile(layer, (1, 1, 48, 48))._traced, (48, 48)).aligned == aligned
+    assert resized(cc.compile(layer, (1, 1, 48, 48))._traced.copy(), (48, 48)).aligned == aligned

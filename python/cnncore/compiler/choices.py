@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .. import _core
 from ..graph.tensor import Graph, Node
-from ..ops.algorithm import geometry
+from ..ops.algorithm import candidates
 from ..ops.convolution import ConvBackwardWeight, Convolution, with_algorithm
 from .program import Executable
 
@@ -58,8 +57,8 @@ def find_problems(graph: Graph) -> dict[str, Problem]:
 def _reasons(node: Node, accuracy: str) -> dict[str, str]:
     op, attrs = node.op, node.attrs
     assert isinstance(op, Convolution)
-    settings = geometry(attrs.window, attrs.groups, op.pool(node))
-    return dict(_core.conv_candidates(op.direction, *op.problem(node), settings, accuracy))
+    problem = (op.direction, *op.problem(node), attrs.window, attrs.groups, op.pool(node))
+    return dict(candidates(*problem, accuracy))
 
 
 def get_choices(graph: Graph) -> Choices:

@@ -51,7 +51,10 @@ class Builder(lowering.Builder):
         self.read_apart = joined_by_readers(graph, self._outputs)
         self._parts = joined_parts(graph, self._outputs | self.read_apart)
         self.read_in_place = parts_read_in_place(graph, self._outputs)
-        self._place_updates()
+        self._has_empty = graph.has_empty()
+        self._late_updates: list[tuple[Slot, Tensor]] = []
+        if graph.updates:
+            self._place_updates()
         self._place_joined_portions()
         for node in graph.nodes:
             self._lower(node)
@@ -197,7 +200,7 @@ class Builder(lowering.Builder):
             self._static.update(tensor for tensor in node.outputs if tensor is not None)
         elif node.outputs[0] in self._parts:
             self._place_part(node.output)
-        if any(0 in tensor.shape for tensor in inputs):
+        if self._has_empty and any(0 in tensor.shape for tensor in inputs):
             self._lower_of_nothing(node)
         else:
             node.op.lower(node, self)
@@ -243,7 +246,6 @@ class Builder(lowering.Builder):
                     last_read[origin] = i
                     if node.op.may_alias:
                         views[node.output] = origin
-        self._late_updates: list[tuple[Slot, Tensor]] = []
         for target, new in self.graph.updates:
             bound = self._bind_source(target)
             safe = (

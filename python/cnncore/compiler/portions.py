@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
-from ..graph.dtype import ITEM_SIZE
 from ..graph.tensor import Graph, Node, Tensor
 from ..ops.portions import JoinBatch, Portions, SplitBatch
 from .joins import joined_by_readers
@@ -43,7 +42,7 @@ class Stretch:
 
 def split_batch(graph: Graph) -> None:
     """Let stretches of the graph run in portions."""
-    if graph.updates or graph.checks:
+    if graph.updates or graph.checks or all(tensor.nbytes <= PORTION for tensor in graph.values()):
         return
     search = _Search(graph)
     for stretch in reversed(search.stretches()):  # the last first: what is before it keeps its place
@@ -75,7 +74,7 @@ class _Search:
 
     def _size(self, tensor: Tensor) -> int:
         """Return the bytes of a value, 0 for one that never is in memory."""
-        return 0 if tensor in self._unmade else tensor.size * ITEM_SIZE[tensor.dtype]
+        return 0 if tensor in self._unmade else tensor.nbytes
 
     def _of(self, tensors: Sequence[Tensor | None]) -> list[Tensor]:
         return [tensor for tensor in tensors if tensor is not None and tensor in self.dynamic]

@@ -257,6 +257,8 @@ def _stage(step: Step, early: set[Step]) -> int:
 
 def _early(steps: Sequence[Step], guards: set[Slot]) -> set[Step]:
     """Return the guards, with the steps that they depend on, that read nothing which the program changes."""
+    if not guards:
+        return set()
     writers: dict[Slot, list[Step]] = {}
     for step in steps:
         for slot in step.outputs:

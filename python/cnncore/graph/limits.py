@@ -115,7 +115,7 @@ def available_memory() -> tuple[int, str]:
 
 
 def _machine() -> int | None:
-    fields = _fields(Path("/proc/meminfo"))
+    fields = _fields(Path("/proc/meminfo"), "MemAvailable", "SwapFree")
     if "MemAvailable" in fields:
         return 1024 * (fields["MemAvailable"] + fields.get("SwapFree", 0))
     try:
@@ -132,7 +132,7 @@ def _address_space() -> int | None:
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit == resource.RLIM_INFINITY:
         return None
-    return limit - 1024 * _fields(Path("/proc/self/status")).get("VmSize", 0)
+    return limit - 1024 * _fields(Path("/proc/self/status"), "VmSize").get("VmSize", 0)
 
 
 def _cgroups() -> Iterator[int]:
@@ -152,9 +152,10 @@ def _cgroups() -> Iterator[int]:
             continue
         inner = Path(path.strip("/"))
         for folder in (inner, *inner.parents):
-            limit, used = (_number(mount / folder / name) for name in names)
+            limit = _number(mount / folder / names[0])
+            used = None if limit is None else _number(mount / folder / names[1])
             if limit is not None and used is not None:
-                kept = _fields(mount / folder / "memory.stat").get("inactive_file", 0)
+                kept = _fields(mount / folder / "memory.stat", "inactive_file").get("inactive_file", 0)
                 yield limit - used + kept
 
 
@@ -165,11 +166,11 @@ def _number(path: Path) -> int | None:
         return None
 
 
-def _fields(path: Path) -> dict[str, int]:
-    """Return the lines "name: number" or "name number" of a file; none where it cannot be read."""
+def _fields(path: Path, *names: str) -> dict[str, int]:
+    """Return the numbers of those lines "name: number" or "name number" that a file has; none without it."""
     try:
-        lines = path.read_text().splitlines()
+        text = path.read_text()
     except OSError:
         return {}
-    parts = (line.replace(":", " ").split() for line in lines)
-    return {part[0]: int(part[1]) for part in parts if len(part) > 1 and part[1].isdigit()}
+    found = ((name, re.search(rf"^{name}:?\s+(\d+)", text, re.MULTILINE)) for name in names)
+    return {name: int(number[1]) for name, number in found if number}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -227,6 +227,7 @@ def of_library(fn: Any) -> bool:
     return str(getattr(fn, "__module__", "")).partition(".")[0] in (_PACKAGE, "numpy")
 
 
+@lru_cache(maxsize=1024)
 def _names(code: CodeType) -> frozenset[str]:
     """Return the globals and attributes that code names, with those of the functions inside it."""
     names = set(code.co_names)
@@ -266,15 +267,15 @@ class RandomNumbers:
         return any(_state(generator) != state for generator, state in self._own.values())
 
 
-def _state(generator: Any) -> str:
+def _state(generator: Any) -> Any:
     if isinstance(generator, random.Random):
-        return repr(generator.getstate())
+        return generator.getstate()
     bits = generator.bit_generator if isinstance(generator, np.random.Generator) else generator._bit_generator
     return _text(bits.state)
 
 
-def _global_states() -> tuple[str, str]:
-    return repr(random.getstate()), _text(np.random.get_state(legacy=False))
+def _global_states() -> tuple[Any, ...]:
+    return random.getstate(), _text(np.random.get_state(legacy=False))
 
 
 def _text(state: Any) -> str:

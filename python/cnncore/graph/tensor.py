@@ -8,6 +8,7 @@ from copy import copy
 from enum import Enum
 from functools import lru_cache
 from math import prod
+from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -229,20 +230,29 @@ class Graph:
 
     def has_empty(self) -> bool:
         """Whether any value has no elements, as with a batch of no rows."""
-        made = (tensor for node in self.nodes for tensor in node.outputs)
-        return any(tensor is not None and 0 in tensor.shape for tensor in (*self.inputs, *made))
+        return any(0 in tensor.shape for tensor in self.values())
 
     def replace(self, changed: Mapping[Node, Node]) -> None:
         """Put nodes in the places of others."""
         if changed:
             self.nodes = [changed.get(node, node) for node in self.nodes]
 
-    def copy(self) -> Graph:
-        """Return a graph of its own nodes and values, which shares what exists before a program runs."""
-        made: dict[Tensor | None, Tensor] = {}
-        made.update((t, Tensor(t.shape, t.dtype, t.layout)) for t in self.inputs)
+    def values(self) -> Iterator[Tensor]:
+        """Yield the inputs and what the nodes make."""
+        yield from self.inputs
         for node in self.nodes:
-            made.update((t, Tensor(t.shape, t.dtype, t.layout)) for t in node.outputs if t is not None)
+            for tensor in node.outputs:
+                if tensor is not None:
+                    yield tensor
+
+    def copy(self, layouts: Sequence[Layout] | None = None) -> Graph:
+        """Return a graph of its own nodes and values, which shares what exists before a program runs.
+
+        `layouts` are those of its values, by default as they are here.
+        """
+        made: dict[Tensor | None, Tensor] = {}
+        for tensor, layout in zip(self.values(), layouts or map(_LAYOUT, self.values()), strict=True):
+            made[tensor] = Tensor(tensor.shape, tensor.dtype, layout)
 
         def own(tensor: Tensor) -> Tensor:
             return made.get(tensor, tensor)
@@ -265,6 +275,27 @@ class Graph:
     def results(self) -> list[Tensor]:
         """Return every tensor the graph is run for."""
         return self.outputs + [new for _, new in self.updates] + [flag for flag, _ in self.checks]
+
+
+_LAYOUT = attrgetter("layout")
+
+
+class EarlierGraph:
+    """A graph as it was when this was made, whatever passes do to it afterwards.
+
+    They put other nodes in the places of nodes, which do not change, and decide about the layouts of values.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        twin = copy(graph)
+        twin.nodes, twin.inputs, twin.outputs = [*graph.nodes], [*graph.inputs], [*graph.outputs]
+        twin.updates, twin.checks = [*graph.updates], [*graph.checks]
+        self.shallow = twin
+        self._layouts = [*map(_LAYOUT, graph.values())]
+
+    def copy(self) -> Graph:
+        """Return a graph like it, with nodes and values of its own."""
+        return self.shallow.copy(self._layouts)
 
 
 Spec = tuple[Shape, str, Layout]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .dtype import ITEM_SIZE, value_dtype
+from .dtype import ITEM_SIZE, dtype_name, value_dtype
 from .limits import SMALL, require_shape
 from .protocols import ModuleLike
 from .surroundings import RandomNumbers, Surroundings, of_library
@@ -190,7 +190,7 @@ def as_tensor(value: Any, op: str = "tensor") -> Tensor:
         raise dtype_error(op, f"expected an array, got {type(value).__name__}") from None
     if array.size == 0 and 0 in array.shape[1:]:
         raise shape_error(op, f"expected a non-empty array, got shape {array.shape}")
-    return Tensor(array.shape, array.dtype.name, Layout.C, array)
+    return Tensor(array.shape, dtype_name(array.dtype), Layout.C, array)
 
 
 def emit(op: type[Op] | Op, inputs: Sequence[Tensor | None], attrs: Any, path: str | None = None) -> Node:
@@ -244,7 +244,7 @@ def trace(
             layout = Layout.OPEN if layout_matters(value.shape) else Layout.CHANNELS_LAST
             tensor = Tensor(value.shape, value_dtype(value.dtype), layout)
             graph.inputs.append(tensor)
-            graph.arriving[tensor] = value.dtype.name
+            graph.arriving[tensor] = dtype_name(value.dtype)
             return tensor
         return value
 

@@ -67,7 +67,7 @@ def choose(
     if name:
         able, _, reason = declined.partition(": ")
         measured = "" if declined else "slower when measured"
-        others = _core.conv_candidates(direction, input_shape, weight_shape, attrs, accuracy)
+        others = candidates(direction, input_shape, weight_shape, window, groups, pool, accuracy)
         reasons = [(other, why or (reason if other == able else measured)) for other, why in others]
         refused = [(other, why) for other, why in reasons if why and other != name]
     return Algorithm(
@@ -83,6 +83,21 @@ def choose(
         declined,
         accuracy == "exact",
     )
+
+
+@lru_cache(maxsize=1024)
+def candidates(
+    direction: str,
+    input_shape: Shape,
+    weight_shape: Shape,
+    window: Window,
+    groups: int,
+    pool: Window | None,
+    accuracy: str,
+) -> tuple[tuple[str, str], ...]:
+    """Return every algorithm's name and why it cannot compute a convolution, "" where it can."""
+    attrs = geometry(window, groups, pool)
+    return tuple(_core.conv_candidates(direction, input_shape, weight_shape, attrs, accuracy))
 
 
 def pack(

@@ -290,7 +290,7 @@ class Optimizer:
         for group in self.param_groups:
             for parameter in group["params"]:
                 for name in dict.fromkeys([*loaded[parameter], *self._slots.get(parameter, ())]):
-                    start = np.full(self.slot_shape(name, parameter), self.initial(name, group), np.float32)
+                    start = self._start(parameter, name, group)
                     targets.append(self._made(parameter, name, group))
                     arrays.append(np.asarray(loaded[parameter].get(name, start), np.float32, order="C"))
         return targets, arrays, settings
@@ -298,9 +298,13 @@ class Optimizer:
     def _made(self, parameter: Parameter, name: str, group: Mapping[str, Any]) -> Storage:
         slots = self._slots.setdefault(parameter, {})
         if name not in slots:
-            start = np.full(self.slot_shape(name, parameter), self.initial(name, group), np.float32)
-            slots[name] = Storage(start)
+            slots[name] = Storage(self._start(parameter, name, group))
         return slots[name]
+
+    def _start(self, parameter: Parameter, name: str, group: Mapping[str, Any]) -> NDArray[np.float32]:
+        value = self.initial(name, group)
+        start = np.zeros(self.slot_shape(name, parameter), np.float32)  # no page is written
+        return start + np.float32(value) if value else start
 
     def _checked_groups(self, state_dict: Mapping[str, Any]) -> list[dict[str, Any]]:
         groups = [dict(group) for group in _outline(state_dict)]
