@@ -77,6 +77,27 @@ def test_sizes_that_are_not_known_while_tracing() -> None:
         cc.grad(lambda b: ops.remove_small_boxes(b, 1.0).sum())(boxes)
 
 
+@pytest.mark.parametrize("count", [0, 1, 2, 63, 64, 65, 128, 129])
+def test_boxes_apart_all_stay_whatever_their_number(count: int) -> None:
+    """Programs are made for powers of two; what fills them up is no box."""
+    at = np.arange(count, dtype=np.float32)[:, None] * 2
+    boxes, scores = np.concatenate([at, at, at + 1, at + 1], 1), np.arange(count, dtype=np.float32) - count
+    falling = np.arange(count)[::-1].tolist()
+    assert ops.nms(boxes, scores, 0.5).tolist() == falling
+    assert ops.batched_nms(boxes, scores, np.zeros(count, np.int64), 0.5).tolist() == falling
+    if count:
+        found = ops.nms(boxes, scores, 0.5, max_output=count + 3)
+        assert found.tolist() == [*falling, -1, -1, -1]
+
+
+def test_equal_boxes_of_other_classes_stay() -> None:
+    boxes, scores = np.float32([[0, 0, 1, 1]] * 4), np.float32([1, 4, 3, 2])
+    assert ops.batched_nms(boxes, scores, np.array([0, 1, 0, 1]), 0.5).tolist() == [1, 2]
+    assert ops.batched_nms(boxes, scores, np.array([0, 1, 2, 3]), 0.5).tolist() == [1, 2, 3, 0]
+    assert ops.batched_nms(boxes, scores, np.array([-1, 3, -1, -1], np.int32), 0.5, 2).tolist() == [1, 2]
+    assert ops.nms(boxes.tolist(), scores.astype(np.int64).tolist(), 0.5).tolist() == [1]
+
+
 def test_small_boxes() -> None:
     boxes = np.array([[0, 0, 2, 2], [0, 0, 2, 1.9], [0, 0, 9, 2], [5, 5, 5, 9]], np.float32)
     assert ops.remove_small_boxes(boxes, 2).tolist() == [0, 2]

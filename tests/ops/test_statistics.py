@@ -44,3 +44,11 @@ def test_norms_of_zeros_are_zero_and_so_are_their_gradients() -> None:
     for p in (-np.inf, -1.0, 0.5, 1, 2, 3, np.inf):
         assert ops.norm(zeros, p=p, dim=1).tolist() == [0.0, 0.0]
         assert cc.grad(lambda x, p=p: ops.norm(x, p=p))(zeros).tolist() == zeros.tolist()
+
+
+def test_what_is_not_finite_gets_numbers_of_its_own() -> None:
+    x = np.array([np.nan, np.inf, -np.inf, 2.0], np.float32)
+    assert ops.nan_to_num(x, 1.0, 3.0, -4.0).tolist() == [1.0, 3.0, -4.0, 2.0]
+    assert ops.nan_to_num(x, posinf=3.0).tolist()[1:] == [3.0, float(np.finfo(np.float32).min), 2.0]
+    assert ops.nan_to_num(x, neginf=3.0).tolist()[:3] == [0.0, float(np.finfo(np.float32).max), 3.0]
+    assert cc.grad(lambda x: ops.nan_to_num(x).sum())(x).tolist() == [0.0, 0.0, 0.0, 1.0]

@@ -89,3 +89,34 @@ def test_pixels_in_the_last_axis_are_seen() -> None:
         ops.pixel_shuffle(np.zeros((1, 6, 5, 8), np.float32), 2)
     with pytest.raises(ValueError, match=r"divide by 4, got \(1, 6, 5, 7\)\.$"):
         ops.pixel_shuffle(np.zeros((1, 6, 5, 7), np.float32), 2)
+
+
+@pytest.mark.parametrize(
+    ("mode", "ranks"),
+    [
+        ("nearest", (1, 2, 3)),
+        ("nearest-exact", (1, 2, 3)),
+        ("area", (1, 2, 3)),
+        ("linear", (1,)),
+        ("bilinear", (2,)),
+        ("bicubic", (2,)),
+        ("trilinear", (3,)),
+    ],
+)
+def test_which_images_a_mode_takes(mode, ranks):
+    for rank in range(5):
+        x = np.ones((2, 3, *(4, 2, 6, 2)[:rank]), np.float32)
+        if rank in ranks:
+            assert ops.interpolate(x, scale_factor=2, mode=mode).shape == (2, 3, *(8, 4, 12)[:rank])
+        else:
+            with pytest.raises(ValueError, match=f"{' or '.join(map(str, ranks))} spatial axes for mode"):
+                ops.interpolate(x, 2, mode=mode)
+
+
+def test_areas_are_means_of_the_pixels_under_them():
+    x = np.arange(2 * 3 * 4 * 6, dtype=np.float32).reshape(2, 3, 4, 6)
+    expected = x.reshape(2, 3, 2, 2, 3, 2).mean((3, 5))
+    np.testing.assert_array_equal(ops.interpolate(x, (2, 3), mode="area"), expected)
+    cubes = x.reshape(1, 6, 2, 2, 6)
+    expected = cubes.reshape(1, 6, 1, 2, 1, 2, 3, 2).mean((3, 5, 7))
+    np.testing.assert_array_equal(ops.interpolate(cubes, (1, 1, 3), mode="area"), expected)
