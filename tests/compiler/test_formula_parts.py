@@ -10,6 +10,8 @@ import pytest
 
 import cnncore as cc
 from cnncore import ops
+from cnncore.ops.build import elementwise
+from cnncore.ops.formula import FORMULAS, apply
 
 SHAPES = ((2, 6, 5), (2, 34, 3, 4), (1, 64, 7, 7), (2, 8, 2, 3, 4))
 
@@ -54,3 +56,18 @@ def test_rearranged_channels_are_copied_once() -> None:
         lambda x: ops.pixel_unshuffle(x, 2),
     ):
         assert len(cc.compile(function, (2, 16, 6, 8)).explain()) == 1
+
+
+def test_a_formula_whose_derivative_is_the_gradient_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one that gives back what it is given: both are copies of one factor."""
+    monkeypatch.setitem(FORMULAS, "plus", lambda a, b: elementwise("add", a, b))
+    monkeypatch.setitem(FORMULAS, "first", lambda a, b: a)
+    a, b = np.float32([[1, 2, 3], [4, 5, 6]]), np.float32([10, 20, 30])
+    for name, expected in (("plus", a + b), ("first", a)):
+        fn = FORMULAS[name]
+        fn.__name__ = name
+        compiled = cc.compile(lambda a, b, fn=fn: apply(fn, a, b), [a.shape, b.shape])
+        assert compiled(a, b).tolist() == expected.tolist()
+        found = cc.grad(lambda a, b, fn=fn: (apply(fn, a, b) * a).sum(), (0, 1))(a, b)
+        assert found[0].tolist() == (expected + a).tolist()
+        assert found[1].tolist() == (a.sum(0) if name == "plus" else 0 * b).tolist()

@@ -330,3 +330,142 @@ def test_a_view_that_an_activation_moved_before_keeps_its_layer():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.ReLU())
     rows = cc.compile(model, (2, 3, 8, 8)).explain()
     assert [(row["layer"], row["step"]) for row in rows] == [("0", "conv_forward"), ("1", "copy")]
+
+
+def rows_of(fn, *shapes):
+    return [row["step"] for row in cc.compile(fn, shapes if len(shapes) > 1 else shapes[0]).explain()]
+
+
+SCALE = [np.linspace(0.5, 1.5, 8, dtype=np.float32) for _ in range(4)]
+FILTERS = np.random.default_rng(3).normal(size=(8, 3, 3, 3)).astype(np.float32)
+
+
+def normalised(y, weight=SCALE[0], bias=SCALE[1], mean=SCALE[2], var=SCALE[3]):
+    return ops.batch_norm(y, mean, var, weight, bias)
+
+
+@pytest.mark.parametrize(
+    ("fn", "shape"),
+    [
+        (lambda x: normalised(ops.conv2d(x, FILTERS)), (2, 3, 6, 6)),
+        (lambda x: normalised(ops.conv2d(x, FILTERS, SCALE[1])), (2, 3, 6, 6)),
+        (lambda x: normalised(ops.conv2d(x, FILTERS), None, None), (2, 3, 6, 6)),
+        (lambda x: normalised(ops.conv2d(x, FILTERS), SCALE[0] * 2, None), (2, 3, 6, 6)),
+        (lambda x: normalised(ops.conv_transpose2d(x, FILTERS.transpose(1, 0, 2, 3))), (2, 3, 6, 6)),
+        (
+            lambda x: normalised(ops.conv_transpose2d(x, FILTERS[:, :2].reshape(4, 4, 3, 3), groups=2)),
+            (2, 4, 6, 6),
+        ),
+    ],
+)
+def test_batch_norm_is_folded_into_stored_weights(fn, shape, unfused):
+    x = image(*shape)
+    found = cc.compile(fn, shape)
+    assert len([row for row in found.explain() if not row["step"].startswith("elementwise")]) == 1
+    folded = found(x)
+    unfused()
+    plain = cc.compile(fn, shape)
+    assert "batch_norm_apply" in [row["step"] for row in plain.explain()]
+    assert_close(folded, plain(x), ulps=72.0, magnitude=np.abs(folded).max())
+
+
+def folded_apart(fn, *shapes):
+    """The steps of a network whose batch norm stays."""
+    found = rows_of(fn, *shapes)
+    assert "batch_norm_apply" in found
+    return found
+
+
+def test_where_batch_norm_stays_a_step():
+    x, w = (2, 3, 6, 6), (8, 3, 3, 3)
+
+    def used_twice(x):
+        y = ops.conv2d(x, FILTERS)
+        return normalised(y), y
+
+    residual = np.ones((2, 8, 4, 4), np.float32)
+    assert folded_apart(used_twice, x).count("conv_forward") == 1
+    folded_apart(lambda x: normalised(ops.relu(ops.conv2d(x, FILTERS))), x)
+    folded_apart(lambda x: normalised(ops.conv2d(x, FILTERS) + residual), x)
+    folded_apart(lambda x, w: normalised(ops.conv2d(x, w)), x, w)
+    folded_apart(lambda x, b: normalised(ops.conv2d(x, FILTERS, b)), x, (8,))
+    folded_apart(lambda x, g: normalised(ops.conv2d(x, FILTERS), g), x, (8,))
+    folded_apart(lambda x, b: normalised(ops.conv2d(x, FILTERS), bias=b), x, (8,))
+    folded_apart(lambda x, m: normalised(ops.conv2d(x, FILTERS), mean=m), x, (8,))
+
+
+def test_weights_that_follow_from_stored_ones_in_a_few_steps_are_folded():
+    gamma = nn.Parameter(SCALE[0])
+
+    def scaled(x, steps):
+        weight = gamma
+        for _ in range(steps):
+            weight = ops.tanh(weight)
+        return normalised(ops.conv2d(x, FILTERS), weight)
+
+    assert "batch_norm_apply" not in rows_of(lambda x: scaled(x, 8), (2, 3, 6, 6))
+    folded_apart(lambda x: scaled(x, 9), (2, 3, 6, 6))
+
+
+def test_where_statistics_are_a_step_of_their_own():
+    """Behind an activation or a residual, and where they are asked for twice."""
+    weight = nn.Parameter(FILTERS)
+
+    def trained(fn):
+        def loss(x):
+            return (ops.batch_norm(fn(x), None, None, training=True) * NOISE).sum()
+
+        return training_steps(loss, [weight], image(2, 3, 6, 6)).count("batch_norm_statistics")
+
+    def conv(x):
+        return ops.conv2d(x, weight)
+
+    assert trained(conv) == 0
+    assert trained(lambda x: ops.relu(conv(x))) == 1
+    assert trained(lambda x: conv(x) + RESIDUAL) == 1
+    assert trained(lambda x: ops.avg_pool2d(conv(x), 3, 1, 1)) == 1
+
+
+NOISE, RESIDUAL = image(2, 8, 4, 4), image(2, 8, 4, 4)
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 6), (3, 5, 4, 6), (3, 5, 2, 3, 4)])
+def test_images_of_every_rank_are_read_as_they_lie_by_linear_layers(shape):
+    weight = image(7, int(np.prod(shape[1:])))
+    kernel = (3,) * (len(shape) - 2)
+    pool = {3: ops.avg_pool1d, 4: ops.avg_pool2d, 5: ops.avg_pool3d}[len(shape)]
+
+    def fn(x):
+        return ops.linear(ops.flatten(pool(x, kernel, 1, 1), 1), weight)
+
+    assert rows_of(fn, shape) == ["avg_pool", "conv_forward"]
+
+
+def test_what_is_no_flattened_image_is_a_plain_linear_layer():
+    weight, x = image(7, 120), image(3, 5, 4, 6)
+
+    def pooled(x):
+        return ops.avg_pool2d(x, 3, 1, 1)
+
+    rows = rows_of(lambda x: ops.linear(ops.reshape(pooled(x), (6, 60)), weight[:, :60]), x.shape)
+    assert rows == ["avg_pool", "copy", "conv_forward"]
+    rows = rows_of(lambda x: ops.linear(ops.flatten(pooled(x), 1), weight) + SUMMAND, x.shape)
+    assert rows[0] == "avg_pool"
+    found = cc.compile(lambda x: ops.linear(ops.flatten(pooled(x), 1), weight) + SUMMAND, x.shape)(x)
+    flat = np.asarray(pooled(x)).reshape(3, -1).astype(np.float64)
+    expected = flat @ weight.T.astype(np.float64) + SUMMAND
+    assert_close(found, expected, ulps=120.0, magnitude=np.abs(flat).max() * np.abs(weight).max())
+
+
+SUMMAND = image(3, 7)
+
+
+def test_large_weights_are_not_kept_twice():
+    """From 4 Mi floats on the activations are rearranged rather than the weight."""
+
+    def steps_of(features):
+        weight = np.zeros((features, 1024 * 4), np.float32)
+        return rows_of(lambda x: ops.linear(ops.flatten(ops.avg_pool2d(x, 1), 1), weight), (1, 1024, 2, 2))
+
+    assert "copy" not in steps_of(1023)
+    assert "copy" in steps_of(1024)

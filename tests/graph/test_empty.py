@@ -109,6 +109,8 @@ def test_parameters_have_zero_gradients() -> None:
         assert np.array_equal(np.array(value), weights[name])
 
 
+WEIGHTS = np.ones(3, np.float32)
+
 ROWS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
     "linear": (lambda x, w, b: ops.linear(x, w, b), ((0, 4), (3, 4), (3,))),
     "conv2d": (lambda x, w, b: ops.conv2d(x, w, b), ((0, 2, 5, 5), (3, 2, 3, 3), (3,))),
@@ -135,6 +137,29 @@ ROWS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
         ((2, 3, 6, 6),),
     ),
     "roi_pool": (lambda x: ops.roi_pool(x, [np.zeros((0, 4), np.float32)] * 2, 2), ((2, 3, 6, 6),)),
+    "grid_sample's image": (
+        lambda x, g: ops.grid_sample(x, g, align_corners=False),
+        ((0, 2, 4, 4), (0, 3, 3, 2)),
+    ),
+    "glu of channels": (lambda x: ops.glu(x, 1), ((0, 4, 2, 2),)),
+    "nll_loss": (lambda x: ops.nll_loss(x, np.zeros(0, np.int64), reduction="sum"), ((0, 4),)),
+    "deform_conv2d": (
+        lambda x, o, w, b: ops.deform_conv2d(x, o, w, b),
+        ((0, 2, 5, 5), (0, 18, 3, 3), (3, 2, 3, 3), (3,)),
+    ),
+    "lstm": (
+        lambda x, w, u: ops.lstm(x, None, [w, u], False, 1, 0.0, False, False, True)[0],
+        ((0, 3, 2), (16, 2), (16, 4)),
+    ),
+    "embedding_bag's factors": (
+        lambda w, f: ops.embedding_bag(
+            np.zeros(0, np.int64), w, np.zeros(2, np.int64), mode="sum", per_sample_weights=f
+        ),
+        ((5, 3), (0,)),
+    ),
+    "batch_norm": (lambda x, w, b: ops.batch_norm(x, WEIGHTS, WEIGHTS, w, b), ((0, 3, 2, 2), (3,), (3,))),
+    "take_along_dim": (lambda x: ops.take_along_dim(x, np.zeros((0, 3), np.int64), 0), ((5, 3),)),
+    "put of nothing": (lambda x, y: ops.index_add(x, 0, np.zeros(0, np.int64), y), ((5, 3), (0, 3))),
 }
 
 
@@ -145,4 +170,13 @@ def test_what_no_row_reads_has_no_gradient(name: str) -> None:
     found = cc.grad(lambda *given: ops.sum(function(*given)), list(range(len(arrays))))(*arrays)
     for array, gradient in zip(arrays, found, strict=True):
         assert gradient.shape == array.shape
-        assert not np.any(gradient)
+        assert np.all(gradient == float(name == "put of nothing"))
+
+
+def test_labels_and_boxes_of_no_rows() -> None:
+    assert np.isnan(ops.nll_loss(np.zeros((0, 4)), np.zeros(0, np.int64)))
+    assert ops.nll_loss(np.zeros((0, 4)), np.zeros(0, np.int64), reduction="sum") == 0
+    assert ops.nms(np.zeros((0, 4)), np.zeros(0), 0.5, max_output=3).tolist() == [-1] * 3
+    assert ops.glu(np.zeros((0, 4)), 1).shape == (0, 2)
+    found = cc.grad(lambda x: ops.nll_loss(x, np.zeros(0, np.int64)))(np.zeros((0, 4)))
+    assert found.shape == (0, 4)

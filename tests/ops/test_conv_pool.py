@@ -383,12 +383,20 @@ def test_why_two_steps_stay() -> None:
     def residual(x: Any) -> Any:
         return ops.max_pool2d(ops.conv2d(x, weight, padding=1) + x, 2)
 
+    def activated_twice(x: Any) -> Any:
+        return ops.relu6(ops.max_pool2d(ops.leaky_relu(ops.conv2d(x, weight, padding=1), 0.5), 2))
+
+    def falling(x: Any) -> Any:
+        return ops.max_pool2d(ops.gelu(ops.conv2d(x, weight, padding=1)), 2)
+
     def read_twice(x: Any) -> Any:
         y = ops.conv2d(x, weight, padding=1)
         return ops.max_pool2d(y, 2), ops.relu(y)
 
     assert refused(crossing, shape).startswith("conv_pool: its tiles are pooled in squares of 2x2 only")
     assert refused(residual, shape).startswith("conv_pool: a residual is added in between")
+    assert refused(activated_twice, shape).startswith("conv_pool: both have an activation")
+    assert refused(falling, shape).startswith("conv_pool: max pooling cannot come before its activation")
     assert "conv_pool" not in refused(read_twice, shape)
     depthwise = real(9)((32, 1, 3, 3))
     assert refused(

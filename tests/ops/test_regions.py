@@ -98,6 +98,16 @@ def test_equal_boxes_of_other_classes_stay() -> None:
     assert ops.nms(boxes.tolist(), scores.astype(np.int64).tolist(), 0.5).tolist() == [1]
 
 
+@pytest.mark.parametrize("name", ["roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool"])
+def test_boxes_have_no_gradient_and_need_none_of_the_image(name: str) -> None:
+    """Also where what the boxes follow from is differentiated by, and the image is a constant."""
+    image, box = np.ones((1, 4, 6, 6), np.float32), np.float32([[0, 1, 1, 4, 5]])
+    pool = getattr(ops, name)
+    found = cc.grad(lambda b, s: (pool(image, b * 1.0, 2) * s).sum(), (0, 1))(box, np.float32(3))
+    assert found[0].tolist() == [[0.0] * 5]
+    assert found[1] == pool(image, box, 2).size
+
+
 def test_small_boxes() -> None:
     boxes = np.array([[0, 0, 2, 2], [0, 0, 2, 1.9], [0, 0, 9, 2], [5, 5, 5, 9]], np.float32)
     assert ops.remove_small_boxes(boxes, 2).tolist() == [0, 2]
