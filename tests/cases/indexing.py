@@ -290,7 +290,7 @@ CASES = [
             function=lambda x, r=r, a=a: ops.repeat_interleave(x, r, a),
             torch=False,
         )
-        for r, a in ((2, 0), (3, 1), (2, None), ([1, 0, 3], 1), ([2, 2, 2], 1))
+        for r, a in ((2, 0), (3, 1), (2, None), ([1, 0, 3], 1), ([2, 1, 2], 1), ([2, 2, 2], 1))
     ],
     *[
         _exact(

@@ -116,3 +116,19 @@ def test_errors_of_the_family():
         ops.dropout2d(np.ones((2, 3)))
     with pytest.raises(ValueError, match="probability p from 0 to 1"):
         ops.alpha_dropout(np.ones(3), 1.5)
+
+
+def test_a_seed_means_the_same_numbers_in_every_version():
+    """Training that goes on from a file draws on as it would have."""
+
+    def kept(array):
+        return "".join(str(int(value > 0)) for value in array)
+
+    ones = np.ones(24, np.float32)
+    cc.manual_seed(5)
+    assert kept(ops.dropout(ones)) == "100011101100101101000111"
+    assert kept(ops.dropout(ones)) == "000111100001110110110110"
+    cc.manual_seed(5)
+    first, second = cc.compile(lambda x: (ops.dropout(x), ops.dropout(x)), (24,))(ones)
+    assert kept(first) == "100011101100101101000111"
+    assert kept(second) == "101100011101010010100010"

@@ -60,6 +60,28 @@ def test_rows_without_a_batch_axis() -> None:
     assert ops.multilabel_margin_loss(X[1], sets) == ops.multilabel_margin_loss(X[1:2], sets[None])
 
 
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("cross_entropy", 2),
+        ("nll_loss", 2),
+        ("multi_margin_loss", 2),
+        ("multilabel_margin_loss", [2, 0, -1]),
+        ("multilabel_soft_margin_loss", [0.0, 1.0, 1.0]),
+    ],
+)
+def test_a_row_without_a_batch_costs_a_number(name: str, label: Any, reduction: str) -> None:
+    loss = getattr(ops, name)
+    found = loss(X[1], np.array(label), reduction=reduction)
+    assert found.shape == ()
+    (expected,) = np.atleast_1d(loss(X[1:2], np.array([label]), reduction=reduction))
+    assert found == expected
+    slopes = cc.grad(lambda x: loss(x, np.array(label), reduction=reduction))(X[1])
+    (rows,) = cc.grad(lambda x: loss(x, np.array([label]), reduction=reduction).sum())(X[1:2])
+    np.testing.assert_array_equal(slopes, rows)
+
+
 def test_multilabel_margin_is_torchs() -> None:
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(3)
