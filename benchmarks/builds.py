@@ -28,7 +28,7 @@ Answer = dict[str, Any]
 Call = Callable[[], Any]
 STEPS = 3
 """Training steps before weights are compared: the second one reads what the first has written."""
-COMPILATIONS = 10
+COMPILATIONS = 8
 """Compilations after the first, which also loads modules; they take turns, and the fastest counts."""
 COMPILED_BATCH = 2
 """Images of a training step whose compilation is timed: it comes out of a difference of two steps' times."""
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
                 times = _take_turns(workers, options.seconds)
                 least = [min(taken) for taken in times]
                 ratios.append(least[1] / least[0])
-                least = [min(taken) for taken in _compile_in_turns(workers, name, mode, batch)]
+                least = _compile_in_turns(workers, name, mode, batch)
                 compiling.append(least[1] / least[0])
                 same = [before[key] == after[key] for key in ("digest", "steps")]
                 equal = equal and all(same)
@@ -136,16 +136,17 @@ def _take_turns(workers: list[Worker], seconds: float) -> list[list[float]]:
     return times
 
 
-def _compile_in_turns(workers: list[Worker], name: str, mode: str, batch: int) -> list[list[float]]:
-    """Seconds that compiling takes, as each worker has them."""
-    times: list[list[float]] = [[] for _ in workers]
+def _compile_in_turns(workers: list[Worker], name: str, mode: str, batch: int) -> list[float]:
+    """The least seconds that compiling takes, as each worker has them."""
+    times: list[list[list[float]]] = [[] for _ in workers]
     order = [*zip(workers, times, strict=True)]
     for _ in range(COMPILATIONS):
         for worker, taken in order:
             count = batch if mode == "inference" else COMPILED_BATCH
             taken.append(worker.ask("compile", name, mode, count)["seconds"])
         order.reverse()
-    return times
+    least = [[min(column) for column in zip(*taken, strict=True)] for taken in times]
+    return [seconds - run for seconds, run in least]
 
 
 def _mean(ratios: list[float]) -> float:
@@ -161,7 +162,7 @@ def serve() -> int:
         if command == "prepare":
             call, answer = prepare(*arguments)
         elif command == "compile":
-            answer = {"seconds": compile_network(*arguments)[3]}
+            answer = {"seconds": compile_network(*arguments)[3:]}
         else:
             assert call is not None
             answer = {"seconds": burst(call, *arguments)}
@@ -171,16 +172,15 @@ def serve() -> int:
 
 def prepare(name: str, mode: str, batch: int) -> tuple[Callable[[], object], Answer]:
     """Compile a network; returns a call to be timed, and its steps and a digest of its bits."""
-    call, explain, read, _ = compile_network(name, mode, batch)
+    call, explain, read, *_ = compile_network(name, mode, batch)
     for _ in range(STEPS - 2):
         call()
     return call, _answer(explain(), read())
 
 
-def compile_network(name: str, mode: str, batch: int) -> tuple[Call, Call, Call, float]:
-    """Compile and run; returns the call, what explains it, what returns its results, and compiling's seconds.
-
-    Training compiles in its first step: the time of a second one is taken off.
+def compile_network(name: str, mode: str, batch: int) -> tuple[Call, Call, Call, float, float]:
+    """Compile; return the call, what explains it, what returns its results, seconds, and those of them that
+    are none of compiling: training compiles in its first step, which takes as long as the second besides.
     """
     import cnncore as cc
     from cnncore import models, ops, optim
@@ -193,20 +193,21 @@ def compile_network(name: str, mode: str, batch: int) -> tuple[Call, Call, Call,
     if mode == "inference":
         predict = cc.compile(model.eval(), x.shape)
         seconds = time.perf_counter() - begin
-        return lambda: predict(x), predict.explain, lambda: [predict(x)], seconds
+        return lambda: predict(x), predict.explain, lambda: [predict(x)], seconds, 0.0
     step = cc.train_step(
         lambda x, y: ops.cross_entropy(model(x), y), optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     )
     step(x, y)
-    middle = time.perf_counter()
+    seconds = time.perf_counter() - begin
+    begin = time.perf_counter()
     step(x, y)
-    seconds = 2 * middle - begin - time.perf_counter()
+    again = time.perf_counter() - begin
 
     def weights() -> list[Any]:
         state = model.state_dict()
         return [state[key] for key in sorted(state)]
 
-    return lambda: step(x, y), step.explain, weights, seconds
+    return lambda: step(x, y), step.explain, weights, seconds, again
 
 
 def burst(call: Callable[[], object], seconds: float) -> list[float]:

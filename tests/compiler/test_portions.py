@@ -120,6 +120,21 @@ def test_the_same_bits_in_less_memory(model: Callable[..., Any], layout: str) ->
 
 
 @pytest.mark.usefixtures("three_images")
+def test_what_checks_values_is_not_split() -> None:
+    def looked_up(x: Any) -> Any:
+        return chain(x) * ops.gather(whole_numbers(13, 5), 0, x[0, 0, 0, :1].long())[0]
+
+    predict = compiled(looked_up)
+    assert counts(predict) == []
+    x = X.copy()
+    x[0, 0, 0, 0] = 2
+    np.testing.assert_array_equal(predict(x), compiled(chain)(x) * whole_numbers(13, 5)[2])
+    x[0, 0, 0, 0] = 5
+    with pytest.raises(ValueError, match="1 outside"):
+        predict(x)
+
+
+@pytest.mark.usefixtures("three_images")
 @pytest.mark.parametrize("threads", [1, 3])
 def test_any_number_of_threads(threads: int) -> None:
     expected = whole(pooled_and_joined)(X)

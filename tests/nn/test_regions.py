@@ -195,6 +195,8 @@ def test_regions_of_two_levels() -> None:
     for bins, box, name, scale in zip(found, boxes[0], "ab", (0.25, 0.125), strict=True):
         roi = np.concatenate([[0], box]).astype(np.float32)
         assert np.array_equal(bins, ops.roi_align(maps[name], roi[None], 2, scale, 2)[0])
+    one = nn.MultiScaleRoIAlign(["a"], 1, 2)(maps, boxes, [(128, 128)])
+    assert one.shape == (2, maps["a"].shape[1], 1, 1)
 
 
 @pytest.mark.parametrize(("channels", "of_results"), [(5, True), (7, False)])

@@ -20,7 +20,7 @@ class Slot:
     is a portion of the batch that its base is, the next one so many bytes further on.
     """
 
-    __slots__ = ("advance", "base", "dtype", "id", "kind", "layout", "offset", "pitch", "shape", "source")
+    __slots__ = ("advance", "base", "dtype", "kind", "layout", "offset", "pitch", "shape", "source")
 
     def __init__(
         self, shape: Shape, dtype: str, layout: Layout, kind: str = "temp", source: Any = None
@@ -34,7 +34,6 @@ class Slot:
         self.offset = 0
         self.pitch = 0
         self.advance = 0
-        self.id = -1
 
     @property
     def nbytes(self) -> int:
