@@ -28,6 +28,7 @@ struct PoolRow {
   std::int64_t width;
   std::int64_t channels;
   std::int64_t input_pixel, pixel;
+  std::int64_t ahead;     // of an input beyond the caches: how far before they are read its lines are fetched
   Activation activation;  // of the largest values, in_registers
   float alpha;
   // Of max_scatter: null, or what is added to each pixel of grad_input.

@@ -99,6 +99,7 @@ class Nll final : public NllStep {
       Partial sum;
       each_label(args, chunk, [&](std::int64_t i, std::int64_t at) {
         const std::int64_t label = targets(args)[i];
+        fetch(args, i, at - label * inner_);
         const float share = counts(label) ? weight(args, label) : 0.0f;
         const float loss = counts(label) ? -share * args.input(0)[at] : 0.0f;
         if (each_) args.output(0)[i] = loss;
@@ -110,6 +111,15 @@ class Nll final : public NllStep {
     if (each_) return;
     const Partial sum = total(args);
     *args.output(0) = static_cast<float>(mean_ ? sum.loss / sum.weight : sum.loss);
+  }
+
+ private:
+  /// Fetches what a label to come reads, in the class of the label there: classes of maps lie far apart.
+  void fetch(const StepArgs& args, std::int64_t i, std::int64_t first_class) const {
+    constexpr std::int64_t kAhead = 64;
+    if (inner_ < kAhead || i + kAhead >= labels_) return;
+    const std::int64_t label = targets(args)[i + kAhead];
+    if (counts(label)) __builtin_prefetch(args.input(0) + first_class + label * inner_ + kAhead);
   }
 };
 

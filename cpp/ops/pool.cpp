@@ -8,6 +8,7 @@
 #include "ops/channel_blocks.h"
 #include "ops/pool_geometry.h"
 #include "ops/registry.h"
+#include "ops/tasks.h"
 
 namespace cnncore {
 namespace {
@@ -24,6 +25,9 @@ class PoolForward final : public Step {
     const double row_work =
         static_cast<double>(width.output) * pool_vectors(geometry_.channels) * (1.0 + taps);
     tasks_ = PoolTasks(geometry_.batch, depth.output, height.output, geometry_.channels, row_work);
+    constexpr std::int64_t kPixelsAhead = 16;
+    const std::int64_t floats = geometry_.batch * depth.input * geometry_.plane_size();
+    if (exceeds_caches(floats)) ahead_ = kPixelsAhead * geometry_.input_pitch;
   }
 
   void run(const StepArgs& args) const override {
@@ -43,6 +47,7 @@ class PoolForward final : public Step {
     row.input = args.input(0) + (at.image * depth.input + plane.start) * geometry_.plane_size() +
                 line.start * geometry_.line_size() + at.channel;
     row.channels = at.channels;
+    row.ahead = ahead_;
     row.activation = activation_.activation;
     row.alpha = activation_.alpha;
 
@@ -75,6 +80,7 @@ class PoolForward final : public Step {
   PoolGeometry geometry_;
   Kind kind_;
   ActivationGate activation_;
+  std::int64_t ahead_ = 0;
   PoolTasks tasks_;
 };
 

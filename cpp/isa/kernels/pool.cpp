@@ -59,13 +59,20 @@ struct Top<void, V> {
   CNNCORE_MEMBER void end_line() {}
 };
 
+/// Fetches the next row of an output, where the first cache has room for it.
+template <class T>
+CNNCORE_INLINE void prefetch_row(const T* row, int64_t count) {
+  constexpr int64_t kNear = 8192;
+  if (count <= kNear) prefetch_write(row + count, count);
+}
+
 struct MaxOutput {
   float* output;
   Activation activation;
   float alpha;
 
   /// The next row.
-  CNNCORE_MEMBER void prefetch(int64_t count) const { prefetch_write(output + count, count); }
+  CNNCORE_MEMBER void prefetch(int64_t count) const { prefetch_row(output, count); }
 
   template <int V>
   using Accumulator = Top<void, V>;
@@ -86,8 +93,8 @@ struct MaxIndexOutput {
   float alpha;
 
   CNNCORE_MEMBER void prefetch(int64_t count) const {
-    prefetch_write(output + count, count);
-    prefetch_write(index + count, count);
+    prefetch_row(output, count);
+    prefetch_row(index, count);
   }
 
   template <int V>
@@ -125,7 +132,7 @@ struct Sum {
 struct AverageOutput {
   float* output;
 
-  CNNCORE_MEMBER void prefetch(int64_t count) const { prefetch_write(output + count, count); }
+  CNNCORE_MEMBER void prefetch(int64_t count) const { prefetch_row(output, count); }
 
   template <int V>
   using Accumulator = Sum<V>;
@@ -137,7 +144,7 @@ struct AverageOutput {
   }
 };
 
-/// Windows of one plane with kSize rows get a loop of their own where they also
+/// Windows of one plane with at most kSize rows get a loop of their own where they
 /// have kSize columns. Taps are numbered from the window's first while the
 /// largest is sought: numbers then stay in registers.
 template <int kSize, class Output>
@@ -147,7 +154,8 @@ struct WindowRow {
 
   template <int V, bool kFull>
   CNNCORE_MEMBER void run(int64_t c, int64_t lanes, int64_t begin, int64_t end) const {
-    const int64_t pixel = row.pixel, row_step = row.row_step, column_step = row.column_step;
+    const int64_t rows = row.rows, far_rows = row.ahead == 0 ? 0 : rows, pixel = row.pixel;
+    const int64_t row_step = row.row_step, column_step = row.column_step;
     const float* const input = row.input + c;
     const PoolWindow* const columns = row.columns;
     const int32_t first_number = row.first_number;
@@ -163,9 +171,17 @@ struct WindowRow {
         continue;
       }
       const float* start = input + window.start * row.input_pixel;
+      for (int64_t j = 0; j < far_rows; ++j) {
+        // Two pixels: what the usual stride leaves of a row for each window.
+        for (int k = 0; k < 2; ++k) {
+          const float* p = start + j * row_step + k * column_step + row.ahead;
+          for (int v = 0; v < V * kWidth; v += kLineFloats) __builtin_prefetch(p + v);
+        }
+      }
       typename Output::template Accumulator<V> sum;
 #pragma GCC unroll 3
       for (int j = 0; j < kSize; ++j) {
+        if (j == rows) break;
 #pragma GCC unroll 3
         for (int k = 0; k < kSize; ++k) {
           const float* p = start + j * row_step + k * column_step;
@@ -211,9 +227,10 @@ struct WindowRow {
 template <class Output>
 CNNCORE_INLINE void window_row(const PoolRow& row, const Output& output) {
   output.prefetch(row.width * row.pixel);
-  if (row.planes == 1 && row.rows == 2) {
+  const int32_t taps = row.planes == 1 ? row.columns[row.width / 2].taps : 0;
+  if (taps == 2 && row.rows <= 2) {
     for_row(WindowRow<2, Output>{row, output}, row.channels, row.width);
-  } else if (row.planes == 1 && row.rows == 3) {
+  } else if (taps == 3 && row.rows <= 3) {
     for_row(WindowRow<3, Output>{row, output}, row.channels, row.width);
   } else {
     for_row(WindowRow<0, Output>{row, output}, row.channels, row.width);
@@ -226,8 +243,12 @@ void max_values(const PoolRow& row, float* output) {
 void max_index_u8(const PoolRow& row, float* output, uint8_t* index) {
   window_row(row, MaxIndexOutput<uint8_t>{output, index, row.activation, row.alpha});
 }
+/// Windows of few taps have short numbers, but for those of adaptive pooling.
 void max_index_i32(const PoolRow& row, float* output, int32_t* index) {
-  window_row(row, MaxIndexOutput<int32_t>{output, index, row.activation, row.alpha});
+  using Output = MaxIndexOutput<int32_t>;
+  const Output to{output, index, row.activation, row.alpha};
+  to.prefetch(row.width * row.pixel);
+  for_row(WindowRow<0, Output>{row, to}, row.channels, row.width);
 }
 void average(const PoolRow& row, float* output) { window_row(row, AverageOutput{output}); }
 
@@ -410,7 +431,7 @@ void scatter_row(const PoolRow& row, const float* grad_output, const uint8_t* in
 
 void max_scatter_u8(const PoolRow& row, const float* grad_output, const uint8_t* index,
                     const ActivationGate& gate, float* grad_input) {
-  prefetch_write(grad_input + row.rows * row.row_step, row.rows * row.row_step);
+  prefetch_row(grad_input, row.rows * row.row_step);
   if (row.addend != nullptr) {
     scatter_row<true>(row, grad_output, index, gate, grad_input);
   } else {

@@ -78,6 +78,21 @@ CNNCORE_INLINE Vec expm1(Vec x) {
   return select(greater(h.n, set1(30.0f)), sum, fmadd(scale, p, scale - set1(1.0f)));
 }
 
+/// ln((1 + f) 2^exponent) for 1 + f in [sqrt(1/2), sqrt(2)).
+CNNCORE_INLINE Vec short_log(Vec f, Vec exponent) {
+  const Vec square = f * f;
+  Vec q = set1(-7.635588199e-02f);  // (ln(1 + f) - f + f^2 / 2) / f^3, 6e-9
+  q = fmadd(q, f, set1(1.276330054e-01f));
+  q = fmadd(q, f, set1(-1.316059530e-01f));
+  q = fmadd(q, f, set1(1.420155764e-01f));
+  q = fmadd(q, f, set1(-1.662329733e-01f));
+  q = fmadd(q, f, set1(2.000123262e-01f));
+  q = fmadd(q, f, set1(-2.500082254e-01f));
+  q = fmadd(q, f, set1(3.333333135e-01f));
+  const Vec low = fmadd(exponent, set1(-2.12194440e-4f), fnmadd(set1(0.5f), square, q * square * f));
+  return fmadd(exponent, set1(0.693359375f), f + low);
+}
+
 /// ln x; 1 ulp. log(0) = -inf, log of a negative number is NaN; denormals count in full.
 CNNCORE_INLINE Vec log(Vec x) {
   const Vec infinity = set1(__builtin_inff());
@@ -91,17 +106,7 @@ CNNCORE_INLINE Vec log(Vec x) {
   const Vec exponent =
       to_float(isub(shift_right<23>(shifted), iset1(127))) - select(tiny, set1(149.0f), zero());
   const Vec f = as_float(iadd(iand(shifted, iset1(0x007fffff)), iset1(0x3f3504f3))) - set1(1.0f);
-  const Vec square = f * f;
-  Vec q = set1(-7.635588199e-02f);  // (ln(1 + f) - f + f^2 / 2) / f^3, 6e-9
-  q = fmadd(q, f, set1(1.276330054e-01f));
-  q = fmadd(q, f, set1(-1.316059530e-01f));
-  q = fmadd(q, f, set1(1.420155764e-01f));
-  q = fmadd(q, f, set1(-1.662329733e-01f));
-  q = fmadd(q, f, set1(2.000123262e-01f));
-  q = fmadd(q, f, set1(-2.500082254e-01f));
-  q = fmadd(q, f, set1(3.333333135e-01f));
-  const Vec low = fmadd(exponent, set1(-2.12194440e-4f), fnmadd(set1(0.5f), square, q * square * f));
-  Vec result = fmadd(exponent, set1(0.693359375f), f + low);
+  Vec result = short_log(f, exponent);
   result = select(equal(x, infinity), infinity, result);
   result = select(equal(positive, zero()), zero() - infinity, result);
   return select(either(greater(zero(), x), is_nan(x)), set1(__builtin_nanf("")), result);
@@ -134,7 +139,12 @@ CNNCORE_INLINE Vec tanh(Vec x) {
 CNNCORE_INLINE Vec sigmoid(Vec x) { return set1(1.0f) / (set1(1.0f) + exp(zero() - x)); }
 
 /// ln(1 + e^x) without overflow; 3 ulp. NaN gives NaN.
-CNNCORE_INLINE Vec softplus(Vec x) { return max(zero(), x) + log1p(exp(zero() - abs(x))); }
+CNNCORE_INLINE Vec softplus(Vec x) {
+  const Vec e = exp(zero() - abs(x));  // at most 1: 1 + e or its half is near 1
+  const Mask large = greater(e, set1(0.414213562f));
+  const Vec f = select(large, set1(0.5f) * e - set1(0.5f), e);
+  return max(zero(), x) + short_log(f, select(large, set1(1.0f), zero()));
+}
 
 /// head + rest = x^2, where the rounding of head alone would count.
 struct Square {
