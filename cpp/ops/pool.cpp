@@ -8,7 +8,6 @@
 #include "ops/channel_blocks.h"
 #include "ops/pool_geometry.h"
 #include "ops/registry.h"
-#include "ops/tasks.h"
 
 namespace cnncore {
 namespace {
@@ -25,9 +24,9 @@ class PoolForward final : public Step {
     const double row_work =
         static_cast<double>(width.output) * pool_vectors(geometry_.channels) * (1.0 + taps);
     tasks_ = PoolTasks(geometry_.batch, depth.output, height.output, geometry_.channels, row_work);
-    constexpr std::int64_t kPixelsAhead = 16;
+    constexpr std::int64_t kPixelsAhead = 16, kFar = 256 * 1024;
     const std::int64_t floats = geometry_.batch * depth.input * geometry_.plane_size();
-    if (exceeds_caches(floats)) ahead_ = kPixelsAhead * geometry_.input_pitch;
+    if (floats > kFar) ahead_ = kPixelsAhead * geometry_.input_pitch;
   }
 
   void run(const StepArgs& args) const override {

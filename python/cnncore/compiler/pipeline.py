@@ -17,6 +17,7 @@ from .chains import chain_elementwise
 from .choose import choose_algorithms
 from .exchanges import begin_exchanges
 from .fuse import fuse_inference, fuse_pooling, fuse_training
+from .gradient_portions import split_gradients
 from .layout import settle_layouts
 from .memory_limit import fit
 from .packed_weights import limit_packed_weights, pack_linear_weights
@@ -111,6 +112,7 @@ LAST: tuple[Pass, ...] = (
     separate_outputs,
     broadcast_numbers,
     chain_elementwise,
+    split_gradients,
     begin_exchanges,
 )
 """What comes once it is known which values are kept for gradients."""

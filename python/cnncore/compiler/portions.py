@@ -44,12 +44,12 @@ def split_batch(graph: Graph) -> None:
     """Let stretches of the graph run in portions."""
     if graph.updates or graph.checks or all(tensor.nbytes <= PORTION for tensor in graph.values()):
         return
-    search = _Search(graph)
+    search = Search(graph)
     for stretch in reversed(search.stretches()):  # the last first: what is before it keeps its place
-        _split(graph, stretch, search.dynamic)
+        split(graph, stretch, search.dynamic)
 
 
-class _Search:
+class Search:
     """What is known of a graph's nodes while stretches are looked for.
 
     Only nodes that depend on the graph's inputs count; the others are computed once, at setup.
@@ -166,15 +166,21 @@ class _Search:
         )
 
 
-def _split(graph: Graph, stretch: Stretch, dynamic: Container[Tensor]) -> None:
+def split(
+    graph: Graph, stretch: Stretch, dynamic: Container[Tensor], divided: Container[Tensor] | None = None
+) -> None:
+    """Let a stretch make, and read, values by portions: those `divided`, or all that are `dynamic`."""
+    divided = dynamic if divided is None else divided
     before, after = graph.nodes[: stretch.begin], graph.nodes[stretch.end :]
     nodes = graph.nodes[stretch.begin : stretch.end]
-    made = {tensor for node in nodes for tensor in node.outputs if tensor in dynamic}
+    before += [node for node in nodes if node.output not in dynamic]
+    nodes = [node for node in nodes if node.output in dynamic]
+    made = {tensor for node in nodes for tensor in node.outputs if tensor in divided}
     wanted = set(graph.outputs) | {tensor for node in after for tensor in node.inputs if tensor is not None}
     portions: dict[Tensor, Tensor] = {}
 
     def portion(tensor: Tensor | None) -> Tensor | None:
-        if tensor is None or tensor not in dynamic:
+        if tensor is None or tensor not in divided:
             return tensor
         if tensor not in portions:
             shape = (stretch.images, *tensor.shape[1:])
@@ -183,11 +189,9 @@ def _split(graph: Graph, stretch: Stretch, dynamic: Container[Tensor]) -> None:
 
     inside: list[Node] = []
     for node in nodes:
-        if node.output in dynamic:
-            attrs = node.op.with_batch(node.attrs, stretch.images)
-            inputs, outputs = map(portion, node.inputs), map(portion, node.outputs)
-            node = Node(node.op, list(inputs), list(outputs), attrs, node.path, node.origin)
-        inside.append(node)
+        attrs = node.op.with_batch(node.attrs, stretch.images)
+        inputs, outputs = map(portion, node.inputs), map(portion, node.outputs)
+        inside.append(Node(node.op, list(inputs), list(outputs), attrs, node.path, node.origin))
     read = [tensor for tensor in portions if tensor not in made]
     kept = [tensor for tensor in portions if tensor in made and tensor in wanted]
     attrs = Portions(stretch.portions)

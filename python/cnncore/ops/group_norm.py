@@ -106,6 +106,9 @@ class GroupNormBackward(Op):
         like: Spec = (x.shape, "float32", Layout.CHANNELS_LAST)
         return [like, channels if weight else None, channels if bias else None]
 
+    def images(self, node: Node) -> Sequence[str]:
+        return () if any(node.attrs.wanted) else ("grad", "input", "mean", "invstd")
+
     def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
         assert node.attrs.epilogue.activation == "none"  # fused after all but the last differentiation
         groups, eps, _, wanted = node.attrs

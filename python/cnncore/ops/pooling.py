@@ -107,6 +107,12 @@ class _PoolBackward(Op):
     def infer(self, inputs: Any, attrs: Any) -> list[Spec | None]:
         return [(attrs.input_shape, "float32", Layout.CHANNELS_LAST)]
 
+    def images(self, node: Node) -> Sequence[str]:
+        return tuple(self.Inputs._fields)
+
+    def with_batch(self, attrs: Any, batch: int) -> Any:
+        return attrs._replace(input_shape=(batch, *attrs.input_shape[1:]))
+
     def settings(self, attrs: Any) -> dict[str, Any]:
         """Return the attributes of the step."""
         return {}

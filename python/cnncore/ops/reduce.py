@@ -46,6 +46,9 @@ class Reduce(Op):
         whole = attrs.function == "argmax" or not is_float(x.dtype)
         return [(shape, "int64" if whole else "float32", x.layout)]
 
+    def images(self, node: Node) -> Sequence[str]:
+        return () if 0 in node.attrs.axes else ("input",)
+
     def gradient(self, node: Node, grads: Sequence[Tensor | None], needs: Any) -> Sequence[Tensor | None]:
         x, grad = node.inputs.input, present(grads[0])
         function, axes = node.attrs

@@ -48,6 +48,9 @@ class RowNorm(Op):
         rows: Spec = (x.shape[:1], "float32", Layout.C)
         return [(x.shape, "float32", Layout.C), rows, rows]
 
+    def images(self, node: Node) -> Sequence[str]:
+        return ("rows",)
+
     def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
         x, weight, _ = node.inputs
         _, mean, invstd = map(present, node.outputs)
@@ -89,6 +92,9 @@ class RowNormBackward(Op):
         features: Spec = (x.shape[1:], "float32", Layout.C)
         weight, bias = attrs.wanted
         return [(x.shape, "float32", Layout.C), features if weight else None, features if bias else None]
+
+    def images(self, node: Node) -> Sequence[str]:
+        return () if any(node.attrs.wanted) else ("grad", "rows", "mean", "invstd")
 
     def gradient(self, node: Node, grads: Grads, needs: Any) -> Grads:
         eps, centred, wanted = node.attrs

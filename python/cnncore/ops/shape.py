@@ -47,6 +47,13 @@ class Reshape(Op):
         x, grad = node.inputs.input, present(grads[0])
         return [reshape_to(grad, x.shape, Layout.C if x.layout == Layout.C else None)]
 
+    def images(self, node: Node) -> Sequence[str]:
+        rows, y = node.inputs.input.shape[:1], node.output.shape[:1]
+        return ("input",) if rows == y and rows and node.inputs.input.size else ()
+
+    def with_batch(self, attrs: ReshapeAttributes, batch: int) -> ReshapeAttributes:
+        return attrs._replace(shape=(batch, *attrs.shape[1:]))
+
     def lower(self, node: Node, builder: Builder) -> None:
         lower_reshape(builder, builder.slot(node.inputs.input), node.output)
 

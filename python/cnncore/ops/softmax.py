@@ -36,6 +36,9 @@ class Softmax(Op):
         x = inputs.input
         return [(x.shape, "float32", x.layout)]
 
+    def images(self, node: Node) -> Sequence[str]:
+        return ("input",) if node.attrs.axis else ()
+
     def gradient(self, node: Node, grads: Sequence[Tensor | None], needs: Any) -> Sequence[Tensor | None]:
         grad = with_layout(present(grads[0]), node.output.layout)
         backward = LogSoftmaxBackward if isinstance(self, LogSoftmax) else SoftmaxBackward
@@ -61,6 +64,9 @@ class SoftmaxBackward(Op):
     def infer(self, inputs: BackwardInputs, attrs: AxisAttributes) -> list[Spec | None]:
         y = inputs.y
         return [(y.shape, "float32", y.layout)]
+
+    def images(self, node: Node) -> Sequence[str]:
+        return ("grad", "y") if node.attrs.axis else ()
 
     def gradient(self, node: Node, grads: Sequence[Tensor | None], needs: Any) -> Sequence[Tensor | None]:
         axes = (node.attrs.axis,)
