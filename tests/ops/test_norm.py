@@ -108,14 +108,17 @@ def test_errors_name_the_layer():
 @pytest.mark.parametrize("momentum", [0.1, 0.5, 1.0, None])
 @pytest.mark.parametrize("layer", [nn.BatchNorm2d, nn.InstanceNorm2d])
 def test_running_statistics_move_to_those_of_the_batch(layer, momentum):
-    """Variances are the unbiased ones; without momentum all batches count alike."""
+    """Variances are the unbiased ones. Without momentum all batches count alike in batch norm, none in
+    instance norm, as in torch."""
     norm = layer(3, momentum=momentum, track_running_stats=True)
     axes = (0, 2, 3) if layer is nn.BatchNorm2d else (2, 3)
     mean, var = np.zeros(3), np.ones(3)
     for i in range(1, 4):
         x = np.random.default_rng(i).normal(i, i, (4, 3, 5, 2))
         norm(x.astype(np.float32))
-        share = 1 / i if momentum is None else momentum
+        share = momentum
+        if momentum is None:
+            share = 1 / i if layer is nn.BatchNorm2d else 0.0
         mean += share * (x.mean(axes).reshape(-1, 3).mean(0) - mean)
         var += share * (x.var(axes, ddof=1).reshape(-1, 3).mean(0) - var)
         np.testing.assert_allclose(norm.running_mean, mean, rtol=1e-5, atol=1e-5)
