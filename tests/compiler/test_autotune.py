@@ -327,3 +327,21 @@ def test_settings_are_checked(model: nn.Module, settings: dict[str, Any]) -> Non
         predictor.autotune(X, **settings)
     with pytest.raises(ValueError, match="expected input of shape"):
         predictor.autotune(X[:, :8])
+
+
+class Counted:
+    """Takes less time with each measurement."""
+
+    def __init__(self) -> None:
+        self.steps, self.run_steps, self.runs = [None, None], [], 0
+
+    def measure(self, arrays: Any) -> Any:
+        self.runs += 1
+        return np.array([1.0, 2.0]) / self.runs
+
+
+def test_three_turns_of_three_runs_at_least() -> None:
+    programs: Any = [Counted(), Counted()]
+    found = autotune.measure(programs, [], 0.0)
+    assert [program.runs for program in programs] == [9, 9]
+    assert [measurement.total for measurement in found] == [pytest.approx(3.0 / 9)] * 2

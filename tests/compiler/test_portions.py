@@ -278,3 +278,28 @@ def test_large_networks_run_in_portions() -> None:
     assert len(counts(predict)) == 1
     reference = cc.compile(model, (1, 3, 224, 224))
     assert predict.memory.activations < 8 * reference.memory.activations
+
+
+class Changing(nn.Module):
+    """What a call changes, or checks, sees the whole batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(8)
+
+    def forward(self, x: Any, index: Any = None) -> Any:
+        y = chain(x)
+        return self.norm(y.mean((2, 3))) if index is None else ops.index_select(y, 0, index)
+
+
+@pytest.mark.usefixtures("three_images")
+def test_what_changes_or_is_checked_keeps_the_whole_batch() -> None:
+    model = Changing()
+    for inputs in ((X,), (X, np.array([3, 1]))):
+        model(*inputs)
+    model.eval()(X)
+    found = [
+        max((step.portions.count for step in entry.executable.run_steps if step.portions), default=1)
+        for entry in model._programs.values()
+    ]
+    assert found == [1, 1, 4]

@@ -200,6 +200,8 @@ def test_moving_to_where_it_is() -> None:
     ("call", "message"),
     [
         (lambda: network().to("cuda"), "expected device 'cpu', got 'cuda': cnncore computes on CPUs"),
+        (lambda: network().to(device="cuda"), "expected device 'cpu', got 'cuda'"),
+        (lambda: network().to(dtype="float64"), "expected dtype float32, got float64"),
         (lambda: network().to(0), "expected device 'cpu', got '0'"),
         (lambda: network().to(np.float64), "expected dtype float32, got float64"),
         (lambda: network().to("cpu", "float16"), "expected dtype float32, got float16"),

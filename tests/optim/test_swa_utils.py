@@ -97,6 +97,7 @@ def test_rates_go_over_to_the_last(strategy: str, epochs: int) -> None:
     first, last = 0.8, 0.05
     optimizer = optim.SGD(nn.Linear(2, 1).parameters(), lr=first)
     scheduler = swa_utils.SWALR(optimizer, last, epochs, strategy)
+    assert optimizer.lr == (first if epochs else last)
     for step in range(1, 9):
         scheduler.step()
         done = min(1.0, step / epochs) if epochs else 1.0
