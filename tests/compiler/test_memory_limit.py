@@ -419,3 +419,79 @@ def test_the_least_is_never_more_than_without_recomputation() -> None:
     least = int(re.findall(r"at least (\d+) bytes", str(error.value))[0])
     assert least <= plain
     assert step(least).memory_of(x).total <= least
+
+
+class Search(memory_limit._Search):
+    """Of groups that are told by letters: each spares bytes at each of three places, at a price."""
+
+    def __init__(self, alive: list[int], spared: dict[str, list[int]], prices: dict[str, float]) -> None:
+        self.alive, self.spared, self.prices = np.array(alive), spared, prices
+        self._groups: Any = [[letter] for letter in spared]
+        self._count = self._counted(set())
+        self.peak = self._peak()
+
+    def _counted(self, tensors: Any) -> Any:
+        less = sum((np.array(self.spared[letter]) for letter in tensors), np.zeros(3, int))
+        return memory_limit._Count(self.alive - less, sum(map(self.prices.__getitem__, sorted(tensors))))
+
+
+def greedy(search: Search) -> list[tuple[str, int]]:
+    """What `path` yields, each move looked for among all groups."""
+    found: list[tuple[str, int]] = []
+    chosen: set[str] = set()
+    target = search.peak * memory_limit.STAGE
+
+    def peak() -> int:
+        return int(search._counted(chosen).alive.max())
+
+    def worth(letter: str) -> float:
+        before, after = search._counted(chosen), search._counted(chosen ^ {letter})
+        gain = before.excess(target) - after.excess(target)
+        return gain / max(after.price - before.price, 1.0)
+
+    while True:
+        before = len(found)
+        for taken_out in (False, True):
+            left = [letter for letter in search.spared if (letter in chosen) == taken_out]
+            while peak() > target and left and max(map(worth, left)) > 0:
+                best = max(left, key=worth)
+                left.remove(best)
+                chosen = chosen ^ {best}
+                found.append(("".join(sorted(chosen)), peak()))
+        if peak() <= target:
+            target *= memory_limit.STAGE
+        elif len(found) == before:
+            if peak() - target < search.peak * memory_limit.FINEST:
+                return found
+            target = (target + peak()) / 2
+
+
+SEARCHES = {
+    "to the stage": Search([1000, 0, 0], {"a": [80, 0, 0], "b": [73, 0, 0]}, {"a": 4.0, "b": 5.0}),
+    "by the price": Search(
+        [1000, 990, 0], {c: [60, 60, 0] for c in "abcd"}, {"a": 9.0, "b": 2.0, "c": 5.0, "d": 3.0}
+    ),
+    "at two places": Search(
+        [1000, 1000, 900], {"a": [100, 0, 0], "b": [0, 90, 0], "c": [50, 50, 0]}, dict.fromkeys("abc", 10.0)
+    ),
+    "worse elsewhere": Search(
+        [1000, 800, 700],
+        {"a": [200, -150, 0], "b": [90, 0, 0], "c": [90, -400, 0]},
+        dict.fromkeys("abc", 0.5),
+    ),
+    "taken out": Search([1000, 700, 0], {"a": [150, -250, 0], "b": [160, 20, 0]}, {"a": 1.0, "b": 10.0}),
+    "nothing": Search([1000, 1000, 0], {"a": [0, 0, 0], "b": [-5, 0, 0]}, dict.fromkeys("ab", 1.0)),
+}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_what_is_most_worth_is_given_up_first(name: str) -> None:
+    search = SEARCHES[name]
+    found = [("".join(sorted(map(str, chosen))), peak) for chosen, peak in search.path()]
+    search._count = search._counted(set())
+    assert found == greedy(search)
+    assert bool(found) == (name != "nothing")
+    if name == "to the stage":  # which 1000 - 80 just is
+        assert found == [("a", 920), ("ab", 847)]
+    if name == "taken out":
+        assert found[:3] == [("a", 950), ("ab", 930), ("b", 840)]
