@@ -26,10 +26,11 @@ struct NormKernels {
   /// Sums columns [begin, end) of a matrix of `rows` rows, `row_step` floats apart, in row order.
   void (*sum_rows)(const float* matrix, std::int64_t rows, std::int64_t row_step, std::int64_t begin,
                    std::int64_t end, double* sum);
-  /// output = activation(x * scale + shift + residual); residual may be null. Of the output, pixels are
-  /// `pitch` floats apart.
-  void (*apply)(const float* x, const float* scale, const float* shift, const float* residual,
-                PixelBlock block, Activation activation, float alpha, float* output, std::int64_t pitch);
+  /// output = activation(x * scale + shift + residual); residual may be null. Of x, pixels are `x_pitch`
+  /// floats apart, of the output `pitch`.
+  void (*apply)(const float* x, std::int64_t x_pitch, const float* scale, const float* shift,
+                const float* residual, PixelBlock block, Activation activation, float alpha, float* output,
+                std::int64_t pitch);
   /// Of each channel: sums[0] = sum of the gated gradient, sums[1] = sum of it times (x - mean).
   /// grad_residual, the gated gradient, may be null or grad_output.
   void (*backward_sums)(const float* grad_output, const float* x, const float* mean,

@@ -141,16 +141,16 @@ class GroupNorm final : public Step {
       fill_coefficients(problem_, mean, invstd, problem_.given.input(args, 1), problem_.given.input(args, 2),
                         scale, scale + image.wide_channels());
     });
-    problem_.for_chunks(first, count, 2.0,
-                        [&](std::int64_t index, std::int64_t place, std::int64_t chunk, int) {
-                          const float* scale = rows + place * row_floats() + coefficients;
-                          image.for_wide(chunk, [&](std::int64_t offset, PixelBlock block) {
-                            const std::int64_t at = problem_.at(index, chunk) + offset;
-                            kernels().norm.apply(args.input(0) + at, scale, scale + image.wide_channels(),
-                                                 nullptr, block, problem_.gate.activation,
-                                                 problem_.gate.alpha, args.output(0) + at, block.channels);
-                          });
-                        });
+    problem_.for_chunks(
+        first, count, 2.0, [&](std::int64_t index, std::int64_t place, std::int64_t chunk, int) {
+          const float* scale = rows + place * row_floats() + coefficients;
+          image.for_wide(chunk, [&](std::int64_t offset, PixelBlock block) {
+            const std::int64_t at = problem_.at(index, chunk) + offset;
+            kernels().norm.apply(args.input(0) + at, block.channels, scale, scale + image.wide_channels(),
+                                 nullptr, block, problem_.gate.activation, problem_.gate.alpha,
+                                 args.output(0) + at, block.channels);
+          });
+        });
   }
 
   /// Joins the statistics of chunks, then those of a group's lanes, which are of equal counts.

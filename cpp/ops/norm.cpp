@@ -157,20 +157,26 @@ class BatchNormInvstd final : public Step {
   std::int64_t channels_;
 };
 
+/// A tensor of these extents without gaps between its pixels.
+TensorDesc without_gaps(const TensorDesc& desc) {
+  return pixel_pitch(desc) > desc.dim(1) ? dense_desc(desc.dtype, desc.shape.data(), desc.rank, true) : desc;
+}
+
 class BatchNormApply final : public Step {
  public:
   explicit BatchNormApply(const StepSpec& spec)
-      : given_(spec), blocks_(spec.input(0)), gate_(activation_from_attrs(spec.attrs)) {
-    const TensorDesc& x = spec.input(0);
+      : given_(spec), blocks_(without_gaps(spec.input(0))), gate_(activation_from_attrs(spec.attrs)) {
+    const TensorDesc &input = spec.input(0), &output = spec.output(0);
+    const TensorDesc x = without_gaps(input);
     static constexpr std::array<const char*, 5> kNames = {"x", "mean", "invstd", "weight", "bias"};
     for (std::size_t i = 1; i < kNames.size(); ++i) check_input(spec, i, blocks_.channels, kNames[i]);
     require(spec.has_input(1) && spec.has_input(2), "batch_norm_apply: expected mean and invstd");
     check_input_like(spec, 5, x, "residual");
-    const TensorDesc& output = spec.output(0);
     check_float(output, spec.op + ": output");
     require(output.same_shape(x), spec.op, ": expected output like x ", x.shape_text(), ", got ",
             output.shape_text());
-    if (output.same_layout(x)) return;
+    if (input.same_layout(x) && output.same_layout(x)) return;
+    input_pitch_ = pixel_pitch(input);
     output_pitch_ = pixel_pitch(output);
     require(output_pitch_ > 0, "batch_norm_apply: expected channels-last output, got ", output.shape_text());
   }
@@ -185,18 +191,20 @@ class BatchNormApply final : public Step {
     fill_scale_and_shift(blocks_, args.input(1), args.input(2), given_.input(args, 3), given_.input(args, 4),
                          scale, shift);
     const float* residual = given_.input(args, 5);
-    const auto apply = [&](std::int64_t at, PixelBlock block, float* output, std::int64_t pitch) {
-      kernels().norm.apply(args.input(0) + at, scale, shift, residual == nullptr ? nullptr : residual + at,
-                           block, gate_.activation, gate_.alpha, output, pitch);
+    const auto apply = [&](const float* x, std::int64_t x_pitch, std::int64_t at, PixelBlock block,
+                           float* output, std::int64_t pitch) {
+      kernels().norm.apply(x, x_pitch, scale, shift, residual == nullptr ? nullptr : residual + at, block,
+                           gate_.activation, gate_.alpha, output, pitch);
     };
     parallel_for(blocks_.chunks(), blocks_.work(2.0), [&](std::int64_t chunk, int) {
-      const std::int64_t begin = blocks_.begin(chunk);
+      const std::int64_t begin = blocks_.begin(chunk), pixel = begin / blocks_.channels;
       if (output_pitch_ > 0) {
-        float* output = args.output(0) + begin / blocks_.channels * output_pitch_;
-        return apply(begin, blocks_.block(chunk), output, output_pitch_);
+        return apply(args.input(0) + pixel * input_pitch_, input_pitch_, begin, blocks_.block(chunk),
+                     args.output(0) + pixel * output_pitch_, output_pitch_);
       }
       blocks_.for_wide(chunk, [&](std::int64_t offset, PixelBlock block) {
-        apply(begin + offset, block, args.output(0) + begin + offset, block.channels);
+        const std::int64_t at = begin + offset;
+        apply(args.input(0) + at, block.channels, at, block, args.output(0) + at, block.channels);
       });
     });
   }
@@ -206,7 +214,9 @@ class BatchNormApply final : public Step {
   Given given_;
   ChannelBlocks blocks_;
   ActivationGate gate_;
-  std::int64_t output_pitch_ = 0;  // of an output that is some of the channels of a wider tensor
+  // Of an input or output that is some of the channels of a wider tensor, and then of both; else 0.
+  std::int64_t input_pitch_ = 0;
+  std::int64_t output_pitch_ = 0;
 };
 
 template <class StepType>

@@ -75,6 +75,53 @@ def normalised(x: Any) -> Any:
     return whole + ops.max_pool2d(part, 3, 1, 1).sum() + other.sum()
 
 
+def scaled(x: Any, shift: int) -> Any:
+    """Batch norm of exact numbers, of as many channels as there are."""
+    channels = x.shape[1]
+    mean, bias = (whole_numbers(shift + i, channels) for i in range(2))
+    return ops.relu(ops.batch_norm(x, mean, np.full(channels, 4.0, np.float32), None, bias, eps=0.0))
+
+
+def layer(x: Any, shift: int) -> Any:
+    """What a layer of a dense block adds to what it reads."""
+    return ops.conv2d(scaled(x, shift), whole_numbers(shift, 5, x.shape[1], 1, 1))
+
+
+def dense_block(x: Any) -> Any:
+    """Each layer reads all that was made before; the input is copied once."""
+    made = [x]
+    for shift in range(20, 24):
+        made.append(layer(ops.concat(made, dim=1), shift))
+    return scaled(ops.concat(made, dim=1), 25)
+
+
+def pooled_block(x: Any) -> Any:
+    """Pooling reads the concatenation of three as batch norm does."""
+    first = ops.conv2d(x, ONE)
+    second = layer(ops.concat([x, first], dim=1), 26)
+    third = ops.concat([x, first, second], dim=1)
+    fourth = layer(third, 27)
+    return ops.max_pool2d(third, 3, 1, 1).sum() + scaled(ops.concat([x, first, second, fourth], dim=1), 28)
+
+
+def read_densely(x: Any) -> Any:
+    """A convolution reads the concatenation of two, which is made; that of three begins that of four."""
+    first = ops.conv2d(x, ONE)
+    second = ops.conv2d(ops.concat([x, first], dim=1), whole_numbers(29, 5, 32, 1, 1))
+    third = layer(ops.concat([x, first, second], dim=1), 30)
+    return scaled(ops.concat([x, first, second, third], dim=1), 31)
+
+
+def two_ways(x: Any) -> Any:
+    """Two concatenations go on from the same one: it is part of the first of them."""
+    first = ops.conv2d(x, ONE)
+    second = layer(ops.concat([x, first], dim=1), 32)
+    third = layer(second, 33)
+    return scaled(ops.concat([x, first, second], dim=1), 34).sum() + scaled(
+        ops.concat([x, first, third], dim=1), 35
+    )
+
+
 def eager(function: Callable[[Any], Any]) -> Array:
     """The function on arrays: every operation by itself, in memory of its own."""
     result: Array = function(X)
@@ -91,6 +138,10 @@ def eager(function: Callable[[Any], Any]) -> Array:
         (along_height, 2),
         (with_residual, 2),
         (normalised, 2),
+        (dense_block, 1),
+        (pooled_block, 1),
+        (read_densely, 4),
+        (two_ways, 4),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
@@ -107,6 +158,18 @@ def test_parts_are_written_in_place(function: Callable[[Any], Any], expected: in
     assert copies(predict) == expected
     tolerance = 0.0 if accuracy == "exact" else 1e-4 * float(np.abs(wanted).max())
     np.testing.assert_allclose(predict(X), wanted, rtol=0.0, atol=tolerance)
+
+
+def test_a_concatenation_that_is_a_result_has_memory_of_its_own() -> None:
+    def joined(x: Any) -> tuple[Any, Any]:
+        first = ops.conv2d(x, ONE)
+        pair = ops.concat([x, first], dim=1)
+        return pair, scaled(ops.concat([x, first, layer(pair, 36)], dim=1), 37)
+
+    predict = cc.compile(joined, input_shape=X.shape)
+    assert copies(predict) == 4
+    for found, wanted in zip(predict(X), joined(X), strict=True):
+        np.testing.assert_array_equal(found, wanted)
 
 
 def test_gradients_pass_a_concatenation_in_place() -> None:
@@ -194,3 +257,27 @@ def test_gradients_pass_normalised_parts_in_place() -> None:
         return (up * weights[:, :16]).sum() + (wide * weights[:, 16:]).sum()
 
     np.testing.assert_array_equal(cc.grad(joined)(X), cc.grad(apart)(X))
+
+
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("shape", [(2, 5, 7, 3), (1, 16, 4, 4), (3, 33, 5)], ids=str)
+def test_batch_norm_reads_and_writes_channels_of_wider_tensors(
+    shape: tuple[int, ...], residual: bool
+) -> None:
+    channels = shape[1]
+    x, before, behind, added = (whole_numbers(seed, *shape) for seed in range(40, 44))
+    mean, variance = whole_numbers(44, channels), np.full(channels, 0.25, np.float32)
+
+    def normal(x: Any, added: Any) -> Any:
+        y = ops.batch_norm(x, mean, variance, eps=0.0)
+        return ops.relu(y + added if residual else y)
+
+    def function(*inputs: Any) -> Any:
+        x, before, behind, added = inputs
+        part = ops.concat([before, x, behind], dim=1)[:, channels : 2 * channels]
+        return ops.concat([before, normal(part, added), behind], dim=1) * 1.0
+
+    predict = cc.compile(function, input_shape=[shape] * 4)
+    assert copies(predict) == 5
+    wanted = np.concatenate([before, normal(x, added), behind], 1)
+    np.testing.assert_array_equal(predict(x, before, behind, added), wanted)

@@ -183,6 +183,7 @@ struct AnyForward {
 template <class A>
 struct Apply {
   const float* x;
+  int64_t x_pitch;
   const float* scale;
   const float* shift;
   const float* residual;
@@ -194,34 +195,34 @@ struct Apply {
 
   template <int kPixels, bool kFull>
   CNNCORE_MEMBER void run(int64_t pixel, int64_t c, int64_t lanes) const {
-    const int64_t at = pixel * channels + c;
-    Vec v = fmadd(load_some<kFull>(x + at, lanes), load_some<kFull>(scale + c, lanes),
+    Vec v = fmadd(load_some<kFull>(x + pixel * x_pitch + c, lanes), load_some<kFull>(scale + c, lanes),
                   load_some<kFull>(shift + c, lanes));
-    if (residual != nullptr) v = v + load_some<kFull>(residual + at, lanes);
+    if (residual != nullptr) v = v + load_some<kFull>(residual + pixel * channels + c, lanes);
     store_some<kFull>(output + pixel * pitch + c, activation.apply(v, alpha), lanes);
   }
 };
 
 template <class A>
-void apply_as(const float* x, const float* scale, const float* shift, const float* residual, PixelBlock block,
-              float alpha, float* output, int64_t pitch, A activation = {}) {
-  for_block<1>(Apply<A>{x, scale, shift, residual, block.channels, set1(alpha), output, pitch, activation},
-               block);
+void apply_as(const float* x, int64_t x_pitch, const float* scale, const float* shift, const float* residual,
+              PixelBlock block, float alpha, float* output, int64_t pitch, A activation = {}) {
+  for_block<1>(
+      Apply<A>{x, x_pitch, scale, shift, residual, block.channels, set1(alpha), output, pitch, activation},
+      block);
 }
 
-void apply(const float* x, const float* scale, const float* shift, const float* residual, PixelBlock block,
-           Activation activation, float alpha, float* output, int64_t pitch) {
+void apply(const float* x, int64_t x_pitch, const float* scale, const float* shift, const float* residual,
+           PixelBlock block, Activation activation, float alpha, float* output, int64_t pitch) {
   switch (activation) {
     case Activation::none:
-      return apply_as<NoActivation>(x, scale, shift, residual, block, alpha, output, pitch);
+      return apply_as<NoActivation>(x, x_pitch, scale, shift, residual, block, alpha, output, pitch);
     case Activation::relu:
-      return apply_as<Relu>(x, scale, shift, residual, block, alpha, output, pitch);
+      return apply_as<Relu>(x, x_pitch, scale, shift, residual, block, alpha, output, pitch);
     case Activation::leaky_relu:
-      return apply_as<LeakyRelu>(x, scale, shift, residual, block, alpha, output, pitch);
+      return apply_as<LeakyRelu>(x, x_pitch, scale, shift, residual, block, alpha, output, pitch);
     case Activation::relu6:
-      return apply_as<Relu6>(x, scale, shift, residual, block, alpha, output, pitch);
+      return apply_as<Relu6>(x, x_pitch, scale, shift, residual, block, alpha, output, pitch);
     default:
-      return apply_as<AnyForward>(x, scale, shift, residual, block, alpha, output, pitch,
+      return apply_as<AnyForward>(x, x_pitch, scale, shift, residual, block, alpha, output, pitch,
                                   {vector_activation(activation).apply});
   }
 }

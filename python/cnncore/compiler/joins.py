@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 
 from ..graph.tensor import Graph, Layout, Node, Place, Tensor, present
 
@@ -45,7 +45,34 @@ def joined_by_readers(graph: Graph, outputs: Container[Tensor]) -> set[Tensor]:
     return set(joined)
 
 
-def joined_parts(graph: Graph, outputs: Container[Tensor]) -> dict[Tensor, tuple[Tensor, int]]:
+def beginnings(graph: Graph, outputs: Container[Tensor]) -> dict[Tensor, Tensor]:
+    """Return the concatenations along channels that begin a longer one, each with the longest.
+
+    They are channels of it and need no memory: as in dense blocks (DenseNet), whose layers each join all that
+    was made before. Their readers can read with gaps.
+
+    Args:
+        outputs: tensors that must be in memory of their own.
+    """
+    joins = [node for node in graph.nodes if node.op.joins_channels(node) and node.output not in outputs]
+    dense = {
+        tensor for node in graph.nodes for place, tensor in node.places() if place not in node.op.reads_parts
+    }
+    chains: dict[tuple[Tensor, ...], list[Tensor]] = {}
+    found: dict[Tensor, Tensor] = {}
+    for node in joins:
+        parts = tuple(map(present, node.inputs))
+        starts = (parts[:count] for count in range(len(parts) - 1, 1, -1))
+        chain = next((chains.pop(start) for start in starts if start in chains), [])
+        found.update(dict.fromkeys(chain, node.output))
+        if node.output not in dense:
+            chains[parts] = [*chain, node.output]
+    return found
+
+
+def joined_parts(
+    graph: Graph, outputs: Container[Tensor], begun: Mapping[Tensor, Tensor]
+) -> dict[Tensor, tuple[Tensor, int]]:
     """Return the tensors that can be written straight into a concatenation, which then copies nothing.
 
     Such a tensor is joined along the channels, once, by a step that can write with gaps, and whoever else
@@ -53,6 +80,7 @@ def joined_parts(graph: Graph, outputs: Container[Tensor]) -> dict[Tensor, tuple
 
     Args:
         outputs: tensors that must be in memory of their own.
+        begun: what `beginnings` says of the graph.
 
     Returns:
         For each tensor the concatenation's result, and its first channel therein.
@@ -67,6 +95,7 @@ def joined_parts(graph: Graph, outputs: Container[Tensor]) -> dict[Tensor, tuple
         if not node.op.joins_channels(node) or node.output in outputs:
             continue
         channel = 0
+        whole = begun.get(node.output, node.output)
         for tensor in node.inputs:
             maker = present(tensor).node
             if (
@@ -76,8 +105,11 @@ def joined_parts(graph: Graph, outputs: Container[Tensor]) -> dict[Tensor, tuple
                 and maker.output is tensor
                 and maker.op.writes_parts(maker)
                 and sum(user is node for user, _ in users[tensor]) == 1
-                and all(user is node or place in user.op.reads_parts for user, place in users[tensor])
+                and all(
+                    begun.get(user.output, user.output) is whole or place in user.op.reads_parts
+                    for user, place in users[tensor]
+                )
             ):
-                parts[tensor] = (node.output, channel)
+                parts[tensor] = (whole, channel)
             channel += present(tensor).shape[1]
     return parts

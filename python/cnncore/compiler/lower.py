@@ -13,7 +13,7 @@ from ..graph import lowering
 from ..graph.dtype import ITEM_SIZE, dtype_name
 from ..graph.slots import Portions, Slot, Step
 from ..graph.tensor import Graph, Layout, Node, Shape, Tensor, layout_matters, present
-from .joins import joined_by_readers, joined_parts, parts_read_in_place
+from .joins import beginnings, joined_by_readers, joined_parts, parts_read_in_place
 
 
 class _RandomSource:
@@ -49,7 +49,9 @@ class Builder(lowering.Builder):
         self.converted = [self._slots[tensor] for tensor in graph.inputs if _is_converted(graph, tensor)]
         self._outputs = set(graph.outputs) | {flag for flag, _ in graph.checks}
         self.read_apart = joined_by_readers(graph, self._outputs)
-        self._parts = joined_parts(graph, self._outputs | self.read_apart)
+        self._begun = beginnings(graph, self._outputs | self.read_apart)
+        self._there: dict[Tensor, int] = {}
+        self._parts = joined_parts(graph, self._outputs | self.read_apart, self._begun)
         self.read_in_place = parts_read_in_place(graph, self._outputs)
         self._has_empty = graph.has_empty()
         self._late_updates: list[tuple[Slot, Tensor]] = []
@@ -149,6 +151,17 @@ class Builder(lowering.Builder):
         slot.base = base
         slot.offset = channel * ITEM_SIZE[part.dtype]
         slot.pitch = base.pitch or whole.shape[1]
+
+    def joined(self, node: Node) -> tuple[Tensor, int]:
+        tensor = node.output
+        if tensor in self._static:
+            return tensor, 0
+        whole = self._begun.get(tensor, tensor)
+        there = self._there.get(whole, 0)
+        self._there[whole] = len(node.inputs)
+        if whole is not tensor:
+            self.alias_channels(tensor, whole, 0)
+        return whole, there
 
     def bind_rng(self) -> Slot:
         """Return the memory of a run's seed and step of the random generator."""

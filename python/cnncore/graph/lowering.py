@@ -65,6 +65,10 @@ class Builder(Protocol):
     def alias_channels(self, part: Tensor, whole: Tensor, channel: int) -> None:
         """Let `part` be the channels of `whole` from `channel` on."""
 
+    def joined(self, node: Node) -> tuple[Tensor, int]:
+        """Return the concatenation whose memory a concatenation is or begins, and how many of the tensors
+        are there from a shorter one."""
+
     def is_static(self, tensor: Tensor) -> bool:
         """Whether the tensor's contents are known at setup."""
 

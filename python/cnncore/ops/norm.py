@@ -112,6 +112,7 @@ class BatchNormApply(Op):
     """[x, mean, invstd, weight?, bias?, residual?] -> [activation(normalised x + residual)]."""
 
     name = "batch_norm_apply"
+    reads_parts = ("input",)
     adds = "residual"
     activates = FUSABLE
     Inputs = ApplyInputs

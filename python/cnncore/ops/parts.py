@@ -129,13 +129,15 @@ class Concat(Op):
         y, dim = node.output, node.attrs.dim
         if y in builder.read_apart:
             return
+        whole, there = builder.joined(node)
+        strides, target = whole.strides(), builder.slot(whole)
         offset = 0
-        for x in node.inputs:
-            source, target = builder.slot(x), builder.slot(y)
-            if source.base is not target:  # else it was written in its place
-                attrs = copy_attrs(x.shape, x.strides(), 0, y.strides(), offset)
+        for place, x in enumerate(node.inputs):
+            source = builder.slot(x)
+            if place >= there and source.base is not target:  # else it was written in its place
+                attrs = copy_attrs(x.shape, x.strides(), 0, strides, offset)
                 builder.step("copy", [source], [target], attrs)
-            offset += x.shape[dim] * y.strides()[dim]
+            offset += x.shape[dim] * strides[dim]
 
 
 def _window(tensor: Tensor, starts: Shape, steps: Shape) -> tuple[int, Shape]:
