@@ -38,11 +38,14 @@ struct DepthwiseOutput {
 };
 
 struct DepthwiseKernels {
+  static constexpr std::int64_t kMostPlanes = 8;
+
   void (*forward)(const DepthwiseRow& row, const DepthwiseOutput& output);
-  /// Two output rows of a 3x3 kernel at once, the second `next_row` floats behind the first: an input vector
-  /// meets the taps of both. `row.row` lists all 3 + in_step input rows, null those outside, `row.weight` the
-  /// three rows of the kernel; in_step, 1 or 2, is the vertical one, too, and tap_step is 1. The same bits as
-  /// two calls of forward. Null where there are too few registers.
+  /// Two output rows of a kernel of 3x3 taps in each of `row.rows` planes at once, the second `next_row`
+  /// floats behind the first: an input vector meets the taps of both. `row.row` lists all 3 + in_step input
+  /// rows of each plane, null those outside, `row.weight` the three rows of its taps; in_step, 1 or 2, is the
+  /// vertical one, too, and tap_step is 1. At most kMostPlanes planes. The same bits as two calls of forward.
+  /// Null where there are too few registers.
   void (*forward_pair)(const DepthwiseRow& row, const DepthwiseOutput& output, std::int64_t next_row);
   /// sum[r][t][channel] += grad_output[pixel][channel] * input pixel under tap (r, t). `sum` has a pointer
   /// for every listed row, its taps lie weight_step apart; row.weight is not read; grad_output has row.pitch.

@@ -79,7 +79,9 @@ struct Rows {
       : loop(l),
         total(l.batch * l.axis[0].count * l.axis[1].count),
         pitch(l.groups * l.out_channels),
-        depth(l.in_channels) {}
+        depth(l.in_channels),
+        input_size(l.batch * l.axis[0].in_size * l.axis[1].in_size * l.axis[2].in_size * pitch),
+        in_memory(input_size + total * l.axis[2].count * pitch > machine().depthwise.cached) {}
 
   /// Lists the input rows under output row `index` and their vertical taps; returns how many.
   std::int64_t under(std::int64_t index, const float* input, const float** row, std::int64_t* tap) const {
@@ -102,20 +104,30 @@ struct Rows {
     return rows;
   }
 
-  /// Lists all input rows under output rows `index` and the next, which pairs_rows() allows; null those
-  /// outside.
-  void under_pair(std::int64_t index, const float* input, const float** row) const {
+  /// Lists all input rows under output rows `index` and the next, which pairs_rows() allows, of each plane
+  /// under them, null those outside, and the planes' taps; returns how many planes.
+  std::int64_t under_pair(std::int64_t index, const float* input, const float** row,
+                          std::int64_t* tap) const {
     const auto& [depth, height, width] = loop.axis;
     const std::int64_t first = height.in_start + index % height.count * height.in_step;
-    const std::int64_t image = index / height.count;
-    for (std::int64_t r = 0; r < 3 + height.in_step; ++r) {
-      const bool inside = first + r >= 0 && first + r < height.in_size;
-      row[r] = inside ? input + (image * height.in_size + first + r) * width.in_size * pitch : nullptr;
+    const std::int64_t z = depth.in_start + index / height.count % depth.count * depth.in_step;
+    const std::int64_t image = index / height.count / depth.count;
+    std::int64_t planes = 0;
+    for (std::int64_t a = 0; a < depth.taps; ++a) {
+      const std::int64_t iz = z + a * depth.tap_step;
+      if (iz < 0 || iz >= depth.in_size) continue;
+      for (std::int64_t r = 0; r < 3 + height.in_step; ++r) {
+        const std::int64_t iy = first + r;
+        const std::int64_t at = (image * depth.in_size + iz) * height.in_size + iy;
+        *row++ = iy >= 0 && iy < height.in_size ? input + at * width.in_size * pitch : nullptr;
+      }
+      tap[planes++] = a;
     }
+    return planes;
   }
 
   /// Lets a call whose last output row is `index` fetch the input rows below its own, which the next one of
-  /// `count` rows adds: of an image, or of the last plane under it.
+  /// `count` rows adds: of an image, or of the last plane under it. From the caches they come in time.
   void set_next(std::int64_t index, std::int64_t count, const float* input, DepthwiseRow& call) const {
     const auto& [depth, height, width] = loop.axis;
     const std::int64_t y = height.in_start + index % height.count * height.in_step;
@@ -123,7 +135,7 @@ struct Rows {
     const std::int64_t z = depth.in_start + index / height.count % depth.count * depth.in_step;
     const std::int64_t plane = z + (depth.taps - 1) * depth.tap_step;
     const std::int64_t image = index / height.count / depth.count;
-    if (plane < 0 || plane >= depth.in_size || (depth.in_size > 1 && !call.far)) return;
+    if (plane < 0 || plane >= depth.in_size || !in_memory) return;
     call.next = input + ((image * depth.in_size + plane) * height.in_size + next) * width.in_size * pitch;
     call.next_rows = std::min(count * height.in_step, height.in_size - next);
   }
@@ -141,8 +153,7 @@ struct Rows {
     DepthwiseRow row = depthwise_row(loop.axis[2]);
     row.channels = row.pitch = pitch;
     row.weight_step = depth == 1 ? pitch : depth * kernels().width;
-    row.far = loop.batch * loop.axis[0].in_size * loop.axis[1].in_size * loop.axis[2].in_size * pitch >
-              machine().resident;
+    row.far = input_size > machine().resident;
     return row;
   }
 
@@ -166,8 +177,10 @@ struct Rows {
 
   ConvLoop loop;
   std::int64_t total;
-  std::int64_t pitch;  // channels of a pixel
-  std::int64_t depth;  // channels of a group
+  std::int64_t pitch;       // channels of a pixel
+  std::int64_t depth;       // channels of a group
+  std::int64_t input_size;  // floats
+  bool in_memory;           // some of the input, with the output beside it
 };
 
 class DepthwisePack : public Step {
@@ -296,8 +309,8 @@ class DepthwiseConv : public Step {
   /// Whether this row and the next are computed at once.
   bool is_pair(std::int64_t row) const {
     const auto& [depth, height, width] = phases_.front().rows.loop.axis;
-    const bool flat = phases_.size() == 1 && depth.in_size == 1 && depth.taps == 1;
-    return phases_.front().rows.depth == 1 && flat && pairs_rows(height, width) &&
+    const bool planes = phases_.size() == 1 && depth.taps <= DepthwiseKernels::kMostPlanes;
+    return phases_.front().rows.depth == 1 && planes && pairs_rows(height, width) &&
            row % height.count + 1 < height.count;
   }
 
@@ -310,8 +323,9 @@ class DepthwiseConv : public Step {
     std::int64_t tap[kMaxRows];
     DepthwiseRow call = rows.geometry();
     if (count == 2) {
-      rows.under_pair(index, args.input(0), row);
-      for (std::int64_t t = 0; t < 3; ++t) weight[t] = packed + t * 3 * rows.pitch;
+      call.rows = rows.under_pair(index, args.input(0), row, tap);
+      for (std::int64_t r = 0; r < 3 * call.rows; ++r)
+        weight[r] = packed + (tap[r / 3] * 3 + r % 3) * 3 * rows.pitch;
     } else {
       call.rows = rows.under(index, args.input(0), row, tap);
       for (std::int64_t r = 0; r < call.rows; ++r) weight[r] = packed + tap[r] * call.taps * call.weight_step;

@@ -395,6 +395,7 @@ void InvertedResidual::filter_two(const Task& task, const Panel& panel, std::int
   }
   for (std::int64_t t = 0; t < 3; ++t)
     weight[static_cast<std::size_t>(t)] = task.args.input(kDepthwiseWeight) + t * 3 * hidden_ + panel.channel;
+  call.rows = 1;
   call.row = row.data();
   call.weight = weight.data();
   kernels().depthwise.forward_pair(call, out, width_.count * middle_pitch_);

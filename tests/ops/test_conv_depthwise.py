@@ -87,6 +87,17 @@ def test_volumes_larger_than_the_caches() -> None:
     np.testing.assert_array_equal(ops.conv3d(x, weight, padding=1, groups=70), expected)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("depth", "padding"), [(1, 0), (2, 1), (3, 1), (3, 4), (9, 4)])
+@pytest.mark.parametrize("size", [(3, 5, 5), (4, 4, 7), (2, 6, 12), (9, 3, 15)])
+def test_planes_under_a_kernel(size: tuple[int, int, int], depth: int, padding: int, stride: int) -> None:
+    """Some planes under the kernel are outside, of deep padding all; rows come in pairs and alone."""
+    x, weight = whole((2, 17, *size)), whole((17, 1, depth, 3, 3), 1)
+    pads, strides = (padding, 1, 1), (1, stride, stride)
+    expected = ref.conv(x, weight, stride=strides, begin=pads, end=pads, dilation=(1, 1, 1), groups=17)
+    np.testing.assert_array_equal(ops.conv3d(x, weight, None, strides, pads, groups=17), expected)
+
+
 @pytest.mark.parametrize("begin", [0, 1, 4])
 @pytest.mark.parametrize("end", [0, 2, 5])
 def test_padding_wider_than_the_kernel(begin: int, end: int) -> None:

@@ -21,15 +21,15 @@ CNNCORE_INLINE Epilogue epilogue(const DepthwiseOutput& out, int64_t channel, in
           set1(out.activation == Activation::relu6 ? 6.0f : infinity)};
 }
 
-/// Stores the first `count` of N pixels; a NaN stays NaN.
+/// Stores pixels `first` ... `count` - 1 of N; a NaN stays NaN.
 template <int N>
 CNNCORE_INLINE void finish(const DepthwiseOutput& out, const Epilogue& last, int64_t pixel, int64_t channel,
-                           int64_t left, Vec (&sum)[N], int64_t count = N) {
+                           int64_t left, Vec (&sum)[N], int64_t first = 0, int64_t count = N) {
   const int64_t at = pixel * out.step + channel;
   if (out.residual != nullptr) {
 #pragma GCC unroll 8
     for (int i = 0; i < N; ++i) {
-      if (i < count) sum[i] = sum[i] + load_upto(out.residual + at + i * out.step, left);
+      if (i >= first && i < count) sum[i] = sum[i] + load_upto(out.residual + at + i * out.step, left);
     }
   }
   if (out.activation == Activation::leaky_relu) {
@@ -39,7 +39,8 @@ CNNCORE_INLINE void finish(const DepthwiseOutput& out, const Epilogue& last, int
   float* output = out.output + at;
 #pragma GCC unroll 8
   for (int i = 0; i < N; ++i) {
-    if (i < count) store_upto(output + i * out.step, min(last.high, max(last.low, sum[i])), left);
+    if (i >= first && i < count)
+      store_upto(output + i * out.step, min(last.high, max(last.low, sum[i])), left);
   }
 }
 

@@ -86,15 +86,19 @@ CNNCORE_INLINE void add_row(const DepthwiseRow& row, const float* input, int64_t
   }
 }
 
-/// The hardware does not see in time that a pixel is followed by the one below it.
-template <int N, int kStep>
-CNNCORE_INLINE void fetch_next(const DepthwiseRow& row, int64_t x, int64_t channel) {
-  if (row.next_rows <= 0) return;  // then there may be no row to point to
+/// From memory, the hardware does not see in time that a pixel is followed by the one below it.
+__attribute__((noinline)) void fetch_pixels(const DepthwiseRow& row, int64_t x, int64_t channel,
+                                            int64_t pixels) {
   const float* next = row.next + x * row.pitch + channel;
   for (int64_t r = 0; r < row.next_rows; ++r, next += row.in_size * row.pitch) {
-#pragma GCC unroll 16
-    for (int i = 0; i < N * kStep; ++i) __builtin_prefetch(next + i * row.pitch, 0, 2);
+    for (int64_t i = 0; i < pixels * row.in_step; ++i) __builtin_prefetch(next + i * row.pitch, 0, 2);
   }
+  __asm__ volatile("");  // a function that only fetches is left out
+}
+
+/// The part of the next rows that lies under `pixels` pixels from the input's column x on.
+CNNCORE_INLINE void fetch_next(const DepthwiseRow& row, int64_t x, int64_t channel, int64_t pixels) {
+  if (row.next_rows > 0) fetch_pixels(row, x, channel, pixels);  // else there may be no row to point to
 }
 
 /// N pixels of the channels of a block.
@@ -105,11 +109,11 @@ CNNCORE_INLINE void forward_pixels(const DepthwiseRow& row, const DepthwiseOutpu
   for (int64_t next = channels.begin; next < channels.end; next += kWidth) {
     const int64_t channel = kFull ? whole_vector(row, next) : next;
     const int64_t left = vector_part<kFull>(row.channels - next);
+    fetch_next(row, x, channel, N);
     const Epilogue last = epilogue(out, channel, left);
     Vec sum[N];
 #pragma GCC unroll 8
     for (int i = 0; i < N; ++i) sum[i] = last.bias;
-    fetch_next<N, kStep>(row, x, channel);
     for (int64_t r = 0; r < row.rows; ++r) {
       add_row<N, kTaps, kStep, kEdge>(row, row.row[r] + x * row.pitch + channel, x, row.weight[r] + channel,
                                       left, sum);
@@ -129,7 +133,9 @@ __attribute__((noinline)) void forward_block(const DepthwiseRow& row, const Dept
       forward_pixels<kDepthwisePixels, kTaps, kStep, true, kFull>(row, out, i, channels);
     }
   }
-  for (; i + 3 <= row.count; i += 3) forward_pixels<3, kTaps, kStep, true, kFull>(row, out, i, channels);
+  // The last pixels are computed with those before them once more.
+  for (; i + 1 < row.count && row.count >= 3; i += 3)
+    forward_pixels<3, kTaps, kStep, true, kFull>(row, out, min_of(i, row.count - 3), channels);
   for (; i < row.count; ++i) forward_pixels<1, kTaps, kStep, true, kFull>(row, out, i, channels);
 }
 
@@ -168,60 +174,71 @@ void forward(const DepthwiseRow& row, const DepthwiseOutput& out) {
 }
 
 #if defined(__AVX512F__)
+/// Adds the products of a plane's 3 + kStep input rows to kDepthwisePixels pixels of two output rows.
+template <int kStep, int kLeft, int kRight>
+CNNCORE_INLINE void add_plane(const DepthwiseRow& row, const float* const* rows, const float* const* taps,
+                              int64_t x, int64_t channel, Vec (&sum)[2][kDepthwisePixels]) {
+  Vec weight[3][3];
+#pragma GCC unroll 3
+  for (int r = 0; r < 3; ++r) {
+#pragma GCC unroll 3
+    for (int t = 0; t < 3; ++t) weight[r][t] = load(taps[r] + t * row.weight_step + channel);
+  }
+#pragma GCC unroll 5
+  for (int r = 0; r < 3 + kStep; ++r) {
+    if (rows[r] == nullptr) continue;
+    const float* input = rows[r] + x * row.pitch + channel;
+#pragma GCC unroll 16
+    for (int column = kLeft; column < (kDepthwisePixels - 1) * kStep + 3 - kRight; ++column) {
+      const Vec value = in_register(load(input + column * row.pitch));
+#pragma GCC unroll 2
+      for (int o = 0; o < 2; ++o) {
+        const int tap_row = r - o * kStep;
+        if (tap_row < 0 || tap_row >= 3) continue;
+#pragma GCC unroll 3
+        for (int t = 0; t < 3; ++t) {
+          const int distance = column - t;
+          if (distance < 0 || distance % kStep != 0 || distance / kStep >= kDepthwisePixels) continue;
+          sum[o][distance / kStep] = fmadd(value, weight[tap_row][t], sum[o][distance / kStep]);
+        }
+      }
+    }
+  }
+}
+
 /// kDepthwisePixels pixels of both rows; the first kLeft columns of the input under them and the last kRight
-/// are outside.
+/// are outside. The first `known` pixels are stored already.
 template <int kStep, int kLeft, int kRight>
 CNNCORE_INLINE void pair_pixels(const DepthwiseRow& row, const DepthwiseOutput& out, int64_t next_row,
-                                int64_t pixel, const Range& channels) {
+                                int64_t pixel, int64_t known, const Range& channels) {
   const int64_t x = row.in_start + pixel * kStep;
   DepthwiseOutput second = out;
   second.output += next_row;
   if (second.residual != nullptr) second.residual += next_row;
   for (int64_t next = channels.begin; next < channels.end; next += kWidth) {
     const int64_t channel = whole_vector(row, next);
+    fetch_next(row, x, channel, kDepthwisePixels);
     const Epilogue last = epilogue(out, channel, kWidth);
-    Vec weight[3][3];
-#pragma GCC unroll 3
-    for (int r = 0; r < 3; ++r) {
-#pragma GCC unroll 3
-      for (int t = 0; t < 3; ++t) weight[r][t] = load(row.weight[r] + t * row.weight_step + channel);
-    }
     Vec sum[2][kDepthwisePixels];
 #pragma GCC unroll 8
     for (int i = 0; i < kDepthwisePixels; ++i) sum[0][i] = sum[1][i] = last.bias;
-    fetch_next<kDepthwisePixels, kStep>(row, x, channel);
-#pragma GCC unroll 5
-    for (int r = 0; r < 3 + kStep; ++r) {
-      if (row.row[r] == nullptr) continue;
-      const float* input = row.row[r] + x * row.pitch + channel;
-#pragma GCC unroll 16
-      for (int column = kLeft; column < (kDepthwisePixels - 1) * kStep + 3 - kRight; ++column) {
-        const Vec value = in_register(load(input + column * row.pitch));
-#pragma GCC unroll 2
-        for (int o = 0; o < 2; ++o) {
-          const int tap_row = r - o * kStep;
-          if (tap_row < 0 || tap_row >= 3) continue;
-#pragma GCC unroll 3
-          for (int t = 0; t < 3; ++t) {
-            const int distance = column - t;
-            if (distance < 0 || distance % kStep != 0 || distance / kStep >= kDepthwisePixels) continue;
-            sum[o][distance / kStep] = fmadd(value, weight[tap_row][t], sum[o][distance / kStep]);
-          }
-        }
-      }
-    }
-    finish(out, last, pixel, channel, kWidth, sum[0]);
-    finish(second, last, pixel, channel, kWidth, sum[1]);
+    const float* const* input = row.row;
+    const float* const* taps = row.weight;
+    for (int64_t plane = 0; plane < row.rows; ++plane, input += 3 + kStep, taps += 3)
+      add_plane<kStep, kLeft, kRight>(row, input, taps, x, channel, sum);
+    finish(out, last, pixel, channel, kWidth, sum[0], known);
+    finish(second, last, pixel, channel, kWidth, sum[1], known);
   }
 }
 
 /// One of two rows alone, with the rows of the input that exist under it.
 struct SingleRow {
-  SingleRow(const DepthwiseRow& pair, int64_t first) : call(pair) {
+  SingleRow(const DepthwiseRow& pair, int64_t first, int64_t step) : call(pair) {
     call.rows = 0;
-    for (int64_t t = 0; t < 3; ++t) {
-      if (pair.row[first + t] == nullptr) continue;
-      row[call.rows] = pair.row[first + t];
+    for (int64_t t = 0; t < 3 * pair.rows; ++t) {
+      const float* input = pair.row[t / 3 * (3 + step) + first + t % 3];
+      if (input == nullptr) continue;
+      row[call.rows] = input;
       weight[call.rows++] = pair.weight[t];
     }
     call.row = row;
@@ -230,37 +247,41 @@ struct SingleRow {
   SingleRow(const SingleRow&) = delete;
   SingleRow& operator=(const SingleRow&) = delete;
 
-  const float* row[3];
-  const float* weight[3];
+  const float* row[3 * DepthwiseKernels::kMostPlanes];
+  const float* weight[3 * DepthwiseKernels::kMostPlanes];
   DepthwiseRow call;
 };
 
-/// Full tiles of a block of channels; returns the first pixel that is left, or that has unusual padding.
+/// Tiles of a block of channels, the last of which may compute some pixels again; returns the first pixel
+/// that is left, of few, or that has unusual padding.
 template <int kStep>
 CNNCORE_INLINE int64_t pair_tiles(const DepthwiseRow& row, const DepthwiseOutput& out, int64_t next_row,
                                   const Range& channels) {
+  if (row.count < kDepthwisePixels) return 0;
   int64_t i = 0;
-  for (; i + kDepthwisePixels <= row.count; i += kDepthwisePixels) {
-    const int64_t before = -(row.in_start + i * kStep);
+  for (; i + 4 <= row.count; i += kDepthwisePixels) {
+    const int64_t pixel = min_of(i, row.count - kDepthwisePixels);
+    const int64_t known = i - pixel;
+    const int64_t before = -(row.in_start + pixel * kStep);
     const int64_t behind = (kDepthwisePixels - 1) * kStep + 3 - before - row.in_size;
-    if (before > 1 || behind > 1) break;
+    if (before > 1 || behind > 1) return i;
     if (before == 1 && behind == 1) {
-      pair_pixels<kStep, 1, 1>(row, out, next_row, i, channels);
+      pair_pixels<kStep, 1, 1>(row, out, next_row, pixel, known, channels);
     } else if (before == 1) {
-      pair_pixels<kStep, 1, 0>(row, out, next_row, i, channels);
+      pair_pixels<kStep, 1, 0>(row, out, next_row, pixel, known, channels);
     } else if (behind == 1) {
-      pair_pixels<kStep, 0, 1>(row, out, next_row, i, channels);
+      pair_pixels<kStep, 0, 1>(row, out, next_row, pixel, known, channels);
     } else {
-      pair_pixels<kStep, 0, 0>(row, out, next_row, i, channels);
+      pair_pixels<kStep, 0, 0>(row, out, next_row, pixel, known, channels);
     }
   }
-  return i;
+  return min_of(i, row.count);
 }
 
 template <int kStep>
 void forward_rows(const DepthwiseRow& row, const DepthwiseOutput& out, int64_t next_row) {
-  const SingleRow first(row, 0);
-  const SingleRow second(row, kStep);
+  const SingleRow first(row, 0, kStep);
+  const SingleRow second(row, kStep, kStep);
   DepthwiseOutput below = out;
   below.output += next_row;
   if (below.residual != nullptr) below.residual += next_row;
@@ -341,8 +362,8 @@ CNNCORE_INLINE void add_rows(const DepthwiseRow& row, int64_t first, const float
   }
   int64_t i = 0;
   for (; i + kGradients <= row.count; i += kGradients) {
-    if (first == 0) {
-      fetch_next<kGradients, kStep>(row, row.in_start + i * kStep, channel);
+    if (first == 0 && row.next_rows > 0) {
+      fetch_pixels(row, row.in_start + i * kStep, channel, kGradients);
 #pragma GCC unroll 4
       for (int n = 0; n < kGradients; ++n)
         __builtin_prefetch(grad + (row.count + i + n) * row.pitch + channel);

@@ -79,7 +79,7 @@ CNNCORE_INLINE void forward_pixels(const DepthwiseRow& row, const DepthwiseOutpu
           [&](int t, int k, int i, Vec value) { sum[i] = fmadd(value, w[t][k], sum[i]); });
     }
   }
-  finish(out, last, pixel, channel, left, sum, count);
+  finish(out, last, pixel, channel, left, sum, 0, count);
 }
 
 template <int kStep>
