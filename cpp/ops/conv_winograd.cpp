@@ -38,7 +38,8 @@ class WinogradPlan {
     panel_groups = std::clamp<std::int64_t>(machine().tasks / (tile_blocks * geometry.groups), 1, panels);
     panels_per_task = ceil_div(panels, panel_groups);
     panel_groups = ceil_div(panels, panels_per_task);
-    shared = panel_groups >= kSharedTasks;
+    // Values of all tiles at once would push the weights out of the third cache.
+    shared = panel_groups >= kSharedTasks && tile_blocks * value_floats() <= machine().winograd.far_weight;
   }
 
   std::int64_t width(std::int64_t panel) const {
