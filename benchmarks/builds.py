@@ -15,6 +15,7 @@ import argparse
 import hashlib
 import json
 import math
+import statistics
 import subprocess
 import sys
 import time
@@ -29,7 +30,7 @@ Call = Callable[[], Any]
 STEPS = 3
 """Training steps before weights are compared: the second one reads what the first has written."""
 COMPILATIONS = 8
-"""Compilations after the first, which also loads modules; they take turns, and the fastest counts."""
+"""Compilations after the first, which also loads modules; they take turns, and the median counts."""
 COMPILED_BATCH = 2
 """Images of a training step whose compilation is timed: it comes out of a difference of two steps' times."""
 
@@ -80,8 +81,8 @@ def main(argv: list[str] | None = None) -> int:
                 times = _take_turns(workers, options.seconds)
                 least = [min(taken) for taken in times]
                 ratios.append(least[1] / least[0])
-                least = _compile_in_turns(workers, name, mode, batch)
-                compiling.append(least[1] / least[0])
+                seconds = _compile_in_turns(workers, name, mode, batch)
+                compiling.append(seconds[1] / seconds[0])
                 same = [before[key] == after[key] for key in ("digest", "steps")]
                 equal = equal and all(same)
                 cells = [f"{1e3 * min(t):.3f} ({1e3 * sorted(t)[len(t) // 2]:.3f})" for t in times]
@@ -137,7 +138,10 @@ def _take_turns(workers: list[Worker], seconds: float) -> list[list[float]]:
 
 
 def _compile_in_turns(workers: list[Worker], name: str, mode: str, batch: int) -> list[float]:
-    """The least seconds that compiling takes, as each worker has them."""
+    """The median of the seconds that compiling takes, for each worker.
+
+    The least ones are those for which the allocator had memory at hand that the system need not clear.
+    """
     times: list[list[list[float]]] = [[] for _ in workers]
     order = [*zip(workers, times, strict=True)]
     for _ in range(COMPILATIONS):
@@ -145,8 +149,8 @@ def _compile_in_turns(workers: list[Worker], name: str, mode: str, batch: int) -
             count = batch if mode == "inference" else COMPILED_BATCH
             taken.append(worker.ask("compile", name, mode, count)["seconds"])
         order.reverse()
-    least = [[min(column) for column in zip(*taken, strict=True)] for taken in times]
-    return [seconds - run for seconds, run in least]
+    middle = [[statistics.median(column) for column in zip(*taken, strict=True)] for taken in times]
+    return [seconds - run for seconds, run in middle]
 
 
 def _mean(ratios: list[float]) -> float:
