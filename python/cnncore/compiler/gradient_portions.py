@@ -28,6 +28,8 @@ def split_gradients(graph: Graph) -> None:
 
     Convolutions and products, whose steps have blocks of their own, stay outside.
     """
+    if all(tensor.nbytes <= ROWS for tensor in graph.values()):
+        return
     search = _GradientSearch(graph)
     for stretch in reversed(search.stretches()):
         split(graph, stretch, search.dynamic, search.divided)

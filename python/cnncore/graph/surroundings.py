@@ -271,14 +271,14 @@ def _state(generator: Any) -> Any:
     if isinstance(generator, random.Random):
         return generator.getstate()
     bits = generator.bit_generator if isinstance(generator, np.random.Generator) else generator._bit_generator
-    return _text(bits.state)
+    return _comparable(bits.state)
 
 
 def _global_states() -> tuple[Any, ...]:
-    return random.getstate(), _text(np.random.get_state(legacy=False))
+    return random.getstate(), _comparable(np.random.get_state(legacy=False))
 
 
-def _text(state: Any) -> str:
+def _comparable(state: Any) -> Any:
     if isinstance(state, dict):
-        return repr([(key, _text(value)) for key, value in state.items()])
-    return state.tobytes().hex() if isinstance(state, np.ndarray) else repr(state)
+        return {key: _comparable(value) for key, value in state.items()}
+    return state.tobytes() if isinstance(state, np.ndarray) else state
