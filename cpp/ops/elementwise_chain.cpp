@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Step `elementwise_chain` [x, ...] -> [y]: several functions of `elementwise`, each applied to inputs and
-// results of those before it, block by block, so that what lies between stays in the first cache. The last
-// one's result is y; with attribute `reduction` (sum, mean) y is the scalar that its values over all inputs'
-// common shape give, added up in double. Attributes: `function`, their names separated by spaces; `operands`,
-// three a function: an input's number, the number of inputs plus that of a function before, or -1; `alpha`
-// and `beta` of each.
+// Step `elementwise_chain` [x, ...] -> [y, ...]: several functions of `elementwise`, each applied to inputs
+// and results of those before it, block by block, so that what lies between stays in the first cache. The
+// last one's result is y; with attribute `reduction` (sum, mean) y is the scalar that its values over all
+// inputs' common shape give, added up in double. Attributes: `function`, their names separated by spaces;
+// `operands`, three a function: an input's number, the number of inputs plus that of a function before, or
+// -1; `alpha` and `beta` of each; `results`, where there are several outputs: the number of each one's
+// function.
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -33,6 +35,7 @@ struct Link {
   std::array<int, kOperands> operand;  // below kMaxInputs an input, from there on a buffer
   int buffer;                          // of the result
   float alpha, beta;
+  int output;  // that the result is stored to, or -1
 };
 
 class ElementwiseChain : public Step {
@@ -106,21 +109,32 @@ class ElementwiseChain : public Step {
           block.in_step[i] = 1;
         }
       }
-      const bool last = &link == &links_.back() && sum == nullptr && !streams;
-      block.out = last ? args.output(0) + at[0] : buffer[link.buffer];
-      block.out_row = last ? row_step[0] : block.n;
-      block.out_step = last ? nest_.inner_stride(0) : 1;
+      const bool direct = link.output >= 0 && &link == &links_.back() && !streams;
+      float* const out =
+          link.output < 0 ? nullptr : args.output(static_cast<std::size_t>(link.output)) + at[0];
+      block.out = direct ? out : buffer[link.buffer];
+      block.out_row = direct ? row_step[0] : block.n;
+      block.out_step = direct ? nest_.inner_stride(0) : 1;
       block.alpha = link.alpha;
       block.beta = link.beta;
       link.function->run(block);
+      if (out != nullptr && !direct) store(buffer[link.buffer], block, row_step[0], streams, out);
     }
-    const float* result = buffer[links_.back().buffer];
-    if (streams) kernels().copy.past_cache(result, block.rows * block.n, args.output(0) + at[0]);
     if (sum == nullptr) return;
     double value = 0.0;
-    const ReduceRun all{1, block.rows * block.n, result, 0, 1};
+    const ReduceRun all{1, block.rows * block.n, buffer[links_.back().buffer], 0, 1};
     kernels().reduce.sum.across_rows(all, &value);
     *sum += value;
+  }
+
+  void store(const float* values, const ElementwiseRun& block, std::int64_t row, bool streams,
+             float* out) const {
+    if (streams) return kernels().copy.past_cache(values, block.rows * block.n, out);
+    constexpr std::int64_t kBytes = sizeof(float);
+    kernels().copy.rows(
+        {block.rows, block.n, reinterpret_cast<const std::byte*>(values), block.n * kBytes, kBytes,
+         reinterpret_cast<std::byte*>(out), row * kBytes, nest_.inner_stride(0) * kBytes},
+        sizeof(float));
   }
 
   std::vector<Link> links_;
@@ -190,7 +204,7 @@ std::vector<Link> links_of(const StepSpec& spec, int inputs) {
     require(operands.size() >= kOperands * (k + 1) && alpha.size() > k && beta.size() > k,
             "elementwise_chain: expected ", kOperands, " operands, alpha and beta of ", name);
     links.push_back(
-        {&elementwise_function(name), {}, 0, static_cast<float>(alpha[k]), static_cast<float>(beta[k])});
+        {&elementwise_function(name), {}, 0, static_cast<float>(alpha[k]), static_cast<float>(beta[k]), -1});
     for (int i = 0; i < links[k].function->inputs; ++i) {
       const std::int64_t operand = operands[kOperands * k + static_cast<std::size_t>(i)];
       require(operand >= 0 && operand < inputs + static_cast<std::int64_t>(k), "elementwise_chain: ", name,
@@ -208,6 +222,23 @@ std::vector<Link> links_of(const StepSpec& spec, int inputs) {
     }
   }
   return links;
+}
+
+/// Says which results are stored: the last one's, or those of `results`.
+void assign_outputs(const StepSpec& spec, std::vector<Link>& links) {
+  if (!spec.has_output(1)) {
+    links.back().output = 0;
+    return;
+  }
+  const auto& results = spec.attrs.integers("results");
+  require(results.size() == spec.outputs.size(), spec.op, ": expected the function of each of ",
+          spec.outputs.size(), " results");
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    check_output_like(spec, i, spec.output(0), "result");
+    require(results[i] >= 0 && results[i] < static_cast<std::int64_t>(links.size()), spec.op,
+            ": there is no function ", results[i]);
+    links[static_cast<std::size_t>(results[i])].output = static_cast<int>(i);
+  }
 }
 
 /// The shape that the inputs have together, by numpy's rules.
@@ -249,15 +280,19 @@ std::unique_ptr<Step> make_elementwise_chain(const StepSpec& spec) {
       shape.data(), rank,
       {summed ? no_strides.data() : y.stride.data(), strides[0].data(), strides[1].data(), strides[2].data(),
        strides[3].data(), strides[4].data(), strides[5].data(), strides[6].data()});
-  if (!summed) return std::make_unique<ElementwiseChain>(links_of(spec, inputs), nest, inputs);
-  return std::make_unique<ElementwiseChainSum>(links_of(spec, inputs), nest, inputs, reduction == "mean");
+  std::vector<Link> links = links_of(spec, inputs);
+  if (summed) {
+    return std::make_unique<ElementwiseChainSum>(std::move(links), nest, inputs, reduction == "mean");
+  }
+  assign_outputs(spec, links);
+  return std::make_unique<ElementwiseChain>(std::move(links), nest, inputs);
 }
 
 }  // namespace
 
 std::unique_ptr<Step> make_large_elementwise(const ElementwiseFunction& function, const LoopNest& nest,
                                              float alpha, float beta) {
-  Link link{&function, {}, 0, alpha, beta};
+  Link link{&function, {}, 0, alpha, beta, 0};
   for (int i = 0; i < kOperands; ++i) link.operand[static_cast<std::size_t>(i)] = i;
   return std::make_unique<ElementwiseChain>(std::vector<Link>{link}, nest, function.inputs);
 }

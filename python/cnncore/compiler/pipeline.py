@@ -25,6 +25,7 @@ from .portions import split_batch
 from .program import Executable
 from .recompute import recompute
 from .shared_weights import share_weights
+from .siblings import join_siblings
 from .simplify import simplify
 
 
@@ -112,6 +113,7 @@ LAST: tuple[Pass, ...] = (
     separate_outputs,
     broadcast_numbers,
     chain_elementwise,
+    join_siblings,
     split_gradients,
     begin_exchanges,
 )

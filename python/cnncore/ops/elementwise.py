@@ -77,12 +77,17 @@ def is_cast(node: Node) -> bool:
 
 
 class ChainAttributes(NamedTuple):
-    """Of each function the name (blanks between), three places of operands (-1: none), alpha and beta."""
+    """Of each function the name (blanks between), three places of operands (-1: none), alpha and beta.
+
+    `results`, where there are several: of each the number of its function; without, the last one's is the
+    only one.
+    """
 
     function: str
     operands: tuple[int, ...]
     alpha: tuple[float, ...]
     beta: tuple[float, ...]
+    results: tuple[int, ...] = ()
 
 
 CHAIN_INPUTS = range(7)
@@ -98,14 +103,20 @@ class ElementwiseChain(Op):
     Attributes = ChainAttributes
 
     def infer(self, inputs: Sequence[Tensor], attrs: ChainAttributes) -> list[Spec | None]:
-        return [(broadcast_shape([x.shape for x in inputs], self.name), "float32", common_layout(inputs))]
+        shape = broadcast_shape([x.shape for x in inputs], self.name)
+        return [(shape, "float32", common_layout(inputs))] * max(1, len(attrs.results))
 
     def images(self, node: Node) -> Sequence[int]:
         return range(len(node.inputs))
 
     def lower(self, node: Node, builder: Builder) -> None:
         inputs, outputs = builder.slots(node.inputs), builder.slots(node.outputs)
-        builder.step(self.name, inputs, outputs, node.attrs._asdict(), in_place(node))
+        attrs = node.attrs._asdict()
+        several = attrs.pop("results")
+        if several:
+            builder.step(self.name, inputs, outputs, {**attrs, "results": several})
+        else:
+            builder.step(self.name, inputs, outputs, attrs, in_place(node))
 
 
 class Link(NamedTuple):

@@ -99,8 +99,8 @@ class Formula(Op):
         return range(len(node.inputs)) if node.attrs.reduction == "none" else ()
 
     def lower(self, node: Node, builder: Builder) -> None:
-        nodes, inputs = expansion(node)
-        attrs = links_of(nodes, inputs)._asdict()
+        attrs = links_of(*expansion(node))._asdict()
+        attrs.pop("results")
         reduction = node.attrs.reduction
         if reduction != "none":
             attrs["reduction"] = reduction
