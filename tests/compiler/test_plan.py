@@ -226,3 +226,25 @@ def test_from_one_to_sixteen_megabytes_keep_places_of_their_own(nbytes, together
     regions = [Region(nbytes // 2, step, step) for step in range(2)]
     assert assign_offsets(regions) == (nbytes if together else nbytes // 2)
     assert [region.offset for region in regions] == [0, nbytes // 2 if together else 0]
+
+
+def test_one_result_takes_the_place_of_an_input() -> None:
+    """Also where two could, and nobody reads either."""
+    given, value = Slot((16,), "float32", "c", "input"), Slot((16,), "float32", "c")
+    first, second, other = (Slot((16,), "float32", "c") for _ in range(3))
+    steps = [
+        Step("relu", [given], [value], {}, "", False, (), ()),
+        Step("sort", [value], [first, second], {}, "", False, [(0, 0), (1, 0)], ()),
+        Step("relu", [given], [other], {}, "", False, (), ()),
+    ]
+    plan = plan_memory(steps, [given], lambda step: 0)
+    assert first.root() is value
+    assert second.root() is second
+    assert_disjoint(plan.regions)
+    both = [Slot((16,), "float32", "c") for _ in range(2)]
+    result = Slot((16,), "float32", "c")
+    steps = [Step("relu", [given], [slot], {}, "", False, (), ()) for slot in both]
+    steps.append(Step("add", both, [result], {}, "", False, [(0, 0), (0, 1)], ()))
+    plan_memory(steps, [given], lambda step: 0)
+    assert result.root() is both[0]
+    assert both[1].root() is both[1]

@@ -185,3 +185,15 @@ def test_rows_in_another_order_are_not_rows_of_the_tensor() -> None:
     predict = cc.compile(turned, X.shape)
     assert_near(predict(X), X[..., ::-1] @ WEIGHT.T + BIAS)
     assert len(products(predict)) == STEPS
+
+
+@pytest.mark.parametrize("pieces", [2, 3])
+def test_two_pieces_are_enough_when_they_are_all(pieces: int) -> None:
+    def function(x: Any) -> Any:
+        size = STEPS // pieces
+        return [ops.linear(x[i * size : (i + 1) * size].reshape(-1, FEATURES), weight) for i in range(pieces)]
+
+    predict = cc.compile(function, X.shape)
+    rows = STEPS * BATCH
+    assert products(predict) == [(rows, OUTPUTS)]
+    assert_near(np.concatenate(predict(X)), X.reshape(rows, FEATURES).astype(np.float64) @ WEIGHT.T, FEATURES)

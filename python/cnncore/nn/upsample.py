@@ -89,7 +89,7 @@ class UpsamplingNearest2d(Upsample):
         size: int | Sequence[int] | None = None,
         scale_factor: float | Sequence[float] | None = None,
     ) -> None:
-        super().__init__(size, scale_factor, mode="nearest")
+        super().__init__(size, scale_factor)
 
 
 class UpsamplingBilinear2d(Upsample):
