@@ -16,6 +16,7 @@ import pytest
 
 import cnncore as cc
 from cnncore import nn, ops, optim
+from cnncore.compiler import gradient_portions, portions
 from cnncore.compiler.pipeline import compile_function
 
 FILE = Path(__file__).with_name("programs.txt")
@@ -37,6 +38,7 @@ def described(program: Any) -> list[str]:
         root = slot.root()
         text = names.setdefault(root, f"{KINDS[root.kind]}{len(names)}")
         text += f"+{slot.offset_in_root()}" if slot.offset_in_root() else ""
+        text += f"*{slot.advance_in_root()}" if slot.advance_in_root() else ""
         return text + (f"/{slot.pitch}" if slot.pitch else "")
 
     lines = []
@@ -44,6 +46,7 @@ def described(program: Any) -> list[str]:
         function, settings = step.attrs.get("function", ""), step.attrs.get("activation", "none")
         words = ["setup:" if step.setup else "", step.op, function, settings if settings != "none" else ""]
         words += ["(again)" if step.recomputed else "", f"[{step.label}]" if step.label else ""]
+        words.append(f"{step.portions.count} times" if step.portions else "")
         read, made = (" ".join(map(name, slots)) for slots in (step.inputs, step.outputs))
         lines.append(f"{' '.join(filter(None, words))}: {read} -> {made}")
     plan = program.plan
@@ -275,6 +278,33 @@ def limited() -> Any:
     return trained(loss, optim.SGD([weight], lr=0.1), 16, 64, max_memory=40_000)
 
 
+def images_in_portions() -> Any:
+    """Values of more than a portion, between a scan and a mean over all."""
+
+    def function(x: Any) -> Any:
+        y = ops.cumsum(x, 0)
+        z = ops.max_pool2d(ops.exp(ops.avg_pool2d(y, 3, 1, 1) + y), 2, 2)
+        return ops.sum(ops.cumsum(ops.avg_pool2d(z, 2), 0))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(portions, "PORTION", 4 * 6 * 16 * 16 * 2)
+        return compiled(function, (8, 6, 16, 16))
+
+
+def gradients_by_rows() -> Any:
+    """Norms and softmax with what reads them, but for the scale's gradient, and what an update writes."""
+    scale, table = nn.Parameter(np.ones(32)), drawn(12, 32)
+
+    def loss(x: Any) -> Any:
+        y = ops.layer_norm(ops.cumsum(x * table, 0), (32,), scale)
+        return ops.sum(ops.square(ops.softmax(ops.tanh(y), 1)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gradient_portions, "ROWS", 4 * 32 * 4)
+        patch.setattr(gradient_portions, "FAR", 0)
+        return trained(loss, optim.SGD([scale, table], lr=0.1), 12, 32)
+
+
 def gradients_of_gradients() -> Any:
     slope = cc.grad(lambda x: ops.sum(ops.exp(ops.sin(x))))
     return compiled(lambda x: cc.grad(lambda y: ops.sum(ops.square(slope(y))))(x), ROWS)
@@ -300,6 +330,8 @@ PROGRAMS = [
     checkpoints,
     accumulated,
     limited,
+    images_in_portions,
+    gradients_by_rows,
     gradients_of_gradients,
 ]
 
