@@ -345,3 +345,17 @@ def test_three_turns_of_three_runs_at_least() -> None:
     found = autotune.measure(programs, [], 0.0)
     assert [program.runs for program in programs] == [9, 9]
     assert [measurement.total for measurement in found] == [pytest.approx(3.0 / 9)] * 2
+
+
+def test_without_convolutions_one_program_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = cc.compile(nn.Sequential(nn.Tanh(), nn.Softmax(1)), (2, 3))
+    counts = []
+    measure = autotune.measure
+
+    def counted(programs: Sequence[Executable], *rest: Any) -> list[autotune.Measurement]:
+        counts.append(len(programs))
+        return measure(programs, *rest)
+
+    monkeypatch.setattr(autotune, "measure", counted)
+    assert len(predictor.autotune(np.ones((2, 3), np.float32), seconds=0.0)) == 0
+    assert counts == [1]

@@ -195,3 +195,9 @@ def test_device_and_dtype_are_a_cpu_and_float32(name):
         layer(*PLACED[name], device="cuda")
     with pytest.raises(ValueError, match="float32"):
         layer(*PLACED[name], dtype="float64")
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_instance_norm_without_a_bias(axes):
+    layer = getattr(nn, f"InstanceNorm{axes}d")(3, affine=True, bias=False)
+    assert list(layer.state_dict()) == ["weight"]

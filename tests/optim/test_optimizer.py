@@ -350,3 +350,12 @@ def test_repr() -> None:
         "Adam(\n  group 0: 2 parameters, lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0, "
         "amsgrad=False, maximize=False, decoupled_weight_decay=False\n)"
     )
+
+
+def test_state_in_any_order_of_memory() -> None:
+    parameter = nn.Parameter(np.zeros((3, 5)))
+    values = np.arange(15, dtype=np.float32).reshape(3, 5)
+    optimizer = optim.SGD([parameter], lr=0.1, momentum=0.9)
+    state = {"state": {0: {"momentum_buffer": np.asfortranarray(values)}}, "step": 1}
+    optimizer.load_state_dict({**state, "param_groups": optimizer.state_dict()["param_groups"]})
+    np.testing.assert_array_equal(optimizer.state_dict()["state"][0]["momentum_buffer"], values)
