@@ -146,3 +146,15 @@ def test_training_reads_weights_of_linear_layers_as_they_lie() -> None:
     step = cc.train_step(lambda x: (layer(x) ** 2).mean(), cc.optim.SGD(layer.parameters(), lr=0.0))
     step(np.ones((16, inputs), np.float32))
     assert [row["algorithm"] for row in convolutions(step)] == ["linear"]
+
+
+@pytest.mark.usefixtures("small_budget")
+def test_packed_weights_are_about_twice_the_weights() -> None:
+    """Ten equal layers of few pixels: nine give way, which eight would not bring below 2.1."""
+    layers = [nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1) for _ in range(10)]
+    predictor = cc.compile(nn.Sequential(*layers).eval(), (1, CHANNELS, 16, 16))
+    nodes = [node for node in predictor._graph.nodes if node.op.name == "conv_forward"]
+    packed = sorted(node.attrs.algorithm.packed.nbytes for node in nodes)
+    own = sum(node.inputs.weight.nbytes for node in nodes)
+    assert len(set(packed)) == 2
+    assert sum(packed) <= 2.1 * own < sum(packed) + packed[-1] - packed[0]
