@@ -13,6 +13,14 @@ from numpy.typing import NDArray
 import cnncore as cc
 from cnncore import nn, ops
 from cnncore.compiler import gradient_portions, pipeline
+from cnncore.compiler.autodiff import add_gradients
+from cnncore.compiler.chains import chain_elementwise
+from cnncore.compiler.layout import settle_layouts
+from cnncore.compiler.pipeline import set_outputs
+from cnncore.compiler.portions import Stretch
+from cnncore.compiler.simplify import simplify
+from cnncore.graph.tensor import Graph
+from cnncore.graph.trace import trace
 
 Array = NDArray[np.float32]
 ROWS = 12
@@ -124,3 +132,69 @@ def test_updates_of_what_is_read_stay_outside(small: list[int]) -> None:
     expected = nn.Parameter(MATRIX.copy())
     _, grads = cc.value_and_grad(lambda g: ops.sum(ops.softmax(expected, 1) * g), [expected])(MATRIX)
     np.testing.assert_array_equal(weight.numpy(), MATRIX - grads[0])
+
+
+def graph_of(fn: Callable[..., Any], *shapes: tuple[int, ...], gradient: bool = False) -> Graph:
+    """Return a graph of arrays that take no memory."""
+    graph, result = trace(fn, [np.broadcast_to(np.float32(0), shape) for shape in shapes])
+    set_outputs(graph, result)
+    if gradient:
+        graph.outputs = [t for t in add_gradients(graph, graph.outputs[0], graph.inputs) if t is not None]
+    settle_layouts(graph)
+    simplify(graph)
+    chain_elementwise(graph)
+    return graph
+
+
+def stretches(graph: Graph) -> list[Stretch]:
+    return gradient_portions._GradientSearch(graph).stretches()
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "expected"),
+    [
+        (2048, 1024, [(512, 4)]),  # 64 MiB are read and written: 8 times the matrix
+        (2048, 1023, []),
+        (2047, 1100, []),  # 89 rows, which divide these, are less than a fourth of a portion
+        (2560, 1024, [(512, 5)]),
+        (5 * 127, 4096, [(127, 5)]),
+        (32, 1 << 17, [(4, 8)]),
+        (1, 1 << 24, []),
+    ],
+)
+def test_portions_of_two_megabytes_where_they_spare_memory(
+    rows: int, columns: int, expected: list[tuple[int, int]]
+) -> None:
+    graph = graph_of(lambda x: ops.sum(ops.square(ops.softmax(x, 1))), (rows, columns), gradient=True)
+    assert [(found.images, found.portions) for found in stretches(graph)] == expected
+
+
+@pytest.mark.parametrize(("count", "split"), [(5, True), (6, False)])
+def test_an_eighth_must_be_spared(count: int, split: bool) -> None:
+    """Of these tensors a value is made, given out, and read once more, which is the pass that is spared."""
+
+    def function(*inputs: Any) -> Any:
+        total = inputs[0]
+        for x in inputs[1:]:
+            total = total * x
+        return total, ops.softmax(total, 1)
+
+    graph = graph_of(function, *[(4096, 1024)] * count)
+    assert len(graph.nodes) == 2
+    assert bool(stretches(graph)) is split
+
+
+def test_what_runs_before_all_others_is_not_split() -> None:
+    """What guards look at, however far before them, and what is written over a parameter."""
+
+    def function(x: Any) -> Any:
+        rows = ops.argmax(ops.softmax(x, 1), 1)
+        return ops.index_select(x, 0, rows), ops.log_softmax(x, 1)
+
+    graph = graph_of(function, (8, 4))
+    assert graph.checks
+    fixed = gradient_portions._before_checks(graph)
+    assert [node.op.name for node in graph.nodes if node in fixed] == ["softmax", "argmax", "place_indices"]
+    (last,) = (node for node in graph.nodes if node.op.name == "log_softmax")
+    graph.updates.append((np.zeros((8, 4), np.float32), last.output))
+    assert gradient_portions._before_checks(graph) == fixed | {last}
