@@ -132,3 +132,15 @@ def test_convolutions_that_pad_otherwise(mode: str, padding: object, pad: tuple[
     x = np.random.default_rng(0).normal(size=(2, 2, 7, 8)).astype(np.float32)
     expected = ops.conv2d(ops.pad(x, pad, mode), layer.weight, layer.bias, dilation=(2, 1))
     assert np.array_equal(layer(x), expected)
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["Constant", "Zero", "Reflection", "Replication", "Circular"])
+def test_one_number_is_both_sides_of_each_spatial_axis(kind, axes):
+    layer = getattr(nn, f"{kind}Pad{axes}d")(*((1, 7.0) if kind == "Constant" else (1,)))
+    x = np.arange(2 * 3 * 4**axes, dtype=np.float32).reshape(2, 3, *[4] * axes)
+    modes = {"Reflection": "reflect", "Replication": "edge", "Circular": "wrap"}
+    settings = (
+        {"mode": modes[kind]} if kind in modes else {"constant_values": 7.0 if kind == "Constant" else 0.0}
+    )
+    np.testing.assert_array_equal(layer(x), np.pad(x, [(0, 0)] * 2 + [(1, 1)] * axes, **settings))
