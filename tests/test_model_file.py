@@ -441,3 +441,10 @@ def test_attributes_that_no_file_holds_are_those_of_a_new_model() -> None:
     wrapping.part = nn.Linear(2, 3)
     part = Builder([Wrapping]).build(json.loads(json.dumps(describe(wrapping)))).part
     assert repr(part) == repr(nn.Linear(2, 3))
+
+
+def test_parts_of_containers_are_held_once() -> None:
+    for model in (nn.Sequential(nn.ReLU()), nn.ModuleList([nn.ReLU()]), Plain(nn.ReLU())):
+        tree = describe(model)["tree"]
+        assert (tree["args"], list(tree["children"])) == ([], ["0"])
+    assert describe(Own(3))["tree"]["args"] == [["plain", 3]]

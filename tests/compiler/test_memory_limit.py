@@ -467,7 +467,11 @@ def greedy(search: Search) -> list[tuple[str, int]]:
 
 
 SEARCHES = {
-    "to the stage": Search([1000, 0, 0], {"a": [80, 0, 0], "b": [73, 0, 0]}, {"a": 4.0, "b": 5.0}),
+    "to the stage": Search(
+        [1000, 0, 0],
+        {"a": [80, 0, 0], "b": [73, 0, 0], "c": [1, 0, 0], "d": [30, 0, 0]},
+        {"a": 4.0, "b": 5.0, "c": 1.0, "d": 5.0},
+    ),
     "by the price": Search(
         [1000, 990, 0], {c: [60, 60, 0] for c in "abcd"}, {"a": 9.0, "b": 2.0, "c": 5.0, "d": 3.0}
     ),
@@ -491,7 +495,7 @@ def test_what_is_most_worth_is_given_up_first(name: str) -> None:
     search._count = search._counted(set())
     assert found == greedy(search)
     assert bool(found) == (name != "nothing")
-    if name == "to the stage":  # which 1000 - 80 just is
-        assert found == [("a", 920), ("ab", 847)]
+    if name == "to the stage":  # of 920, then of 846.4, which the smallest one just reaches
+        assert found == [("a", 920), ("ab", 847), ("abc", 846), ("abcd", 816)]
     if name == "taken out":
         assert found[:3] == [("a", 950), ("ab", 930), ("b", 840)]

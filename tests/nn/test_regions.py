@@ -207,6 +207,8 @@ def test_more_levels_begin_with_the_coarsest(channels: int, of_results: bool) ->
     assert block.use_P5 is of_results
     found, names = block(results, maps, ["a", "b", "c"])
     assert names == ["a", "b", "c", "p6", "p7"]
+    for layer in (block.p6, block.p7):
+        assert (layer.kernel_size, layer.stride, layer.padding) == ((3, 3), (2, 2), (1, 1))
     p6 = block.p6((results if of_results else maps)[-1])
     for ours, wanted in zip(found, [*results, p6, block.p7(ops.relu(p6))], strict=True):
         assert np.array_equal(ours, wanted)

@@ -101,3 +101,15 @@ def test_torch_round_trip() -> None:
     fresh.load_state_dict({name: torch.from_numpy(array) for name, array in ours.state_dict().items()})
     for name, tensor in theirs.state_dict().items():
         assert torch.equal(tensor, fresh.state_dict()[name])
+
+
+def test_arrays_under_two_names_of_a_module_are_there_twice() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = self.second = nn.Parameter(np.ones(2))
+            self.third = self.fourth = nn.Buffer(np.zeros(3))
+
+    model = Twice()
+    assert list(model.state_dict()) == ["first", "second", "third", "fourth"]
+    assert len(list(model.parameters())) == 1
