@@ -3,9 +3,9 @@
 
 Tensors are larger than the caches; images are channels-last for cnncore, and for torch whichever of both
 formats is faster. A gradient is that of the result's sum. GB/s count what has to be read and written once,
-gradients as well, and their share is of what a plain copy moves in turns with the row's other calls: of as
-many bytes, or so many that no cache holds them, half of them written. An optimiser's row is a training step
-whose gradient costs little.
+gradients as well; what batch norm reads counts twice, because its sums come first. Their share is of what a
+plain copy moves in turns with the row's other calls: of as many bytes, or so many that no cache holds them,
+half of them written. An optimiser's row is a training step whose gradient costs little.
 """
 
 from __future__ import annotations
@@ -47,6 +47,9 @@ class Function:
     """Bytes it has to read, where these are not all arrays'."""
     linear: bool = False
     """Whether its gradient reads no argument but indices."""
+    passes: int = 1
+    """How often what it reads comes from memory: twice where sums over all of it are needed before the first
+    result, and no cache holds it until then."""
 
     @property
     def differentiated(self) -> tuple[int, ...]:
@@ -66,11 +69,11 @@ class Function:
         read = float(sum(array.nbytes for array in self.arrays)) if self.read is None else self.read
         written = float(sum(array.nbytes for array in found))
         if direction == "forward":
-            return read + written
+            return self.passes * read + written
         if self.linear:
             read = float(sum(array.nbytes for array in self.arrays if array.dtype != np.float32))
         given = result.nbytes if self.family != "activations" else 0
-        return read + given + written
+        return self.passes * (read + given) + written
 
 
 def draw(*shape: int, seed: int = 0, channels_last: bool = True) -> Array:

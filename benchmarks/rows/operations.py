@@ -77,7 +77,7 @@ def norms(images: Any, matrix: Any) -> Iterator[Function]:
     width, channels = matrix.shape[1], images.shape[1]
     statistics = (np.zeros(channels, np.float32), np.ones(channels, np.float32))
     training = {"running_mean": statistics[0], "running_var": statistics[1], "training": True}
-    yield Function("norms", "batch_norm", (images,), training)
+    yield Function("norms", "batch_norm", (images,), training, passes=2)
     yield Function("norms", "group_norm", (images,), {"num_groups": 8})
     yield Function("norms", "instance_norm", (images,))
     yield Function("norms", "local_response_norm", (images,), {"size": 5})
