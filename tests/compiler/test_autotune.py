@@ -359,3 +359,10 @@ def test_without_convolutions_one_program_is_measured(monkeypatch: pytest.Monkey
     monkeypatch.setattr(autotune, "measure", counted)
     assert len(predictor.autotune(np.ones((2, 3), np.float32), seconds=1e-3)) == 0
     assert counts == [1]
+
+
+def test_the_best_so_far_is_what_later_ones_must_beat(model: nn.Module, clock: dict[str, float]) -> None:
+    predictor = cc.compile(model, SHAPE)
+    clock.update(winograd_f4=10.0, winograd_f2=5.0, direct=7.0)
+    table = predictor.autotune(X)
+    assert [(row["before"], row["chosen"]) for row in table[:3]] == [("winograd_f4", "winograd_f2")] * 3

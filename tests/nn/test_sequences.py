@@ -146,3 +146,11 @@ def test_rows_of_one_length_keep_their_order() -> None:
     expected = [*range(1, 40, 2), *range(0, 40, 2), 40]
     assert packed.sorted_indices.tolist() == expected
     assert packed.unsorted_indices[expected].tolist() == list(range(41))
+
+
+def test_sequences_may_be_lists_parameters_and_tensors() -> None:
+    parameter = nn.Parameter(ROWS[0])
+    found = rnn.pad_sequence([parameter, [10.0, 11.0, 12.0, 13.0, 14.0], [7.0]], True)
+    assert found.tolist() == PADDED.tolist()
+    function = cc.compile(lambda x: rnn.pad_sequence([x, [5.0]], True), (3,))
+    assert function(ROWS[0]).tolist() == [[0.0, 1.0, 2.0], [5.0, 0.0, 0.0]]

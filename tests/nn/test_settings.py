@@ -140,6 +140,56 @@ ROWS: list[tuple[str, str, dict[str, Any], dict[str, Any], tuple[Any, ...]]] = [
         {"margin": 3.0, "p": 1.0, "eps": 0.5, "swap": True, **REDUCTION},
         (TABLE, TABLE + SHARES, TABLE[::-1]),
     ),
+    (
+        "SoftmaxFocalLoss",
+        "softmax_focal_loss",
+        {},
+        {"weight": WEIGHT, "gamma": 0.5, "ignore_index": 3, **REDUCTION},
+        (TABLE, LABELS),
+    ),
+    (
+        "SigmoidFocalLoss",
+        "sigmoid_focal_loss",
+        {},
+        {"alpha": 0.4, "gamma": 0.5, **REDUCTION},
+        (TABLE, np.round(SHARES)),
+    ),
+    ("DiceLoss", "dice_loss", {}, {"smooth": 0.25, **REDUCTION}, (SHARES, np.round(SHARES[::-1]))),
+    (
+        "TverskyLoss",
+        "tversky_loss",
+        {},
+        {"alpha": 0.3, "beta": 0.9, "smooth": 0.25, **REDUCTION},
+        (SHARES, np.round(SHARES[::-1])),
+    ),
+    ("NTXentLoss", "nt_xent_loss", {}, {"temperature": 0.25}, (TABLE, TABLE[::-1])),
+    (
+        "ContrastiveLoss",
+        "contrastive_loss",
+        {},
+        {"margin": 3.0, **REDUCTION},
+        (TABLE, TABLE[::-1], np.array([0, 1, 0, 0, 1, 0])),
+    ),
+    (
+        "CTCLoss",
+        "ctc_loss",
+        {},
+        {"blank": 3, "zero_infinity": True, **REDUCTION},
+        (
+            np.log(share(3, 2, 5)),
+            np.array([[1, 2, 2], [4, 1, 2]]),
+            np.array([3, 3]),
+            np.array([3, 2]),
+        ),
+    ),
+    ("LovaszHingeLoss", "lovasz_hinge_loss", {}, {"per_image": True}, (TABLE, np.round(SHARES))),
+    (
+        "LovaszSoftmaxLoss",
+        "lovasz_softmax_loss",
+        {},
+        {"classes": "all", "per_image": True, "ignore_index": 3},
+        (share(2, 5, 3, 3) / 3, np.arange(18).reshape(2, 3, 3) % 4),
+    ),
 ]
 for axes, x in ((1, LINE), (2, IMAGE), (3, VOLUME)):
     pads = {"padding": tuple(range(1, 2 * axes + 1))}
@@ -233,3 +283,16 @@ def test_slopes_between_equal_ends_are_known() -> None:
 def test_folding_passes_its_settings(settings: dict[str, Any]) -> None:
     columns = nn.Unfold(2, **settings)(IMAGE)
     assert np.array_equal(nn.Fold((9, 9), 2, **settings)(columns), ops.fold(columns, (9, 9), 2, **settings))
+
+
+@pytest.mark.parametrize(
+    "settings", [{"weight": WEIGHT}, {"ignore_index": 3}, {"label_smoothing": 0.2}, REDUCTION, {"bias": True}]
+)
+def test_a_loss_of_linear_layers_passes_its_settings(settings: dict[str, Any]) -> None:
+    layer = nn.LinearCrossEntropyLoss(5, 5, **settings)
+    weight = np.asarray(layer.linear.weight)
+    others = {name: value for name, value in settings.items() if name != "bias"}
+    bias = None if layer.linear.bias is None else np.asarray(layer.linear.bias)
+    found = layer(TABLE, LABELS)
+    assert equal(found, ops.linear_cross_entropy(TABLE, weight, LABELS, linear_bias=bias, **others))
+    assert not equal(found, ops.linear_cross_entropy(TABLE, weight, LABELS))
