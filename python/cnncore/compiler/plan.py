@@ -102,15 +102,19 @@ def _uses(steps: Sequence[Step]) -> Iterator[tuple[Slot, int, int]]:
         first.setdefault(step.portions, i)
         last[step.portions] = i
     for i, step in enumerate(steps):
+        portions = step.portions
         for slot in step.slots():
-            whole = step.portions is not None and slot.advance_in_root() > 0
-            yield slot.root(), first[step.portions] if whole else i, last[step.portions] if whole else i
+            if portions is not None and slot.advance_in_root() > 0:
+                yield slot.root(), first[portions], last[portions]
+            else:
+                yield slot.root(), i, i
 
 
 def _last_use(steps: Sequence[Step]) -> dict[Slot, int]:
     last: dict[Slot, int] = {}
     for root, _, end in _uses(steps):
-        last[root] = max(end, last.get(root, end))
+        if end > last.get(root, -1):
+            last[root] = end
     return last
 
 
@@ -149,8 +153,8 @@ def _regions(steps: Sequence[Step], inputs: Sequence[Slot], workspace: Callable[
             continue
         if known is None:
             regions[root] = Region(root.nbytes, first, last, root)
-        else:
-            known.last = max(last, known.last)
+        elif last > known.last:
+            known.last = last
     for i, step in enumerate(steps):
         size = workspace(step)
         if size:
