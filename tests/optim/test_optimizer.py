@@ -359,3 +359,12 @@ def test_state_in_any_order_of_memory() -> None:
     state = {"state": {0: {"momentum_buffer": np.asfortranarray(values)}}, "step": 1}
     optimizer.load_state_dict({**state, "param_groups": optimizer.state_dict()["param_groups"]})
     np.testing.assert_array_equal(optimizer.state_dict()["state"][0]["momentum_buffer"], values)
+
+
+@pytest.mark.parametrize("key", ["state", "param_groups"])
+def test_a_state_has_arrays_and_groups(key: str) -> None:
+    optimizer = optim.SGD([nn.Parameter(np.zeros(2))], lr=0.1)
+    state = optimizer.state_dict()
+    del state[key]
+    with pytest.raises(ValueError, match=r"expected .*, got keys \["):
+        optimizer.load_state_dict(state)
