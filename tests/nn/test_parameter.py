@@ -236,3 +236,10 @@ def test_a_forward_that_reads_values_as_numbers_follows_them(read) -> None:
     assert (model(x) == 2.0).all()
     model.scale.assign([5.0])
     assert (model(x) == 5.0).all()
+
+
+def test_the_form_that_a_reader_of_dlpack_asks_for() -> None:
+    pytest.importorskip("numpy", minversion="2.1")
+    for settings in ({}, {"max_version": (1, 0)}):
+        ours, theirs = (made.__dlpack__(**settings) for made in (nn.Parameter([1.0]), np.ones(1)))
+        assert repr(ours).split()[2] == repr(theirs).split()[2]

@@ -188,15 +188,15 @@ def test_the_last_level_is_every_second_pixel() -> None:
 
 def test_regions_of_two_levels() -> None:
     maps = {"a": drawn(1, 3, 32, 32), "b": drawn(1, 3, 16, 16)}
-    boxes = [np.array([[0, 0, 20, 20], [5, 5, 110, 100]], np.float32)]
+    boxes = [np.array([[0, 0, 20, 20], [5, 5, 110, 100], [90, 2, 110, 22], [2, 90, 22, 110]], np.float32)]
     found = nn.MultiScaleRoIAlign(["a", "b"], 2, 2, canonical_scale=64, canonical_level=3)(
         maps, boxes, [(128, 128)]
     )
-    for bins, box, name, scale in zip(found, boxes[0], "ab", (0.25, 0.125), strict=True):
+    for bins, box, name, scale in zip(found, boxes[0], "abaa", (0.25, 0.125, 0.25, 0.25), strict=True):
         roi = np.concatenate([[0], box]).astype(np.float32)
         assert np.array_equal(bins, ops.roi_align(maps[name], roi[None], 2, scale, 2)[0])
     one = nn.MultiScaleRoIAlign(["a"], 1, 2)(maps, boxes, [(128, 128)])
-    assert one.shape == (2, maps["a"].shape[1], 1, 1)
+    assert one.shape == (4, maps["a"].shape[1], 1, 1)
 
 
 @pytest.mark.parametrize(("channels", "of_results"), [(5, True), (7, False)])

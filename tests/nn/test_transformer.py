@@ -258,3 +258,31 @@ def test_parts_of_ones_own() -> None:
     model = nn.Transformer(SIZE, HEADS, custom_encoder=encoder, custom_decoder=decoder)
     assert (model.encoder, model.decoder) == (encoder, decoder)
     assert (model.d_model, model.nhead, model.batch_first) == (SIZE, HEADS, False)
+
+
+class Taking(nn.Module):
+    """Keeps what it is called with; returns the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: Any = None
+
+    def forward(self, *given: Any) -> Any:
+        self.given = given
+        return given[0] * 1.0
+
+
+@pytest.mark.parametrize("place", range(9))
+def test_a_model_hands_each_argument_to_its_part(place: int) -> None:
+    """One mask or flag at a time, beside the two sequences."""
+    encoder, decoder = Taking(), Taking()
+    model = nn.Transformer(SIZE, HEADS, custom_encoder=encoder, custom_decoder=decoder)
+    x = sequence(4, False)
+    rest: list[Any] = [None] * 6 + [None, None, False]
+    rest[place] = True if place > 5 else np.full((4, 4), float(place), np.float32)
+    model(x, x, *rest)
+    given = [*encoder.given[1:], *decoder.given[2:]]
+    # src_mask, its padding and flag; tgt_mask, memory_mask, their paddings and flags.
+    order = [0, 3, 6, 1, 2, 4, 5, 7, 8]
+    found = [argument is not None and argument is not False for argument in given]
+    assert found == [number == place for number in order]
