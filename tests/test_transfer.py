@@ -136,7 +136,8 @@ def test_heads_by_name() -> None:
     assert segmenter.eval()(np.zeros((1, 3, 32, 32), np.float32))["out"].shape == (1, 2, 32, 32)
 
 
-def test_the_document_runs() -> None:
+def test_the_document_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     page = Path(__file__).resolve().parents[1] / "docs" / "transfer.md"
     result = doctest.testfile(str(page), module_relative=False)
     assert result.attempted > 10
