@@ -81,7 +81,7 @@ struct Rows {
         pitch(l.groups * l.out_channels),
         depth(l.in_channels),
         input_size(l.batch * l.axis[0].in_size * l.axis[1].in_size * l.axis[2].in_size * pitch),
-        in_memory(input_size + total * l.axis[2].count * pitch > machine().depthwise.cached) {}
+        output_size(l.batch * l.axis[0].out_size * l.axis[1].out_size * l.axis[2].out_size * pitch) {}
 
   /// Lists the input rows under output row `index` and their vertical taps; returns how many.
   std::int64_t under(std::int64_t index, const float* input, const float** row, std::int64_t* tap) const {
@@ -135,7 +135,7 @@ struct Rows {
     const std::int64_t z = depth.in_start + index / height.count % depth.count * depth.in_step;
     const std::int64_t plane = z + (depth.taps - 1) * depth.tap_step;
     const std::int64_t image = index / height.count / depth.count;
-    if (plane < 0 || plane >= depth.in_size || !in_memory) return;
+    if (plane < 0 || plane >= depth.in_size || input_size + output_size <= machine().depthwise.cached) return;
     call.next = input + ((image * depth.in_size + plane) * height.in_size + next) * width.in_size * pitch;
     call.next_rows = std::min(count * height.in_step, height.in_size - next);
   }
@@ -153,7 +153,7 @@ struct Rows {
     DepthwiseRow row = depthwise_row(loop.axis[2]);
     row.channels = row.pitch = pitch;
     row.weight_step = depth == 1 ? pitch : depth * kernels().width;
-    row.far = input_size > machine().resident;
+    row.far = std::max(input_size, output_size) > machine().resident;
     return row;
   }
 
@@ -177,10 +177,9 @@ struct Rows {
 
   ConvLoop loop;
   std::int64_t total;
-  std::int64_t pitch;       // channels of a pixel
-  std::int64_t depth;       // channels of a group
-  std::int64_t input_size;  // floats
-  bool in_memory;           // some of the input, with the output beside it
+  std::int64_t pitch;                    // channels of a pixel
+  std::int64_t depth;                    // channels of a group
+  std::int64_t input_size, output_size;  // floats
 };
 
 class DepthwisePack : public Step {
