@@ -142,6 +142,10 @@ CONV_ERRORS = [
         r"expected an input at least as large as the kernel.*padded input is \(2, 8\)",
     ),
     ({"dilation": 4}, r"the kernel covers \(9, 9\)"),
+    (
+        {"weight": (4, 3, 13, 13), "padding": (1, 2)},
+        r"the kernel covers \(13, 13\).*the padded input is \(10, 12\) \(input is \(1, 3, 8, 8\)\)",
+    ),
     ({"padding": -1}, "expected padding of at least 0, got -1"),
     ({"padding": "full"}, "expected padding as numbers, 'same' or 'valid', got 'full'"),
     ({"padding": "same", "stride": 2}, "padding='same' needs stride 1"),
@@ -160,6 +164,15 @@ def test_convolution_says_what_it_expected(change, message):
             arguments[name] = np.ones(arguments[name], np.float32)
     with pytest.raises(ValueError, match=r"\[conv2d\] .*" + message):
         ops.conv2d(**arguments)
+
+
+def test_channels_in_the_last_axis_are_seen_in_every_rank():
+    for rank, conv in enumerate((ops.conv1d, ops.conv2d, ops.conv3d), 1):
+        weight = np.ones((4, 3, *(3,) * rank))
+        with pytest.raises(ValueError, match=r"The last axis is 3: is the input channels-last\?"):
+            conv(np.ones((1, *(9,) * rank, 3)), weight)
+        with pytest.raises(ValueError, match=r"expected input with 3 channels [^?]*$"):
+            conv(np.ones((1, *(9,) * rank, 5)), weight)
 
 
 def test_linear_says_what_it_expected():

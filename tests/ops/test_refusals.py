@@ -161,6 +161,12 @@ def test_what_has_other_axes(call: Any, axes: str, hint: str) -> None:
         call()
 
 
+def test_what_is_no_array_is_refused_where_nothing_is_done_with_it() -> None:
+    for call in (lambda x: ops.diff(x, 0), lambda x: ops.flatten(x), lambda x: ops.concat([np.ones(2), x])):
+        with pytest.raises(TypeError, match=r"\[(diff|flatten|concat)\] expected an array of real numbers"):
+            call("text")
+
+
 def test_rolling_by_any_integer() -> None:
     x = np.arange(6)
     assert ops.roll(x, -(2**62), 0).tolist() == np.roll(x, -(2**62) % 6).tolist()

@@ -73,11 +73,9 @@ def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, st
         image = embed(image, padded, (0, 0, *sliding.begin), (1, 1, 1, 1), 0.0)
     steps = (1, 1, *sliding.stride)
     shape, column = (n, channels, *counts), (n, channels, 1, prod(counts))
-    pieces = [
-        reshape_to(window(image, (0, 0, *at), steps, shape), column, Layout.C) for at in _places(sliding)
-    ]
+    pieces = [reshape_to(window(image, (0, 0, *at), steps, shape), column) for at in _places(sliding)]
     columns = pieces[0] if len(pieces) == 1 else concat(pieces, 2)
-    return reshape_to(columns, (n, channels * len(pieces), prod(counts)), Layout.C)
+    return reshape_to(columns, (n, channels * len(pieces), prod(counts)))
 
 
 @operator("input")
@@ -115,7 +113,7 @@ def fold(
             f"{counts[0]} x {counts[1]} places, got {x.shape}",
         )
     channels = rows // taps
-    patches = reshape_to(with_layout(x, Layout.C), (n, channels, taps, *counts), Layout.C)
+    patches = reshape_to(with_layout(x, Layout.C), (n, channels, taps, *counts))
     padded = (n, channels, *(extent + 2 * pad for extent, pad in zip(size, sliding.begin, strict=True)))
     steps, total = (1, 1, *sliding.stride), None
     for tap, at in enumerate(_places(sliding)):

@@ -86,7 +86,7 @@ def run_direction(
     if settings.cell != "gru" and hidden_bias is not None:
         bias = hidden_bias if bias is None else elementwise("add", bias, hidden_bias)
         hidden_bias = None
-    rows = reshape_to(with_layout(x, Layout.C), (x.size // x.shape[2], x.shape[2]), Layout.C)
+    rows = reshape_to(with_layout(x, Layout.C), (x.size // x.shape[2], x.shape[2]))
     projected = convolve(rows, weights.ih, bias, Window.of(()), 1)
     projected = reshape_to(projected, (*x.shape[:2], weights.ih.shape[0]), Layout.C)
     state, cell_state = (*states, None)[:2]
@@ -149,7 +149,7 @@ def _part(state: Tensor | None, index: int) -> Tensor | None:
     if state is None:
         return None
     shape = state.shape
-    return reshape_to(window(state, (index, 0, 0), (1, 1, 1), (1, *shape[1:])), shape[1:], Layout.C)
+    return reshape_to(window(state, (index, 0, 0), (1, 1, 1), (1, *shape[1:])), shape[1:])
 
 
 def _joined(parts: Sequence[Tensor], single: bool) -> Tensor:
