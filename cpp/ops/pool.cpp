@@ -24,7 +24,9 @@ class PoolForward final : public Step {
     const double row_work =
         static_cast<double>(width.output) * pool_vectors(geometry_.channels) * (1.0 + taps);
     tasks_ = PoolTasks(geometry_.batch, depth.output, height.output, geometry_.channels, row_work);
-    constexpr std::int64_t kPixelsAhead = 16, kFar = 256 * 1024;
+    // In floats: fetching an input ahead that the last cache has cost a fifth at 1.6 MB, nothing from 4 MB
+    // on.
+    constexpr std::int64_t kPixelsAhead = 16, kFar = 1024 * 1024;
     const std::int64_t floats = geometry_.batch * depth.input * geometry_.plane_size();
     if (floats > kFar) ahead_ = kPixelsAhead * geometry_.input_pitch;
   }
