@@ -188,7 +188,7 @@ def test_the_last_level_is_every_second_pixel() -> None:
 
 def test_regions_of_two_levels() -> None:
     maps = {"a": drawn(1, 3, 32, 32), "b": drawn(1, 3, 16, 16)}
-    boxes = [np.array([[0, 0, 20, 20], [5, 5, 110, 100], [90, 2, 110, 22], [2, 90, 22, 110]], np.float32)]
+    boxes = [np.array([[0, 0, 20, 20], [5, 5, 110, 100], [100, 2, 126, 28], [2, 100, 28, 126]], np.float32)]
     found = nn.MultiScaleRoIAlign(["a", "b"], 2, 2, canonical_scale=64, canonical_level=3)(
         maps, boxes, [(128, 128)]
     )

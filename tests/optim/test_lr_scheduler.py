@@ -488,3 +488,17 @@ def test_later_schedules_begin_with_their_first_rate(
         scheduler.step()
         found.append(float(optimizer.param_groups[0]["lr"]))
     assert found == pytest.approx([0.2, *rates])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda o: lr_scheduler.StepLR(o, 1, gamma=0.5),
+        lambda o: lr_scheduler.MultiStepLR(o, range(1, 9), gamma=0.5),
+        lambda o: lr_scheduler.ExponentialLR(o, 0.5),
+    ],
+)
+def test_each_step_may_be_one_down(make: Callable[[Any], Any]) -> None:
+    optimizer = ours()
+    found = course(make(optimizer), optimizer, 4)[:, 0]
+    np.testing.assert_allclose(found, 0.4 * 0.5 ** np.arange(5), rtol=1e-14)
