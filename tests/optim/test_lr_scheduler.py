@@ -502,3 +502,10 @@ def test_each_step_may_be_one_down(make: Callable[[Any], Any]) -> None:
     optimizer = ours()
     found = course(make(optimizer), optimizer, 4)[:, 0]
     np.testing.assert_allclose(found, 0.4 * 0.5 ** np.arange(5), rtol=1e-14)
+
+
+def test_places_before_the_schedule_are_refused() -> None:
+    scheduler = lr_scheduler.CosineAnnealingWarmRestarts(ours(), 2)
+    with pytest.raises(ValueError, match="epoch"):
+        scheduler.step(-0.5)
+    assert (scheduler.last_epoch, scheduler.T_cur) == (0, 0)
