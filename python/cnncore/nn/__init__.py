@@ -16,6 +16,7 @@ from . import embedding as _embedding
 from . import functional, init, utils
 from . import lazy as _lazy
 from . import loss_elements as _loss_elements
+from . import loss_embeddings as _loss_embeddings
 from . import loss_labels as _loss_labels
 from . import lp_pool as _lp_pool
 from . import margin_heads as _margin_heads
@@ -46,6 +47,7 @@ from .lazy import *  # noqa: F403
 from .linear import Bilinear, Identity, Linear
 from .loss import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
 from .loss_elements import *  # noqa: F403
+from .loss_embeddings import *  # noqa: F403
 from .loss_labels import *  # noqa: F403
 from .lp_pool import *  # noqa: F403
 from .margin_heads import *  # noqa: F403
@@ -104,6 +106,7 @@ __all__ = [
     *_unpool.__all__,
     *_upsample.__all__,
     *_loss_elements.__all__,
+    *_loss_embeddings.__all__,
     *_loss_labels.__all__,
     *_margin_heads.__all__,
     "AdaptiveAvgPool1d",
