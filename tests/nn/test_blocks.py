@@ -32,6 +32,18 @@ def test_convolution_norm_activation() -> None:
     assert whole(drawn(1, 3, 4, 5, 6)).shape == (1, 4, 4, 5, 6)
 
 
+def test_an_activation_is_told_whether_it_works_in_place() -> None:
+    told: list[dict[str, bool]] = []
+
+    def activation(**settings: bool) -> nn.Module:
+        told.append(settings)
+        return nn.ReLU()
+
+    for inplace in (True, False, None):
+        nn.Conv2dNormActivation(3, 4, activation_layer=activation, inplace=inplace)
+    assert told == [{"inplace": True}, {"inplace": False}, {}]
+
+
 def test_squeeze_excitation() -> None:
     block, x = nn.SqueezeExcitation(6, 2), drawn(2, 6, 3, 4)
     keys = ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]

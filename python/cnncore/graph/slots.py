@@ -63,10 +63,9 @@ class Slot:
         return advance
 
     def strides(self) -> Shape:
-        dense = dense_strides(self.shape, self.layout)
-        if not self.pitch:
-            return dense
-        return tuple(s if axis == 1 else s // self.shape[1] * self.pitch for axis, s in enumerate(dense))
+        """Return the strides, in elements, of a slot without a pitch."""
+        assert not self.pitch
+        return dense_strides(self.shape, self.layout)
 
 
 class Step:
