@@ -40,6 +40,13 @@ def convolutions(predictor: Any) -> list[Any]:
     return [row for row in predictor.explain() if row["step"].startswith("conv_forward")]
 
 
+@pytest.mark.parametrize(("channels", "algorithm"), [(480, "winograd_f4"), (512, "winograd_f2")])
+def test_32_mib_are_always_allowed(channels: int, algorithm: str) -> None:
+    layer = nn.Conv2d(channels, channels, 3, padding=1)  # 33.2 and 37.7 MB by F(4x4, 3x3)
+    (row,) = convolutions(cc.compile(layer, (1, channels, 16, 16)))
+    assert row["algorithm"] == algorithm
+
+
 @pytest.mark.usefixtures("small_budget")
 def test_layers_of_few_pixels_give_way() -> None:
     rows = convolutions(cc.compile(model(), (1, CHANNELS, 64, 64)))

@@ -319,3 +319,12 @@ def test_defaults_that_change() -> None:
     assert value() == 6.0
     scaled.__defaults__ = (3.0,)
     assert value() == 9.0
+
+
+def test_containers_as_deep_as_the_page_says() -> None:
+    innermost = [2.0]
+    held: Any = [[[[innermost]]]]
+    derivative = cc.grad(lambda x: ops.sum(x * held[0][0][0][0][0]))
+    assert derivative(np.ones(1, np.float32))[0] == 2.0
+    innermost[0] = 5.0
+    assert derivative(np.ones(1, np.float32))[0] == 5.0

@@ -25,20 +25,8 @@ _ADDRESSABLE = 2**62 - 1
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
-class TooLargeError(MemoryError):
-    """What this process cannot get.
-
-    Attributes:
-        nbytes: how much it would be.
-    """
-
-    def __init__(self, message: str, nbytes: int) -> None:
-        super().__init__(message)
-        self.nbytes = nbytes
-
-
 def require_memory(nbytes: int, what: str | Callable[[], str]) -> None:
-    """Raise a MemoryError when this process cannot get `nbytes` more.
+    """Raise a MemoryError, with an attribute `nbytes`, when this process cannot get so many more.
 
     Args:
         nbytes: how much is needed.
@@ -54,7 +42,9 @@ def require_memory(nbytes: int, what: str | Callable[[], str]) -> None:
         text = (
             f"{subject} needs {size_text(nbytes)}, but this process can get {size_text(there)} ({reason}): "
         )
-        raise TooLargeError(text + "make the batch, the extents or the number of channels smaller", nbytes)
+        error = MemoryError(text + "make the batch, the extents or the number of channels smaller")
+        vars(error)["nbytes"] = nbytes
+        raise error
 
 
 def require_shape(shape: tuple[int, ...], item: int, place: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..graph.dtype import ITEM_SIZE
-from ..graph.limits import TooLargeError, size_text
+from ..graph.limits import size_text
 from ..graph.tensor import Node as Step
 
 LARGEST_RESULT = 1 << 34
@@ -83,12 +83,11 @@ def require_steps(steps: Iterable[Step]) -> None:
 
 def is_beyond(error: MemoryError) -> bool:
     """Whether what there was no memory for is larger than the bound, or follows from the file alone."""
-    if isinstance(error, TooLargeError):
-        nbytes = error.nbytes
-    else:  # numpy's says the shape and the type
+    nbytes = getattr(error, "nbytes", None)
+    if nbytes is None:  # numpy's says the shape and the type
         shape, dtype = getattr(error, "shape", ()), getattr(error, "dtype", np.dtype(bool))
         nbytes = prod(map(int, shape)) * dtype.itemsize
-    return nbytes > _bound.get() or _bound.get() != LARGEST_RESULT
+    return bool(nbytes > _bound.get() or _bound.get() != LARGEST_RESULT)
 
 
 def _require_traced(shape: tuple[int, ...], item: int) -> None:
