@@ -119,6 +119,14 @@ def test_the_same_bits_in_less_memory(model: Callable[..., Any], layout: str) ->
     assert predict.memory.shared == reference.memory.shared
 
 
+@pytest.mark.parametrize(("portion", "found"), [(IMAGE, [12]), (IMAGE - 1, [])])
+def test_an_image_above_a_portion_is_not_split(
+    portion: int, found: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(portions, "PORTION", portion)
+    assert counts(compiled(chain)) == found
+
+
 @pytest.mark.usefixtures("three_images")
 def test_what_checks_values_is_not_split() -> None:
     def looked_up(x: Any) -> Any:
