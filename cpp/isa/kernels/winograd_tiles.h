@@ -117,7 +117,10 @@ struct Finish {
       }
     }
     if (args.statistics != nullptr) add_statistics<kTile>(y, end);
-    if (args.activation != Activation::none) {  // those in registers
+    if (args.activation == Activation::relu) {  // apart: a choice for each vector costs 3 % of a convolution
+#pragma GCC unroll 4
+      for (int c = 0; c < kTile; ++c) y[c] = Relu::apply(y[c], alpha);
+    } else if (args.activation != Activation::none) {  // those in registers
 #pragma GCC unroll 4
       for (int c = 0; c < kTile; ++c) y[c] = activate(y[c], args.activation, alpha);
     }

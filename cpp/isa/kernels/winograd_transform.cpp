@@ -65,7 +65,9 @@ void gather(const WinogradGather& args) {
                    channel % kWinogradBlock;
       if (has_below) fetch_below<F, T>(row, channel, pitch, images.width * pitch);
       if (whole && left == kWidth) {
-        const auto read = [&](int r, int c) CNNCORE_FLATTEN { return load(row[r] + c * pitch + channel); };
+        int64_t step = pitch;
+        asm volatile("" : "+r"(step));  // the addresses of all pixels are not made before and kept in memory
+        const auto read = [&](int r, int c) CNNCORE_FLATTEN { return load(row[r] + c * step + channel); };
         transform_tile<F, T, 0>(read, args.point_step, out);
         continue;
       }
@@ -179,7 +181,6 @@ void activate_tiles(const WinogradScatter& args) {
 template <class F, bool kPool>
 void scatter(const WinogradScatter& args) {
   const WinogradImages& images = args.images;
-  const int64_t step = args.point_step;
   for (int64_t channel = 0; channel < args.channels; channel += kWidth) {
     Finish finish(args, channel, images.pitch);
     Position at(images, args.first_tile);
@@ -190,6 +191,8 @@ void scatter(const WinogradScatter& args) {
       const int64_t rows = min_of(F::kTile, images.height - y);
       const int64_t columns = min_of(F::kTile, images.width - x);
       const int64_t offset = ((at.image * images.height + y) * images.width + x) * images.pitch + channel;
+      int64_t step = args.point_step;
+      asm volatile("" : "+r"(step));  // see gather
       const auto read = [&](int r, int c)
                             CNNCORE_FLATTEN { return load(block + (r * F::kPoints + c) * step); };
       if (rows == F::kTile && columns == F::kTile && finish.left == kWidth) {
