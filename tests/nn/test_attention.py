@@ -215,3 +215,9 @@ def test_every_setting_against_float64(
         np.testing.assert_allclose(weights, wanted, rtol=1e-4, atol=1e-5)
     else:
         assert weights is None
+
+
+def test_heads_that_a_query_does_not_have() -> None:
+    query, source = np.ones((3, 4), np.float32), np.ones((1, 5, 4), np.float32)
+    with pytest.raises(ValueError, match="heads that divide the query's 0, got shape"):
+        ops.scaled_dot_product_attention(query, source, source, enable_gqa=True)

@@ -116,6 +116,7 @@ def test_a_packed_sequence_may_be_an_argument_and_a_result() -> None:
         (lambda: rnn.pack_padded_sequence(ROWS[0], [3]), ValueError, r"expected input \(time, batch"),
         (lambda: rnn.pack_sequence(ROWS), ValueError, "descending order"),
         (lambda: rnn.pad_sequence([]), ValueError, "at least one sequence"),
+        (lambda: rnn.pad_sequence([["a"]]), TypeError, r"\[pad_sequence\] expected an array of real numbers"),
         (lambda: rnn.pad_sequence([PADDED, ROWS[0]]), ValueError, "the same axes behind the first"),
         (lambda: rnn.pad_sequence(ROWS, padding_side="top"), ValueError, "'right' or 'left'"),
         (lambda: rnn.pad_packed_sequence(PADDED), TypeError, "expected a PackedSequence, got ndarray"),

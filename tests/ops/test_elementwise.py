@@ -246,3 +246,9 @@ def test_places_in_a_number_and_windows_of_one():
     assert nn.Parameter(3.0).unfold(0, 1, 1).tolist() == [3.0]
     operands = [np.ones((2, 3), np.float32), np.ones((3, 4), np.float32)]
     assert np.array_equal(ops.einsum("ij,jk->ik", operands), operands[0] @ operands[1])
+
+
+def test_lerp_reaches_its_end() -> None:
+    start, end = np.full(3, 1e8, np.float32), np.array([1.0, -2.0, 0.5], np.float32)
+    assert np.array_equal(ops.lerp(start, end, 1.0), end)
+    assert np.array_equal(ops.lerp(start, end, 0.0), start)

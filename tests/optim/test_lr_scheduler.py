@@ -210,6 +210,16 @@ def test_plateau_counts_steps_without_improvement() -> None:
     assert rates == [0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25, 0.125]
 
 
+def test_a_plateau_leaves_a_rate_that_would_hardly_change() -> None:
+    optimizer = optim.SGD([nn.Parameter([1.0])], lr=0.5)
+    scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=0, eps=0.2)
+    rates = []
+    for _ in range(4):
+        scheduler.step(1.0)
+        rates.append(optimizer.lr)
+    assert rates == [0.5, 0.25, 0.25, 0.25]
+
+
 # Cycles have rates of their own, MultiplicativeLR goes on from the present rate, as torch's does.
 FOLLOWING = [case for case in CASES if not case.startswith(("OneCycleLR", "CyclicLR", "MultiplicativeLR"))]
 
