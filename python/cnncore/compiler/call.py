@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..graph.arrays import to_input
-from ..graph.cache import LRU
+from ..graph.cache import LRU, constant_key
 from ..graph.changes import changes
 from ..graph.mode import get_mode
 from ..graph.protocols import ModuleLike
@@ -148,4 +148,4 @@ def _signature(tree: Any) -> Any:
         return tuple((key, _signature(value)) for key, value in tree.items())
     if isinstance(tree, (list, tuple)):
         return tuple([_signature(value) for value in tree])
-    return tree
+    return constant_key(tree)

@@ -21,8 +21,8 @@ MOST_RESULTS = 4
 MOST_BUFFERS = 12
 """What the step takes."""
 
-Parts = tuple[str, tuple[int, ...], float, float]
-"""A function, its operands, alpha and beta."""
+Parts = tuple[str, tuple[int, ...], str, str]
+"""A function, its operands, alpha and beta, these as texts: 0.0 and -0.0 are equal."""
 
 
 def join_siblings(graph: Graph) -> None:
@@ -81,7 +81,7 @@ def _joined(nodes: Sequence[Node]) -> Node | None:
         own = [place[x] for x in node.inputs if x is not None]
         for k, function in enumerate(attrs.function.split()):
             operands = tuple(-1 if i < 0 else own[i] for i in attrs.operands[3 * k : 3 * k + 3])
-            parts = (function, operands, attrs.alpha[k], attrs.beta[k])
+            parts = (function, operands, repr(attrs.alpha[k]), repr(attrs.beta[k]))
             own.append(number.setdefault(parts, len(inputs) + len(number)))
         results.append(own[-1] - len(inputs))
     fits = len(inputs) <= MOST_INPUTS and len(set(results)) == len(nodes) <= MOST_RESULTS
@@ -89,7 +89,8 @@ def _joined(nodes: Sequence[Node]) -> Node | None:
         return None
     names, operands_of, alpha, beta = zip(*number, strict=True)
     flat = tuple(i for operands in operands_of for i in operands)
-    attributes = ChainAttributes(" ".join(names), flat, alpha, beta, tuple(results))
+    numbers = [tuple(map(float, texts)) for texts in (alpha, beta)]
+    attributes = ChainAttributes(" ".join(names), flat, numbers[0], numbers[1], tuple(results))
     last = nodes[-1]
     outputs = [node.output for node in nodes]
     return Node(ElementwiseChain, inputs, outputs, attributes, last.path, last.origin)

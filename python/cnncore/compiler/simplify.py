@@ -46,7 +46,8 @@ def _merge_identical(graph: Graph) -> None:
             node = node.with_([None if t is None else replacement.get(t, t) for t in node.inputs])
         apart = node.op.varies or node.origin.recomputed
         known = None if apart else seen.setdefault((node.op, node.inputs, node.attrs), node)
-        if known is None or known is node:
+        # 0.0 and -0.0 are equal attributes, but not the same ones.
+        if known is None or known is node or repr(known.attrs) != repr(node.attrs):
             kept.append(node)
             continue
         for ours, theirs in zip(node.outputs, known.outputs, strict=True):

@@ -6,7 +6,9 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+import numpy as np
 
 from .locks import fork_safe
 
@@ -14,6 +16,13 @@ T = TypeVar("T")
 
 BUDGET = 1 << 27
 """Bytes that the programs of one cache may hold together (128 MB); a single program may need more."""
+
+
+def constant_key(value: Any) -> Hashable:
+    """Return what tells a constant from all others in a key: 1, 1.0 and True are equal, 0.0 and -0.0 too."""
+    if isinstance(value, (float, np.floating)) and value == 0:
+        return type(value), repr(value)
+    return type(value), value
 
 
 def _free(entry: object) -> int:

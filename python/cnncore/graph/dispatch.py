@@ -12,7 +12,7 @@ import numpy as np
 
 from . import runner
 from .arrays import to_input
-from .cache import LRU
+from .cache import LRU, constant_key
 from .tensor import Tensor
 from .trace import is_tracing
 
@@ -116,4 +116,4 @@ def _key(value: Any) -> Any:
         return tuple([_key(v) for v in value])
     if isinstance(value, slice):
         return slice, value.start, value.stop, value.step
-    return type(value), value
+    return constant_key(value)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from math import pi, sqrt
@@ -61,12 +62,11 @@ class Elementwise(Op):
         return not is_cast(node) and node.output.dtype == "float32"
 
     def lower(self, node: Node, builder: Builder) -> None:
-        function, alpha, beta, _ = node.attrs
-        attrs: dict[str, Any] = {"function": function}
-        if alpha != 0.0:
-            attrs["alpha"] = alpha
-        if beta != 0.0:
-            attrs["beta"] = beta
+        attrs: dict[str, Any] = {"function": node.attrs.function}
+        for name in ("alpha", "beta"):
+            value = getattr(node.attrs, name)
+            if value != 0.0 or math.copysign(1.0, value) < 0.0:
+                attrs[name] = value
         inputs, outputs = builder.slots(node.inputs), builder.slots(node.outputs)
         builder.step(self.name, inputs, outputs, attrs, in_place(node))
 
