@@ -122,6 +122,14 @@ def two_ways(x: Any) -> Any:
     )
 
 
+def again(x: Any) -> Any:
+    """The longer concatenation has a part of the shorter one a second time: that part is copied to both."""
+    first = ops.conv2d(x, ONE)
+    second = ops.conv2d(x, whole_numbers(36, 5, 8, 1, 1))
+    third = layer(ops.concat([first, second], dim=1), 37)
+    return scaled(ops.concat([first, second, third, second], dim=1), 38)
+
+
 def eager(function: Callable[[Any], Any]) -> Array:
     """The function on arrays: every operation by itself, in memory of its own."""
     result: Array = function(X)
@@ -142,6 +150,7 @@ def eager(function: Callable[[Any], Any]) -> Array:
         (pooled_block, 1),
         (read_densely, 4),
         (two_ways, 4),
+        (again, 2),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )

@@ -75,8 +75,8 @@ def joined_parts(
 ) -> dict[Tensor, tuple[Tensor, int]]:
     """Return the tensors that can be written straight into a concatenation, which then copies nothing.
 
-    Such a tensor is joined along the channels, once, by a step that can write with gaps, and whoever else
-    reads it can read so.
+    Such a tensor is made by a step that can write with gaps, joined along the channels once, also in what its
+    concatenation goes on to, and whoever else reads it can read so.
 
     Args:
         outputs: tensors that must be in memory of their own.
@@ -98,17 +98,15 @@ def joined_parts(
         whole = begun.get(node.output, node.output)
         for tensor in node.inputs:
             maker = present(tensor).node
+            joins = [user for user, _ in users[tensor] if begun.get(user.output, user.output) is whole]
             if (
                 tensor is not None
                 and tensor not in outputs
                 and maker is not None
                 and maker.output is tensor
                 and maker.op.writes_parts(maker)
-                and sum(user is node for user, _ in users[tensor]) == 1
-                and all(
-                    begun.get(user.output, user.output) is whole or place in user.op.reads_parts
-                    for user, place in users[tensor]
-                )
+                and len(set(joins)) == len(joins)
+                and all(user in joins or place in user.op.reads_parts for user, place in users[tensor])
             ):
                 parts[tensor] = (whole, channel)
             channel += present(tensor).shape[1]

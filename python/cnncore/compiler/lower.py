@@ -118,10 +118,12 @@ class Builder(lowering.Builder):
     def alias(self, tensor: Tensor, base: Slot, offset: int = 0) -> None:
         slot = self.slot(tensor)
         root = base.root()
-        if slot.kind == "temp":
+        has_place = slot.kind == "output" or slot.base is not None  # as what portions make up has
+        if slot.kind == "temp" and not has_place:
             slot.base, slot.offset = base, offset
         elif (
-            slot.kind == "output"
+            has_place
+            and slot.pitch == 0
             and root.kind == "temp"
             and base.offset_in_root() == base.advance_in_root() == 0
             and root.nbytes == slot.nbytes

@@ -94,8 +94,10 @@ def _mark_persistent(setup: Sequence[Step], run: Sequence[Step]) -> None:
 def _uses(steps: Sequence[Step]) -> Iterator[tuple[Slot, int, int]]:
     """Yield (root, first, last) for each slot of each step: it is in use during these steps.
 
-    Of a slot that a step uses a portion of, these are all steps that portions pass.
+    Of a slot that a step uses a portion of, these are all steps that portions pass; so they are of one that
+    these steps do not make: the next portion reads it again.
     """
+    inside = _made_inside(steps)
     first: dict[Portions | None, int] = {}
     last: dict[Portions | None, int] = {}
     for i, step in enumerate(steps):
@@ -104,10 +106,21 @@ def _uses(steps: Sequence[Step]) -> Iterator[tuple[Slot, int, int]]:
     for i, step in enumerate(steps):
         portions = step.portions
         for slot in step.slots():
-            if portions is not None and slot.advance_in_root() > 0:
-                yield slot.root(), first[portions], last[portions]
+            root = slot.root()
+            if portions is not None and (slot.advance_in_root() > 0 or root not in inside[portions]):
+                yield root, first[portions], last[portions]
             else:
-                yield slot.root(), i, i
+                yield root, i, i
+
+
+def _made_inside(steps: Sequence[Step]) -> dict[Portions, set[Slot]]:
+    """Return what the steps of each stretch make."""
+    made: dict[Portions, set[Slot]] = {}
+    for step in steps:
+        if step.portions is not None:
+            outputs = (slot.root() for slot in step.outputs if slot is not None)
+            made.setdefault(step.portions, set()).update(outputs)
+    return made
 
 
 def _last_use(steps: Sequence[Step]) -> dict[Slot, int]:
@@ -121,6 +134,7 @@ def _last_use(steps: Sequence[Step]) -> dict[Slot, int]:
 def _reuse_in_place(steps: Sequence[Step]) -> None:
     """Let a step overwrite an input that nobody reads afterwards, where it says that it may."""
     last = _last_use(steps)
+    inside = _made_inside(steps)
     for i, step in enumerate(steps):
         taken: set[Slot] = set()
         for out, into in step.inplace:
@@ -131,6 +145,7 @@ def _reuse_in_place(steps: Sequence[Step]) -> None:
             shared = sum(slot is not None and slot.root() is root for slot in step.inputs)
             if (
                 root.kind == "temp"
+                and (step.portions is None or root in inside[step.portions])
                 and last[root] == i
                 and shared == 1
                 and root not in taken
