@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..nn.module import Module
 from ..optim.lr_scheduler import LRScheduler
 from ..optim.optimizer import Optimizer
 from ..optim.swa_utils import EMA, AveragedModel
+
+if TYPE_CHECKING:
+    from ..distributed import Ranks
 
 
 def count(name: str, value: Any, least: int) -> int:
@@ -45,3 +48,12 @@ def averaged_of(model: Module, ema: Any) -> AveragedModel | None:
     if isinstance(ema, bool) or not hasattr(ema, "__float__") or not 0 <= float(ema) < 1:
         raise ValueError(f"expected ema as a decay from 0 to below 1, or an AveragedModel, got {ema!r}")
     return EMA(model, decay=float(ema))
+
+
+def ranks_of(comm: Any) -> Ranks | None:
+    """Return the processes of an MPI communicator, which train together."""
+    if comm is None:
+        return None
+    from .. import distributed
+
+    return distributed.ranks_of(comm)

@@ -9,11 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import ops
 from ..graph.hints import missing
-from ..nn.loss import BCEWithLogitsLoss
-from ..nn.loss_elements import BCELoss
-from ..nn.loss_labels import NLLLoss
 from ..nn.module import Module
 from ..nn.predict import check_batch_size, inference_mode
 from ..optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -25,11 +21,12 @@ from .callbacks.base import Callback, check_callbacks
 from .history import History
 from .labels import class_weights
 from .objective import Objective, arrays_of, check_loss, form_of, is_of_classes, total_weight
+from .probabilities import probabilities
 from .progress import make_progress
 from .rows import Batch, rows_of
 from .run import Run
 from .running import DEFAULT_METRICS, Metrics, MetricsLike, RunningMeans, named_metrics, usual_metrics
-from .settings import averaged_of, count, schedulers_of
+from .settings import averaged_of, count, ranks_of, schedulers_of
 from .shards import EvaluatedPart, StandIn, joined, shard, share_of
 from .stretches import Stretches, split_rows
 
@@ -138,7 +135,7 @@ class Trainer:
             "accumulate": accumulate,
             "max_memory": max_memory,
         }
-        self.ranks = _ranks(comm)
+        self.ranks = ranks_of(comm)
         self.together: Any = None  # what the last step was of all processes (distributed.exchange.Together)
         self._objectives: dict[Any, Objective] = {}
         self._steps: dict[str, TrainStep] = {}
@@ -334,17 +331,7 @@ class Trainer:
         Raises:
             TypeError: a loss that is none of classes.
         """
-        output, loss = self.predict(x, batch_size), self.loss
-        if isinstance(loss, NLLLoss):
-            return np.exp(output)
-        if is_of_classes(loss):
-            return ops.softmax(output, 1)
-        if isinstance(loss, BCEWithLogitsLoss) or loss is ops.binary_cross_entropy_with_logits:
-            return ops.sigmoid(output)
-        if isinstance(loss, BCELoss):
-            return output
-        name = getattr(loss, "__name__", type(loss).__name__)
-        raise TypeError(f"{name} does not say how outputs become probabilities: apply it to predict(x)")
+        return probabilities(self.loss, self.predict(x, batch_size))
 
     def predict_classes(self, x: Any, batch_size: int = EVALUATION_BATCH_SIZE) -> Any:
         """Return the likeliest class of each row: its name where there are names, else its number.
@@ -503,11 +490,3 @@ class Trainer:
 
 
 def _nothing() -> None: ...
-
-
-def _ranks(comm: Any) -> Ranks | None:
-    if comm is None:
-        return None
-    from ..distributed import ranks_of
-
-    return ranks_of(comm)
