@@ -210,6 +210,44 @@ def test_cpu_quota_of_a_container(name: str, tmp_path: Path) -> None:
     assert _core.cgroup_quota(str(tmp_path / "groups"), str(tmp_path)) == quota
 
 
+EPYC = [
+    ("1", "Data", "32K"),
+    ("1", "Instruction", "48K"),
+    ("2", "Unified", "512K"),
+    ("3", "Unified", "32768K"),
+]
+KIB = 1024
+CACHES = {
+    "as the kernel writes it": (EPYC, [32 * KIB, 512 * KIB, 32768 * KIB]),
+    "instructions first": ([EPYC[1], EPYC[0], EPYC[2]], [32 * KIB, 512 * KIB, 0]),
+    "other units": ([("1", "Data", "49152"), ("3", "Unified", "32M")], [49152, 0, 32768 * KIB]),
+    "no level": ([("", "Data", "32K"), *EPYC[2:]], [0, 512 * KIB, 32768 * KIB]),
+    "no type": ([("1", "", "32K"), *EPYC[2:]], [0, 512 * KIB, 32768 * KIB]),
+    "no size": ([("1", "Data", ""), ("2", "Unified", "K"), ("3", "Unified", "-4K")], [0, 0, 0]),
+    "more than any": ([("3", "Unified", "99999999999999999999K")], [0, 0, 0]),
+    "nothing there": ([], [0, 0, 0]),
+}
+
+
+@pytest.mark.parametrize("name", CACHES)
+def test_caches_as_the_kernel_describes_them(name: str, tmp_path: Path) -> None:
+    entries, sizes = CACHES[name]
+    for index, entry in enumerate(entries):
+        folder = tmp_path / f"index{index}"
+        folder.mkdir()
+        for file, text in zip(("level", "type", "size"), entry, strict=True):
+            (folder / file).write_text(f"{text}\n")
+    assert [_core.described_cache(str(tmp_path), level) for level in (1, 2, 3)] == sizes
+
+
+@pytest.mark.skipif(not Path("/sys/devices/system/cpu/cpu0/cache").exists(), reason="tells of the caches")
+def test_caches_of_this_machine_are_those_the_kernel_describes() -> None:
+    info = _core.cpu_info()
+    for level, key in enumerate(("l1d_bytes", "l2_bytes", "l3_bytes"), 1):
+        described = _core.described_cache("/sys/devices/system/cpu/cpu0/cache", level)
+        assert info[key] == described or not described
+
+
 @pytest.mark.parametrize("count", [1.5, "2", None, True])
 def test_threads_that_are_no_number(count: object) -> None:
     with pytest.raises(TypeError, match="expected an integer number of threads"):

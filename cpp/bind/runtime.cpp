@@ -3,6 +3,7 @@
 
 #include "bind/bind.h"
 #include "bind/unlocked.h"
+#include "core/caches.h"
 #include "core/cgroup.h"
 #include "core/cpu_info.h"
 #include "core/parallel.h"
@@ -68,6 +69,7 @@ void bind_runtime(py::module_& module) {
     return num_threads();
   });
   module.def("cgroup_quota", &cgroup_quota, py::arg("process"), py::arg("mount"));
+  module.def("described_cache", &described_cache, py::arg("folder"), py::arg("level"));
   module.def("set_num_threads", &set_num_threads, py::arg("threads"));
   module.def("cpu_info", &cpu_info_dict);
   module.def("drop_result_memory", &drop_result_memory,

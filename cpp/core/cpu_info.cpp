@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/cpu_info.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <fstream>
 #include <thread>
 
 #include "core/affinity.h"
+#include "core/caches.h"
 #include "core/cgroup.h"
-
-#if defined(__APPLE__)
-#include <sys/sysctl.h>
-#endif
 
 namespace cnncore {
 namespace {
@@ -23,20 +18,6 @@ std::string cpu_model() {
     if (line.compare(0, 10, "model name") == 0) return line.substr(std::min(line.size(), line.find(':') + 2));
   }
   return "unknown";
-}
-
-std::size_t cache_bytes(int level) {
-#if defined(__linux__) && defined(_SC_LEVEL1_DCACHE_SIZE)
-  const int keys[] = {_SC_LEVEL1_DCACHE_SIZE, _SC_LEVEL2_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE};
-  return static_cast<std::size_t>(std::max(0L, sysconf(keys[level - 1])));
-#elif defined(__APPLE__)
-  const char* keys[] = {"hw.l1dcachesize", "hw.l2cachesize", "hw.l3cachesize"};
-  std::size_t value = 0, size = sizeof value;
-  return sysctlbyname(keys[level - 1], &value, &size, nullptr, 0) == 0 ? value : 0;
-#else
-  (void)level;
-  return 0;
-#endif
 }
 
 CpuInfo read_cpu_info() {
