@@ -15,7 +15,7 @@ def parts_read_in_place(graph: Graph, outputs: Container[Tensor]) -> set[Tensor]
         outputs: tensors that must be in memory of their own.
     """
     parts = {node.output for node in graph.nodes if node.op.takes_channels(node)}
-    for node in graph.nodes:
+    for node in graph.nodes if parts else ():
         for place, tensor in node.places():
             if tensor in parts and place not in node.op.reads_parts:
                 parts.discard(tensor)
@@ -38,7 +38,7 @@ def joined_by_readers(graph: Graph, outputs: Container[Tensor]) -> set[Tensor]:
     }
     if graph.updates:  # what is read later than the graph says might have changed
         return set()
-    for node in graph.nodes:
+    for node in graph.nodes if joined else ():
         for place, tensor in enumerate(node.inputs):
             if tensor in joined and (place or not node.op.reads_joined(node, joined[tensor])):
                 del joined[tensor]
@@ -56,7 +56,10 @@ def beginnings(graph: Graph, outputs: Container[Tensor]) -> dict[Tensor, Tensor]
     """
     joins = [node for node in graph.nodes if node.op.joins_channels(node) and node.output not in outputs]
     dense = {
-        tensor for node in graph.nodes for place, tensor in node.places() if place not in node.op.reads_parts
+        tensor
+        for node in (graph.nodes if joins else ())
+        for place, tensor in node.places()
+        if place not in node.op.reads_parts
     }
     chains: dict[tuple[Tensor, ...], list[Tensor]] = {}
     found: dict[Tensor, Tensor] = {}
@@ -85,15 +88,18 @@ def joined_parts(
     Returns:
         For each tensor the concatenation's result, and its first channel therein.
     """
-    users: dict[Tensor, list[tuple[Node, Place]]] = {}
-    for node in graph.nodes:
+    concatenations = [
+        node for node in graph.nodes if node.op.joins_channels(node) and node.output not in outputs
+    ]
+    users: dict[Tensor | None, list[tuple[Node, Place]]] = {
+        tensor: [] for node in concatenations for tensor in node.inputs
+    }
+    for node in graph.nodes if users else ():
         for place, tensor in node.places():
-            if tensor is not None:
-                users.setdefault(tensor, []).append((node, place))
+            if tensor in users:
+                users[tensor].append((node, place))
     parts: dict[Tensor, tuple[Tensor, int]] = {}
-    for node in graph.nodes:
-        if not node.op.joins_channels(node) or node.output in outputs:
-            continue
+    for node in concatenations:
         channel = 0
         whole = begun.get(node.output, node.output)
         for tensor in node.inputs:

@@ -27,6 +27,9 @@ Parts = tuple[str, tuple[int, ...], str, str]
 
 def join_siblings(graph: Graph) -> None:
     """Put elementwise nodes that share a large operand into one node where none needs another."""
+    large = [node for node in graph.nodes if node.output.nbytes >= FAR and _links(node) is not None]
+    if len(large) < 2:
+        return
     position = {node: i for i, node in enumerate(graph.nodes)}
     first_use: dict[Tensor, int] = {}
     for i, node in enumerate(graph.nodes):
@@ -34,9 +37,7 @@ def join_siblings(graph: Graph) -> None:
             if tensor is not None:
                 first_use.setdefault(tensor, i)
     groups: list[list[Node]] = []
-    for node in graph.nodes:
-        if _links(node) is None or node.output.nbytes < FAR:
-            continue
+    for node in large:
         for group in groups:
             ready = all(first_use.get(other.output, len(position)) > position[node] for other in group)
             if ready and _alike(group[0], node) and _joined([*group, node]) is not None:

@@ -230,7 +230,9 @@ class Graph:
 
     def has_empty(self) -> bool:
         """Whether any value has no elements, as with a batch of no rows."""
-        return any(0 in tensor.shape for tensor in self.values())
+        if any(0 in tensor.shape for tensor in self.inputs):
+            return True
+        return any(0 in made.shape for node in self.nodes for made in node.outputs if made is not None)
 
     def replace(self, changed: Mapping[Node, Node]) -> None:
         """Put nodes in the places of others."""
