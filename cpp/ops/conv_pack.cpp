@@ -67,6 +67,10 @@ struct WeightPack::Panel {
 WeightPack::WeightPack(const ConvLoop& loop, const WeightLayout& layout) : loop_(loop), layout_(layout) {
   for (std::int64_t tap = 0; tap < loop.taps(); ++tap)
     tap_source_.push_back(tap_source(loop, layout.kernel, tap));
+  turned_ =
+      static_cast<std::int64_t>(tap_source_.size()) == layout.kernel[0] * layout.kernel[1] * layout.kernel[2];
+  for (std::size_t tap = 0; tap < tap_source_.size(); ++tap)
+    turned_ = turned_ && tap_source_[tap_source_.size() - 1 - tap] == static_cast<std::int64_t>(tap);
 }
 
 std::int64_t WeightPack::scratch_floats() const {
@@ -84,10 +88,20 @@ void WeightPack::clear_padding(const Panel& panel) const {
   }
 }
 
-/// Columns are the nearer axis of the tensor (backward-data): each row is read once, in order.
+/// Columns are the nearer axis of the tensor (backward-data): each row is read once, in order. Rows lie too
+/// far apart for the hardware to fetch the next one.
 void WeightPack::pack_rows(const Panel& panel, const float* source) const {
+  constexpr std::int64_t kAhead = 4;
   for (std::int64_t row = 0; row < panel.rows; ++row, source += layout_.reduction) {
+    const float* next = source + kAhead * layout_.reduction;
+    for (std::int64_t i = 0; i < panel.columns * layout_.column; i += kLineFloats)
+      __builtin_prefetch(next + i);
     float* to = panel.target + row * panel.width;
+    if (turned_ && layout_.column > 1) {
+      transpose(source, layout_.column, loop_.taps(), panel.columns, to + (loop_.taps() - 1) * panel.tap_step,
+                -panel.tap_step);
+      continue;
+    }
     for (const auto tap : tap_source_) {
       const float* from = source + tap;
       if (layout_.column == 1) {

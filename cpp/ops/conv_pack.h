@@ -58,6 +58,7 @@ class WeightPack {
   ConvLoop loop_;
   WeightLayout layout_;
   std::vector<std::int64_t> tap_source_;  // offset in the tensor of each tap
+  bool turned_ = false;                   // the taps are those of the tensor, last first
 };
 
 }  // namespace cnncore
