@@ -379,21 +379,41 @@ def test_the_choice_names_every_refusal() -> None:
     assert CASES["3x3"].choose("forward").problem.startswith("batch=2 in_channels=32 out_channels=64")
 
 
+EVERY = ("forward", "backward_data", "backward_weight")
+
+
+def _chosen(*directions: str, **changes: Any) -> set[str]:
+    wide = {"size": (14, 15), "kernel": (3, 3), "begin": (1, 1), "end": (1, 1), "groups": 6}
+    return {Case(1, **{"inputs": 8, "outputs": 8, **wide, **changes}).choose(d).algorithm for d in directions}
+
+
+@pytest.mark.skipif(_core.cpu_info()["isa"] == "portable", reason="its vectors hold no two groups")
+def test_groups_of_four_channels_have_an_algorithm_of_their_own() -> None:
+    assert _chosen(*EVERY, inputs=4, outputs=4) == {"grouped"}
+    assert _chosen("forward", "backward_weight", inputs=4, outputs=4, stride=(2, 2), size=(28, 30)) == {
+        "grouped"
+    }
+    assert _chosen("backward_data", inputs=4, outputs=4, stride=(2, 2)) == {"direct"}
+    assert _chosen("backward_weight", inputs=4, outputs=4, size=(7, 7)) == {"direct"}
+
+
+@pytest.mark.skipif(_core.cpu_info()["isa"] != "avx2", reason="vectors of eight floats")
+def test_groups_of_a_whole_vector_have_none() -> None:
+    eight = Case(1, 8, 8, (14, 15), (3, 3), begin=(1, 1), end=(1, 1), groups=6)
+    for direction in EVERY:
+        choice = eight.choose(direction)
+        assert choice.algorithm != "grouped"
+        assert ("grouped", "groups of 8 channels fill direct's vectors") in choice.refused
+
+
 @pytest.mark.skipif(_core.cpu_info()["isa"] != "avx512", reason="vectors hold several groups")
 def test_small_groups_have_an_algorithm_of_their_own() -> None:
-    def chosen(*directions: str, **changes: Any) -> set[str]:
-        wide = {"size": (14, 15), "kernel": (3, 3), "begin": (1, 1), "end": (1, 1), "groups": 6}
-        return {
-            Case(1, **{"inputs": 8, "outputs": 8, **wide, **changes}).choose(d).algorithm for d in directions
-        }
-
-    every = ("forward", "backward_data", "backward_weight")
-    assert chosen(*every) == chosen(*every, inputs=4, outputs=4) == {"grouped"}
-    assert chosen(*every[:2], inputs=16, outputs=16) == {"grouped"}
-    assert chosen("forward", "backward_weight", stride=(2, 2), size=(28, 30)) == {"grouped"}
-    assert chosen("backward_data", stride=(2, 2)) == {"direct"}  # phases of one and of two taps
-    assert chosen("backward_weight", size=(7, 7)) == {"direct"}
-    assert chosen(*every, outputs=16) == chosen(*every, kernel=(3, 5)) == {"direct"}
+    assert _chosen(*EVERY) == _chosen(*EVERY, inputs=4, outputs=4) == {"grouped"}
+    assert _chosen(*EVERY[:2], inputs=16, outputs=16) == {"grouped"}
+    assert _chosen("forward", "backward_weight", stride=(2, 2), size=(28, 30)) == {"grouped"}
+    assert _chosen("backward_data", stride=(2, 2)) == {"direct"}  # phases of one and of two taps
+    assert _chosen("backward_weight", size=(7, 7)) == {"direct"}
+    assert _chosen(*EVERY, outputs=16) == _chosen(*EVERY, kernel=(3, 5)) == {"direct"}
     large = Case(1, 16, 16, (20, 20), (3, 3), begin=(1, 1), end=(1, 1), groups=2).choose("forward")
     assert ("grouped", "more than 256 pixels of 16 channels a group") in large.refused
 

@@ -6,16 +6,21 @@
 
 #include "isa/kernels/channel_output.h"
 #include "isa/kernels/tiles.h"
+#include "isa/kernels/transpose.h"
 #include "isa/vec.h"
 
 namespace cnncore {
 namespace CNNCORE_ISA {
 namespace {
 
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
 
 constexpr int kTaps = 3;
 constexpr int kPart = 4;  // channels of a group that are permuted together
+
+#if defined(__AVX512F__)
+
+constexpr int kSummed = 4;  // channels of a part whose gradients are summed together
 
 /// The lanes of channels 4 * part ... 4 * part + 3 of each lane's group, in every four lanes.
 CNNCORE_INLINE IVec lanes_of_part(int64_t depth, int64_t part) {
@@ -23,21 +28,40 @@ CNNCORE_INLINE IVec lanes_of_part(int64_t depth, int64_t part) {
   const IVec group = iand(lane, iset1(-static_cast<int>(depth)));
   return iadd(iadd(group, iand(lane, iset1(kPart - 1))), iset1(kPart * static_cast<int>(part)));
 }
+/// Lane kLane of every four lanes in all of them.
+template <int kLane>
+CNNCORE_INLINE Vec spread(Vec v) {
+  return _mm512_permute_ps(v, kLane * 0x55);
+}
+/// v's lanes as lanes_of_part() numbers them.
+CNNCORE_INLINE Vec part_of(Vec v, IVec lanes) { return permute(v, lanes); }
+
+#else
+
+constexpr int kSummed = 2;  // sums of more, and what is added to them, find no registers
+
+CNNCORE_INLINE IVec lanes_of_part(int64_t, int64_t) { return iset1(0); }
+template <int kLane>
+CNNCORE_INLINE Vec spread(Vec v) {
+  return _mm256_permute_ps(v, kLane * 0x55);
+}
+CNNCORE_INLINE Vec part_of(Vec v, IVec) { return v; }  // of groups of four channels
+
+#endif
 
 /// One channel of each group in all of its lanes. Whole vectors are loaded without a mask: where they are not
 /// in the cache, loads with a mask took four times as long (Zen 5).
 struct Channels {
   static CNNCORE_MEMBER Channels of(const float* pixel, int64_t left, IVec lanes) {
-    const Vec part = _mm512_permutexvar_ps(lanes, load_upto(pixel, left));
-    return {{_mm512_permute_ps(part, 0x00), _mm512_permute_ps(part, 0x55), _mm512_permute_ps(part, 0xAA),
-             _mm512_permute_ps(part, 0xFF)}};
+    const Vec part = part_of(load_upto(pixel, left), lanes);
+    return {{spread<0>(part), spread<1>(part), spread<2>(part), spread<3>(part)}};
   }
   Vec channel[kPart];
 };
 
-/// Calls body(column, tap, pixel, channels) for the input columns under N pixels and each tap that reads
-/// them.
-template <int N, int kStep, class Body>
+/// Calls body(tap, k, pixel, channel k) for the input columns under N pixels, each tap that reads them, and
+/// kCount channels of a part from kFirst on.
+template <int N, int kStep, int kFirst, int kCount, class Body>
 CNNCORE_INLINE void for_columns(const DepthwiseRow& row, const float* input, int64_t x, int64_t left,
                                 IVec lanes, const Body& body) {
 #pragma GCC unroll 16
@@ -45,7 +69,7 @@ CNNCORE_INLINE void for_columns(const DepthwiseRow& row, const float* input, int
     if (x + column < 0 || x + column >= row.in_size) continue;
     const Channels value = Channels::of(input + column * row.pitch, left, lanes);
 #pragma GCC unroll 4
-    for (int k = 0; k < kPart; ++k) {
+    for (int k = kFirst; k < kFirst + kCount; ++k) {
 #pragma GCC unroll 3
       for (int t = 0; t < kTaps; ++t) {
         const int distance = column - t;
@@ -74,7 +98,7 @@ CNNCORE_INLINE void forward_pixels(const DepthwiseRow& row, const DepthwiseOutpu
 #pragma GCC unroll 4
         for (int k = 0; k < kPart; ++k) w[t][k] = load(weight + t * row.weight_step + k * kWidth);
       }
-      for_columns<kDepthwisePixels, kStep>(
+      for_columns<kDepthwisePixels, kStep, 0, kPart>(
           row, row.row[r] + x * row.pitch + channel, x, left, lanes_of_part(depth, part),
           [&](int t, int k, int i, Vec value) { sum[i] = fmadd(value, w[t][k], sum[i]); });
     }
@@ -104,36 +128,39 @@ void forward(const DepthwiseRow& row, const DepthwiseOutput& out, int64_t depth,
   if (!in_registers(out.activation)) activate_pixels(row, out, 0);
 }
 
-template <int N, int kStep>
+template <int N, int kStep, int kFirst>
 CNNCORE_INLINE void add_products(const DepthwiseRow& row, const float* input, const float* grad,
-                                 int64_t pixel, int64_t left, IVec lanes, Vec (&total)[kTaps][kPart]) {
+                                 int64_t pixel, int64_t left, IVec lanes, Vec (&total)[kTaps][kSummed]) {
   Vec g[N];
 #pragma GCC unroll 4
   for (int n = 0; n < N; ++n) g[n] = load_upto(grad + (pixel + n) * row.pitch, left);
   const int64_t x = row.in_start + pixel * kStep;
-  for_columns<N, kStep>(row, input + x * row.pitch, x, left, lanes, [&](int t, int k, int i, Vec value) {
-    total[t][k] = fmadd(value, g[i], total[t][k]);
-  });
+  for_columns<N, kStep, kFirst, kSummed>(row, input + x * row.pitch, x, left, lanes,
+                                         [&](int t, int k, int i, Vec value) {
+                                           Vec& sum = total[t][k - kFirst];
+                                           sum = fmadd(value, g[i], sum);
+                                         });
 }
 
-template <int kStep>
+/// Of channels kFirst ... kFirst + kSummed - 1 of a part, whose sums begin at `sum`.
+template <int kStep, int kFirst>
 CNNCORE_INLINE void add_row(const DepthwiseRow& row, const float* input, const float* grad, int64_t left,
                             IVec lanes, float* sum) {
   constexpr int kGradients = 4;
-  Vec total[kTaps][kPart];
+  Vec total[kTaps][kSummed];
 #pragma GCC unroll 3
   for (int t = 0; t < kTaps; ++t) {
 #pragma GCC unroll 4
-    for (int k = 0; k < kPart; ++k) total[t][k] = load(sum + t * row.weight_step + k * kWidth);
+    for (int k = 0; k < kSummed; ++k) total[t][k] = load(sum + t * row.weight_step + k * kWidth);
   }
   int64_t i = 0;
   for (; i + kGradients <= row.count; i += kGradients)
-    add_products<kGradients, kStep>(row, input, grad, i, left, lanes, total);
-  for (; i < row.count; ++i) add_products<1, kStep>(row, input, grad, i, left, lanes, total);
+    add_products<kGradients, kStep, kFirst>(row, input, grad, i, left, lanes, total);
+  for (; i < row.count; ++i) add_products<1, kStep, kFirst>(row, input, grad, i, left, lanes, total);
 #pragma GCC unroll 3
   for (int t = 0; t < kTaps; ++t) {
 #pragma GCC unroll 4
-    for (int k = 0; k < kPart; ++k) store(sum + t * row.weight_step + k * kWidth, total[t][k]);
+    for (int k = 0; k < kSummed; ++k) store(sum + t * row.weight_step + k * kWidth, total[t][k]);
   }
 }
 
@@ -141,11 +168,16 @@ template <int kStep>
 void backward_row(const DepthwiseRow& row, const float* grad_output, float* const* sum, int64_t depth,
                   int64_t block) {
   for (int64_t channel = 0; channel < row.channels; channel += kWidth) {
+    const int64_t left = min_of(row.channels - channel, kWidth);
+    const float* grad = grad_output + channel;
     for (int64_t r = 0; r < row.rows; ++r) {
+      const float* input = row.row[r] + channel;
       for (int64_t part = 0; part < depth / kPart; ++part) {
-        add_row<kStep>(row, row.row[r] + channel, grad_output + channel,
-                       min_of(row.channels - channel, kWidth), lanes_of_part(depth, part),
-                       sum[r] + channel / kWidth * block + part * kPart * kWidth);
+        const IVec lanes = lanes_of_part(depth, part);
+        float* sums = sum[r] + channel / kWidth * block + part * kPart * kWidth;
+        add_row<kStep, 0>(row, input, grad, left, lanes, sums);
+        if constexpr (kSummed < kPart)
+          add_row<kStep, kSummed>(row, input, grad, left, lanes, sums + kSummed * kWidth);
       }
     }
   }
