@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import ops
-from .arguments import finite, positive
+from .arguments import finite, positive, several
 from .containers import ModuleList, Sequential
 from .linear import Linear
 from .module import Module
@@ -73,7 +73,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         super().__init__()
         self.in_features = positive("in_features", in_features)
         self.n_classes = positive("n_classes", n_classes)
-        limits = [positive("cutoffs", limit) for limit in cutoffs]
+        limits = [positive("cutoffs", limit) for limit in several("cutoffs", cutoffs)]
         if not limits or limits != sorted(set(limits)) or limits[-1] > n_classes - 1:
             raise ValueError(
                 f"expected cutoffs as rising numbers from 1 to {n_classes - 1}, got {list(cutoffs)}"

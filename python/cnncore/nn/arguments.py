@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,13 +24,33 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def at_least(name: str, value: Any, least: int) -> int:
-    """Return `value` as an int of at least `least`, or raise naming the argument."""
+def integer(name: str, value: Any) -> int:
+    """Return `value` as an int, or raise naming the argument."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"expected an integer {name}, got {value!r}")
-    if value < least:
-        raise ValueError(f"expected {name} of at least {least}, got {value}")
     return int(value.__index__())
+
+
+def at_least(name: str, value: Any, least: int) -> int:
+    """Return `value` as an int of at least `least`, or raise naming the argument."""
+    number = integer(name, value)
+    if number < least:
+        raise ValueError(f"expected {name} of at least {least}, got {value}")
+    return number
+
+
+def several(name: str, value: Any, of: str = "integers") -> tuple[Any, ...]:
+    """Return the items of a list or any other iterable but a text, or raise naming the argument."""
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        raise TypeError(f"expected {name} as a list of {of}, got {value!r}")
+    return tuple(value)
+
+
+def maker(name: str, value: Any) -> Any:
+    """Return what makes a layer, a class or a function, or raise naming the argument."""
+    if not callable(value):
+        raise TypeError(f"expected {name} as a class or a function that makes a layer, got {value!r}")
+    return value
 
 
 _FORMS = {1: "(length,)", 2: "a pair (height, width)", 3: "a triple (depth, height, width)"}
@@ -90,6 +110,14 @@ def fraction(name: str, value: Any) -> float:
     number = _number(name, value)
     if not 0.0 <= number <= 1.0:
         raise ValueError(f"expected {name} from 0 to 1, got {value}")
+    return number
+
+
+def norm_order(name: str, value: Any) -> float:
+    """Return the p of a p-norm, a number or infinity, or raise naming the argument."""
+    number = _number(name, value)
+    if math.isnan(number):
+        raise ValueError(f"expected a number or infinity for {name}, got {value}")
     return number
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import ops
 from .activation import ReLU, Sigmoid
-from .arguments import finite, positive
+from .arguments import axis, finite, fraction, maker, ntuple, positive, several
 from .containers import Sequential
 from .conv import Conv2d, Conv3d
 from .dropout import Dropout
@@ -35,16 +35,14 @@ Layer = Callable[..., Module]
 Extents = int | Sequence[int]
 
 
-def _centred(kernel_size: Extents, dilation: Extents, rank: int) -> int | tuple[int, ...]:
+def _centred(kernel_size: Extents, dilation: Extents, rank: int) -> tuple[int, ...]:
     """Return the padding that keeps extents where the stride is 1 and the kernel odd."""
-    if isinstance(kernel_size, int) and isinstance(dilation, int):
-        return (kernel_size - 1) // 2 * dilation
-    kernels = (kernel_size,) * rank if isinstance(kernel_size, int) else kernel_size
-    steps = (dilation,) * rank if isinstance(dilation, int) else dilation
+    kernels, steps = ntuple("kernel_size", kernel_size, 1, rank), ntuple("dilation", dilation, 1, rank)
     return tuple((kernel - 1) // 2 * step for kernel, step in zip(kernels, steps, strict=True))
 
 
-def _activation(make: Layer, inplace: bool | None) -> Module:
+def _activation(activation_layer: Layer, inplace: bool | None) -> Module:
+    make: Layer = maker("activation_layer", activation_layer)
     return make() if inplace is None else make(inplace=inplace)
 
 
@@ -72,7 +70,7 @@ class _ConvNormActivation(Sequential):
             convolution(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias=bias)
         ]
         if norm_layer is not None:
-            layers.append(norm_layer(out_channels))
+            layers.append(maker("norm_layer", norm_layer)(out_channels))
         if activation_layer is not None:
             layers.append(_activation(activation_layer, inplace))
         super().__init__(*layers)
@@ -166,11 +164,13 @@ class SqueezeExcitation(Module):
         scale_activation: Layer = Sigmoid,
     ) -> None:
         super().__init__()
+        input_channels = positive("input_channels", input_channels)
+        squeeze_channels = positive("squeeze_channels", squeeze_channels)
         self.avgpool = AdaptiveAvgPool2d(1)
         self.fc1 = Conv2d(input_channels, squeeze_channels, 1)
         self.fc2 = Conv2d(squeeze_channels, input_channels, 1)
-        self.activation = activation()
-        self.scale_activation = scale_activation()
+        self.activation = maker("activation", activation)()
+        self.scale_activation = maker("scale_activation", scale_activation)()
 
     def forward(self, x: Any) -> Any:
         scale = self.fc2(self.activation(self.fc1(self.avgpool(x))))
@@ -206,14 +206,17 @@ class MLP(Sequential):
         bias: bool = True,
         dropout: float = 0.0,
     ) -> None:
-        if not hidden_channels:
+        in_channels = positive("in_channels", in_channels)
+        widths = [positive("hidden_channels", n) for n in several("hidden_channels", hidden_channels)]
+        if not widths:
             raise ValueError("expected hidden_channels of at least one layer, got none")
+        dropout = fraction("dropout", dropout)
         layers: list[Module] = []
-        for i, features in enumerate(hidden_channels):
+        for i, features in enumerate(widths):
             layers.append(Linear(in_channels, features, bias=bias))
-            if i + 1 < len(hidden_channels):
+            if i + 1 < len(widths):
                 if norm_layer is not None:
-                    layers.append(norm_layer(features))
+                    layers.append(maker("norm_layer", norm_layer)(features))
                 layers.append(_activation(activation_layer, inplace))
             layers.append(Dropout(dropout))
             in_channels = features
@@ -233,7 +236,7 @@ class Permute(Module):
 
     def __init__(self, dims: Sequence[int]) -> None:
         super().__init__()
-        self.dims = tuple(dims)
+        self.dims = tuple(axis("dims", dim) for dim in several("dims", dims))
 
     def forward(self, x: Any) -> Any:
         return ops.permute(x, self.dims)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import ops
-from .arguments import fraction
+from .arguments import fraction, one_of
 from .module import Module
 
 __all__ = [
@@ -134,7 +134,7 @@ class StochasticDepth(Module):
         mode: "batch" decides once for all samples, "row" for each sample by itself.
 
     Raises:
-        ValueError: `p` is not from 0 to 1.
+        ValueError: `p` is not from 0 to 1; another `mode`.
 
     >>> import numpy as np
     >>> StochasticDepth(0.5, "row").eval()(np.ones((1, 2))).tolist()
@@ -143,7 +143,7 @@ class StochasticDepth(Module):
 
     def __init__(self, p: float, mode: str) -> None:
         super().__init__()
-        self.p, self.mode = fraction("p", p), mode
+        self.p, self.mode = fraction("p", p), one_of("mode", mode, ("batch", "row"))
 
     def forward(self, input: Any) -> Any:
         return ops.stochastic_depth(input, self.p, self.mode, self.training)

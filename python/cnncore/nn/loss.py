@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from .. import ops
 from ..ops.reduction import REDUCTIONS
-from .arguments import fraction
+from .arguments import fraction, integer
 from .module import Module
 from .parameter import Buffer
 
@@ -22,9 +22,14 @@ def reduction_of(reduction: str) -> str:
     return reduction
 
 
-def weights_of(values: ArrayLike | None) -> Buffer | None:
-    """Return weights of classes or elements as a buffer."""
-    return None if values is None else Buffer(np.asarray(values, dtype=np.float32))
+def weights_of(values: ArrayLike | None, name: str = "weight") -> Buffer | None:
+    """Return weights of classes or elements as a buffer, or raise naming the argument."""
+    if values is None:
+        return None
+    try:
+        return Buffer(np.asarray(values, dtype=np.float32))
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"expected {name} as an array of numbers, got {values!r}") from None
 
 
 class ElementLoss(Module):
@@ -64,7 +69,7 @@ class CrossEntropyLoss(Module):
     ) -> None:
         super().__init__()
         self.register_buffer("weight", weights_of(weight))
-        self.ignore_index = int(ignore_index)
+        self.ignore_index = integer("ignore_index", ignore_index)
         self.reduction = reduction_of(reduction)
         self.label_smoothing = fraction("label_smoothing", label_smoothing)
 
@@ -114,7 +119,7 @@ class BCEWithLogitsLoss(Module):
         super().__init__()
         self.register_buffer("weight", weights_of(weight))
         self.reduction = reduction_of(reduction)
-        self.register_buffer("pos_weight", weights_of(pos_weight))
+        self.register_buffer("pos_weight", weights_of(pos_weight, "pos_weight"))
 
     def forward(self, input: Any, target: Any) -> Any:
         return ops.binary_cross_entropy_with_logits(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import ops
-from .arguments import finite
+from .arguments import finite, norm_order
 from .loss import reduction_of
 from .module import Module
 
@@ -80,7 +80,7 @@ class TripletMarginLoss(Module):
         reduction: str = "mean",
     ) -> None:
         super().__init__()
-        self.margin, self.p, self.eps = _margin(margin), float(p), finite("eps", eps)
+        self.margin, self.p, self.eps = _margin(margin), norm_order("p", p), finite("eps", eps)
         self.swap = bool(swap)
         self.reduction = reduction_of(reduction)
 
@@ -117,6 +117,8 @@ class TripletMarginWithDistanceLoss(Module):
         reduction: str = "mean",
     ) -> None:
         super().__init__()
+        if distance_function is not None and not callable(distance_function):
+            raise TypeError(f"expected distance_function to be a function, got {distance_function!r}")
         self.distance_function = distance_function
         self.margin, self.swap = _margin(margin), bool(swap)
         self.reduction = reduction_of(reduction)

@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from .. import ops
-from .arguments import finite, fraction, positive
+from .arguments import at_least, finite, fraction, integer, positive, several
 from .linear import Linear
 from .loss import ElementLoss, reduction_of, weights_of
 from .module import Module
@@ -52,7 +52,7 @@ class NLLLoss(Module):
     ) -> None:
         super().__init__()
         self.register_buffer("weight", weights_of(weight))
-        self.ignore_index = int(ignore_index)
+        self.ignore_index = integer("ignore_index", ignore_index)
         self.reduction = reduction_of(reduction)
 
     def forward(self, input: Any, target: Any) -> Any:
@@ -86,7 +86,7 @@ class SoftmaxFocalLoss(Module):
         super().__init__()
         self.register_buffer("weight", weights_of(weight))
         self.gamma = finite("gamma", gamma, 0)
-        self.ignore_index = int(ignore_index)
+        self.ignore_index = integer("ignore_index", ignore_index)
         self.reduction = reduction_of(reduction)
 
     def forward(self, input: Any, target: Any) -> Any:
@@ -236,7 +236,7 @@ class CTCLoss(Module):
 
     def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
         super().__init__()
-        self.blank = int(blank)
+        self.blank = at_least("blank", blank, 0)
         self.reduction = reduction_of(reduction)
         self.zero_infinity = bool(zero_infinity)
 
@@ -291,7 +291,11 @@ class LovaszSoftmaxLoss(Module):
         super().__init__()
         if classes not in ("present", "all"):
             raise ValueError(f"expected classes 'present' or 'all', got {classes!r}")
-        self.classes, self.per_image, self.ignore_index = classes, bool(per_image), int(ignore_index)
+        self.classes, self.per_image, self.ignore_index = (
+            classes,
+            bool(per_image),
+            integer("ignore_index", ignore_index),
+        )
 
     def forward(self, input: Any, target: Any) -> Any:
         return ops.lovasz_softmax_loss(input, target, self.classes, self.per_image, self.ignore_index)
@@ -339,11 +343,11 @@ class LinearCrossEntropyLoss(Module):
         check_placement(device, dtype)
         super().__init__()
         self.num_classes = positive("num_classes", num_classes)
-        self.out_features = tuple(positive("out_features", n) for n in out_features)
+        self.out_features = tuple(positive("out_features", n) for n in several("out_features", out_features))
         self.linear = Linear(in_features, math.prod(self.out_features, start=self.num_classes), bias=bias)
         self.register_buffer("weight", weights_of(weight))
         self.reduction = reduction_of(reduction)
-        self.ignore_index = ignore_index
+        self.ignore_index = None if ignore_index is None else integer("ignore_index", ignore_index)
         self.label_smoothing = fraction("label_smoothing", label_smoothing)
         if options is not None:
             raise ValueError("expected options=None: the loss is not computed in chunks")

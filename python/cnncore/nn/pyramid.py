@@ -9,6 +9,7 @@ from typing import Any
 from .. import ops
 from ..graph.trace import shape_error
 from . import init
+from .arguments import positive, several
 from .blocks import Conv2dNormActivation, Layer
 from .containers import ModuleList
 from .conv import Conv2d
@@ -102,6 +103,9 @@ class FeaturePyramidNetwork(Module):
         norm_layer: Layer | None = None,
     ) -> None:
         super().__init__()
+        channels_of_maps = [
+            positive("in_channels_list", n) for n in several("in_channels_list", in_channels_list)
+        ]
         if extra_blocks is not None and not isinstance(extra_blocks, ExtraFPNBlock):
             raise TypeError(f"expected an ExtraFPNBlock for extra_blocks, got {type(extra_blocks).__name__}")
 
@@ -110,8 +114,8 @@ class FeaturePyramidNetwork(Module):
                 channels, out_channels, kernel, norm_layer=norm_layer, activation_layer=None
             )
 
-        self.inner_blocks = ModuleList(block(channels, 1) for channels in in_channels_list)
-        self.layer_blocks = ModuleList(block(out_channels, 3) for _ in in_channels_list)
+        self.inner_blocks = ModuleList(block(channels, 1) for channels in channels_of_maps)
+        self.layer_blocks = ModuleList(block(out_channels, 3) for _ in channels_of_maps)
         for layer in self.modules():
             if isinstance(layer, Conv2d):
                 init.kaiming_uniform_(layer.weight, a=1)

@@ -12,7 +12,7 @@ import numpy as np
 from .. import ops
 from ..graph.trace import shape_error
 from ..ops.roi import regions_of
-from .arguments import finite, ntuple, positive
+from .arguments import finite, integer, ntuple, positive, several
 from .conv import Conv2d
 from .module import Module
 
@@ -51,7 +51,7 @@ class RoIAlign(_Pooling):
         aligned: bool = False,
     ) -> None:
         super().__init__(output_size, spatial_scale)
-        self.sampling_ratio, self.aligned = sampling_ratio, bool(aligned)
+        self.sampling_ratio, self.aligned = integer("sampling_ratio", sampling_ratio), bool(aligned)
 
     def forward(self, input: Any, rois: Any) -> Any:
         rule = (self.output_size, self.spatial_scale, self.sampling_ratio, self.aligned)
@@ -92,7 +92,7 @@ class PSRoIAlign(_Pooling):
 
     def __init__(self, output_size: int | Sequence[int], spatial_scale: float, sampling_ratio: int) -> None:
         super().__init__(output_size, spatial_scale)
-        self.sampling_ratio = sampling_ratio
+        self.sampling_ratio = integer("sampling_ratio", sampling_ratio)
 
     def forward(self, input: Any, rois: Any) -> Any:
         return ops.ps_roi_align(input, rois, self.output_size, self.spatial_scale, self.sampling_ratio)
@@ -149,11 +149,11 @@ class MultiScaleRoIAlign(Module):
         canonical_level: int = 4,
     ) -> None:
         super().__init__()
-        self.featmap_names = list(featmap_names)
+        self.featmap_names = list(several("featmap_names", featmap_names, "names"))
         self.output_size = ntuple("output_size", output_size, 1, 2)
-        self.sampling_ratio = sampling_ratio
+        self.sampling_ratio = integer("sampling_ratio", sampling_ratio)
         self.canonical_scale = positive("canonical_scale", canonical_scale)
-        self.canonical_level = canonical_level
+        self.canonical_level = integer("canonical_level", canonical_level)
 
     def forward(self, x: Mapping[str, Any], boxes: Any, image_shapes: Sequence[Sequence[int]]) -> Any:
         maps = [value for name, value in x.items() if name in self.featmap_names]

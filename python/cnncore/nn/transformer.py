@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import ops
 from . import init
-from .arguments import positive
+from .arguments import finite, positive
 from .attention import MultiheadAttention
 from .containers import ModuleList
 from .dropout import Dropout
@@ -37,9 +37,15 @@ _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"relu": ops.relu, "gelu": ops.g
 def _activation(given: Activation) -> Callable[[Any], Any]:
     if callable(given):
         return given
-    if given not in _ACTIVATIONS:
+    if not isinstance(given, str) or given not in _ACTIVATIONS:
         raise ValueError(f"expected activation 'relu', 'gelu' or a function, got {given!r}")
     return _ACTIVATIONS[given]
+
+
+def _custom(name: str, given: Any) -> Any:
+    if given is not None and not callable(given):
+        raise TypeError(f"expected {name} to be a Module or a function, got {given!r}")
+    return given
 
 
 class _Layer(Module):
@@ -58,6 +64,7 @@ class _Layer(Module):
         attentions: tuple[str, ...],
     ) -> None:
         super().__init__()
+        d_model, nhead = positive("d_model", d_model), positive("nhead", nhead)
         for name in attentions:
             attention = MultiheadAttention(
                 d_model, nhead, dropout=dropout, bias=bias, batch_first=batch_first
@@ -134,6 +141,7 @@ class TransformerEncoderLayer(_Layer):
             bias,
             ("self_attn",),
         )
+        layer_norm_eps = finite("layer_norm_eps", layer_norm_eps, 0)
         self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias)
         self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias)
         self.dropout1, self.dropout2 = Dropout(dropout), Dropout(dropout)
@@ -191,6 +199,7 @@ class TransformerDecoderLayer(_Layer):
             bias,
             ("self_attn", "multihead_attn"),
         )
+        layer_norm_eps = finite("layer_norm_eps", layer_norm_eps, 0)
         self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias)
         self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias)
         self.norm3 = LayerNorm(d_model, layer_norm_eps, bias=bias)
@@ -232,8 +241,12 @@ class TransformerDecoderLayer(_Layer):
 class _Stack(Module):
     """Copies of a layer one after the other, and a norm behind them."""
 
+    layer_name: str
+
     def __init__(self, layer: Module, num_layers: int, norm: Module | None) -> None:
         super().__init__()
+        if not isinstance(layer, Module):
+            raise TypeError(f"expected {self.layer_name} to be a Module, got {type(layer).__name__}")
         self.num_layers = positive("num_layers", num_layers)
         self.layers = ModuleList([deepcopy(layer) for _ in range(num_layers)])
         self.add_module("norm", norm)
@@ -257,6 +270,8 @@ class TransformerEncoder(_Stack):
     >>> TransformerEncoder(TransformerEncoderLayer(8, 2, 16), 2)(np.zeros((5, 3, 8))).shape
     (5, 3, 8)
     """
+
+    layer_name = "encoder_layer"
 
     def __init__(
         self,
@@ -288,6 +303,8 @@ class TransformerDecoder(_Stack):
     >>> decoder(np.zeros((5, 3, 8)), np.zeros((7, 3, 8))).shape
     (5, 3, 8)
     """
+
+    layer_name = "decoder_layer"
 
     def __init__(self, decoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
         super().__init__(decoder_layer, num_layers, norm)
@@ -355,20 +372,26 @@ class Transformer(Module):
     ) -> None:
         check_placement(device, dtype)
         super().__init__()
-        self.d_model, self.nhead, self.batch_first = d_model, nhead, bool(batch_first)
+        self.d_model, self.nhead = positive("d_model", d_model), positive("nhead", nhead)
+        self.batch_first = bool(batch_first)
         activation = _activation(activation)
+        layer_norm_eps = finite("layer_norm_eps", layer_norm_eps, 0)
         settings = (d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps)
         layout = (batch_first, norm_first, bias)
-        self.encoder = custom_encoder or TransformerEncoder(
-            TransformerEncoderLayer(*settings, *layout),
-            num_encoder_layers,
-            LayerNorm(d_model, layer_norm_eps, bias=bias),
-        )
-        self.decoder = custom_decoder or TransformerDecoder(
-            TransformerDecoderLayer(*settings, *layout),
-            num_decoder_layers,
-            LayerNorm(d_model, layer_norm_eps, bias=bias),
-        )
+        self.encoder = _custom("custom_encoder", custom_encoder)
+        if self.encoder is None:
+            self.encoder = TransformerEncoder(
+                TransformerEncoderLayer(*settings, *layout),
+                positive("num_encoder_layers", num_encoder_layers),
+                LayerNorm(d_model, layer_norm_eps, bias=bias),
+            )
+        self.decoder = _custom("custom_decoder", custom_decoder)
+        if self.decoder is None:
+            self.decoder = TransformerDecoder(
+                TransformerDecoderLayer(*settings, *layout),
+                positive("num_decoder_layers", num_decoder_layers),
+                LayerNorm(d_model, layer_norm_eps, bias=bias),
+            )
         for parameter in self.parameters():
             if parameter.ndim > 1:
                 init.xavier_uniform_(parameter)
