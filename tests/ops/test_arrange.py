@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Errors, integers and methods of the operations that arrange elements."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -61,3 +63,19 @@ def test_methods_take_numbers_or_a_tuple():
 def test_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_pieces_of_nothing() -> None:
+    """As in PyTorch: an axis of no elements is one piece, `chunks` of them, or sections of no elements."""
+    x = np.ones((0, 2), np.float32)
+
+    def shapes(pieces: Any) -> list[tuple[int, ...]]:
+        return [piece.shape for piece in pieces]
+
+    assert shapes(ops.split(x, 2)) == shapes(ops.split(x, 0)) == [(0, 2)]
+    assert shapes(ops.chunk(x, 3)) == [(0, 2)] * 3
+    assert shapes(ops.split(x, [])) == []
+    assert shapes(ops.split(np.ones((3, 2)), [0, 3, 0])) == [(0, 2), (3, 2), (0, 2)]
+    for size in (0, [-1, 1]):
+        with pytest.raises(ValueError, match="split_size_or_sections of at least"):
+            ops.split(np.ones(2), size)

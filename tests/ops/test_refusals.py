@@ -161,6 +161,30 @@ def test_what_has_other_axes(call: Any, axes: str, hint: str) -> None:
         call()
 
 
+@pytest.mark.parametrize(("case", "name"), SETTINGS, ids=lambda v: str(v))
+def test_what_cannot_be_told_apart(case: Case, name: str) -> None:
+    """Settings are part of the key of a program: a dict cannot be."""
+    with pytest.raises((TypeError, ValueError), match=_message(case)):
+        getattr(ops, case.name)(*case.arrays, **{**case.settings, name: {}})
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x, n: ops.tril(x, n), "diagonal from -2"),
+        (lambda x, n: ops.triu(x, n), "diagonal from -2"),
+        (lambda x, n: ops.round(x, n), "decimals from -"),
+        (lambda x, n: ops.full_like(x.astype(int), n), "fill_value from -2"),
+        (lambda x, n: ops.avg_pool2d(x[None, None], 2, divisor_override=n), "divisor_override from -2"),
+        (lambda x, n: ops.lovasz_softmax_loss(x, [0, 1], ignore_index=n), "ignore_index from -2"),
+    ],
+)
+def test_integers_beyond_64_bits(call: Any, message: str) -> None:
+    for number in (2**63, -(2**63) - 1, 2**70):
+        with pytest.raises(ValueError, match=message):
+            call(np.ones((2, 3), np.float32), number)
+
+
 def test_what_is_no_array_is_refused_where_nothing_is_done_with_it() -> None:
     for call in (lambda x: ops.diff(x, 0), lambda x: ops.flatten(x), lambda x: ops.concat([np.ones(2), x])):
         with pytest.raises(TypeError, match=r"\[(diff|flatten|concat)\] expected an array of real numbers"):
@@ -172,3 +196,11 @@ def test_rolling_by_any_integer() -> None:
     assert ops.roll(x, -(2**62), 0).tolist() == np.roll(x, -(2**62) % 6).tolist()
     with pytest.raises(ValueError, match="shifts of at least -4611686018427387904"):
         ops.roll(x, -(2**62) - 1, 0)
+
+
+@pytest.mark.parametrize("far", [3, 2**40, 2**63 - 1])
+def test_triangles_of_diagonals_outside(far: int) -> None:
+    x = np.arange(1.0, 7).reshape(2, 3).astype(np.float32)
+    for op, whole in ((ops.tril, far), (ops.triu, -far)):
+        assert np.array_equal(op(x, whole), x)
+        assert not op(x, -whole).any()

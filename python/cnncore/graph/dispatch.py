@@ -14,7 +14,7 @@ from . import runner
 from .arrays import to_input
 from .cache import LRU, constant_key
 from .tensor import Tensor
-from .trace import is_tracing
+from .trace import dtype_error, is_tracing
 
 P = ParamSpec("P")
 
@@ -53,7 +53,10 @@ def operator(*tensors: str) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
                 named = {k: _array(v, op, arrays) if k in keywords else _setting(v) for k, v in named.items()}
                 key.append(tuple([(name, _key(value)) for name, value in named.items()]))
             frozen = tuple(key)
-            program = _programs.get(frozen)
+            try:
+                program = _programs.get(frozen)
+            except TypeError:
+                raise _unhashable(op, names, values, named) from None
             if program is None:
                 program = _programs.put(frozen, runner.compile_function(fn, values, named))
             return program(arrays)
@@ -61,6 +64,16 @@ def operator(*tensors: str) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
         return call
 
     return decorate
+
+
+def _unhashable(op: str, names: list[str], values: list[Any], named: dict[str, Any]) -> TypeError:
+    """Return the refusal of the arguments that cannot be told apart, as dicts and sets."""
+    for name, value in (*zip(names, values, strict=False), *named.items()):
+        try:
+            hash(_key(value))
+        except TypeError:
+            return dtype_error(op, f"expected {name} as a number, a text or a tuple of such, got {value!r}")
+    return dtype_error(op, "expected arguments that can be hashed")
 
 
 _SYNONYMS = {"axis": "dim", "keepdims": "keepdim"}

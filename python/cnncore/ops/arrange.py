@@ -97,18 +97,20 @@ def split(input: Any, split_size_or_sections: int | Sequence[int], dim: int = 0)
     axis = one_dim(dim, x.ndim, "split")
     extent, given = x.shape[axis], split_size_or_sections
     if isinstance(given, Sequence):
-        sizes = integers(given, len(given), "split_size_or_sections", "split")
+        sizes = integers(given, len(given), "split_size_or_sections", "split", 0)
         if sum(sizes) != extent:
             raise shape_error("split", f"expected sections that add up to {extent}, got {tuple(sizes)}")
     else:
-        (size,) = integers(given, 1, "split_size_or_sections", "split")
-        sizes = tuple(min(size, extent - start) for start in range(0, extent, size))
+        (size,) = integers(given, 1, "split_size_or_sections", "split", min(extent, 1))
+        sizes = tuple(min(size, extent - start) for start in range(0, max(extent, 1), max(size, 1)))
     return _cut(x, axis, sizes)
 
 
 @operator("input")
 def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Cut a tensor along axis `dim` into at most `chunks` pieces of one extent; the last may be smaller.
+
+    An axis of no elements gives `chunks` empty pieces.
 
     Raises:
         ValueError: `dim` is no axis of `input`, or `chunks` below 1.
@@ -120,6 +122,8 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     x = as_tensor(input, "chunk")
     axis = one_dim(dim, x.ndim, "chunk")
     (count,) = integers(chunks, 1, "chunks", "chunk")
+    if x.shape[axis] == 0:
+        return (x,) * count
     size = -(-x.shape[axis] // count)
     pieces: tuple[Tensor, ...] = split(x, size, axis)
     return pieces

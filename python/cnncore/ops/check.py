@@ -126,10 +126,13 @@ def real(value: Any, name: str, op: str, least: float = -math.inf, most: float =
 
 
 def integer(value: Any, name: str, op: str) -> int:
-    """Return an integer, or raise naming the argument."""
+    """Return an integer of 64 bits, or raise naming the argument."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "shape", ()) != ():
         raise dtype_error(op, f"expected an integer for {name}, got {value!r}")
-    return int(value.__index__())
+    number = int(value.__index__())
+    if not -(2**63) <= number < 2**63:
+        raise shape_error(op, f"expected {name} from -2**63 to 2**63 - 1, got {number}")
+    return number
 
 
 def one_dim(dim: Any, rank: int, op: str) -> int:

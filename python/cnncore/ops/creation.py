@@ -85,6 +85,7 @@ def full(
 
     Raises:
         TypeError: `fill_value` is no number.
+        ValueError: `fill_value` is an integer beyond 64 bits.
 
     >>> from cnncore import ops
     >>> ops.full((2,), 7).tolist()
@@ -101,6 +102,8 @@ def _like(op: str, input: Any, value: float, dtype: Any, device: Any, requires_g
     known = input if isinstance(input, Tensor) or is_stored(input) else np.asarray(input)
     kind = str(known.dtype)
     default = "float32" if np.dtype(kind).kind == "f" else dtype_named(kind, op)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise shape_error(op, f"expected fill_value from -2**63 to 2**63 - 1, got {value}")
     return _given(np.full(known.shape, value), op, dtype, device, requires_grad, default)
 
 
@@ -137,6 +140,7 @@ def full_like(
 
     Raises:
         TypeError: `fill_value` is no number.
+        ValueError: `fill_value` is an integer beyond 64 bits.
 
     >>> from cnncore import ops
     >>> ops.full_like([1, 2], 5).tolist()

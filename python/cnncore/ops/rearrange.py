@@ -187,7 +187,7 @@ def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
 
 def _triangle(op: str, input: Any, diagonal: int, lower: bool) -> Tensor:
     x = _matrix(op, input)
-    k = integer(diagonal, "diagonal", op)
+    k = max(-x.shape[-2] - 1, min(integer(diagonal, "diagonal", op), x.shape[-1] + 1))
     inside = np.tri(x.shape[-2], x.shape[-1], k if lower else k - 1, dtype=bool)
     kept: Tensor = where(inside if lower else ~inside, x, False if x.dtype == "bool" else 0)
     return kept

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import sys
 from math import inf
 from typing import Any
 
 from ..graph.dispatch import operator
 from ..graph.dtype import is_float
 from ..graph.tensor import Tensor
-from ..graph.trace import as_tensor, dtype_error
+from ..graph.trace import as_tensor, dtype_error, shape_error
 from .build import elementwise, integral
 from .check import as_float, integer, is_number, real
 from .promotion import integer_operands, result_type, tensors_of
@@ -65,12 +66,16 @@ def round(input: Any, decimals: int = 0) -> Tensor:
 
     Raises:
         TypeError: `decimals` is no integer.
+        ValueError: `decimals` beyond a float's exponents.
 
     >>> from cnncore import ops
     >>> ops.round([0.5, 1.5, -2.6]).tolist()
     [0.0, 2.0, -3.0]
     """
     places = integer(decimals, "decimals", "round")
+    most = sys.float_info.max_10_exp
+    if abs(places) > most:
+        raise shape_error("round", f"expected decimals from -{most} to {most}, got {decimals}")
     x = as_tensor(input, "round")
     if places == 0 or not is_float(x.dtype):
         return _rounded("round", x)
