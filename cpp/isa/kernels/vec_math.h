@@ -19,16 +19,17 @@ CNNCORE_INLINE Vec by_lane(Vec a, Vec b) {
   return load(x);
 }
 
-/// p * 2^n for integral n in [-150, 128] (NaN allowed), overflowing to infinity.
+/// p * 2^n for p in [1/2, 2) and integral n in [-150, 128] (NaN allowed in both), overflowing to infinity.
 CNNCORE_INLINE Vec scale_by_power(Vec p, Vec n) {
 #if defined(__AVX512F__)
   return _mm512_scalef_ps(p, n);
 #else
-  // In two factors, because 2^128 and 2^-127 have no normal float.
-  const IVec half = to_int(n * set1(0.5f));
-  const IVec rest = isub(to_int(n), half);
-  const IVec one = iset1(127);
-  return p * as_float(shift_left<23>(iadd(half, one))) * as_float(shift_left<23>(iadd(rest, one)));
+  // In two factors, because 2^128 and 2^-127 have no normal float. The first is floor(n / 2) added to p's
+  // exponent; of NaN it is 0.
+  const IVec whole = to_int(n);
+  const IVec half = iand(shift_left<22>(whole), iset1(static_cast<int>(0xff800000u)));
+  const IVec rest = isub(shift_left<23>(whole), half);
+  return as_float(iadd(as_int(p), half)) * as_float(iadd(rest, iset1(0x3f800000)));
 #endif
 }
 
