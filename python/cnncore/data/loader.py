@@ -106,6 +106,9 @@ class DataLoader:
         self.shuffle = bool(shuffle)
         self.seed = natural("seed", seed, 0)
         self.drop_last = bool(drop_last)
+        for name, function in (("transform", transform), ("collate", collate)):
+            if function is not None and not callable(function):
+                raise TypeError(f"expected {name} to be a function, got {function!r}")
         self.transform = transform
         self.workers = natural("workers", workers, 0)
         self.targets = check_targets(targets)

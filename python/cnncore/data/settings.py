@@ -6,11 +6,16 @@ from __future__ import annotations
 from typing import Any
 
 
-def natural(name: str, value: Any, least: int) -> int:
-    """Return an integer of at least `least`, or raise naming the setting."""
+def integer(name: str, value: Any) -> int:
+    """Return an integer, or raise naming the setting."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"expected {name} to be an integer, got {value!r}")
-    number = int(value.__index__())
+    return int(value.__index__())
+
+
+def natural(name: str, value: Any, least: int) -> int:
+    """Return an integer of at least `least`, or raise naming the setting."""
+    number = integer(name, value)
     if number < least:
         raise ValueError(f"expected {name} of at least {least}, got {number}")
     return number

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .dataset import Arrays, Dataset, stack
@@ -15,6 +15,8 @@ _ROLES = ("image", "mask", "boxes", "label")
 
 def check_targets(targets: Any) -> tuple[str | None, ...]:
     """Return what each array of a sample is to a transform."""
+    if not isinstance(targets, Iterable):
+        raise TypeError(f"expected targets among {', '.join(_ROLES)}, each once, or None, got {targets!r}")
     names = (targets,) if isinstance(targets, str) else tuple(targets)
     for name in names:
         if name is not None and (name not in _ROLES or names.count(name) > 1):

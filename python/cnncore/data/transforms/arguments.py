@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..settings import natural
+
 
 def finite(value: Any, name: str, least: float = -np.inf) -> float:
     """A finite number of at least `least`."""
@@ -47,6 +49,26 @@ def extents(size: Any, axes: int, name: str = "size") -> tuple[int, ...]:
     if min(values) < 1:
         raise ValueError(f"expected {name} of at least 1, got {size}")
     return tuple(int(v) for v in values)
+
+
+def some_extents(size: Any, name: str = "size") -> Any:
+    """An integer of at least 1 or a sequence of such, for axes that are not known yet, as it is."""
+    extents(size, len(size) if isinstance(size, (tuple, list)) and size else 1, name)
+    return size
+
+
+def integers(value: Any, name: str, least: int) -> Any:
+    """An integer of at least `least` or a sequence of such, as it is."""
+    for each in value if isinstance(value, (tuple, list)) and value else [value]:
+        natural(name, each, least)
+    return value
+
+
+def fill_of(fill: Any) -> Any:
+    """A number or one a channel, in the images' own unit; None is 0, as in torchvision."""
+    for each in np.asarray(0 if fill is None else fill, object).reshape(-1):
+        finite(each, "fill")
+    return 0 if fill is None else fill
 
 
 def one_of(value: Any, name: str, allowed: tuple[str, ...]) -> str:

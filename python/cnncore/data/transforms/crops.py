@@ -10,7 +10,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from .arguments import extents, fill_colours, one_of
+from ..settings import integer
+from .arguments import extents, fill_colours, fill_of, integers, one_of, some_extents
 from .draws import Draws
 from .samples import Samples, map_boxes, white
 from .transform import Transform, probability
@@ -40,8 +41,8 @@ class Pad(Transform):
     """
 
     def __init__(self, padding: Any, fill: Any = 0, padding_mode: str = "constant") -> None:
-        self.padding = padding
-        self.fill = fill
+        self.padding = integers(padding, "padding", 0)
+        self.fill = fill_of(fill)
         self.padding_mode = one_of(padding_mode, "padding_mode", _MODES)
 
     def apply(self, samples: Samples, draws: Draws) -> Samples:
@@ -64,7 +65,7 @@ class CenterCrop(Transform):
     """
 
     def __init__(self, size: Any) -> None:
-        self.size = size
+        self.size = some_extents(size)
 
     def apply(self, samples: Samples, draws: Draws) -> Samples:
         size = extents(self.size, len(samples.extents))
@@ -98,10 +99,10 @@ class RandomCrop(Transform):
         fill: Any = 0,
         padding_mode: str = "constant",
     ) -> None:
-        self.size = size
-        self.padding = padding
+        self.size = some_extents(size)
+        self.padding = None if padding is None else integers(padding, "padding", 0)
         self.pad_if_needed = bool(pad_if_needed)
-        self.fill = fill
+        self.fill = fill_of(fill)
         self.padding_mode = one_of(padding_mode, "padding_mode", _MODES)
 
     def apply(self, samples: Samples, draws: Draws) -> Samples:
@@ -137,7 +138,7 @@ class RandomFlip(Transform):
     """
 
     def __init__(self, axis: int = -1, p: float = 0.5) -> None:
-        self.axis = int(axis)
+        self.axis = integer("axis", axis)
         self.p = probability(p)
 
     def apply(self, samples: Samples, draws: Draws) -> Samples:

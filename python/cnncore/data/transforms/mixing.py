@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arguments import finite
+from ..settings import natural
+from .arguments import finite, interval
 from .draws import Draws
 from .samples import Samples, cut_boxes, to_colours
 from .transform import Transform, probability
@@ -38,7 +39,7 @@ class _Pairs(_Mixing):
     """
 
     def __init__(self, num_classes: int | None = None, alpha: float = 1.0, p: float = 1.0) -> None:
-        self.num_classes = num_classes
+        self.num_classes = None if num_classes is None else natural("num_classes", num_classes, 1)
         self.alpha = finite(alpha, "alpha", 0)
         if self.alpha == 0:
             raise ValueError(f"expected alpha above 0, got {alpha}")
@@ -171,7 +172,9 @@ class Mosaic(_Mixing):
     spatial = (2,)
 
     def __init__(self, centre: tuple[float, float] = (0.25, 0.75), p: float = 1.0) -> None:
-        self.centre = probability(centre[0]), probability(centre[1])
+        self.centre = interval(centre, "centre", 0)
+        if self.centre[1] > 1:
+            raise ValueError(f"expected centre as (low, high) from 0 to 1, got {centre}")
         self.p = probability(p)
 
     def apply(self, samples: Samples, draws: Draws) -> Samples:

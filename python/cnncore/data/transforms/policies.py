@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..settings import natural
 from . import colours
-from .arguments import one_of
+from .arguments import fill_of, one_of
 from .draws import Draws
 from .policy_tables import CIFAR10, IMAGENET, SVHN
 from .samples import Samples
@@ -70,7 +70,7 @@ class _Policy(Transform):
 
     def __init__(self, interpolation: str, fill: Any) -> None:
         self.interpolation = one_of(interpolation, "interpolation", MODES)
-        self.fill = fill
+        self.fill = fill_of(fill)
 
     def change(self, samples: Samples, name: str, strength: NDArray[Any]) -> Samples:
         """Apply one kind of change of colours, of its own strength to each sample."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..settings import natural
 from .arguments import interval
 from .draws import Draws
 from .samples import Samples
@@ -62,7 +63,7 @@ class RandomTimeShift(Transform):
     spatial = (1, 2)
 
     def __init__(self, most: float = 0.1) -> None:
-        self.most = probability(most)
+        self.most = probability(most, "most")
 
     def apply(self, samples: Samples, draws: Draws) -> Samples:
         length = samples.extents[-1]
@@ -82,9 +83,8 @@ class _Masking(Transform):
     axis = -1
 
     def __init__(self, param: int, count: int = 1, p: float = 1.0) -> None:
-        if isinstance(param, bool) or not hasattr(param, "__index__") or param < 0:
-            raise ValueError(f"expected param to be an integer of at least 0, got {param!r}")
-        self.param, self.count, self.p = int(param), int(count), probability(p)
+        self.param, self.count = natural("param", param, 0), natural("count", count, 0)
+        self.p = probability(p)
 
     def apply(self, samples: Samples, draws: Draws) -> Samples:
         extent = samples.extents[self.axis]
@@ -145,7 +145,12 @@ class SpecAugment(Transform):
     def __init__(
         self, frequencies: int = 27, times: int = 100, frequency_masks: int = 1, time_masks: int = 1
     ) -> None:
-        self.masks = [FrequencyMasking(frequencies, frequency_masks), TimeMasking(times, time_masks)]
+        self.masks = [
+            FrequencyMasking(
+                natural("frequencies", frequencies, 0), natural("frequency_masks", frequency_masks, 0)
+            ),
+            TimeMasking(natural("times", times, 0), natural("time_masks", time_masks, 0)),
+        ]
 
     def apply(self, samples: Samples, draws: Draws) -> Samples:
         for i, mask in enumerate(self.masks):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import _core
-from .arguments import extents, interval, one_of
+from .arguments import extents, interval, one_of, some_extents
 from .draws import Draws
 from .samples import Samples, map_boxes
 from .transform import Transform
@@ -47,7 +47,7 @@ class Resize(Transform):
     def __init__(
         self, size: Any, interpolation: str = "bilinear", max_size: int | None = None, antialias: bool = True
     ) -> None:
-        self.size = size
+        self.size = some_extents(size)
         self.interpolation = one_of(interpolation, "interpolation", MODES)
         self.max_size = None if max_size is None else extents(max_size, 1, "max_size")[0]
         if self.max_size is not None and isinstance(size, (tuple, list)) and len(size) > 1:

@@ -329,9 +329,11 @@ def apply_to(transform: Transform, samples: Samples, draws: Draws, chosen: NDArr
     return result
 
 
-def probability(p: Any) -> float:
+def probability(p: Any, name: str = "p") -> float:
     """A number from 0 to 1."""
+    if isinstance(p, str) or not hasattr(p, "__float__"):
+        raise TypeError(f"expected {name} to be a number, got {p!r}")
     value = float(p)
     if not 0 <= value <= 1:
-        raise ValueError(f"expected a probability from 0 to 1, got p={p}")
+        raise ValueError(f"expected a probability from 0 to 1, got {name}={p}")
     return value

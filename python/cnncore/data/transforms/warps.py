@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import _core
-from .arguments import around, fill_colours, finite, interval, one_of
+from .arguments import around, fill_colours, fill_of, finite, interval, one_of
 from .colours import gaussian_kernels
 from .draws import Draws
 from .samples import Samples, map_boxes, white
@@ -48,7 +48,7 @@ class RandomRotation(Transform):
         self.degrees = around(degrees, "degrees", 0.0)
         self.interpolation = one_of(interpolation, "interpolation", MODES)
         self.expand = bool(expand)
-        self.fill = fill
+        self.fill = fill_of(fill)
 
     def apply(self, samples: Samples, draws: Draws) -> Samples:
         height, width = samples.extents[-2:]
@@ -96,15 +96,15 @@ class RandomAffine(Transform):
         fill: Any = 0,
     ) -> None:
         self.degrees = around(degrees, "degrees", 0.0)
-        self.translate = None if translate is None else tuple(probability(share) for share in translate)
-        if self.translate is not None and len(self.translate) != 2:
+        if translate is not None and (not isinstance(translate, (tuple, list)) or len(translate) != 2):
             raise ValueError(f"expected translate as shares of (width, height), got {translate}")
+        self.translate = None if translate is None else tuple(probability(t, "translate") for t in translate)
         self.scale = None if scale is None else interval(scale, "scale", 0)
         if self.scale is not None and self.scale[0] == 0:
             raise ValueError(f"expected scale above 0, got {scale}")
         self.shear = _shears(shear)
         self.interpolation = one_of(interpolation, "interpolation", MODES)
-        self.fill = fill
+        self.fill = fill_of(fill)
 
     def apply(self, samples: Samples, draws: Draws) -> Samples:
         height, width = samples.extents[-2:]
@@ -146,7 +146,7 @@ class RandomPerspective(Transform):
             raise ValueError(f"expected distortion_scale from 0 to 1, got {distortion_scale}")
         self.p = probability(p)
         self.interpolation = one_of(interpolation, "interpolation", MODES)
-        self.fill = fill
+        self.fill = fill_of(fill)
 
     def apply(self, samples: Samples, draws: Draws) -> Samples:
         height, width = samples.extents[-2:]
@@ -195,7 +195,7 @@ class ElasticTransform(Transform):
         if len(self.alpha) != 2 or self.sigma == 0:
             raise ValueError(f"expected one or two alphas and a sigma above 0, got {alpha} and {sigma}")
         self.interpolation = one_of(interpolation, "interpolation", MODES)
-        self.fill = fill
+        self.fill = fill_of(fill)
 
     def apply(self, samples: Samples, draws: Draws) -> Samples:
         if samples.boxes is not None:
