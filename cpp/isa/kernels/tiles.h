@@ -48,14 +48,23 @@ inline constexpr int kWinogradOuterRows[kWinogradVectors + 1] = {0, 8, 4};
 
 #endif
 
+constexpr Machine make_machine() {
+  Machine machine;
+#if !defined(__AVX512F__)
+  // Zen 3: with input and output of 11 MB, fetching rows ahead took 0.52 to 0.79 of the time.
+  machine.depthwise.cached = 2 * 1024 * 1024;
+#endif
+  return machine;
+}
+
 // Depthwise convolution: output pixels that share a load of the weight; image widths are often multiples.
 inline constexpr int kDepthwisePixels = 7;
 // Vectors of channels that pass over a row of a far input together; their weights stay in the first cache.
-inline constexpr int kDepthwiseVectors = 8;
+inline constexpr int kDepthwiseVectors = 128 / kWidth;
 // Chains of multiply-adds that cover two pipes of latency 4 with slack.
 inline constexpr int kPeakChains = 12;
 
-inline constexpr Machine kMachine = {};
+inline constexpr Machine kMachine = make_machine();
 
 }  // namespace CNNCORE_ISA
 }  // namespace cnncore
