@@ -170,6 +170,14 @@ def test_portions_of_two_megabytes_where_they_spare_memory(
     assert [(found.images, found.portions) for found in stretches(graph)] == expected
 
 
+@pytest.mark.parametrize(("less", "split"), [(0, False), (1, True)])
+def test_values_of_one_portion_stay_whole(less: int, split: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = graph_of(lambda x: ops.sum(ops.square(ops.softmax(x, 1))), (64, 60), gradient=True)
+    monkeypatch.setattr(gradient_portions, "FAR", 0)
+    monkeypatch.setattr(gradient_portions, "ROWS", 64 * 60 * 4 - less)
+    assert bool(stretches(graph)) is split
+
+
 @pytest.mark.parametrize(("count", "split"), [(5, True), (6, False)])
 def test_an_eighth_must_be_spared(count: int, split: bool) -> None:
     """Of these tensors a value is made, given out, and read once more, which is the pass that is spared."""

@@ -119,11 +119,14 @@ def test_the_same_bits_in_less_memory(model: Callable[..., Any], layout: str) ->
     assert predict.memory.shared == reference.memory.shared
 
 
-@pytest.mark.parametrize(("portion", "found"), [(IMAGE, [12]), (IMAGE - 1, [])])
-def test_an_image_above_a_portion_is_not_split(
+@pytest.mark.parametrize(
+    ("portion", "found"), [(12 * IMAGE, []), (12 * IMAGE - 1, [2]), (IMAGE, [12]), (IMAGE - 1, [])]
+)
+def test_a_batch_of_one_portion_and_an_image_above_one_are_not_split(
     portion: int, found: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(portions, "PORTION", portion)
+    monkeypatch.setattr(portions, "WORTH", 1.0)
     assert counts(compiled(chain)) == found
 
 

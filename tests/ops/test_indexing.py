@@ -113,6 +113,45 @@ def test_indices_are_numpys(x: np.ndarray, data: st.DataObject) -> None:
     np.testing.assert_array_equal(run(x), x[tuple(items)])
 
 
+class Wrapped:
+    """An object that is an array to numpy only, as data frames' columns are."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = np.array(values)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return self.values
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        np.int64(1),
+        np.array(1),
+        (np.array(1), slice(1, None)),
+        (slice(None), np.array(-1)),
+        (np.array(1), np.array(2)),
+        (np.array(1), [0, 2]),
+        ([0, 1], None, np.array(1)),
+        Wrapped([0, 2]),
+        (slice(None), Wrapped([[0, 2]])),
+        (Wrapped([2, 1]), np.array(1)),
+    ],
+)
+def test_arrays_of_no_axes_and_objects_that_are_arrays(index: Any) -> None:
+    items = index if isinstance(index, tuple) else (index,)
+    plain = tuple(np.asarray(item) if isinstance(item, Wrapped) else item for item in items)
+    np.testing.assert_array_equal(indexed(index), X[plain])
+
+
+@pytest.mark.parametrize("index", [True, np.bool_(False), np.array(True), (True,), (slice(None), False)])
+def test_masks_of_no_axes_are_refused(index: Any) -> None:
+    with pytest.raises(ValueError, match=r"expected a mask of shape"):
+        indexed(index)
+    with pytest.raises(TypeError, match="expected numbers, slices"):
+        indexed(Wrapped(1))
+
+
 def test_methods_of_tensors_are_those_of_parameters() -> None:
     weight = nn.Parameter(X)
     calls: list[Callable[[Any], Any]] = [

@@ -345,6 +345,12 @@ def test_every_optimizer(name: str) -> None:
     assert (up[0].numpy() > 1 - 1e-6).all()
 
 
+@pytest.mark.parametrize("name", [*KINDS, "Muon"])
+def test_an_update_has_room_for_its_numbers_and_no_more(name: str) -> None:
+    optimizer = getattr(optim, name)([nn.Parameter(np.ones((2, 3)))])
+    assert len(optimizer.hyper_values(optimizer.param_groups[0], 1)) == optimizer.hyper_size
+
+
 def test_repr() -> None:
     assert repr(optim.Adam(params())) == (
         "Adam(\n  group 0: 2 parameters, lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0, "

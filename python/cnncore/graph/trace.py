@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from .._warning import warn_caller
 from .dtype import ITEM_SIZE, dtype_name, value_dtype
 from .limits import SMALL, require_shape
 from .protocols import ModuleLike
@@ -257,11 +257,10 @@ def trace(
     if watch or graph.random is not None:
         graph.surroundings = Surroundings(fn, graph.modules.values())
     if graph.random is not None and graph.random.drawn(graph.surroundings.draws):
-        warnings.warn(
+        warn_caller(
             "random numbers were drawn while a function was traced: it runs once, so that they stay the same "
             "in every call. Use cnncore.ops.dropout (which follows cnncore.manual_seed), or pass them as an "
-            "input",
-            stacklevel=4,
+            "input"
         )
     return graph, result
 

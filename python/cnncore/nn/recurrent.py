@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from .. import ops
+from .._warning import warn_caller
 from ..graph.arrays import aligned_empty
 from . import init
 from .arguments import at_least, flag, fraction, positive
@@ -52,10 +52,7 @@ class _Recurrent(Module):
                 f"expected proj_size smaller than hidden_size {self.hidden_size}, got {self.proj_size}"
             )
         if self.dropout > 0 and self.num_layers == 1:
-            warnings.warn(
-                f"dropout={self.dropout} acts between layers, and there is one: num_layers is 1",
-                stacklevel=3,
-            )
+            warn_caller(f"dropout={self.dropout} acts between layers, and there is one: num_layers is 1")
         for shape, name in self._shapes():
             self.register_parameter(name, Parameter(aligned_empty(shape)))
         self.reset_parameters()

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._warning import warn_caller
 from ..nonfinite import NonFinite, find_nonfinite
 from .batches import Batches
 from .callbacks.base import Callback, overrides
@@ -228,11 +228,10 @@ class Run:
         hint = "; a smaller learning rate may help" if found.what == "weights" else ""
         if not self.trainer.writes:
             return
-        warnings.warn(
+        warn_caller(
             f"the loss became {loss} in epoch {epoch + 1}, batch {number + 1}: "
             f"{found} has NaN or infinity{hint}. "
-            f"Training ends; the model is as it was after {self._kept['epoch']} epochs",
-            stacklevel=2,
+            f"Training ends; the model is as it was after {self._kept['epoch']} epochs"
         )
 
     def _note_interrupt(self) -> None:

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
+from ..._warning import warn_caller
 from ..moment import load_weights, weights_of
 from .base import Callback
 from .monitor import Monitor
@@ -107,5 +107,5 @@ class TerminateOnNaN(Callback):
         for name, value in logs.items():
             watched = name.endswith("loss") if self.monitor is None else name in self.monitor
             if watched and not math.isfinite(value):
-                warnings.warn(f"{name} is {value} after epoch {epoch + 1}: training ends", stacklevel=2)
+                warn_caller(f"{name} is {value} after epoch {epoch + 1}: training ends")
                 self.trainer.stop_training = True
