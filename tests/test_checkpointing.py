@@ -179,6 +179,21 @@ def test_results_that_leave_are_kept():
     np.testing.assert_array_equal(step(X), plain(X))
 
 
+def test_steps_that_run_again_say_so_whatever_they_have_become():
+    """Copies into another layout and chains are made of several nodes, or beside them."""
+    conv, scale = nn.Conv2d(3, 8, 3, padding=1), nn.Parameter(np.ones(X.shape))
+
+    def loss(x):
+        y = cc.checkpoint(lambda x: conv(ops.exp(ops.sin(x * scale) + 1.0)), x)
+        return ops.sum(ops.square(y))
+
+    rows = cc.train_step(loss, optim.SGD([scale, *conv.parameters()], lr=0.1)).explain(X)
+    steps = [row["step"] for row in rows]
+    again = [step.removesuffix(" (again)") for step in steps if step.endswith(" (again)")]
+    assert again == ["copy", "elementwise mul", "elementwise_chain sin add_scalar exp"]
+    assert steps.index("reduce sum") < min(i for i, step in enumerate(steps) if step.endswith("(again)"))
+
+
 @pytest.mark.parametrize("segments", [0, 3, -1])
 def test_wrong_segments_are_refused(segments):
     with pytest.raises(ValueError, match="1 to 2 segments"):

@@ -215,12 +215,12 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     for i in range(len(amounts) // 2):
         before[-1 - i], after[-1 - i] = amounts[2 * i], amounts[2 * i + 1]
     if any(b < 0 or a < 0 for b, a in zip(before, after, strict=True)):
-        starts = tuple(-b if b < 0 else 0 for b in before)
-        inner = tuple(n - s + (a if a < 0 else 0) for n, s, a in zip(x.shape, starts, after, strict=True))
+        starts = tuple(max(-b, 0) for b in before)
+        inner = tuple(n - s + min(a, 0) for n, s, a in zip(x.shape, starts, after, strict=True))
         if min(inner) < 1:
             raise shape_error("pad", f"padding {tuple(pad)} leaves nothing of {x.shape}")
         x = window(x, starts, (1,) * x.ndim, inner)
-        before, after = [b if b > 0 else 0 for b in before], [a if a > 0 else 0 for a in after]
+        before, after = [max(b, 0) for b in before], [max(a, 0) for a in after]
     shape = tuple(n + b + a for n, b, a in zip(x.shape, before, after, strict=True))
     if shape == x.shape:
         return x
