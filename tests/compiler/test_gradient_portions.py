@@ -178,6 +178,14 @@ def test_values_of_one_portion_stay_whole(less: int, split: bool, monkeypatch: p
     assert bool(stretches(graph)) is split
 
 
+@pytest.mark.parametrize(("rows", "portions"), [(1, []), (2, [2]), (3, [3])])
+def test_a_portion_may_be_one_row(rows: int, portions: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = graph_of(lambda x: ops.sum(ops.square(ops.softmax(x, 1))), (rows, 60), gradient=True)
+    monkeypatch.setattr(gradient_portions, "FAR", 0)
+    monkeypatch.setattr(gradient_portions, "ROWS", 60 * 4)
+    assert [found.portions for found in stretches(graph)] == portions
+
+
 @pytest.mark.parametrize(("count", "split"), [(5, True), (6, False)])
 def test_an_eighth_must_be_spared(count: int, split: bool) -> None:
     """Of these tensors a value is made, given out, and read once more, which is the pass that is spared."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import cnncore as cc
 from cnncore import nn, ops
 from cnncore.graph import limits
+from cnncore.graph.arrays import aligned_empty
 
 THERE = 100 << 20
 
@@ -64,6 +66,29 @@ def test_an_image_must_fit_and_a_batch_need_not() -> None:
         limits.require_shape((2**61, 2), 4, "layer")
     with pytest.raises(MemoryError, match=r"needs 4\.6 EB"):
         limits.require_shape((2**59, 2), 4, "layer")
+
+
+@pytest.mark.usefixtures("little")
+def test_arrays_that_do_not_fit_are_not_made() -> None:
+    assert aligned_empty((THERE // 4,)).nbytes == THERE
+    with pytest.raises(MemoryError, match=r"^an array of shape \(26214401,\) needs 104\.9 MB"):
+        aligned_empty((THERE // 4 + 1,))
+
+
+@pytest.mark.usefixtures("little")
+def test_memory_of_results_is_given_back_where_more_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    dropped: list[bool] = []
+    core = SimpleNamespace(drop_result_memory=lambda: dropped.append(True))
+    monkeypatch.setattr(limits, "_core", core)
+    limits.require_memory(THERE, "it")
+    assert dropped == []
+    with pytest.raises(MemoryError, match="it needs"):
+        limits.require_memory(THERE + 1, "it")
+    assert dropped == [True]
+    there = iter([(THERE, "before"), (THERE + 1, "after")])
+    monkeypatch.setattr(limits, "available_memory", lambda: next(there))
+    core.drop_result_memory = lambda: True
+    limits.require_memory(THERE + 1, "it")
 
 
 def test_the_least_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
