@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._warning import warn_caller
+from ..graph.warning import warn_caller
 from .arrays import as_dtype, check_dtype
 from .images import EXTENSIONS, decode_fitted, missing_codec, with_channels
 from .resizing import check_size

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from .._warning import warn_caller
 from .dtype import ITEM_SIZE, dtype_name, value_dtype
 from .limits import SMALL, require_shape
 from .protocols import ModuleLike
@@ -27,6 +26,7 @@ from .tensor import (
     constant_array,
     layout_matters,
 )
+from .warning import warn_caller
 
 
 class _Tracer(threading.local):

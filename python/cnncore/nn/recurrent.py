@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from .. import ops
-from .._warning import warn_caller
 from ..graph.arrays import aligned_empty
+from ..graph.warning import warn_caller
 from . import init
 from .arguments import at_least, flag, fraction, positive
 from .module import Module

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._warning import warn_caller
+from ..graph.warning import warn_caller
 from ..nonfinite import NonFinite, find_nonfinite
 from .batches import Batches
 from .callbacks.base import Callback, overrides

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..._warning import warn_caller
+from ...graph.warning import warn_caller
 from ..moment import load_weights, weights_of
 from .base import Callback
 from .monitor import Monitor
