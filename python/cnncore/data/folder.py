@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
@@ -13,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph.warning import warn_caller
 from .arrays import as_dtype, check_dtype
 from .images import EXTENSIONS, decode_fitted, missing_codec, with_channels
 from .resizing import check_size
@@ -208,8 +208,9 @@ def image_parts(source: Source, path: str) -> dict[str, list[LabelledFile]]:
         if (place := PurePosixPath(folder).parts)[:-1] in tops and place not in classes
     ]
     if empty:
-        warn_caller(
+        _warn(
             f"{path}: no images in {_some(empty)}, which {'are no classes' if empty[1:] else 'is no class'}",
+            frames=2,
         )
     return {
         part: [LabelledFile(name, parts[depth]) for name, parts in group] for part, group in groups.items()
@@ -222,11 +223,17 @@ def _readable(files: list[str], path: str) -> list[str]:
     codecs = {name: codec for name in images if (codec := missing_codec(_extension(name)))}
     if codecs:
         needed = " ".join(f"'{codec}'" for codec in sorted(set(codecs.values())))
-        warn_caller(
+        _warn(
             f"{path}: {len(codecs)} of {len(images)} images are left out, since their format cannot be read "
             f"here: {_some(list(codecs))}; pip install {needed}, or convert them to JPEG",
+            frames=3,
         )
     return [name for name in images if name not in codecs]
+
+
+def _warn(text: str, frames: int) -> None:
+    """Warn at the line that called the public function, so many frames above the caller."""
+    warnings.warn(text, UserWarning, stacklevel=2 + frames)
 
 
 def _some(names: list[str]) -> str:

@@ -51,14 +51,14 @@ class Upsample(Module):
         super().__init__()
         self.size = None if size is None else extents("size", size, 1)
         self.scale_factor: Any = None
-        if isinstance(scale_factor, Sequence):
+        if isinstance(scale_factor, (tuple, list)) and scale_factor:
             self.scale_factor = tuple(finite("scale_factor", factor, 0) for factor in scale_factor)
         elif scale_factor is not None:
             self.scale_factor = finite("scale_factor", scale_factor, 0)
         self.mode = one_of("mode", mode, tuple(MODES))
         self.align_corners = None if align_corners is None else flag("align_corners", align_corners)
-        self.recompute_scale_factor = recompute_scale_factor and flag(
-            "recompute_scale_factor", recompute_scale_factor
+        self.recompute_scale_factor = (
+            None if recompute_scale_factor is None else flag("recompute_scale_factor", recompute_scale_factor)
         )
 
     def forward(self, input: Any) -> Any:
