@@ -43,6 +43,15 @@ def test_large_entries_are_not_kept_beside_each_other():
     assert cache.values() == [1000]
 
 
+def test_programs_of_one_cache_hold_128_mib():
+    cache: LRU[int] = LRU(10, cost=lambda entry: entry)
+    for key in range(2):
+        cache.put(key, 1 << 26)
+    assert len(cache) == 2
+    cache.put("more", 1)
+    assert cache.values() == [1 << 26, 1]
+
+
 def test_programs_of_large_inputs_do_not_pile_up():
     layer = nn.Sequential(nn.Identity(), nn.ReLU())
     for n in range(5):

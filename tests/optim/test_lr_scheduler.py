@@ -222,6 +222,28 @@ def test_continuing_needs_the_rate_of_the_beginning() -> None:
     assert again.lr == 0.2
 
 
+@pytest.mark.parametrize(
+    ("state", "found"),
+    [(3, "got int$"), ([("last_epoch", 1)], "got list$"), ({"b": 1, "a": 2}, r"got \['a', 'b'\]$")],
+)
+def test_the_state_of_something_else_is_told(state: Any, found: str) -> None:
+    scheduler = lr_scheduler.StepLR(ours(), 2)
+    before = scheduler.state_dict()
+    with pytest.raises(
+        ValueError, match=rf"^expected the state of a StepLR with \[.*'step_size'.*\], {found}"
+    ):
+        scheduler.load_state_dict(state)
+    assert scheduler.state_dict() == before
+
+
+def test_no_schedule_begins_before_its_beginning() -> None:
+    optimizer = ours()
+    lr_scheduler.StepLR(optimizer, 2)
+    for last_epoch in (-2, -3):
+        with pytest.raises(ValueError, match=f"last_epoch to be at least -1, got {last_epoch}"):
+            lr_scheduler.StepLR(optimizer, 2, last_epoch=last_epoch)
+
+
 WRONG: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
     "no optimiser": (lambda o: lr_scheduler.StepLR(3, 2), TypeError, "expected an optimizer"),  # type: ignore[arg-type]
     "step size": (lambda o: lr_scheduler.StepLR(o, 0), ValueError, "step_size to be at least 1, got 0"),

@@ -121,8 +121,9 @@ def _truncated(a: Any, b: Any) -> Tensor:
     x, y = integer_operands("div", (a, b), dtype)
     quotient = integral("floor_divide", dtype, x, y)
     rest = integral("remainder", dtype, x, y)
-    negative = integral("greater", "bool", as_tensor(0), integral("bit_xor", "int64", x, y))
-    up = integral("bit_and", "bool", negative, integral("not_equal", "bool", rest, as_tensor(0)))
+    zero = as_tensor(0)
+    negative = integral("greater", "bool", zero, integral("bit_xor", "int64", x, y))
+    up = integral("bit_and", "bool", negative, integral("not_equal", "bool", rest, zero))
     return integral("add", dtype, quotient, up)
 
 

@@ -155,7 +155,7 @@ def length(x: Tensor, p: float, axes: tuple[int, ...]) -> Tensor:
     if p == 0:
         return reduce("sum", elementwise("not_equal", x, as_float(0.0)), axes)
     if p in (inf, -inf):
-        return reduce("max" if p > 0 else "min", size, axes)
+        return reduce("max" if p == inf else "min", size, axes)
     safe = elementwise("select", x, size, as_float(1.0))
     power = elementwise("select", x, elementwise("pow_scalar", safe, alpha=p), as_float(0.0))
     total = reduce("sum", power, axes)
