@@ -6,14 +6,13 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import cnncore as cc
-from cnncore import data, nn, ops, optim, train
+from cnncore import nn, ops, optim, train
 
 IMAGES = np.ones((2, 3, 4, 4), np.float32)
 NOTHING = IMAGES * np.nan
@@ -62,15 +61,3 @@ def warned_at(call: Callable[[], Any]) -> set[tuple[str, int]]:
 @pytest.mark.parametrize("call", CALLS)
 def test_warnings_point_at_the_caller(call: Callable[[], Any]) -> None:
     assert warned_at(call) == {(__file__, call.__code__.co_firstlineno)}
-
-
-def test_warnings_of_folders_point_at_the_caller(tmp_path: Path) -> None:
-    for name in ("empty", "one", "two"):
-        (tmp_path / name).mkdir()
-    for name in ("one", "two"):
-        (tmp_path / name / "1.pgm").write_bytes(b"P5 1 1 255\n\0")
-
-    def call() -> None:
-        data.ImageFolder(tmp_path)
-
-    assert warned_at(call) == {(__file__, call.__code__.co_firstlineno + 1)}

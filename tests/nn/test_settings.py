@@ -266,8 +266,14 @@ def test_factors_and_ratios_of_each_axis() -> None:
     assert np.array_equal(up(x), ops.interpolate(x, scale_factor=(2.0, 3.0)))
     assert repr(up) == "Upsample(scale_factor=(2.0, 3.0), mode='nearest')"
     assert nn.Upsample(scale_factor=0.5)(x).shape == (1, 2, 4, 4)
-    for bad in (-1.0, (2, -0.5), (), [], ""):
-        with pytest.raises(ValueError, match="scale_factor"):
+    for bad, error in (
+        (-1.0, ValueError),
+        ((2, -0.5), ValueError),
+        ((), TypeError),
+        ([], TypeError),
+        ("", TypeError),
+    ):
+        with pytest.raises(error, match="scale_factor"):
             nn.Upsample(scale_factor=bad)
     for ratio, shape in ((0.5, (4, 4)), ((0.75, 0.5), (6, 4))):
         layer = nn.FractionalMaxPool2d(2, output_ratio=ratio)
