@@ -227,6 +227,15 @@ def test_errors_of_regions(name: str, settings: Any) -> None:
             function(x, np.zeros((1, 5), np.float32), (3, 1), **settings)
 
 
+@pytest.mark.parametrize("name", ["roi_align", "ps_roi_align"])
+@pytest.mark.parametrize("samples", [1025, 2**31, 2**40, 2**62])
+def test_samples_without_end_are_refused(name: str, samples: int) -> None:
+    x, rois = np.ones((1, 4, 5, 6), np.float32), np.array([[0, 0, 0, 1, 1]], np.float32)
+    with pytest.raises(ValueError, match="sampling_ratio up to 1024, got"):
+        getattr(ops, name)(x, rois, 1, sampling_ratio=samples)
+    assert np.allclose(getattr(ops, name)(x, rois, 1, sampling_ratio=1024), 1.0, rtol=1e-4, atol=0)
+
+
 def test_errors_of_boxes() -> None:
     boxes = drawn(3)
     for call, message in (

@@ -21,6 +21,9 @@ __all__ = ["ps_roi_align", "ps_roi_pool", "roi_align", "roi_pool"]
 
 Grads = Sequence[Tensor | None]
 
+MOST_SAMPLES = 1024
+"""Of a bin along an axis: a million a bin, beyond which a setting is a mistake rather than a wish."""
+
 
 class RoiInputs(NamedTuple):
     """`rois` (K, 5): image, left, top, right, bottom."""
@@ -239,7 +242,7 @@ def roi_align(
     """
     op = "roi_align"
     x, rois, bins, scale = _arguments(op, input, boxes, output_size, spatial_scale)
-    samples = max(integer(sampling_ratio, "sampling_ratio", op), 0)
+    samples = _samples(op, sampling_ratio)
     attrs = RoiAttributes(bins, scale, 0.5 if aligned else 0.0, not aligned, samples, True, False)
     return emit(RoiAlign, RoiInputs(x, rois), attrs).output
 
@@ -269,6 +272,14 @@ def roi_pool(input: Any, boxes: Any, output_size: int | Sequence[int], spatial_s
     """
     x, rois, bins, scale = _arguments("roi_pool", input, boxes, output_size, spatial_scale)
     return emit(RoiPool, RoiInputs(x, rois), RoiPoolAttributes(bins, scale)).output
+
+
+def _samples(op: str, sampling_ratio: Any) -> int:
+    """Return the samples of a bin along an axis, 0 for one for each pixel."""
+    samples = integer(sampling_ratio, "sampling_ratio", op)
+    if samples > MOST_SAMPLES:
+        raise shape_error(op, f"expected sampling_ratio up to {MOST_SAMPLES}, got {samples}")
+    return max(samples, 0)
 
 
 def _by_bin(op: str, x: Tensor, bins: tuple[int, int]) -> Tensor:
@@ -314,7 +325,7 @@ def ps_roi_align(
     """
     op = "ps_roi_align"
     x, rois, bins, scale = _arguments(op, input, boxes, output_size, spatial_scale)
-    samples = max(integer(sampling_ratio, "sampling_ratio", op), 0)
+    samples = _samples(op, sampling_ratio)
     attrs = RoiAttributes(bins, scale, 0.5, False, samples, True, True)
     return emit(RoiAlign, RoiInputs(_by_bin(op, x, bins), rois), attrs).output
 
