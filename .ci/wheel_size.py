@@ -8,7 +8,7 @@ import sys
 import zipfile
 from importlib.metadata import files
 
-LIMIT_BYTES = 3 * 1024 * 1024
+LIMIT_BYTES = 3_000_000
 
 
 def main() -> int:
