@@ -287,6 +287,19 @@ def test_accuracy() -> None:
         cc.set_accuracy("best")
 
 
+@pytest.mark.parametrize("channels", [33, 300])
+def test_exact_sums_of_a_pixel_do_not_depend_on_its_place(channels: int) -> None:
+    """As what `cc.tiled` puts together needs."""
+    cc.set_accuracy("exact")
+    layer = nn.Conv2d(channels, 8, 1).eval()
+    x = np.random.default_rng(0).standard_normal((1, channels, 5, 7)).astype(np.float32)
+    image, pixel = cc.compile(layer, x.shape), cc.compile(layer, (1, channels, 1, 1))
+    assert {row["algorithm"] for row in (*image.explain(), *pixel.explain())} == {"direct"}
+    y = image(x)
+    for place in np.ndindex(5, 7):
+        np.testing.assert_array_equal(pixel(x[(..., *place, None, None)])[..., 0, 0], y[(..., *place)])
+
+
 def test_info() -> None:
     info = cc.info()
     assert info["version"] == cc.__version__

@@ -217,6 +217,16 @@ def test_every_setting_against_float64(
         assert weights is None
 
 
+@pytest.mark.parametrize("sizes", [{}, {"kdim": 6, "vdim": 7}])
+def test_no_biases_are_biases_of_zero(sizes: dict[str, int]) -> None:
+    plain, zero = (nn.MultiheadAttention(SIZE, HEADS, bias=bias, **sizes) for bias in (False, True))
+    zero.load_state_dict(plain.state_dict(), strict=False)
+    for vector in (zero.in_proj_bias, zero.out_proj.bias):
+        vector.assign(np.zeros(vector.shape))
+    for found, expected in zip(plain(*_inputs(sizes)), zero(*_inputs(sizes)), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_heads_that_a_query_does_not_have() -> None:
     query, source = np.ones((3, 4), np.float32), np.ones((1, 5, 4), np.float32)
     with pytest.raises(ValueError, match="heads that divide the query's 0, got shape"):
