@@ -53,7 +53,7 @@ def run(code: str) -> str:
 TOO_LARGE = {
     "pad": "ops.pad(np.ones((1, 1), np.float32), (0, 10**10))",
     "pad, both axes": "ops.pad(np.ones((2, 2)), (0, 10**5, 0, 10**5))",
-    "pad beyond 64 bits": "ops.pad(np.ones((2, 2)), (0, 2**70))",
+    "pad beyond what 64 bits address": "ops.pad(np.ones((2, 2)), (0, 2**61))",
     "adaptive mean": "ops.adaptive_avg_pool2d(one, 40000)",
     "adaptive max": "ops.adaptive_max_pool2d(one, (2**31 - 1, 2**31 - 1))",
     "padding of a convolution": "ops.conv2d(one, kernel, padding=10**5)",
@@ -93,7 +93,9 @@ REFUSED = {
     "divisor": ("ops.avg_pool2d(one, 2, divisor_override=2**40)", "divisor_override"),
     "layer's stride": ("nn.Conv2d(1, 1, 3, stride=2**40)", "stride of at most 2147483647"),
     "layer's pooling": ("nn.MaxPool2d(2**40)", "kernel_size of at most 2147483647"),
-    "reshape": ("ops.reshape(one, (2**70, -1))", "expected a shape of 64 elements"),
+    "pad beyond 64 bits": ("ops.pad(np.ones((2, 2)), (0, 2**70))", "each padding from -2**63 to 2**63 - 1"),
+    "reshape": ("ops.reshape(one, (2**60, -1))", "expected a shape of 64 elements"),
+    "reshape beyond 64 bits": ("ops.reshape(one, (2**70, -1))", "each extent from -2**63 to 2**63 - 1"),
 }
 
 
