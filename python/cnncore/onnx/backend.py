@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 from onnx.backend.base import Backend, BackendRep, namedtupledict
 
+from ..runtime import get_accuracy, set_accuracy
 from .loading import load, unsupported
 from .model import OnnxModel
 
@@ -36,7 +37,14 @@ class CnncoreRep(BackendRep):  # type: ignore[misc]
             inputs: a list of arrays, or one array.
         """
         given = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-        results = self.model(*given)
+        before = get_accuracy()
+        set_accuracy(
+            "exact"
+        )  # the suite's networks of equal weights have results that only one order keeps equal
+        try:
+            results = self.model(*given)
+        finally:
+            set_accuracy(before)
         results = results if isinstance(results, tuple) else (results,)
         named: tuple[Any, ...] = namedtupledict("Outputs", self.model.output_names)(*results)
         return named
