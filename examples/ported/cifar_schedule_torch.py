@@ -60,7 +60,7 @@ def main(quick: bool = False) -> float:
     """Return the test accuracy."""
     torch.manual_seed(0)
     (x, y), (x_test, y_test) = cifar10(quick)
-    epochs = 3 if quick else 20
+    epochs = 5 if quick else 20
     loader = DataLoader(Images(x, y, True, not quick), batch_size=128, shuffle=True)
     test = DataLoader(Images(x_test, y_test, False, False), batch_size=500)
     model = resnet20()

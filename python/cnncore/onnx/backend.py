@@ -38,9 +38,8 @@ class CnncoreRep(BackendRep):  # type: ignore[misc]
         """
         given = inputs if isinstance(inputs, (list, tuple)) else [inputs]
         before = get_accuracy()
-        set_accuracy(
-            "exact"
-        )  # the suite's networks of equal weights have results that only one order keeps equal
+        # Results of the suite's networks of equal weights stay equal only where sums have one order.
+        set_accuracy("exact")
         try:
             results = self.model(*given)
         finally:
