@@ -47,6 +47,14 @@ ConvAxis backward_axis(const ConvProblem& p, std::size_t a, std::int64_t start) 
   return axis;
 }
 
+/// Whether all pixels are rows of one column, as flatten_pointwise leaves them. Taken for rows, each would
+/// cost more than its copy.
+bool is_flat(const ConvLoop& loop) {
+  const auto& [depth, height, width] = loop.axis;
+  return loop.batch == 1 && depth.in_size == 1 && width.in_size == 1 && depth.is_identity() &&
+         height.is_identity() && width.is_identity();
+}
+
 /// Copies `channels` floats of each pixel. Pixels far apart defeat the hardware's prefetch.
 void copy_pixels(const float* source, std::int64_t source_step, std::int64_t pixels, std::int64_t channels,
                  float* target, std::int64_t target_step) {
@@ -247,6 +255,11 @@ const float* InputView::prepare(const ConvLoop& loop, const ConvChunk& chunk, co
     return images + (depth.in_start + chunk.start[1] * depth.in_step) * plane_floats +
            (height.in_start + chunk.start[2] * height.in_step) * row_floats +
            (width.in_start + chunk.start[3] * width.in_step) * tensor_pitch_;
+  }
+  if (is_flat(loop)) {
+    copy_pixels(images + chunk.start[2] * tensor_pitch_, tensor_pitch_, chunk.count[2], channels, scratch,
+                pitch_);
+    return scratch;
   }
   const Range planes = range(depth, chunk.start[1], chunk.count[1]);
   const Range rows = range(height, chunk.start[2], chunk.count[2]);
