@@ -88,7 +88,7 @@ class Writer:
         name = self.fresh(hint)
         if hint == "constant":
             self.constants.add(name)
-        self.initializers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+        self.initializers[name] = numpy_helper.from_array(np.asarray(value, order="C"), name)
         return name
 
     def scalar(self, value: float) -> str:
