@@ -138,6 +138,8 @@ def get(name: str, **options: Any) -> nn.Module:
 
 def _builder(name: str) -> Callable[..., Any]:
     names = list()
+    if not isinstance(name, str):
+        raise TypeError(f"expected the name of a network, such as 'resnet18', got {name!r}")
     for full in names:
         package, _, short = full.rpartition(".")
         if name in (full, short):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import nn, ops
 from .arguments import CommonOptions, torchvision_names
+from .checking import checked
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -28,6 +29,7 @@ class AlexNet(nn.Module):
     Called with (batch, in_channels, height, width); returns logits (batch, classes).
     """
 
+    @checked
     def __init__(self, classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> None:
         super().__init__()
         self.features = nn.Sequential(

@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypedDict, TypeVar, cast
 
 from .. import nn
+from ..nn.arguments import flag, positive
 
 P = ParamSpec("P")
 Network = TypeVar("Network")
@@ -46,10 +47,11 @@ def published(
         def built(*args: Any, weights: Any = None, progress: bool = True, **options: Any) -> Network:
             name = build.__name__
             path = _weights_file(name, weights)
+            flag("progress", progress)
             if "num_classes" in options:
                 if args or "classes" in options:
                     raise TypeError(f"{name}: got classes twice: as classes and as num_classes")
-                options["classes"] = options.pop("num_classes")
+                options["classes"] = positive("num_classes", options.pop("num_classes"))
             if path is None:
                 return build(*args, **options)
             network = build(*args, **{**(with_weights or {}), **options})

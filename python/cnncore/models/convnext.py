@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import nn, ops
+from ..nn.arguments import count
 from .arguments import torchvision_names
 from .blocks import Conv2dNormActivation, Layer, draw, truncated_normal
+from .checking import checked, configurations
 
 __all__ = [
     "CNBlockConfig",
@@ -86,6 +88,7 @@ class ConvNeXt(nn.Module):
     (batch, classes).
     """
 
+    @checked
     def __init__(
         self,
         block_setting: Sequence[CNBlockConfig],
@@ -97,8 +100,7 @@ class ConvNeXt(nn.Module):
         norm_layer: Layer | None = None,
     ) -> None:
         super().__init__()
-        if not block_setting or not all(isinstance(config, CNBlockConfig) for config in block_setting):
-            raise TypeError(f"expected block_setting as a list of CNBlockConfig, got {block_setting!r}")
+        block_setting = configurations("block_setting", block_setting, CNBlockConfig)
         block, norm_layer = block or CNBlock, norm_layer or partial(LayerNorm2d, eps=1e-6)
         first = block_setting[0].input_channels
         layers: list[nn.Module] = [
@@ -106,10 +108,11 @@ class ConvNeXt(nn.Module):
                 in_channels, first, 4, 4, 0, norm_layer=norm_layer, activation_layer=None, bias=True
             )
         ]
-        last, number = sum(config.num_layers for config in block_setting) - 1, 0
-        for config in block_setting:
+        depths = [count("num_layers", config.num_layers) for config in block_setting]
+        last, number = max(sum(depths) - 1, 1), 0
+        for config, depth in zip(block_setting, depths, strict=True):
             stage = []
-            for _ in range(config.num_layers):
+            for _ in range(depth):
                 stage.append(block(config.input_channels, layer_scale, stochastic_depth_prob * number / last))
                 number += 1
             layers.append(nn.Sequential(*stage))

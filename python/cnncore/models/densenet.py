@@ -10,6 +10,7 @@ from .. import nn, ops
 from ..checkpointing import checkpoint
 from .arguments import published
 from .blocks import draw, pooled
+from .checking import checked
 
 __all__ = [
     "DenseNet",
@@ -89,6 +90,7 @@ class DenseNet(nn.Module):
     (batch, classes).
     """
 
+    @checked
     def __init__(
         self,
         growth_rate: int = 32,

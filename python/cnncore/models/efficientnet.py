@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from .. import nn
+from ..nn.arguments import count
 from .arguments import torchvision_names
 from .blocks import (
     Conv2dNormActivation,
@@ -19,6 +20,7 @@ from .blocks import (
     he_fan_out,
     pooled,
 )
+from .checking import checked, configurations
 
 __all__ = [
     "EfficientNet",
@@ -121,6 +123,7 @@ class EfficientNet(nn.Module):
     Called with (batch, in_channels, height, width); returns logits (batch, classes).
     """
 
+    @checked
     def __init__(
         self,
         inverted_residual_setting: Sequence[BlockConfig],
@@ -132,17 +135,16 @@ class EfficientNet(nn.Module):
         last_channel: int | None = None,
     ) -> None:
         super().__init__()
-        setting = inverted_residual_setting
-        if not setting or not all(isinstance(config, BlockConfig) for config in setting):
-            raise TypeError(f"expected inverted_residual_setting as a list of BlockConfig, got {setting!r}")
+        setting = configurations("inverted_residual_setting", inverted_residual_setting, BlockConfig)
         conv = partial(
             Conv2dNormActivation, norm_layer=norm_layer or nn.BatchNorm2d, activation_layer=nn.SiLU
         )
         layers: list[nn.Module] = [conv(in_channels, setting[0].input_channels, 3, 2)]
-        total, number = sum(config.num_layers for config in setting), 0
-        for config in setting:
+        depths = [count("num_layers", config.num_layers) for config in setting]
+        total, number = sum(depths), 0
+        for config, depth in zip(setting, depths, strict=True):
             stage = []
-            for _ in range(config.num_layers):
+            for _ in range(depth):
                 skipped = stochastic_depth_prob * number / total
                 stage.append(config.block(config, skipped, norm_layer or nn.BatchNorm2d))
                 config = config._replace(input_channels=config.out_channels, stride=1)

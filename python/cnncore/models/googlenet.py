@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from .. import nn, ops
 from .arguments import published
 from .blocks import BasicConv2d, Layer, draw, pooled, to_unit_range, truncated_normal
+from .checking import checked, makers
 
 __all__ = [
     "GoogLeNet",
@@ -115,6 +116,7 @@ class GoogLeNet(nn.Module):
     (batch, classes), in training mode with auxiliary classifiers `GoogLeNetOutputs`.
     """
 
+    @checked
     def __init__(
         self,
         classes: int = 1000,
@@ -164,9 +166,7 @@ class GoogLeNet(nn.Module):
 def _blocks(blocks: Sequence[Layer] | None) -> Sequence[Layer]:
     if blocks is None:
         return BasicConv2d, Inception, InceptionAux
-    if len(blocks) != 3:
-        raise ValueError(f"expected blocks as three that make modules, got {len(blocks)}")
-    return blocks
+    return makers("blocks", blocks, 3)
 
 
 @published(rename=((r"^aux[12]\.", None),), with_weights={"transform_input": True, "aux_logits": False})

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from .. import nn, ops
 from .arguments import published
 from .blocks import BasicConv2d, Layer, draw, pooled, to_unit_range, truncated_normal
+from .checking import checked, makers
 
 __all__ = [
     "Inception3",
@@ -196,6 +197,7 @@ class Inception3(nn.Module):
     (batch, classes), in training mode with an auxiliary classifier `InceptionOutputs`.
     """
 
+    @checked
     def __init__(
         self,
         classes: int = 1000,
@@ -207,9 +209,7 @@ class Inception3(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        blocks = _BLOCKS if inception_blocks is None else inception_blocks
-        if len(blocks) != 7:
-            raise ValueError(f"expected inception_blocks as seven that make modules, got {len(blocks)}")
+        blocks = _BLOCKS if inception_blocks is None else makers("inception_blocks", inception_blocks, 7)
         conv, a, b, c, d, e, auxiliary = blocks
         self.aux_logits, self.transform_input = aux_logits, transform_input
         self.Conv2d_1a_3x3 = conv(in_channels, 32, kernel_size=3, stride=2)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import nn, ops
+from .checking import checked
 
 __all__ = [
     "LeNet5",
@@ -25,6 +26,7 @@ class LeNet5(nn.Module):
     Called with (batch, in_channels, 28, 28); returns logits (batch, classes).
     """
 
+    @checked
     def __init__(self, classes: int = 10, in_channels: int = 1) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, 6, 5, padding=2)
@@ -50,6 +52,7 @@ class MnistCNN(nn.Module):
     Called with (batch, in_channels, 28, 28); returns logits (batch, classes).
     """
 
+    @checked
     def __init__(self, classes: int = 10, in_channels: int = 1) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, 32, 3)

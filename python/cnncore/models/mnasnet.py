@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from .. import nn
-from ..nn.arguments import finite
 from .arguments import torchvision_names
 from .blocks import divisible, draw, he_fan_out, pooled
+from .checking import checked
 
 __all__ = [
     "MNASNet",
@@ -75,9 +75,10 @@ class MNASNet(nn.Module):
     Called with (batch, in_channels, height, width), made for 224x224; returns logits (batch, classes).
     """
 
+    @checked
     def __init__(self, alpha: float, classes: int = 1000, in_channels: int = 3, dropout: float = 0.2) -> None:
         super().__init__()
-        self.alpha = alpha = finite("alpha", alpha, 0.0)
+        self.alpha = alpha
         first, channels = divisible(32 * alpha, 8), divisible(16 * alpha, 8)
         layers = [
             *_conv_norm_relu(in_channels, first, 3, 2),

@@ -8,9 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import nn
-from ..nn.arguments import finite, positive
+from ..nn.arguments import count
 from .arguments import CommonOptions, NormLayer, torchvision_names
 from .blocks import Conv2dNormActivation, divisible, draw, he_fan_out, normal, pooled
+from .checking import checked
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -94,6 +95,7 @@ class MobileNetV2(nn.Module):
     Called with (batch, in_channels, height, width), made for 224x224; returns logits (batch, classes).
     """
 
+    @checked
     def __init__(
         self,
         classes: int = 1000,
@@ -106,16 +108,12 @@ class MobileNetV2(nn.Module):
         norm_layer: NormLayer | None = None,
     ) -> None:
         super().__init__()
-        width_mult, round_nearest = (
-            finite("width_mult", width_mult, 0.0),
-            positive("round_nearest", round_nearest),
-        )
         block, norm_layer = block or InvertedResidual, norm_layer or nn.BatchNorm2d
         channels = divisible(32 * width_mult, round_nearest)
         layers: list[nn.Module] = [_conv(in_channels, channels, 3, 2, norm_layer=norm_layer)]
         for expansion, base, blocks, first_stride in _stages(inverted_residual_setting):
             outputs = divisible(base * width_mult, round_nearest)
-            for number in range(int(blocks)):
+            for number in range(count("the blocks of inverted_residual_setting", blocks)):
                 stride = 1 if number else int(first_stride)
                 layers.append(block(channels, outputs, stride, expand_ratio=expansion, norm_layer=norm_layer))
                 channels = outputs

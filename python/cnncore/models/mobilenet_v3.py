@@ -19,6 +19,7 @@ from .blocks import (
     normal,
     pooled,
 )
+from .checking import checked, configurations
 
 __all__ = [
     "MobileNetV3",
@@ -109,6 +110,7 @@ class MobileNetV3(nn.Module):
     Called with (batch, in_channels, height, width), made for 224x224; returns logits (batch, classes).
     """
 
+    @checked
     def __init__(
         self,
         inverted_residual_setting: Sequence[InvertedResidualConfig],
@@ -120,11 +122,9 @@ class MobileNetV3(nn.Module):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        setting = inverted_residual_setting
-        if not setting or not all(isinstance(config, InvertedResidualConfig) for config in setting):
-            raise TypeError(
-                f"expected inverted_residual_setting as a list of InvertedResidualConfig, got {setting!r}"
-            )
+        setting = configurations(
+            "inverted_residual_setting", inverted_residual_setting, InvertedResidualConfig
+        )
         block, norm_layer = block or InvertedResidual, norm_layer or batch_norm
         conv = partial(Conv2dNormActivation, norm_layer=norm_layer, activation_layer=nn.Hardswish)
         channels = setting[-1].out_channels

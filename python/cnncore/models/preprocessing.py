@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import ops
+from ..nn.arguments import finite, flag, ntuple, one_of, positive, several
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -46,6 +47,7 @@ class Preprocessing(NamedTuple):
     video: bool = False
 
     def __call__(self, images: Any) -> NDArray[np.float32]:
+        self._check()
         array = np.asarray(images)
         if array.ndim < 3 + self.video or array.shape[-3] != len(self.mean) or 0 in array.shape:
             what = "videos (..., frames" if self.video else "images (..."
@@ -67,20 +69,32 @@ class Preprocessing(NamedTuple):
         result = result.reshape(*values.shape[:-2], *flat.shape[2:])
         return np.ascontiguousarray(np.swapaxes(result, -4, -3)) if self.video else result
 
-    def _resized(self, height: int, width: int) -> tuple[int, int]:
+    def _check(self) -> None:
+        """Raise for settings that are none: a named tuple takes whatever it is made with."""
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            for value in several(name, values, "numbers"):
+                finite(name, value)
+        if len(self.std) != len(self.mean) or 0 in self.std:
+            raise ValueError(f"expected std other than 0 of {len(self.mean)} channels, got {self.std!r}")
+        one_of("interpolation", self.interpolation, ("bilinear", "bicubic"))
+        flag("antialias", self.antialias)
+        flag("video", self.video)
+
+    def _resized(self, height: int, width: int) -> tuple[int, ...]:
         if self.resize is None:
             return height, width
-        if not isinstance(self.resize, int):
-            return self.resize
+        if not hasattr(self.resize, "__index__"):
+            return ntuple("resize", self.resize, 1, 2)
+        shorter = positive("resize", self.resize)
         short, long = sorted((height, width))
-        other = int(self.resize * long / short)
-        return (self.resize, other) if height <= width else (other, self.resize)
+        other = int(shorter * long / short)
+        return (shorter, other) if height <= width else (other, shorter)
 
     def _cropped(self, images: NDArray[Any]) -> NDArray[Any]:
         """Cut from the middle; where the image is smaller, zeros surround it."""
         if self.crop is None:
             return images
-        extents = (self.crop, self.crop) if isinstance(self.crop, int) else self.crop
+        extents = ntuple("crop", self.crop, 1, 2)
         missing = [max(extent - has, 0) for extent, has in zip(extents, images.shape[2:], strict=True)]
         if any(missing):
             around = [(0, 0), (0, 0), *((n // 2, (n + 1) // 2) for n in missing)]
@@ -175,12 +189,14 @@ def preprocessing(name: str, weights: str = "DEFAULT") -> Preprocessing:
     >>> preprocessing("resnet50", "IMAGENET1K_V1").resize, preprocessing("resnet50").resize
     (256, 232)
     """
+    if not isinstance(weights, str):
+        raise TypeError(f"expected weights as a name such as 'DEFAULT' or 'IMAGENET1K_V1', got {weights!r}")
     short = weights.split("_", 1)[1] if weights.startswith(("IMAGENET1K_", "KINETICS400_")) else weights
     short = "V1" if short == "COCO_WITH_VOC_LABELS_V1" else short
     known = {}
     for version, table in _WEIGHTS.items():
         for settings, names in table.items():
-            if name in [form for full in names.split() for form in (full, full.rpartition(".")[2])]:
+            if str(name) in [form for full in names.split() for form in (full, full.rpartition(".")[2])]:
                 known[version] = settings
     if short == "DEFAULT" and known:
         # torchvision's default is the second set where there is one.

@@ -10,8 +10,10 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from .. import nn
+from ..nn.arguments import count
 from .arguments import torchvision_names
 from .blocks import Conv2dNormActivation, Layer, SqueezeExcitation, divisible, draw, normal, pooled
+from .checking import checked
 
 __all__ = [
     "RegNet",
@@ -73,7 +75,7 @@ class BlockParams(NamedTuple):
                 f"expected w_a from 0, w_0 a multiple of 8 and w_m above 1, got {w_a}, {w_0} and {w_m}"
             )
         widths = []
-        for number in range(depth):
+        for number in range(count("depth", depth)):
             power = round(math.log((w_0 + w_a * number) / w_0) / math.log(w_m))
             widths.append(round(w_0 * w_m**power / 8) * 8)
         stages = []
@@ -134,6 +136,7 @@ class RegNet(nn.Module):
     Called with (batch, in_channels, height, width), made for 224x224; returns logits (batch, classes).
     """
 
+    @checked
     def __init__(
         self,
         block_params: BlockParams,
@@ -146,6 +149,8 @@ class RegNet(nn.Module):
         activation: Layer | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(block_params, BlockParams):
+            raise TypeError(f"expected block_params as BlockParams, got {block_params!r}")
         stem = stem_type or _stem
         block: Layer = block_type or ResBottleneckBlock
         layers = norm_layer or nn.BatchNorm2d, activation or nn.ReLU
@@ -154,7 +159,7 @@ class RegNet(nn.Module):
         channels = stem_width
         for number, (width, stride, depth, group, bottleneck) in enumerate(block_params.stages, 1):
             stage = nn.Sequential()
-            for index in range(depth):
+            for index in range(count("depth", depth)):
                 made = block(channels, width, stride, *layers, group, bottleneck, block_params.se_ratio)
                 stage.add_module(f"block{number}-{index}", made)
                 channels, stride = width, 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .. import nn, ops
 from .arguments import CommonOptions, NormLayer, torchvision_names
 from .blocks import draw, he_fan_out
+from .checking import checked, stages
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -124,6 +125,7 @@ class ResNet(nn.Module):
     Called with (batch, in_channels, height, width), made for 224x224; returns logits (batch, classes).
     """
 
+    @checked
     def __init__(
         self,
         block: type[BasicBlock] | type[Bottleneck],
@@ -137,6 +139,8 @@ class ResNet(nn.Module):
         norm_layer: NormLayer | None = None,
     ) -> None:
         super().__init__()
+        if not hasattr(block, "expansion"):
+            raise TypeError(f"expected block BasicBlock or Bottleneck, got {block!r}")
         dilate = _three_flags(replace_stride_with_dilation)
         norm_layer = norm_layer or nn.BatchNorm2d
         self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
@@ -144,7 +148,9 @@ class ResNet(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         outputs, dilation = 64, 1
-        for number, (channels, blocks) in enumerate(zip((64, 128, 256, 512), layers, strict=True), 1):
+        for number, (channels, blocks) in enumerate(
+            zip((64, 128, 256, 512), stages("layers", layers, 4), strict=True), 1
+        ):
             stride = 1 if number == 1 else 2
             first, factor = dilation, 2 if number > 1 and dilate[number - 2] else 1
             dilation *= factor

@@ -6,6 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from .. import nn, ops
+from ..nn.arguments import count
+from .checking import checked
 
 __all__ = [
     "CifarResNet",
@@ -57,8 +59,10 @@ class CifarResNet(nn.Module):
     Called with (batch, in_channels, 32, 32); returns logits (batch, classes).
     """
 
+    @checked
     def __init__(self, blocks: int, classes: int = 10, in_channels: int = 3) -> None:
         super().__init__()
+        blocks = count("blocks", blocks)
         self.conv1 = nn.Conv2d(in_channels, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.layer1 = _stage(16, 16, blocks, 1)

@@ -9,6 +9,7 @@ from typing import Any
 from .. import nn, ops
 from .arguments import torchvision_names
 from .blocks import pooled
+from .checking import checked
 
 __all__ = [
     "ShuffleNetV2",
@@ -76,6 +77,7 @@ class ShuffleNetV2(nn.Module):
     Called with (batch, in_channels, height, width), made for 224x224; returns logits (batch, classes).
     """
 
+    @checked
     def __init__(
         self,
         stages_repeats: Sequence[int],

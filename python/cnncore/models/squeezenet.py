@@ -6,8 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 from .. import nn, ops
+from ..nn.arguments import one_of
 from .arguments import torchvision_names
 from .blocks import draw
+from .checking import checked
 
 __all__ = [
     "SqueezeNet",
@@ -83,13 +85,12 @@ class SqueezeNet(nn.Module):
     returns logits (batch, classes).
     """
 
+    @checked
     def __init__(
         self, version: str = "1_0", classes: int = 1000, in_channels: int = 3, dropout: float = 0.5
     ) -> None:
         super().__init__()
-        if version not in _PLANS:
-            raise ValueError(f"expected version '1_0' or '1_1', got {version!r}")
-        (channels, kernel), plan = _PLANS[version]
+        (channels, kernel), plan = _PLANS[one_of("version", version, tuple(_PLANS))]
         layers: list[nn.Module] = [nn.Conv2d(in_channels, channels, kernel, stride=2), nn.ReLU(inplace=True)]
         for fire in plan:
             if fire is None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import nn, ops
+from .checking import checked
 
 __all__ = [
     "UNet",
@@ -40,6 +41,7 @@ class UNet(nn.Module):
     classes, height, width).
     """
 
+    @checked
     def __init__(self, in_channels: int = 3, classes: int = 2, width: int = 32) -> None:
         super().__init__()
         widths = [width, 2 * width, 4 * width, 8 * width]

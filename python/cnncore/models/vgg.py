@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .. import nn, ops
 from .arguments import CommonOptions, torchvision_names
 from .blocks import draw, he_fan_out, normal
+from .checking import checked, stages
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -52,6 +53,7 @@ class VGG(nn.Module):
     (batch, classes).
     """
 
+    @checked
     def __init__(
         self,
         depths: Sequence[int],
@@ -82,7 +84,7 @@ class VGG(nn.Module):
 
 def _features(depths: Sequence[int], batch_norm: bool, in_channels: int) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for depth, channels in zip(depths, _CHANNELS, strict=True):
+    for depth, channels in zip(stages("depths", depths, 5), _CHANNELS, strict=True):
         for _ in range(depth):
             layers.append(nn.Conv2d(in_channels, channels, 3, padding=1))
             if batch_norm:

@@ -7,11 +7,11 @@ import math
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from .. import nn, ops
+from ..graph.arrays import aligned_empty
 from .arguments import published
 from .blocks import Layer, truncated_normal
+from .checking import checked
 
 __all__ = [
     "VisionTransformer",
@@ -77,7 +77,7 @@ class Encoder(nn.Module):
         norm_layer: Layer,
     ) -> None:
         super().__init__()
-        self.pos_embedding = nn.Parameter(np.zeros((1, seq_length, hidden_dim), np.float32))
+        self.pos_embedding = nn.Parameter(aligned_empty((1, seq_length, hidden_dim)))
         nn.init.normal_(self.pos_embedding, std=0.02)
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.Sequential()
@@ -107,6 +107,7 @@ class VisionTransformer(nn.Module):
     Called with (batch, in_channels, image_size, image_size); returns logits (batch, classes).
     """
 
+    @checked
     def __init__(
         self,
         image_size: int,
@@ -124,9 +125,12 @@ class VisionTransformer(nn.Module):
     ) -> None:
         super().__init__()
         if image_size % patch_size:
-            raise ValueError(f"expected image_size as a multiple of {patch_size}, got {image_size}")
+            raise ValueError(
+                f"expected image_size as a multiple of patch_size={patch_size}, got {image_size}"
+            )
         self.image_size = image_size
-        self.class_token = nn.Parameter(np.zeros((1, 1, hidden_dim), np.float32))
+        self.class_token = nn.Parameter(aligned_empty((1, 1, hidden_dim)))
+        nn.init.zeros_(self.class_token)
         self.conv_proj = nn.Conv2d(in_channels, hidden_dim, patch_size, patch_size)
         self.encoder = Encoder(
             (image_size // patch_size) ** 2 + 1,

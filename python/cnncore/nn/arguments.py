@@ -26,7 +26,7 @@ def flag(name: str, value: Any) -> bool:
 
 def integer(name: str, value: Any) -> int:
     """Return `value` as an int, or raise naming the argument."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "shape", ()) != ():
         raise TypeError(f"expected an integer {name}, got {value!r}")
     return int(value.__index__())
 
@@ -36,6 +36,18 @@ def at_least(name: str, value: Any, least: int) -> int:
     number = integer(name, value)
     if number < least:
         raise ValueError(f"expected {name} of at least {least}, got {value}")
+    return number
+
+
+MOST_LAYERS = 10_000
+"""Of a kind in one network: the deepest published ones have some 1,000."""
+
+
+def count(name: str, value: Any, least: int = 1) -> int:
+    """Return a number of layers or blocks as an int, or raise naming the argument."""
+    number = at_least(name, value, least)
+    if number > MOST_LAYERS:
+        raise ValueError(f"expected {name} of at most {MOST_LAYERS}, got {value}")
     return number
 
 

@@ -6,9 +6,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from .. import ops
+from ..graph.arrays import aligned_empty
 from . import init
 from .arguments import finite, positive
 from .module import Module
@@ -25,7 +24,7 @@ class _MarginHead(Module):
         self.in_features = positive("in_features", in_features)
         self.out_features = positive("out_features", out_features)
         self.scale, self.margin = finite("scale", scale), finite("margin", margin, 0)
-        self.weight = Parameter(np.zeros((self.out_features, self.in_features), np.float32))
+        self.weight = Parameter(aligned_empty((self.out_features, self.in_features)))
         init.xavier_uniform_(self.weight)
 
     def forward(self, input: Any, target: Any = None) -> Any:

@@ -9,7 +9,7 @@ from .. import ops
 from ..graph.arrays import aligned_empty
 from ..graph.warning import warn_caller
 from . import init
-from .arguments import at_least, flag, fraction, positive
+from .arguments import at_least, count, flag, fraction, positive
 from .module import Module
 from .parameter import Parameter
 from .placement import check_placement
@@ -41,7 +41,7 @@ class _Recurrent(Module):
         super().__init__()
         self.input_size = positive("input_size", input_size)
         self.hidden_size = positive("hidden_size", hidden_size)
-        self.num_layers = positive("num_layers", num_layers)
+        self.num_layers = count("num_layers", num_layers)
         self.bias = flag("bias", bias)
         self.batch_first = flag("batch_first", batch_first)
         self.dropout = fraction("dropout", dropout)

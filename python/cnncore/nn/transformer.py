@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import ops
 from . import init
-from .arguments import finite, positive
+from .arguments import count, finite, positive
 from .attention import MultiheadAttention
 from .containers import ModuleList
 from .dropout import Dropout
@@ -247,8 +247,8 @@ class _Stack(Module):
         super().__init__()
         if not isinstance(layer, Module):
             raise TypeError(f"expected {self.layer_name} to be a Module, got {type(layer).__name__}")
-        self.num_layers = positive("num_layers", num_layers)
-        self.layers = ModuleList([deepcopy(layer) for _ in range(num_layers)])
+        self.num_layers = count("num_layers", num_layers)
+        self.layers = ModuleList([deepcopy(layer) for _ in range(self.num_layers)])
         self.add_module("norm", norm)
 
     def _run(self, x: Any, *args: Any) -> Any:
@@ -382,14 +382,14 @@ class Transformer(Module):
         if self.encoder is None:
             self.encoder = TransformerEncoder(
                 TransformerEncoderLayer(*settings, *layout),
-                positive("num_encoder_layers", num_encoder_layers),
+                count("num_encoder_layers", num_encoder_layers),
                 LayerNorm(d_model, layer_norm_eps, bias=bias),
             )
         self.decoder = _custom("custom_decoder", custom_decoder)
         if self.decoder is None:
             self.decoder = TransformerDecoder(
                 TransformerDecoderLayer(*settings, *layout),
-                positive("num_decoder_layers", num_decoder_layers),
+                count("num_decoder_layers", num_decoder_layers),
                 LayerNorm(d_model, layer_norm_eps, bias=bias),
             )
         for parameter in self.parameters():

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checking import check
+
 Extent = tuple[int, int]
 Boxes = NDArray[np.float32]
 
@@ -31,11 +33,12 @@ class AnchorGenerator:
     """
 
     def __init__(self, sizes: Sequence[Sequence[float]], aspect_ratios: Sequence[Sequence[float]]) -> None:
-        if len(sizes) != len(aspect_ratios):
+        extents, shapes = check("sizes", sizes), check("aspect_ratios", aspect_ratios)
+        if len(extents) != len(shapes):
             raise ValueError(
-                f"expected sizes and aspect_ratios of as many maps, got {len(sizes)} and {len(aspect_ratios)}"
+                f"expected sizes and aspect_ratios of as many maps, got {len(extents)} and {len(shapes)}"
             )
-        self.cells = [_cell(of_map, ratios) for of_map, ratios in zip(sizes, aspect_ratios, strict=True)]
+        self.cells = [_cell(of_map, ratios) for of_map, ratios in zip(extents, shapes, strict=True)]
 
     def num_anchors_per_location(self) -> list[int]:
         """Return the number of anchors at each place of each map."""
@@ -79,7 +82,11 @@ class DefaultBoxGenerator:
     def __init__(
         self, aspect_ratios: Sequence[Sequence[float]], min_ratio: float = 0.15, max_ratio: float = 0.9
     ) -> None:
+        aspect_ratios = check("aspect_ratios", aspect_ratios)
+        min_ratio, max_ratio = check("min_ratio", min_ratio), check("max_ratio", max_ratio)
         count = len(aspect_ratios)
+        if count == 0:
+            raise ValueError("expected aspect_ratios of at least one map, got none")
         growth = (max_ratio - min_ratio) / max(count - 1, 1)
         scales = [*(min_ratio + growth * number for number in range(count)), 1.0]
         self.cells = []

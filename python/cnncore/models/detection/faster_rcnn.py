@@ -12,6 +12,7 @@ import numpy as np
 from ... import nn, ops
 from ...nn.norm import BatchNorm
 from ..arguments import published
+from ..checking import check, checked
 from ..features import LayerOutputs, layer_channels, mobilenet_stages
 from ..mobilenet_v3 import mobilenet_v3_large
 from ..segmentation.model import Weights
@@ -196,6 +197,7 @@ class FasterRCNN(Detector):
 
     divisor = 32
 
+    @checked
     def __init__(
         self,
         backbone: Any,
@@ -214,7 +216,9 @@ class FasterRCNN(Detector):
             group, _, field = name.partition("_")
             if field not in fields.get(group, ()):
                 raise TypeError(f"FasterRCNN: got an unexpected argument {name!r}")
-            settings[group][field] = value
+            settings[group][field] = check(field, value, f"{group}_")
+        if not hasattr(backbone, "out_channels"):
+            raise TypeError(f"expected backbone as a module with out_channels, got {type(backbone).__name__}")
         self.min_size, self.max_size = min_size, max_size
         self.image_mean, self.image_std = tuple(image_mean), tuple(image_std)
         self.backbone = backbone
@@ -242,6 +246,7 @@ class FasterRCNN(Detector):
         return {**losses, **self.roi_heads(images, sizes, maps, proposals, real, boxes, labels)}
 
 
+@checked
 def _fasterrcnn(
     classes: int,
     in_channels: int,

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from ... import nn, ops
+from ...nn.arguments import integer
 from ..arguments import published
 from ..blocks import Conv2dNormActivation, Layer, draw, normal
+from ..checking import checked
 from ..features import mobilenet_stages
 from ..mobilenet_v3 import MobileNetV3, mobilenet_v3_large
 from ..segmentation.model import Weights
@@ -112,6 +114,7 @@ class SSD(Detector):
         positive_fraction: part of boxes with objects among those that scores are trained with.
     """
 
+    @checked
     def __init__(
         self,
         backbone: nn.Module,
@@ -194,6 +197,7 @@ class SSD(Detector):
 
 
 @published()
+@checked
 def ssdlite320_mobilenet_v3_large(
     classes: int = 91,
     in_channels: int = 3,
@@ -243,6 +247,7 @@ def ssdlite320_mobilenet_v3_large(
 def freeze_stages(network: MobileNetV3, trained: int) -> None:
     """Freeze a backbone's layers before the last so many stages."""
     stages = mobilenet_stages(network)
+    trained = integer("trainable_backbone_layers", trained)
     if not 0 <= trained <= len(stages):
         raise ValueError(f"expected trainable_backbone_layers from 0 to {len(stages)}, got {trained}")
     layers = list(network.features)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ... import nn, ops
 from ..arguments import published
+from ..checking import checked
 from ..resnet import resnet50, resnet101
 from .fcn import FCNHead
 from .model import SegmentationModel, enlarge, on_mobilenet, on_resnet
@@ -50,6 +51,7 @@ class ASPP(nn.Module):
 class DeepLabHead(nn.Sequential):
     """`ASPP`, a 3x3 convolution with batch norm and ReLU, and a 1x1 convolution to the classes."""
 
+    @checked
     def __init__(self, in_channels: int, classes: int, atrous_rates: Sequence[int] = (12, 24, 36)) -> None:
         super().__init__(ASPP(in_channels, atrous_rates), *_conv(256, 256, 3), nn.Conv2d(256, classes, 1))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ... import nn
 from ..arguments import published
+from ..checking import checked
 from ..resnet import resnet50, resnet101
 from .model import SegmentationModel, on_resnet
 
@@ -14,6 +15,7 @@ from .model import SegmentationModel, on_resnet
 class FCNHead(nn.Sequential):
     """A 3x3 convolution to a quarter of the channels, batch norm, ReLU, dropout of 0.1, a 1x1 convolution."""
 
+    @checked
     def __init__(self, in_channels: int, classes: int) -> None:
         inner = in_channels // 4
         super().__init__(

@@ -8,6 +8,7 @@ from typing import Any
 
 from ... import nn
 from ..arguments import torchvision_names
+from ..checking import checked
 from ..features import LayerOutputs, layer_channels, mobilenet_stages
 from ..mobilenet_v3 import mobilenet_v3_large
 from .model import Weights, enlarge
@@ -49,6 +50,7 @@ class LRASPP(nn.Module):
     Called with (batch, channels, height, width); returns {"out": logits (batch, classes, height, width)}.
     """
 
+    @checked
     def __init__(
         self,
         backbone: nn.Module,
@@ -66,6 +68,7 @@ class LRASPP(nn.Module):
 
 
 @torchvision_names
+@checked
 def lraspp_mobilenet_v3_large(
     classes: int = 21, in_channels: int = 3, weights_backbone: Weights = None
 ) -> LRASPP:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ... import nn, ops
+from ..checking import checked
 from ..features import LayerOutputs, layer_channels, mobilenet_stages
 from ..mobilenet_v3 import mobilenet_v3_large
 
@@ -49,6 +50,7 @@ def enlarge(x: Any, image: Any) -> Any:
     return ops.interpolate(x, size=tuple(image.shape[2:]), mode="bilinear", align_corners=False)
 
 
+@checked
 def on_resnet(
     build: Callable[..., nn.Module],
     head: Head,
@@ -66,6 +68,7 @@ def on_resnet(
     return SegmentationModel(LayerOutputs(resnet, layers), head(2048, classes), aux)
 
 
+@checked
 def on_mobilenet(
     head: Head,
     auxiliary: Head,

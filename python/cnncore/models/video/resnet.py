@@ -9,6 +9,7 @@ from typing import Any
 from ... import nn, ops
 from ..arguments import torchvision_names
 from ..blocks import draw, he_fan_out, normal
+from ..checking import checked, stages
 
 Convolution = Callable[[int, int, int, int], nn.Module]
 """Makes a convolution over three axes from (channels in, channels out, channels between, stride)."""
@@ -75,6 +76,7 @@ class VideoResNet(nn.Module):
     (batch, classes).
     """
 
+    @checked
     def __init__(
         self,
         convolutions: Sequence[Convolution],
@@ -85,7 +87,7 @@ class VideoResNet(nn.Module):
         super().__init__()
         self.stem = stem(in_channels)
         inputs = 64
-        for number, convolution in enumerate(convolutions, 1):
+        for number, convolution in enumerate(stages("convolutions", convolutions, 4), 1):
             channels, stride = 32 * 2**number, 1 if number == 1 else 2
             downsample = None
             if stride != 1:
