@@ -95,7 +95,7 @@ def test_what_is_no_image_folder(tmp_path: Path, files: dict[str, bytes], messag
 
 
 def test_what_is_no_zip_file(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="expected a folder or zip file of images, there is none"):
+    with pytest.raises(FileNotFoundError, match="expected a folder or zip file, there is none"):
         data.image_folder(tmp_path / "absent")
     path = write(tmp_path, FLAT, packed=True)
     content = path.read_bytes()

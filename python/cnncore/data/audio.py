@@ -13,12 +13,15 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from .settings import natural
+from .settings import finite, flag, natural, one_of
 
 __all__ = ["mel_filters", "mel_spectrogram", "mfcc", "resample", "spectrogram", "stft"]
 
 _ZEROS = 6
 _ROLLOFF = 0.99
+_MOST_TAPS = 2**25
+"""Of all filters of a `resample`: 256 MB of float64."""
+_MOST_BANDS, _LONGEST_FRAME = 2**16, 2**24
 
 
 def resample(signal: Any, old: int, new: int) -> NDArray[np.float32]:
@@ -46,6 +49,8 @@ def resample(signal: Any, old: int, new: int) -> NDArray[np.float32]:
     # One filter for each of the `new` phases; the cut-off is a little below the lower rate's half.
     cut = min(old, new) * _ROLLOFF
     reach = ceil(_ZEROS * old / cut)
+    if new * (2 * reach + old) > _MOST_TAPS:
+        raise ValueError(f"expected old and new in the ratio of smaller integers, got {old} to {new}")
     taps = np.arange(-reach, reach + old) / old
     phase = -np.arange(new)[:, None] / new
     t = np.clip((taps + phase) * cut, -_ZEROS, _ZEROS)
@@ -83,7 +88,7 @@ def stft(
     (2, 257, 101)
     """
     x = _signal(signal)
-    n_fft = natural("n_fft", n_fft, 1)
+    n_fft, center = natural("n_fft", n_fft, 1, _LONGEST_FRAME), flag("center", center)
     hop = n_fft // 4 if hop_length is None else natural("hop_length", hop_length, 1)
     width = n_fft if win_length is None else natural("win_length", win_length, 1)
     if width > n_fft:
@@ -119,7 +124,8 @@ def spectrogram(signal: Any, power: float = 2.0, **settings: Any) -> NDArray[np.
     >>> spectrogram(np.zeros(1600), n_fft=64, hop_length=32).shape
     (33, 51)
     """
-    return np.asarray(np.abs(stft(signal, **settings)) ** np.float32(power))
+    exponent = np.float32(finite("power", power))
+    return np.asarray(np.abs(stft(signal, **settings)) ** exponent)
 
 
 def mel_filters(
@@ -144,14 +150,15 @@ def mel_filters(
     >>> mel_filters(4, 64, 8000).shape
     (4, 33)
     """
-    top = rate / 2 if f_max is None else float(f_max)
-    if not 0 <= f_min < top <= rate / 2:
-        raise ValueError(f"expected 0 <= f_min < f_max <= {rate / 2:g}, got {f_min} and {f_max}")
-    if scale not in ("htk", "slaney"):
-        raise ValueError(f"expected scale 'htk' or 'slaney', got {scale!r}")
+    f_min, half = finite("f_min", f_min), finite("rate", rate) / 2
+    top = half if f_max is None else finite("f_max", f_max)
+    n_mels, n_fft = natural("n_mels", n_mels, 1, _MOST_BANDS), natural("n_fft", n_fft, 1, _LONGEST_FRAME)
+    if not 0 <= f_min < top <= half:
+        raise ValueError(f"expected 0 <= f_min < f_max <= {half:g}, half the rate, got {f_min}, {f_max}")
+    one_of("scale", scale, ("htk", "slaney"))
     low, high = _to_mels(np.array([f_min, top]), scale).tolist()
-    edges = _to_hertz(np.linspace(low, high, natural("n_mels", n_mels, 1) + 2), scale)
-    frequencies = np.linspace(0, rate / 2, natural("n_fft", n_fft, 1) // 2 + 1)
+    edges = _to_hertz(np.linspace(low, high, n_mels + 2), scale)
+    frequencies = np.linspace(0, half, n_fft // 2 + 1)
     rising = (frequencies - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     falling = (edges[2:, None] - frequencies) / (edges[2:] - edges[1:-1])[:, None]
     filters = np.maximum(0, np.minimum(rising, falling))
@@ -189,6 +196,7 @@ def mel_spectrogram(
     >>> mel_spectrogram(np.zeros((1, 8000)), 8000, n_mels=40, n_fft=256, hop_length=80, log=True).shape
     (1, 40, 101)
     """
+    log = flag("log", log)
     bands = mel_filters(n_mels, n_fft, rate, f_min, f_max, scale) @ spectrogram(
         signal, n_fft=n_fft, **settings
     )
@@ -214,7 +222,8 @@ def mfcc(signal: Any, rate: int, n_mfcc: int = 40, n_mels: int = 128, **settings
     >>> mfcc(np.zeros(8000), 8000, n_mfcc=13, n_mels=40, n_fft=256).shape
     (13, 126)
     """
-    if not 1 <= n_mfcc <= n_mels:
+    n_mels, n_mfcc = natural("n_mels", n_mels, 1, _MOST_BANDS), natural("n_mfcc", n_mfcc, 1)
+    if n_mfcc > n_mels:
         raise ValueError(f"expected n_mfcc from 1 to n_mels {n_mels}, got {n_mfcc}")
     bands = mel_spectrogram(signal, rate, n_mels, log=True, **settings)
     angles = np.pi / n_mels * (np.arange(n_mels) + 0.5) * np.arange(n_mfcc)[:, None]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .dataset import stack
+from .settings import several
 
 
 def pad_collate(samples: list[Any]) -> tuple[NDArray[Any], ...]:
@@ -28,6 +29,9 @@ def pad_collate(samples: list[Any]) -> tuple[NDArray[Any], ...]:
     >>> x.tolist(), lengths.tolist(), y.tolist()
     ([[1, 2, 3], [4, 0, 0]], [3, 1], [0, 1])
     """
+    samples = several("samples", samples, "tuples (x, ...)")
+    if not all(isinstance(sample, (tuple, list)) and len(sample) for sample in samples):
+        raise TypeError(f"expected samples as tuples (x, ...), got {samples!r}")
     arrays = [np.asarray(sample[0]) for sample in samples]
     before = {array.shape[:-1] for array in arrays}
     if len(before) != 1 or any(array.ndim == 0 for array in arrays):

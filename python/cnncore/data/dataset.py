@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .settings import sample_numbers
+
 Arrays = tuple[NDArray[Any], ...]
 
 
@@ -72,7 +74,7 @@ class Dataset:
             ValueError: no index, or samples of different shapes.
         """
         if type(self).__getitem__ is Dataset.__getitem__:
-            chosen = np.asarray(indices, dtype=np.intp)
+            chosen = sample_numbers("indices", indices)
             return tuple(array[chosen] for array in self.arrays)
         return tuple(stack(values) for values in self.columns(indices))
 

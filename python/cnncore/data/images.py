@@ -19,6 +19,7 @@ from .._files import open_regular
 from . import netpbm
 from .arrays import as_dtype, check_dtype
 from .resizing import MAX_PIXELS, as_before, check_size, fit_image, resize
+from .settings import natural
 
 _CODECS = {".avif": "pillow>=11.3", ".heic": "pillow-heif"}
 """What to install for formats that not every Pillow reads."""
@@ -130,7 +131,12 @@ def with_channels(image: NDArray[Any], channels: int) -> NDArray[Any]:
     >>> with_channels(np.ones((1, 4, 4), np.float32), 3).shape
     (3, 4, 4)
     """
-    if channels not in (1, 3):
+    image = np.asarray(image)
+    if image.ndim != 3 or image.shape[0] not in (1, 3) or image.dtype.kind not in "biuf":
+        raise ValueError(
+            f"expected an image (1 or 3, height, width) of numbers, got {image.dtype} of shape {image.shape}"
+        )
+    if natural("channels", channels, 1) not in (1, 3):
         raise ValueError(f"expected 1 (grey) or 3 (red, green, blue) channels, got {channels}")
     if image.shape[0] == channels:
         return image

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import wraps
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .dataset import Arrays, as_dataset
 from .samplers import permutation
-from .settings import natural
+from .settings import flag, natural, sample_numbers
 from .transformed import check_targets, transformed_batch
 from .transforms import Transform
 from .transforms.draws import Draws
@@ -103,9 +103,9 @@ class DataLoader:
     ) -> None:
         self.dataset = as_dataset(dataset)
         self.batch_size = natural("batch_size", batch_size, 1)
-        self.shuffle = bool(shuffle)
+        self.shuffle = flag("shuffle", shuffle)
         self.seed = natural("seed", seed, 0)
-        self.drop_last = bool(drop_last)
+        self.drop_last = flag("drop_last", drop_last)
         for name, function in (("transform", transform), ("collate", collate)):
             if function is not None and not callable(function):
                 raise TypeError(f"expected {name} to be a function, got {function!r}")
@@ -114,8 +114,12 @@ class DataLoader:
         self.targets = check_targets(targets)
         if sampler is not None and shuffle:
             raise ValueError("expected shuffle=False with a sampler, which gives the order")
-        if sampler is not None and not hasattr(sampler, "__len__"):
+        if sampler is not None and (
+            not hasattr(sampler, "__len__") or isinstance(sampler, (str, bytes, Mapping))
+        ):
             raise TypeError(f"expected a sampler with order(epoch) and len(), got {type(sampler).__name__}")
+        if isinstance(sampler, (list, tuple, np.ndarray)):
+            sample_numbers("a sampler's items", sampler)
         if collate is not None and isinstance(transform, Transform):
             raise TypeError("expected a collate or a transforms.Transform, which stacks by itself, got both")
         self.sampler = sampler
@@ -151,7 +155,10 @@ class DataLoader:
         """
         if self.sampler is not None:
             give = getattr(self.sampler, "order", None)
-            order = np.asarray(list(self.sampler) if give is None else give(epoch), np.intp)
+            given = list(self.sampler) if give is None else give(epoch)
+            order = sample_numbers("a sampler's items", given)
+            if order.ndim != 1:
+                raise ValueError(f"expected a row of sample numbers of the sampler, got shape {order.shape}")
             if len(order) and not 0 <= order.min() <= order.max() < len(self.dataset):
                 raise ValueError(f"expected sample numbers from 0 to {len(self.dataset) - 1} of the sampler")
             return order

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._files import open_regular
+from .._files import check_path, open_regular
 from .images import EXTENSIONS, decode_fitted, read_image, with_channels
 from .resizing import check_fit, check_size, fit_image
+from .settings import finite
 
 
 class _Fields(NamedTuple):
@@ -20,6 +21,11 @@ class _Fields(NamedTuple):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fit: str
+
+
+def _numbers(name: str, values: Any) -> tuple[float, ...]:
+    items = values if isinstance(values, (list, tuple, np.ndarray)) else (values,)
+    return tuple(finite(name, item) for item in items)
 
 
 class ImagePreprocessing(_Fields):
@@ -50,7 +56,7 @@ class ImagePreprocessing(_Fields):
     def __new__(
         cls, size: Any = None, mean: Any = (0.0,), std: Any = (1.0,), fit: str = "stretch"
     ) -> ImagePreprocessing:
-        means, stds = (tuple(float(v) for v in np.atleast_1d(values)) for values in (mean, std))
+        means, stds = (_numbers(name, values) for name, values in (("mean", mean), ("std", std)))
         if len(means) not in (1, 3) or len(means) != len(stds):
             raise ValueError(f"expected mean and std of 1 or 3 channels, got {means} and {stds}")
         if not np.isfinite([*means, *stds]).all() or min(stds) <= 0:
@@ -102,7 +108,7 @@ def image_files(path: str | os.PathLike[str]) -> list[str]:
     >>> [os.path.basename(path) for path in image_files(folder)]
     ['a.npy', 'b.npy']
     """
-    name = os.fspath(path)
+    name = check_path(path, "the path of a file or folder")
     if not os.path.exists(name):
         raise FileNotFoundError(2, "no such file or folder", name)
     if not os.path.isdir(name):

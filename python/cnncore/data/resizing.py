@@ -103,7 +103,7 @@ def fit_image(image: NDArray[Any], size: tuple[int, int], fit: str) -> NDArray[A
 
 def check_fit(fit: Any) -> str:
     """Return a way of `FITS`, or raise where it is none."""
-    if fit not in FITS:
+    if not isinstance(fit, str) or fit not in FITS:
         raise ValueError(f"expected fit among {', '.join(map(repr, FITS))}, got {fit!r}")
     return str(fit)
 

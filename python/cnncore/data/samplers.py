@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .settings import MOST_SAMPLES, finite, flag, integer, natural
+
 __all__ = [
     "GroupSampler",
     "LengthSampler",
@@ -69,14 +71,14 @@ class WeightedSampler:
     def __init__(
         self, weights: Any, count: int | None = None, replacement: bool = True, seed: int = 0
     ) -> None:
-        self.weights = np.asarray(weights, np.float64)
+        self.weights = _row("weights", weights)
         if self.weights.ndim != 1 or not (self.weights >= 0).all() or not 0 < self.weights.sum() < np.inf:
             raise ValueError("expected weights (samples,), finite, not negative and not all 0")
-        self.count = len(self.weights) if count is None else int(count)
-        self.replacement = bool(replacement)
-        self.seed = int(seed)
+        self.count = len(self.weights) if count is None else natural("count", count, 1, MOST_SAMPLES)
+        self.replacement = flag("replacement", replacement)
+        self.seed = natural("seed", seed, 0)
         possible = int((self.weights > 0).sum())
-        if self.count < 1 or (not replacement and self.count > possible):
+        if not self.replacement and self.count > possible:
             raise ValueError(f"expected a count from 1 to {possible} without replacement, got {self.count}")
 
     def __len__(self) -> int:
@@ -111,7 +113,7 @@ class StratifiedSampler:
 
     def __init__(self, labels: Any, seed: int = 0) -> None:
         self.numbers = _numbers(labels, "labels")
-        self.seed = int(seed)
+        self.seed = natural("seed", seed, 0)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -142,7 +144,7 @@ class GroupSampler:
 
     def __init__(self, groups: Any, seed: int = 0) -> None:
         self.numbers = _numbers(groups, "groups")
-        self.seed = int(seed)
+        self.seed = natural("seed", seed, 0)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -172,10 +174,10 @@ class LengthSampler:
     """
 
     def __init__(self, lengths: Any, batch_size: int, batches: int = 50, seed: int = 0) -> None:
-        self.lengths = np.asarray(lengths)
-        if self.lengths.ndim != 1 or batch_size < 1 or batches < 1:
-            raise ValueError("expected lengths (samples,), and batch_size and batches of at least 1")
-        self.batch_size, self.batches, self.seed = int(batch_size), int(batches), int(seed)
+        self.lengths = _row("lengths", lengths)
+        self.batch_size = natural("batch_size", batch_size, 1, MOST_SAMPLES)
+        self.batches = natural("batches", batches, 1, MOST_SAMPLES)
+        self.seed = natural("seed", seed, 0)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -184,7 +186,7 @@ class LengthSampler:
         """Return the sample numbers of an epoch."""
         order = permutation(len(self), self.seed, epoch)
         size = self.batch_size * self.batches
-        pools = [order[i : i + size] for i in range(0, len(order), size)]
+        pools = [order[i : i + size] for i in range(0, max(len(order), 1), size)]
         ordered = np.concatenate([pool[np.argsort(self.lengths[pool], kind="stable")] for pool in pools])
         whole = len(order) // self.batch_size
         batches = ordered[: whole * self.batch_size].reshape(whole, self.batch_size)
@@ -213,10 +215,16 @@ class ShardedSampler:
     def __init__(
         self, samples: int | Sampler, rank: int, ranks: int, shuffle: bool = True, seed: int = 0
     ) -> None:
-        if not 0 <= rank < ranks:
-            raise ValueError(f"expected a rank from 0 to {ranks - 1}, got {rank}")
-        self.samples, self.rank, self.ranks = samples, int(rank), int(ranks)
-        self.shuffle, self.seed = bool(shuffle), int(seed)
+        if hasattr(samples, "order") and hasattr(samples, "__len__"):
+            self.samples: int | Sampler = samples
+        elif hasattr(samples, "__index__"):
+            self.samples = natural("samples", samples, 0, MOST_SAMPLES)
+        else:
+            raise TypeError(f"expected samples as their number or a sampler, got {samples!r}")
+        self.ranks, self.rank = natural("ranks", ranks, 1, MOST_SAMPLES), integer("rank", rank)
+        if not 0 <= self.rank < self.ranks:
+            raise ValueError(f"expected a rank from 0 to {self.ranks - 1}, got {rank}; ranks is {ranks}")
+        self.shuffle, self.seed = flag("shuffle", shuffle), natural("seed", seed, 0)
 
     def __len__(self) -> int:
         count = self.samples if isinstance(self.samples, int) else len(self.samples)
@@ -230,13 +238,14 @@ class ShardedSampler:
             order = permutation(self.samples, self.seed, epoch)
         else:
             order = np.arange(self.samples)
-        return np.resize(order, len(self) * self.ranks)[self.rank :: self.ranks]
+        places = self.rank + self.ranks * np.arange(len(self))
+        return order[places % max(len(order), 1)]
 
 
 def k_fold(
     samples: Any, k: int = 5, groups: Any = None, stratify: bool = True, seed: int = 0
 ) -> Iterator[tuple[Order, Order]]:
-    """Yield the sample numbers of train and test, k times; every sample is tested once.
+    """Return an iterator of the sample numbers of train and test, k times; every sample is tested once.
 
     Args:
         samples: the labels, or how many samples there are.
@@ -252,9 +261,9 @@ def k_fold(
     >>> [test.size for _, test in k_fold(10, k=3)]
     [4, 3, 3]
     """
-    parts = _parts(samples, k, groups, stratify, seed)
-    for i in range(k):
-        yield np.flatnonzero(parts != i), np.flatnonzero(parts == i)
+    k, seed = natural("k", k, 2), natural("seed", seed, 0)
+    parts = _parts(samples, k, groups, flag("stratify", stratify), seed)
+    return ((np.flatnonzero(parts != i), np.flatnonzero(parts == i)) for i in range(k))
 
 
 def train_test_split(
@@ -276,8 +285,9 @@ def train_test_split(
     >>> test.size, int((test >= 10).sum())
     (4, 2)
     """
-    if not 0 < test < 1:
-        raise ValueError(f"expected a share of tests above 0 and below 1, got {test}")
+    if not 0 < finite("test", test) < 1:
+        raise ValueError(f"expected test, a share of the samples, above 0 and below 1, got {test}")
+    stratify, seed = flag("stratify", stratify), natural("seed", seed, 0)
     count, labels = _count(samples)
     wanted = min(max(1, round(test * count)), count - 1)
     if groups is not None:
@@ -324,9 +334,17 @@ def _check_parts(k: int, most: int, what: str) -> None:
 
 def _count(samples: Any) -> tuple[int, NDArray[Any] | None]:
     if np.ndim(samples) == 0:
-        return int(samples), None
+        return natural("samples", samples, 1, MOST_SAMPLES), None
     labels = np.asarray(samples)
     return len(labels), labels
+
+
+def _row(name: str, values: Any) -> NDArray[np.float64]:
+    """Return numbers, one a sample."""
+    row = np.asarray(values)
+    if row.ndim != 1 or (row.size and row.dtype.kind not in "biuf"):
+        raise ValueError(f"expected {name} (samples,) of numbers, got {values!r}")
+    return row.astype(np.float64)
 
 
 def _numbers(values: Any, name: str, count: int | None = None) -> Order:

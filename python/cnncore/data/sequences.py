@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .settings import MOST_SAMPLES, natural, several
+
 __all__ = ["DNA", "PROTEIN", "RNA", "one_hot_sequences", "reverse_complement", "sequence_letters"]
 
 DNA = "ACGT"
@@ -55,12 +57,13 @@ def one_hot_sequences(
     >>> one_hot_sequences(["ACN"])[0].T.tolist()
     [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25]]
     """
-    if isinstance(sequences, str):
-        raise TypeError("expected several sequences, got one text")
-    if not alphabet or len(set(alphabet)) != len(alphabet):
-        raise ValueError(f"expected an alphabet of different letters, got {alphabet!r}")
-    texts = [sequence.upper() for sequence in sequences]
-    width = max(map(len, texts), default=0) if length is None else int(length)
+    given = several("sequences", sequences, "texts")
+    if not all(isinstance(text, str) for text in given):
+        raise TypeError(f"expected sequences as texts, got {given!r}")
+    _check_alphabet(alphabet)
+    texts = [text.upper() for text in given]
+    longest = max(map(len, texts), default=0)
+    width = longest if length is None else natural("length", length, 0, MOST_SAMPLES)
     table = _table(alphabet)
     result = np.zeros((len(texts), len(alphabet), width), np.float32)
     for target, text in zip(result, texts, strict=True):
@@ -79,6 +82,7 @@ def sequence_letters(x: Any, alphabet: str = DNA) -> list[str]:
     ['ACGTN']
     """
     array = np.asarray(x)
+    _check_alphabet(alphabet)
     if array.ndim != 3 or array.shape[1] != len(alphabet):
         raise ValueError(f"expected (sequences, {len(alphabet)}, length), got shape {array.shape}")
     equal = array.max(1) == array.min(1)
@@ -99,6 +103,13 @@ def reverse_complement(x: Any) -> NDArray[Any]:
     if array.ndim < 2 or array.shape[-2] != 4:
         raise ValueError(f"expected (..., 4, length), got shape {array.shape}")
     return np.ascontiguousarray(array[..., ::-1, ::-1])
+
+
+def _check_alphabet(alphabet: str) -> None:
+    if not isinstance(alphabet, str):
+        raise TypeError(f"expected alphabet as a text, got {alphabet!r}")
+    if not alphabet or len(set(alphabet)) != len(alphabet) or max(map(ord, alphabet)) > 255:
+        raise ValueError(f"expected an alphabet of different letters of Latin-1, got {alphabet!r}")
 
 
 def _table(alphabet: str) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .._files import check_path
 from .sources import open_source
 from .wav import decode_wav
 
@@ -145,7 +146,7 @@ def fsdd(root: str | os.PathLike[str], length: int = 8000) -> tuple[SoundArrays,
     >>> train.names, test.names, train.x.shape
     (('3_jackson_7.wav',), ('3_jackson_0.wav',), (1, 1, 8000))
     """
-    place = os.fsdecode(root)
+    place = check_path(root, "the path of a folder")
     inside = [os.path.join(place, name) for name in ("recordings", "fsdd-wav.zip")]
     place = next((path for path in inside if os.path.exists(path)), place)
     if not os.path.exists(place):

@@ -129,5 +129,5 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     if place.is_dir():
         return Folder(place)
     if not place.exists():
-        raise FileNotFoundError(f"{place}: expected a folder or zip file of images, there is none")
+        raise FileNotFoundError(f"{place}: expected a folder or zip file, there is none")
     return Zip(place)

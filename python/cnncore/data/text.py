@@ -12,6 +12,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from .settings import MOST_SAMPLES, flag, integer, natural, one_of, several
+
 __all__ = ["Tokenizer", "hash_tokens", "pad_sequences"]
 
 _WORD = re.compile(r"\w+|[^\w\s]")
@@ -45,11 +47,9 @@ class Tokenizer:
     def __init__(
         self, level: str = "word", size: int | None = None, min_count: int = 1, lower: bool = True
     ) -> None:
-        if level not in ("word", "char"):
-            raise ValueError(f"expected level 'word' or 'char', got {level!r}")
-        if size is not None and size < 3:
-            raise ValueError(f"expected a size of at least 3, got {size}")
-        self.level, self.size, self.min_count, self.lower = level, size, int(min_count), bool(lower)
+        self.level = one_of("level", level, ("word", "char"))
+        self.size = None if size is None else natural("size", size, 3)
+        self.min_count, self.lower = integer("min_count", min_count), flag("lower", lower)
         self.vocabulary: list[str] = ["", "?"]
         self._numbers: dict[str, int] = {}
 
@@ -73,8 +73,7 @@ class Tokenizer:
         Raises:
             TypeError: one text instead of a sequence of them.
         """
-        if isinstance(texts, str):
-            raise TypeError("expected a sequence of texts, got one text")
+        texts = several("texts", texts, "texts")
         counts = Counter(token for text in texts for token in self.tokens(text))
         ordered = sorted(counts, key=lambda token: (-counts[token], token))
         kept = [token for token in ordered if counts[token] >= self.min_count]
@@ -89,8 +88,7 @@ class Tokenizer:
             texts: a sequence of texts.
             length: numbers of each; longer texts are cut at the end. By default that of the longest.
         """
-        if isinstance(texts, str):
-            raise TypeError("expected a sequence of texts, got one text")
+        texts = several("texts", texts, "texts")
         if not self._numbers:
             raise ValueError("expected a vocabulary: call fit(texts) first")
         return pad_sequences([[self._numbers.get(t, 1) for t in self.tokens(text)] for text in texts], length)
@@ -128,8 +126,7 @@ def hash_tokens(
     >>> hash_tokens(["a b a"], buckets=100).tolist()
     [[46, 30, 46]]
     """
-    if buckets < 2:
-        raise ValueError(f"expected at least 2 buckets, got {buckets}")
+    buckets, texts = natural("buckets", buckets, 2), several("texts", texts, "texts")
     split = Tokenizer(level).tokens
     return pad_sequences(
         [[1 + crc32(token.encode()) % (buckets - 1) for token in split(text)] for text in texts], length
@@ -156,14 +153,15 @@ def pad_sequences(
     >>> pad_sequences([[1, 2, 3], [4]], length=2, side="left").tolist()
     [[2, 3], [0, 4]]
     """
-    if side not in ("right", "left"):
-        raise ValueError(f"expected side 'right' or 'left', got {side!r}")
-    rows = [np.asarray(sequence).reshape(-1) for sequence in sequences]
-    width = max((len(row) for row in rows), default=0) if length is None else int(length)
-    if width < 0:
-        raise ValueError(f"expected a length of at least 0, got {length}")
+    one_of("side", side, ("right", "left"))
+    given = several("sequences", sequences, "rows of numbers")
+    rows = [np.asarray(sequence).reshape(-1) for sequence in given]
+    if any(row.size and row.dtype.kind not in "biuf" for row in rows):
+        raise TypeError("expected sequences of numbers, got others")
+    longest = max((len(row) for row in rows), default=0)
+    width = longest if length is None else natural("length", length, 0, MOST_SAMPLES)
     whole = all(row.dtype.kind in "biu" or row.size == 0 for row in rows)
-    result = np.full((len(rows), width), value, np.int64 if whole else np.float32)
+    result = np.full((len(rows), width), _fill(value, whole), np.int64 if whole else np.float32)
     for target, row in zip(result, rows, strict=True):
         if side == "right":
             target[: len(row)] = row[:width]
@@ -171,3 +169,14 @@ def pad_sequences(
             kept = row[-width:]
             target[width - len(kept) :] = kept
     return result
+
+
+def _fill(value: Any, whole: bool) -> Any:
+    """Return what rows are filled up with, or raise where it is no number of theirs."""
+    kind = np.asarray(value)
+    if kind.shape != () or kind.dtype.kind not in "biuf":
+        raise TypeError(f"expected value to be a number, got {value!r}")
+    fits = not whole or (-(2**63) <= value < 2**63 and float(value).is_integer())
+    if not fits:
+        raise ValueError(f"expected value to be an integer of 64 bits, as the sequences' are, got {value}")
+    return value

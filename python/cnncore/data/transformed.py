@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from .dataset import Arrays, Dataset, stack
 from .transforms import Transform
 from .transforms.draws import Draws
@@ -15,7 +17,7 @@ _ROLES = ("image", "mask", "boxes", "label")
 
 def check_targets(targets: Any) -> tuple[str | None, ...]:
     """Return what each array of a sample is to a transform."""
-    if not isinstance(targets, Iterable):
+    if not isinstance(targets, Iterable) or isinstance(targets, np.ndarray):
         raise TypeError(f"expected targets among {', '.join(_ROLES)}, each once, or None, got {targets!r}")
     names = (targets,) if isinstance(targets, str) else tuple(targets)
     for name in names:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .._files import open_regular
 from ..io.atomic import atomic_write
+from .settings import natural
 
 __all__ = ["Sound", "decode_wav", "read_wav", "write_wav"]
 
@@ -98,12 +99,16 @@ def write_wav(path: str | os.PathLike[str], samples: Any, rate: int) -> None:
     >>> read_wav(path).samples.shape
     (1, 8000)
     """
-    array = np.atleast_2d(np.asarray(samples, np.float64))
-    if array.ndim != 2 or not np.isfinite(array).all():
+    given = np.atleast_2d(np.asarray(samples))
+    if given.dtype.kind not in "biuf":
+        raise TypeError(f"expected samples to be numbers, got dtype {given.dtype}")
+    array = given.astype(np.float64)
+    if array.ndim != 2 or array.size == 0 or not np.isfinite(array).all():
         raise ValueError(f"expected finite samples (channels, time), got shape {array.shape}")
+    rate = natural("rate", rate, 1, (2**32 - 1) // (2 * len(array)))
     body = np.rint(array.T * 32768).clip(-32768, 32767).astype("<i2").tobytes()
     channels, frame = len(array), 2 * len(array)
-    head = struct.pack("<HHIIHH", _PCM, channels, int(rate), int(rate) * frame, frame, 16)
+    head = struct.pack("<HHIIHH", _PCM, channels, rate, rate * frame, frame, 16)
     chunks = b"fmt " + struct.pack("<I", len(head)) + head + b"data" + struct.pack("<I", len(body)) + body
     with atomic_write(path) as file:
         file.write(b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks)

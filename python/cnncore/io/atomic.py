@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import BinaryIO, cast
 
+from .._files import check_path
+
 fcntl: ModuleType | None
 try:
     import fcntl
@@ -31,11 +33,12 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     behind is removed by the next that writes to `path`. Pipes and devices, such as /dev/stdout, are written
     to as they are: nothing takes their place.
     """
-    target = os.path.realpath(os.fspath(path))
+    path = check_path(path)
+    target = os.path.realpath(path)
     if os.path.isdir(target):
         raise IsADirectoryError(errno.EISDIR, "expected a file to write, got a folder", target)
     if os.path.exists(path) and not os.path.isfile(path):
-        with _open_device(os.fspath(path)) as file:
+        with _open_device(path) as file:
             yield file
         return
     try:

@@ -7,18 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from .. import settings
 from ..settings import natural
 
 
 def finite(value: Any, name: str, least: float = -np.inf) -> float:
     """A finite number of at least `least`."""
-    if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
-        raise TypeError(f"expected {name} to be a number, got {value!r}")
-    number = float(value)
-    if not np.isfinite(number) or number < least:
-        bound = "" if least == -np.inf else f" of at least {least:g}"
-        raise ValueError(f"expected {name} to be a finite number{bound}, got {value}")
-    return number
+    return settings.finite(name, value, least)
 
 
 def interval(value: Any, name: str, least: float = -np.inf) -> tuple[float, float]:
