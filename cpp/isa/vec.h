@@ -71,6 +71,8 @@ CNNCORE_INLINE Mask greater(Vec a, Vec b) { return _mm512_cmp_ps_mask(a, b, _CMP
 CNNCORE_INLINE Mask greater_equal(Vec a, Vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
 CNNCORE_INLINE Mask equal(Vec a, Vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 CNNCORE_INLINE Mask is_nan(Vec a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
+/// Lanes with the sign bit, that of -0 too.
+CNNCORE_INLINE Mask has_sign(Vec a) { return _mm512_movepi32_mask(_mm512_castps_si512(a)); }
 CNNCORE_INLINE Mask both(Mask a, Mask b) { return static_cast<Mask>(a & b); }
 CNNCORE_INLINE Mask either(Mask a, Mask b) { return static_cast<Mask>(a | b); }
 /// mask ? a : b
@@ -140,6 +142,7 @@ CNNCORE_INLINE Mask greater(Vec a, Vec b) { return _mm256_cmp_ps(a, b, _CMP_GT_O
 CNNCORE_INLINE Mask greater_equal(Vec a, Vec b) { return _mm256_cmp_ps(a, b, _CMP_GE_OQ); }
 CNNCORE_INLINE Mask equal(Vec a, Vec b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
 CNNCORE_INLINE Mask is_nan(Vec a) { return _mm256_cmp_ps(a, a, _CMP_UNORD_Q); }
+CNNCORE_INLINE Mask has_sign(Vec a) { return a; }  // select() looks at no other bit
 CNNCORE_INLINE Mask both(Mask a, Mask b) { return _mm256_and_ps(a, b); }
 CNNCORE_INLINE Mask either(Mask a, Mask b) { return _mm256_or_ps(a, b); }
 CNNCORE_INLINE Vec select(Mask m, Vec a, Vec b) { return _mm256_blendv_ps(b, a, m); }
@@ -190,6 +193,7 @@ CNNCORE_INLINE Mask greater(Vec a, Vec b) { return a > b; }
 CNNCORE_INLINE Mask greater_equal(Vec a, Vec b) { return a >= b; }
 CNNCORE_INLINE Mask equal(Vec a, Vec b) { return a == b; }
 CNNCORE_INLINE Mask is_nan(Vec a) { return a != a; }
+CNNCORE_INLINE Mask has_sign(Vec a) { return reinterpret_cast<IVec>(a) < 0; }
 CNNCORE_INLINE Mask both(Mask a, Mask b) { return a & b; }
 CNNCORE_INLINE Mask either(Mask a, Mask b) { return a | b; }
 CNNCORE_INLINE IVec as_int(Vec a) { return reinterpret_cast<IVec>(a); }

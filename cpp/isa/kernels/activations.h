@@ -70,10 +70,10 @@ struct Elu {
   static constexpr Reads kReads = Reads::argument;
   static constexpr double kCost = 16, kGateCost = 14;
   static CNNCORE_MEMBER Vec apply(Vec x, Vec alpha) {
-    return select(greater(zero(), x), alpha * expm1(x), x);
+    return select(greater(zero(), x), alpha * bounded_expm1(min(zero(), x)), x);
   }
   static CNNCORE_MEMBER Vec gate(Vec grad, Vec x, Vec alpha) {
-    return select(greater(x, zero()), grad, grad * (alpha * exp(x)));
+    return select(greater(x, zero()), grad, grad * (alpha * bounded_exp(min(zero(), x))));
   }
 };
 
@@ -84,19 +84,20 @@ struct Softplus {
   static CNNCORE_MEMBER Vec gate(Vec grad, Vec x, Vec) { return grad * sigmoid(x); }
 };
 
-/// The derivative of x sigmoid(u(x)): s (1 + x u' (1 - s)), where 1 - s is e s, e = e^-u, without
-/// cancellation.
+/// The derivative of x sigmoid(u(x)): s (1 + x u' (1 - s)), where 1 - s is s of -u, without cancellation.
 CNNCORE_INLINE Vec swish_slope(Vec u, Vec slope) {
-  const Vec e = min(set1(3e38f), exp(zero() - u));
-  const Vec s = set1(1.0f) / (set1(1.0f) + e);
-  return s * fmadd(slope, e * s, set1(1.0f));
+  const Vec e = bounded_exp(negative(u));
+  const Vec larger = set1(1.0f) / (set1(1.0f) + e);
+  const Vec smaller = e * larger;
+  const Mask below = has_sign(u);
+  return select(below, smaller, larger) * fmadd(slope, select(below, larger, smaller), set1(1.0f));
 }
 
 /// x sigmoid(x); 3 ulp. The derivative is within 3e-7.
 struct Silu {
   static constexpr Reads kReads = Reads::argument;
   static constexpr double kCost = 18, kGateCost = 20;
-  static CNNCORE_MEMBER Vec apply(Vec x, Vec) { return x / (set1(1.0f) + exp(zero() - x)); }
+  static CNNCORE_MEMBER Vec apply(Vec x, Vec) { return times_sigmoid(x, x); }
   static CNNCORE_MEMBER Vec gate(Vec grad, Vec x, Vec) { return grad * swish_slope(x, within(x, 100.0f)); }
 };
 
@@ -122,7 +123,7 @@ struct GeluTanh {
   static CNNCORE_MEMBER Vec twice_u(Vec x) {
     return x * fmadd(x * x, set1(0.0713548163f), set1(1.59576912f));
   }
-  static CNNCORE_MEMBER Vec apply(Vec x, Vec) { return x / (set1(1.0f) + exp(zero() - twice_u(x))); }
+  static CNNCORE_MEMBER Vec apply(Vec x, Vec) { return times_sigmoid(x, twice_u(x)); }
   static CNNCORE_MEMBER Vec gate(Vec grad, Vec x, Vec) {
     const Vec near = within(x, 15.0f);  // beyond, the derivative is 0 or 1
     const Vec slope = near * fmadd(near * near, set1(0.214064449f), set1(1.59576912f));
@@ -158,13 +159,13 @@ struct Mish {
   static constexpr double kCost = 22, kGateCost = 32;
   static CNNCORE_MEMBER Vec apply(Vec x, Vec) {
     const Vec near = min(set1(20.0f), x);
-    const Vec e = exp(near);
+    const Vec e = bounded_exp(near);
     const Vec n = e * (e + set1(2.0f));
     return select(greater(x, set1(20.0f)), x, near * n / (n + set1(2.0f)));
   }
   static CNNCORE_MEMBER Vec gate(Vec grad, Vec x, Vec) {
     const Vec near = min(set1(20.0f), within(x, 100.0f));
-    const Vec e = exp(near);
+    const Vec e = bounded_exp(near);
     const Vec n = e * (e + set1(2.0f));
     const Vec inverse = set1(1.0f) / (n + set1(2.0f));
     const Vec steep = set1(4.0f) * e * (e + set1(1.0f)) * inverse * inverse;
@@ -194,14 +195,17 @@ struct VectorActivation {
   Vec (*apply)(Vec x, Vec alpha);
   Vec (*gate)(Vec grad, Vec saved, Vec alpha);          // saved: what it reads
   Vec (*gate_by_argument)(Vec grad, Vec x, Vec alpha);  // also where the gate reads the result
-  void (*row)(const float* x, int64_t n, float alpha, float* y);
+  /// Of `count` rows of n floats at the same offsets in x and y; y may be x. A call for each row of a tile
+  /// would cost as much as a simple activation.
+  void (*rows)(const float* x, const int64_t* offset, int64_t count, int64_t n, float alpha, float* y);
 };
 
 const VectorActivation& vector_activation(Activation activation);
 
 /// y = activation(x) of n floats, for kernels whose rows are still in the first cache.
 CNNCORE_INLINE void activate_row(const float* x, int64_t n, Activation activation, float alpha, float* y) {
-  vector_activation(activation).row(x, n, alpha, y);
+  const int64_t here = 0;
+  vector_activation(activation).rows(x, &here, 1, n, alpha, y);
 }
 
 /// Of those in registers.

@@ -242,10 +242,8 @@ struct Tile {
 /// Activations that are no clamps act on the tile's rows in the first cache.
 void activate_rows(const GemmTileArgs& args, const int64_t* output_offset, int64_t rows) {
   float* activated = args.activated != nullptr ? args.activated : args.output;
-  for (int64_t i = 0; i < rows; ++i) {
-    activate_row(args.output + output_offset[i], args.columns, args.activation, args.alpha,
-                 activated + output_offset[i]);
-  }
+  vector_activation(args.activation)
+      .rows(args.output, output_offset, rows, args.columns, args.alpha, activated);
 }
 
 using TileFunction = void (*)(const GemmTileArgs&, const TileRows&);

@@ -26,7 +26,8 @@ CNNCORE_INLINE float largest_of(const float* x, int64_t classes) {
 CNNCORE_INLINE float exp_sum(const float* x, int64_t classes, float largest) {
   const Vec top = set1(largest);
   Vec sum = zero();
-  for (int64_t c = 0; c < classes; c += kWidth) sum = sum + exp(load_logits(x + c, classes - c) - top);
+  for (int64_t c = 0; c < classes; c += kWidth)
+    sum = sum + bounded_exp(load_logits(x + c, classes - c) - top);
   return sum_lanes(sum);
 }
 
@@ -34,7 +35,7 @@ void softmax_row(const float* x, int64_t classes, float* y) {
   const Vec top = set1(largest_of(x, classes));
   Vec sum = zero();
   for (int64_t c = 0; c < classes; c += kWidth) {
-    const Vec e = exp(load_logits(x + c, classes - c) - top);
+    const Vec e = bounded_exp(load_logits(x + c, classes - c) - top);
     sum = sum + e;
     store_upto(y + c, e, classes - c);
   }
@@ -70,7 +71,7 @@ struct ShortRow {
     for (int v = 1; v < V; ++v) top = max(top, logit[v]);
     largest = max_lane(top);
     top = set1(largest);
-    for (int v = 0; v < V; ++v) power[v] = exp(logit[v] - top);
+    for (int v = 0; v < V; ++v) power[v] = bounded_exp(logit[v] - top);
     Vec total = power[0];
     for (int v = 1; v < V; ++v) total = total + power[v];
     sum = sum_lanes(total);
@@ -134,7 +135,7 @@ void columns(const float* x, int64_t classes, int64_t step, int64_t count, bool 
     for (int64_t c = 0; c < classes; ++c) top = max(top, load_upto(x + c * step + i, lanes));
     Vec sum = zero();
     for (int64_t c = 0; c < classes; ++c) {
-      const Vec e = exp(load_upto(x + c * step + i, lanes) - top);
+      const Vec e = bounded_exp(load_upto(x + c * step + i, lanes) - top);
       sum = sum + e;
       if (!logarithm) store_upto(y + c * step + i, e, lanes);
     }
@@ -154,7 +155,7 @@ CNNCORE_INLINE Vec share(Vec grad, Vec y) {
 }
 template <bool kLogarithm>
 CNNCORE_INLINE Vec gradient(Vec grad, Vec y, Vec sum) {
-  return kLogarithm ? fnmadd(exp(y), sum, grad) : y * (grad - sum);
+  return kLogarithm ? fnmadd(bounded_exp(y), sum, grad) : y * (grad - sum);
 }
 
 template <bool kLogarithm>
@@ -233,8 +234,8 @@ void few_class_normalisers(const float* x, int64_t count, int64_t classes, float
     const RowsAcross rows(x + r * classes, lanes, classes);
     Vec top = rows.at(0);
     for (int64_t c = 1; c < classes; ++c) top = max(top, rows.at(c));
-    Vec sum = exp(rows.at(0) - top);
-    for (int64_t c = 1; c < classes; ++c) sum = sum + exp(rows.at(c) - top);
+    Vec sum = bounded_exp(rows.at(0) - top);
+    for (int64_t c = 1; c < classes; ++c) sum = sum + bounded_exp(rows.at(c) - top);
     store_upto(largest + r, top, lanes);
     store_upto(sums + r, sum, lanes);
   }
@@ -282,7 +283,7 @@ void few_class_gradient(const float* x, const float* log_normaliser, const float
     RowsAcross rows(x + r * classes, lanes, classes);
     const Vec normaliser = load_upto(log_normaliser + r, lanes), scale = load_upto(factor + r, lanes);
     for (int64_t c = 0; c < classes; ++c) {
-      const Vec g = scale * exp(rows.at(c) - normaliser);
+      const Vec g = scale * bounded_exp(rows.at(c) - normaliser);
       const float share_of_all = weight == nullptr ? 1.0f : weight[c];
       rows.set(c, smoothing == nullptr ? g : fnmadd(load_upto(smoothing + r, lanes), set1(share_of_all), g));
     }
@@ -300,7 +301,7 @@ void cross_entropy_gradient(const float* x, const float* log_normaliser, const f
     const Vec normaliser = set1(log_normaliser[r]), scale = set1(factor[r]);
     for (int64_t c = 0; c < classes; c += kWidth) {
       const int64_t lanes = classes - c;
-      Vec g = scale * exp(load_upto(x + c, lanes) - normaliser);
+      Vec g = scale * bounded_exp(load_upto(x + c, lanes) - normaliser);
       if (smoothing != nullptr) g = fnmadd(set1(smoothing[r]), weights_at(weight, c, lanes), g);
       store_upto(y + c, g, lanes);
     }

@@ -56,6 +56,40 @@ CNNCORE_INLINE Vec short_expm1(Vec r) {
 /// Beyond these bounds e^x is infinity or 0 anyway; this operand order lets NaN through.
 CNNCORE_INLINE Vec exponent_of(Vec x) { return max(set1(-104.0f), min(set1(89.0f), x)); }
 
+/// x = n ln 2 + r as in `halvings`, and 2^(n + kRaise), a number in [-126, 127]; for n + kRaise = -127 it is
+/// 0.
+struct ScaledRest {
+  Vec scale, r;
+};
+template <int kRaise = 0>
+CNNCORE_INLINE ScaledRest scaled_rest(Vec x) {
+  // Beside 1.5 * 2^23 no fraction has room: the last bits of the sum are n.
+  const Vec magic = set1(12582912.0f);
+  const Vec sum = fmadd(x, set1(1.44269504f), magic);
+  const Vec n = sum - magic;
+  return {as_float(iadd(shift_left<23>(as_int(sum)), iset1((127 + kRaise) << 23))),
+          fmadd(n, set1(2.12194440e-4f), fnmadd(n, set1(0.693359375f), x))};
+}
+
+/// x, or where n + kRaise is -127.
+template <int kRaise = 0>
+CNNCORE_INLINE Vec bounded_exponent(Vec x) {
+  return max(set1(-0.69314718f * static_cast<float>(127 + kRaise)), x);
+}
+
+/// e^x 2^kRaise of x <= 88 - kRaise ln 2, in half of exp's operations; 1.1 ulp.
+template <int kRaise = 0>
+CNNCORE_INLINE Vec bounded_exp(Vec x) {
+  const ScaledRest p = scaled_rest<kRaise>(bounded_exponent<kRaise>(x));
+  return fmadd(p.scale, short_expm1(p.r), p.scale);
+}
+
+/// e^x - 1 of x <= 88; 2 ulp, also for small x.
+CNNCORE_INLINE Vec bounded_expm1(Vec x) {
+  const ScaledRest p = scaled_rest(bounded_exponent(x));
+  return fmadd(p.scale, short_expm1(p.r), p.scale - set1(1.0f));
+}
+
 /// e^x; 1.1 ulp.
 CNNCORE_INLINE Vec exp(Vec x) {
   const Halvings h = halvings(exponent_of(x));
@@ -130,18 +164,29 @@ CNNCORE_INLINE Vec with_sign_of(Vec magnitude, Vec x) {
 /// Hyperbolic tangent, m / (m + 2) with m = e^2|x| - 1; 2.6 ulp.
 CNNCORE_INLINE Vec tanh(Vec x) {
   const Vec magnitude = abs(x);
-  const Halvings h = halvings(min(set1(40.0f), magnitude + magnitude));  // from 19 on the result is 1
-  const Vec scale = scale_by_power(set1(1.0f), h.n);
-  const Vec m = fmadd(scale, short_expm1(h.r), scale - set1(1.0f));
+  const Vec m = bounded_expm1(min(set1(40.0f), magnitude + magnitude));  // from 19 on the result is 1
   return with_sign_of(m / (m + set1(2.0f)), x);
 }
 
+/// -|x|.
+CNNCORE_INLINE Vec negative(Vec x) { return as_float(ior(as_int(x), iset1(static_cast<int>(0x80000000u)))); }
+
+/// y / (1 + e^-x); 3 ulp. e^x 2^32 is a normal number wherever y e^x is one.
+CNNCORE_INLINE Vec times_sigmoid(Vec y, Vec x) {
+  const Vec lower = set1(0x1p-32f);
+  const Vec e = bounded_exp<32>(negative(x));
+  return select(has_sign(x), y * e * lower, y) / fmadd(e, lower, set1(1.0f));
+}
+
 /// 1 / (1 + e^-x); 3 ulp.
-CNNCORE_INLINE Vec sigmoid(Vec x) { return set1(1.0f) / (set1(1.0f) + exp(zero() - x)); }
+CNNCORE_INLINE Vec sigmoid(Vec x) {
+  const Vec e = bounded_exp(negative(x));
+  return select(has_sign(x), e, set1(1.0f)) / (set1(1.0f) + e);
+}
 
 /// ln(1 + e^x) without overflow; 3 ulp. NaN gives NaN.
 CNNCORE_INLINE Vec softplus(Vec x) {
-  const Vec e = exp(zero() - abs(x));  // at most 1: 1 + e or its half is near 1
+  const Vec e = bounded_exp(negative(x));  // at most 1: 1 + e or its half is near 1
   const Mask large = greater(e, set1(0.414213562f));
   const Vec f = select(large, set1(0.5f) * e - set1(0.5f), e);
   return max(zero(), x) + short_log(f, select(large, set1(1.0f), zero()));
@@ -163,12 +208,10 @@ CNNCORE_INLINE Square square_in_parts(Vec x) {
 
 /// e^(-x^2 / 2); 2 ulp. With a square in one part, its rounding would count some 80 times.
 CNNCORE_INLINE Vec bell(Vec x) {
-  const Square square = square_in_parts(min(set1(15.0f), abs(x)));  // beyond, the result is 0
+  const Square square = square_in_parts(min(set1(13.25f), abs(x)));  // beyond, the result is 0
   const Vec half = set1(-0.5f);
-  const Vec n = round((square.head + square.rest) * set1(-0.5f * 1.44269504f));
-  const Vec reduced = fnmadd(n, set1(0.693359375f), half * square.head);  // as in `halvings`
-  const Vec r = fmadd(half, square.rest, fmadd(n, set1(2.12194440e-4f), reduced));
-  return scale_by_power(set1(1.0f) + short_expm1(r), n);
+  const ScaledRest p = scaled_rest(half * square.head);
+  return fmadd(p.scale, short_expm1(fmadd(half, square.rest, p.r)), p.scale);
 }
 
 /// The standard normal distribution above `a`, a >= 0, of which `density` is bell(a), or a multiple of both;
@@ -206,7 +249,7 @@ CNNCORE_INLINE Vec erf(Vec x) {
   q = fmadd(q, z, set1(-3.761262000e-01f));
   q = fmadd(q, z, set1(1.128379107e+00f));
   const Vec a = abs(x) * set1(1.414213562f);
-  const Vec far = set1(1.0f) - (set1(2.0f) * upper_tail(a, exp(set1(-0.5f) * a * a)));
+  const Vec far = set1(1.0f) - (set1(2.0f) * upper_tail(a, bounded_exp(set1(-0.5f) * a * a)));
   return select(greater(set1(0.75f), abs(x)), x * q, with_sign_of(far, x));
 }
 

@@ -49,22 +49,6 @@ CNNCORE_INLINE int64_t results_inside(const WinogradImages& images, int64_t firs
   return max_of(0, min_of(tile, (images.pixels - first + images.step - 1) / images.step));
 }
 
-/// Activates the pixels of tiles whose sums lie in `output`.
-template <class F>
-void activate_tiles(const WinogradScatter& args) {
-  const WinogradImages& images = args.images;
-  float* activated = args.activated != nullptr ? args.activated : args.output;
-  Position at(images, args.first_tile);
-  for (int64_t tile = 0; tile < args.tiles; ++tile, at.next(images)) {
-    const int64_t first = first_pixel(images, at, F::kTile);
-    const int64_t results = results_inside(images, first, F::kTile);
-    for (int64_t r = 0; r < results; ++r) {
-      const int64_t offset = (at.image * images.pixels + first + r * images.step) * images.pitch;
-      activate_row(args.output + offset, args.channels, args.activation, args.alpha, activated + offset);
-    }
-  }
-}
-
 template <class F>
 void scatter(const WinogradScatter& args) {
   const WinogradImages& images = args.images;
@@ -83,10 +67,10 @@ void scatter(const WinogradScatter& args) {
       } else {
         finish.template row<F::kTile, false>(y, offset, results);
       }
+      if (!in_registers(args.activation)) finish.template activate_values<F::kTile>(offset, 1, results, 0);
     }
     if (args.statistics != nullptr) finish.write_statistics();
   }
-  if (!in_registers(args.activation)) activate_tiles<F>(args);
 }
 
 }  // namespace

@@ -130,6 +130,19 @@ struct Finish {
     }
   }
 
+  /// Applies an activation on rows to a tile's values from `at` on, `line` floats from row to row, while they
+  /// are in the first cache.
+  template <int kTile>
+  void activate_values(int64_t at, int64_t rows, int64_t columns, int64_t line) const {
+    int64_t offset[kTile * kTile];
+    int64_t values = 0;
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t c = 0; c < columns; ++c) offset[values++] = at + r * line + c * pitch;
+    }
+    float* activated = args.activated != nullptr ? args.activated : args.output;
+    vector_activation(args.activation).rows(args.output, offset, values, left, args.alpha, activated);
+  }
+
   template <int kTile>
   CNNCORE_MEMBER void add_statistics(const Vec (&y)[kTile], int64_t columns) {
     if (count == 0) shift = y[0];  // deviations from a value of the data do not cancel

@@ -157,26 +157,6 @@ CNNCORE_MEMBER void finish_tile(const Read& read, const Position& tile, int64_t 
   }
 }
 
-/// Activates the pixels of tiles whose sums lie in `output`.
-template <class F>
-void activate_tiles(const WinogradScatter& args) {
-  const WinogradImages& images = args.images;
-  float* activated = args.activated != nullptr ? args.activated : args.output;
-  Position at(images, args.first_tile);
-  for (int64_t tile = 0; tile < args.tiles; ++tile, at.next(images)) {
-    const int64_t y = at.row * F::kTile;
-    const int64_t x = at.column * F::kTile;
-    const int64_t rows = min_of(F::kTile, images.height - y);
-    const int64_t columns = min_of(F::kTile, images.width - x);
-    for (int64_t r = 0; r < rows; ++r) {
-      int64_t offset = ((at.image * images.height + y + r) * images.width + x) * images.pitch;
-      for (int64_t c = 0; c < columns; ++c, offset += images.pitch) {
-        activate_row(args.output + offset, args.channels, args.activation, args.alpha, activated + offset);
-      }
-    }
-  }
-}
-
 /// Takes tiles back to pixels, and with kPool pools them.
 template <class F, bool kPool>
 void scatter(const WinogradScatter& args) {
@@ -200,10 +180,11 @@ void scatter(const WinogradScatter& args) {
       } else {
         finish_tile<F, kPool, false>(read, at, offset, rows, columns, finish);
       }
+      if (!kPool && !in_registers(args.activation))
+        finish.template activate_values<F::kTile>(offset, rows, columns, images.width * images.pitch);
     }
     if (args.statistics != nullptr) finish.write_statistics();
   }
-  if (!kPool && !in_registers(args.activation)) activate_tiles<F>(args);
 }
 
 template <class F>
