@@ -22,6 +22,10 @@ def network() -> nn.Sequential:
     return nn.Sequential(nn.Linear(2, 2))
 
 
+def predictor() -> cc.Predictor:
+    return cc.compile(network(), (1, 2))
+
+
 def total(tensor: Any) -> Any:
     return ops.sum(tensor)
 
@@ -188,6 +192,30 @@ CASES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: cc.grad(total)({"x": V}), TypeError, r"\[input\] expected an array of real numbers, got dict"),
     (lambda: network()("a"), TypeError, "expected an array of real numbers, got 'a'"),
     (lambda: cc.save({"a": {"b": V}}, "m"), TypeError, "need names of their own, such as 'a.weight'"),
+    (lambda: predictor().autotune(np.ones((1, 2)), seconds=V), TypeError, "a number for seconds, got array"),
+    (lambda: predictor().autotune(np.ones((1, 2)), margin="x"), TypeError, "a number for margin, got 'x'"),
+    (lambda: predictor().profile(np.ones((1, 2)), repeats=V), TypeError, "an integer repeats, got array"),
+    (lambda: predictor().load_choices(3), TypeError, "expected a file's path, got 3"),
+    (lambda: cc.tiled(predictor(), overlap=V), ValueError, "expected overlap 'exact'"),
+    (lambda: cc.grad(total, argnums=np.ones(2, int)), TypeError, "argnums as an input's number"),
+    (lambda: cc.grad_check(total, [V], step=0), ValueError, "expected step above 0"),
+    (lambda: cc.grad_check(total, [V], seed=-1), ValueError, "seed of at least 0, got -1"),
+    (lambda: cc.grad_check(total, 5), TypeError, "inputs as a list of arrays, got 5"),
+    (lambda: cc.manual_seed(np.ones(2, int)), TypeError, "an integer seed, got array"),
+    (lambda: cc.set_accuracy(V), ValueError, "expected accuracy 'exact' or 'fast'"),
+    (lambda: cc.measure_peak(V), TypeError, "a number for seconds, got array"),
+    (lambda: cc.checkpoint_sequential([5], 1, X), TypeError, "functions as a list of modules or functions"),
+    (lambda: cc.freeze(network(), statistics="x"), TypeError, "statistics True or False, got 'x'"),
+    (lambda: cc.parameter_groups(network(), 5), TypeError, "rules as a list of pairs, got 5"),
+    (lambda: cc.replace_head(network(), 2, name=[]), ValueError, "name as the path of a layer"),
+    (
+        lambda: network().load_state_dict(network().state_dict(), strict="x"),
+        TypeError,
+        "strict True or False",
+    ),
+    (lambda: cc.save(network(), "m", metadata=["x"]), TypeError, "metadata as a dict of texts"),
+    (lambda: cc.save(network(), "m", classes=5), TypeError, "classes as a list of names, got 5"),
+    (lambda: cc.save(network(), "m", preprocessing={"a": 1}), TypeError, "size, mean, std and fit, got 'a'"),
     (
         lambda: forward(lambda t: ops.mean(ops.argmax(t, 1))),
         ValueError,

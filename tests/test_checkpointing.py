@@ -201,7 +201,7 @@ def test_wrong_segments_are_refused(segments):
 
 
 def test_wrong_types_are_refused():
-    with pytest.raises(TypeError, match="segments as an integer"):
+    with pytest.raises(TypeError, match="expected an integer segments"):
         cc.checkpoint_sequential([ops.relu], 1.0, X)
     with pytest.raises(TypeError, match="module or function"):
         cc.checkpoint(X, X)

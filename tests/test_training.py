@@ -115,7 +115,7 @@ def test_parameters_without_gradient() -> None:
         ({"clip_grad_value": float("nan")}, ValueError, "clip_grad_value above 0"),
         ({"clip_grad_norm": "1"}, TypeError, "a number for clip_grad_norm, got '1'"),
         ({"accumulate": 0}, ValueError, "accumulate of at least 1, got 0"),
-        ({"accumulate": 1.5}, TypeError, "accumulate as a number of batches, got 1.5"),
+        ({"accumulate": 1.5}, TypeError, "expected an integer accumulate, got 1.5"),
     ],
 )
 def test_wrong_settings(settings: Any, error: type[Exception], message: str) -> None:

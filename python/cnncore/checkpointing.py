@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .graph.trace import current_graph, current_origin, is_tracing, originating
+from .nn.arguments import integer, several
 
 
 def checkpoint(
@@ -81,10 +82,10 @@ def checkpoint_sequential(
     >>> cc.checkpoint_sequential([np.exp, np.log, np.sqrt, np.square], 2, np.array([4.0])).round(6).tolist()
     [4.0]
     """
-    each = list(functions)
-    if isinstance(segments, bool) or not hasattr(segments, "__index__"):
-        raise TypeError(f"expected segments as an integer, got {segments!r}")
-    count = int(segments.__index__())
+    each = list(several("functions", functions, "modules or functions"))
+    if not all(callable(function) for function in each):
+        raise TypeError(f"expected functions as a list of modules or functions, got {functions!r}")
+    count = integer("segments", segments)
     if not 1 <= count <= len(each):
         raise ValueError(f"expected 1 to {len(each)} segments of {len(each)} functions, got {count}")
     size = len(each) // count

@@ -7,6 +7,7 @@ import json
 import os
 from typing import Any
 
+from ._files import check_path
 from .compiler.choices import Choices, find_problems
 from .graph.tensor import Graph
 from .io.atomic import atomic_write
@@ -33,7 +34,7 @@ def load(path: str | os.PathLike[str], graph: Graph) -> Choices:
         ValueError: the file is not one of choices, of another version, for another network or shape, or
             names an algorithm that cannot be used.
     """
-    name = os.fspath(path)
+    name = check_path(path)
     choices = _read(name)
     found = find_problems(graph)
     for text in (*found, *choices):

@@ -10,6 +10,7 @@ import numpy as np
 
 from .compiler.pipeline import compile_function
 from .graph.arrays import to_input
+from .nn.arguments import at_least, finite, positive, real, several
 from .transforms import grad
 
 
@@ -49,11 +50,16 @@ def grad_check(
     """
     if not callable(fn):
         raise TypeError(f"expected a function, got {type(fn).__name__}")
-    rng = np.random.default_rng(seed)
-    arrays = [to_input(x) for x in ([inputs] if isinstance(inputs, np.ndarray) else inputs)]
+    step, tolerance = finite("step", step), real("tolerance", tolerance)
+    if step <= 0 or not tolerance >= 0:
+        raise ValueError(f"expected step above 0 and tolerance of at least 0, got {step} and {tolerance}")
+    most = None if samples is None else positive("samples", samples)
+    rng = np.random.default_rng(at_least("seed", seed, 0))
+    given = [inputs] if isinstance(inputs, np.ndarray) else several("inputs", inputs, "arrays")
+    arrays = [to_input(x, "inputs") for x in given]
     positions = [i for i, a in enumerate(arrays) if a.dtype.kind == "f"]
     if not positions:
-        raise TypeError("expected at least one floating-point input")
+        raise TypeError("expected inputs of which at least one has floating-point numbers")
     arrays = [a.astype(np.float32) if i in positions else a for i, a in enumerate(arrays)]
 
     def first(*tensors: Any) -> Any:
@@ -66,7 +72,7 @@ def grad_check(
     worst, place = 0.0, ""
     for position, gradient in zip(positions, gradients, strict=True):
         scale = max(1.0, float(np.abs(gradient).max()))
-        for flat in rng.permutation(arrays[position].size)[:samples]:
+        for flat in rng.permutation(arrays[position].size)[:most]:
             index = np.unravel_index(flat, arrays[position].shape)
             values = []
             distance = step * max(1.0, abs(float(arrays[position][index])))

@@ -6,12 +6,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 from . import data, io
 from ._files import check_path, open_regular
 from .data.preparation import ImageReader
 from .io import safetensors
+from .nn.arguments import several
 from .nn.construction import at_home
 from .nn.definition import Builder, Indescribable, describe
 from .nn.module import Module
@@ -85,19 +87,23 @@ def save(
         about["definition"] = describe(model)
     except Indescribable as reason:
         about.update(definition=None, reason=str(reason))
-    texts = {_KEY: json.dumps(about, separators=(",", ":")), **(metadata or {})}
+    texts = {_KEY: json.dumps(about, separators=(",", ":")), **safetensors.check_metadata(metadata)}
     io.save(model, path, texts)
 
 
 def _names(classes: Any) -> list[str]:
-    if isinstance(classes, (str, bytes)):
-        raise TypeError(f"expected classes as a list of names, got {classes!r}")
-    return [str(name) for name in classes]
+    return [str(name) for name in several("classes", classes, "names")]
 
 
 def _preprocessing(value: Any) -> Any:
     """Return a preprocessing that can be saved, from one or from the arguments of an ImagePreprocessing."""
     if isinstance(value, Mapping):
+        unknown = value.keys() - set(signature(data.ImagePreprocessing).parameters)
+        if unknown:
+            raise TypeError(
+                "expected preprocessing with arguments of data.ImagePreprocessing: size, mean, std and fit, "
+                f"got {', '.join(map(repr, unknown))}"
+            )
         return data.ImagePreprocessing(**value)
     if value is None or isinstance(value, data.ImagePreprocessing):
         return value

@@ -25,6 +25,7 @@ from .graph.locks import fork_safe
 from .graph.tensor import EarlierGraph, Graph
 from .graph.trace import trace
 from .intermediate import outputs_of
+from .nn.arguments import real
 from .profiling import Table
 
 
@@ -153,9 +154,7 @@ class Predictor:
         with importing:
             from .compiler.autotune import tune
 
-        for name, value in (("seconds", seconds), ("margin", margin)):
-            if not hasattr(value, "__float__"):
-                raise TypeError(f"expected a number for {name}, got {value!r}")
+        seconds, margin = real("seconds", seconds), real("margin", margin)
         if not 0.0 < seconds < float("inf"):
             raise ValueError(f"expected seconds above 0, got {seconds}")
         if not 0.0 <= margin < 1.0:

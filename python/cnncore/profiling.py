@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .compiler.program import Executable
 from .graph.limits import size_text
 from .graph.slots import Portions, Step
+from .nn.arguments import positive
 from .runtime import get_num_threads, measure_peak
 
 STEP_SECONDS = 2e-6
@@ -115,11 +116,7 @@ def _portions(steps: Sequence[Step]) -> list[str]:
 
 def check_repeats(repeats: Any) -> int:
     """Return `repeats` as an int of at least 1, or raise."""
-    if isinstance(repeats, bool) or not hasattr(repeats, "__index__"):
-        raise TypeError(f"expected an integer number of repeats, got {repeats!r}")
-    if repeats < 1:
-        raise ValueError(f"expected at least 1 repeat, got {repeats}")
-    return int(repeats.__index__())
+    return positive("repeats", repeats)
 
 
 @lru_cache(maxsize=8)

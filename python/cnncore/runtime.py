@@ -48,9 +48,7 @@ def manual_seed(seed: int) -> None:
     >>> np.array_equal(first, again)
     True
     """
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-        raise TypeError(f"expected an integer seed, got {seed!r}")
-    seed = seed.__index__()
+    seed = _integer("an integer seed", seed)
     if not 0 <= seed < 2**63:
         raise ValueError(f"expected a seed from 0 to 2**63 - 1, got {seed}")
     _settings.seed = seed
@@ -96,7 +94,7 @@ def set_accuracy(accuracy: str) -> None:
     'exact'
     >>> set_accuracy("fast")
     """
-    if accuracy not in ACCURACIES:
+    if not isinstance(accuracy, str) or accuracy not in ACCURACIES:
         raise ValueError(f"expected accuracy 'exact' or 'fast', got {accuracy!r}")
     _settings.accuracy = accuracy
 
@@ -130,10 +128,14 @@ def set_num_threads(threads: int) -> None:
     _core.set_num_threads(_thread_count(threads))
 
 
+def _integer(what: str, value: Any) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "shape", ()) != ():
+        raise TypeError(f"expected {what}, got {value!r}")
+    return int(value.__index__())
+
+
 def _thread_count(threads: Any) -> int:
-    if isinstance(threads, bool) or not hasattr(threads, "__index__"):
-        raise TypeError(f"expected an integer number of threads, got {threads!r}")
-    count = int(threads.__index__())
+    count = _integer("an integer number of threads", threads)
     if count < 1:
         raise ValueError(f"expected at least 1 thread, got {count}")
     if count > MAX_THREADS:
@@ -234,7 +236,7 @@ def measure_peak(seconds: float = 0.2) -> Report:
     >>> sorted(peak)
     ['gbytes', 'gflops', 'gflops_one_thread']
     """
-    if not hasattr(seconds, "__float__"):
+    if not hasattr(seconds, "__float__") or getattr(seconds, "shape", ()) != ():
         raise TypeError(f"expected a number for seconds, got {seconds!r}")
     if not 0.0 < seconds < 60.0:
         raise ValueError(f"expected seconds above 0 and below 60, got {seconds}")

@@ -219,7 +219,7 @@ def tiled(predictor: Predictor, tile: int | Sequence[int] | None = None, overlap
         raise TypeError(
             f"expected a Predictor, got {type(predictor).__name__}: cc.tiled(cc.compile(model, input_shape))"
         )
-    if overlap != "exact":
+    if not isinstance(overlap, str) or overlap != "exact":
         raise ValueError(f"expected overlap 'exact', which follows from the network, got {overlap!r}")
     if predictor._traced is None:
         raise ValueError("this predictor was pickled by an earlier version: compile the model again")
@@ -231,6 +231,8 @@ def tiled(predictor: Predictor, tile: int | Sequence[int] | None = None, overlap
     if tile is None:
         tile = inputs[0].shape[2:]
     extents = tuple(tile) if isinstance(tile, Iterable) else (tile,) * rank
-    if len(extents) != rank or not all(hasattr(n, "__index__") and n >= 1 for n in extents):
+    if len(extents) != rank or not all(
+        hasattr(n, "__index__") and np.ndim(n) == 0 and n >= 1 for n in extents
+    ):
         raise ValueError(f"expected tile as {rank} extents of at least 1, got {tile!r}")
     return Tiled(predictor, traced, tuple(int(n) for n in extents))

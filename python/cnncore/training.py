@@ -18,6 +18,7 @@ from .graph.hints import missing
 from .graph.protocols import OptimizerLike
 from .graph.tensor import Graph, Layout, Tensor, present
 from .graph.trace import at, building, emit
+from .nn.arguments import positive
 from .ops.build import elementwise
 from .ops.gradient import clipped, norm_scale
 from .ops.update import OptimizerUpdate, UpdateAttributes
@@ -82,11 +83,7 @@ class TrainStep(Function):
         self.optimizer = optimizer
         self._most_norm = _positive("clip_grad_norm", clip_grad_norm)
         self._most_value = _positive("clip_grad_value", clip_grad_value)
-        if isinstance(accumulate, bool) or not hasattr(accumulate, "__index__"):
-            raise TypeError(f"expected accumulate as a number of batches, got {accumulate!r}")
-        if accumulate < 1:
-            raise ValueError(f"expected accumulate of at least 1, got {accumulate}")
-        self._accumulate = int(accumulate)
+        self._accumulate = positive("accumulate", accumulate)
         self._batches = Storage(np.zeros((), np.int64))
         self._sums: dict[Any, Storage] = {}
 

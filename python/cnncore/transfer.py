@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .nn.arguments import positive
+from .nn.arguments import flag, positive, several
 from .nn.conv import Conv1d, Conv2d, Conv3d
 from .nn.linear import Linear
 from .nn.module import Module
@@ -69,6 +69,7 @@ def unfreeze(model: Module, pattern: Patterns = "") -> list[str]:
 
 def _set(model: Module, pattern: Patterns, trained: bool, statistics: bool) -> list[str]:
     found: dict[str, Parameter] = {}
+    statistics = flag("statistics", statistics)
     parameters = dict(_parameters(model))
     for expression in _expressions(pattern):
         matching = {name: p for name, p in parameters.items() if expression.match(name)}
@@ -109,7 +110,7 @@ def parameter_groups(
     >>> [(group["lr"], len(group["params"])) for group in optimizer.param_groups]
     [(0.1, 2), (0.01, 2)]
     """
-    pairs = list(rules.items()) if isinstance(rules, Mapping) else list(rules)
+    pairs = rules.items() if isinstance(rules, Mapping) else several("rules", rules, "pairs")
     rest = dict(_parameters(model))
     groups = []
     for rule in pairs:
@@ -162,7 +163,7 @@ def replace_head(model: Module, classes: int, name: str | None = None) -> str:
                 f"expected name=, a path such as {_some(layers)}"
             )
         name = heads[-1]
-    if name not in layers:
+    if not isinstance(name, str) or name not in layers:
         raise ValueError(f"expected name as the path of a layer, got {name!r}; there are {_some(layers)}")
     model.set_submodule(name, _like(layers[name], positive("classes", classes), name))
     return name

@@ -253,7 +253,7 @@ def grad(fn: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[.
     several = isinstance(argnums, (tuple, list))
     positions = tuple(argnums) if isinstance(argnums, (tuple, list)) else (argnums,)
     for position in positions:
-        if isinstance(position, bool) or not hasattr(position, "__index__"):
+        if isinstance(position, bool) or not hasattr(position, "__index__") or np.ndim(position):
             raise TypeError(f"expected argnums as an input's number, or several, got {argnums!r}")
     function = _ValueAndGrad(fn, None, positions)
 

@@ -88,7 +88,7 @@ def parse_size(value: Any, name: str) -> int:
             )
         base = 1024 if text[3] else 1000
         value = int(float(text[1]) * base ** " kmgt".index(text[2] or " "))
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "shape", ()) != ():
         raise TypeError(f"expected {name} as an integer of bytes or text such as '2GB', got {value!r}")
     nbytes = int(value.__index__())
     if nbytes < 1:

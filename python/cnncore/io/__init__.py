@@ -55,10 +55,7 @@ def save(
     for name in arrays:
         if not isinstance(name, str) or name == "__metadata__":
             raise TypeError(f"expected names that are texts other than '__metadata__', got {name!r}")
-    for name, text in (metadata or {}).items():
-        if not isinstance(name, str) or not isinstance(text, str):
-            raise TypeError(f"expected metadata texts by name, got {name!r}: {text!r}")
-    safetensors.write(path, arrays, metadata or {})
+    safetensors.write(path, arrays, safetensors.check_metadata(metadata))
 
 
 _TRAINING = (

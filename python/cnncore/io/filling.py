@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._core import write_storages
+from ..nn.arguments import flag
 from ..nn.module import Module
 from ..nn.parameter import StoredArray
 from ..nn.state import IncompatibleKeys, as_contents, fit_state, fits, stored_arrays
@@ -45,7 +46,7 @@ def fill_model(
     model: Module, source: Source, path: str | os.PathLike[str], strict: bool, rename: Rules
 ) -> LoadReport:
     """Check all of a source against a model, then write it at one moment; `load_into` says the rest."""
-    wanted = stored_arrays(model)
+    wanted, strict = stored_arrays(model), flag("strict", strict)
     mismatched: list[str] = []
     try:
         names = {new: name for name, new in matched(source.names, wanted, rename).items()}

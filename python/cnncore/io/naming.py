@@ -6,6 +6,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 
+from ..nn.arguments import several
+
 Rules = Sequence[tuple[str, str | None]]
 """Regular expressions and what takes the place of what they find; None leaves the array out."""
 
@@ -37,7 +39,7 @@ def matched(names: Iterable[str], wanted: Collection[str], rename: Rules) -> dic
     >>> matched(["module.fc.weight", "head.bias"], ["fc.weight"], [(r"^head", None)])
     {'module.fc.weight': 'fc.weight'}
     """
-    rules = [_rule(rule) for rule in rename]
+    rules = [_rule(rule) for rule in several("rename", rename, "pairs (pattern, replacement)")]
     found: dict[str, str] = {}
     sources: dict[str, str] = {}
     for name in names:

@@ -93,6 +93,17 @@ def check_name(path: str | os.PathLike[str]) -> None:
         )
 
 
+def check_metadata(metadata: Any) -> dict[str, str]:
+    """Return texts by name, none for None, or raise naming the argument."""
+    texts = {} if metadata is None else metadata
+    if not isinstance(texts, Mapping):
+        raise TypeError(f"expected metadata as a dict of texts by name, got {metadata!r}")
+    for name, text in texts.items():
+        if not isinstance(name, str) or not isinstance(text, str):
+            raise TypeError(f"expected metadata texts by name, got {name!r}: {text!r}")
+    return dict(texts)
+
+
 def write(path: str | os.PathLike[str], arrays: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
     """Write arrays by name; the file at `path` is replaced only once all of it is on disk."""
     check_name(path)

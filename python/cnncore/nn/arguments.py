@@ -110,7 +110,7 @@ def one_of(name: str, value: Any, choices: Sequence[str]) -> str:
 
 def finite(name: str, value: Any, least: float = -math.inf) -> float:
     """Return `value` as a finite float of at least `least`, or raise naming the argument."""
-    number = _number(name, value)
+    number = real(name, value)
     if not (math.isfinite(number) and number >= least):
         bound = f" of at least {least:g}" if math.isfinite(least) else ""
         raise ValueError(f"expected a finite {name}{bound}, got {value}")
@@ -119,7 +119,7 @@ def finite(name: str, value: Any, least: float = -math.inf) -> float:
 
 def fraction(name: str, value: Any) -> float:
     """Return `value` as a float in [0, 1], or raise naming the argument."""
-    number = _number(name, value)
+    number = real(name, value)
     if not 0.0 <= number <= 1.0:
         raise ValueError(f"expected {name} from 0 to 1, got {value}")
     return number
@@ -127,13 +127,14 @@ def fraction(name: str, value: Any) -> float:
 
 def norm_order(name: str, value: Any) -> float:
     """Return the p of a p-norm, a number or infinity, or raise naming the argument."""
-    number = _number(name, value)
+    number = real(name, value)
     if math.isnan(number):
         raise ValueError(f"expected a number or infinity for {name}, got {value}")
     return number
 
 
-def _number(name: str, value: Any) -> float:
+def real(name: str, value: Any) -> float:
+    """Return `value` as a float, also NaN and infinity, or raise naming the argument."""
     if isinstance(value, str) or not hasattr(value, "__float__") or getattr(value, "shape", ()) != ():
         raise TypeError(f"expected a number for {name}, got {value!r}")
     return float(value)

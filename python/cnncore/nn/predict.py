@@ -14,6 +14,7 @@ import numpy as np
 from ..graph.arrays import to_array
 from ..graph.mode import inference
 from ..graph.trace import map_tree
+from .arguments import positive
 from .outputs import join_rows
 
 if TYPE_CHECKING:
@@ -30,11 +31,7 @@ def inference_mode(module: Module) -> AbstractContextManager[None]:
 
 def check_batch_size(batch_size: Any) -> int:
     """Return `batch_size` as an int of at least 1, or raise."""
-    if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__"):
-        raise TypeError(f"expected an integer batch_size, got {batch_size!r}")
-    if batch_size < 1:
-        raise ValueError(f"expected batch_size of at least 1, got {batch_size}")
-    return int(batch_size.__index__())
+    return positive("batch_size", batch_size)
 
 
 def call_with(module: Callable[..., Any], x: Any) -> Any:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .._core import Storage, read_storages, write_storages
 from ..graph.arrays import to_array
+from .arguments import flag
 from .parameter import Buffer, Parameter, StoredArray
 from .uninitialized import Uninitialized
 
@@ -101,7 +102,7 @@ def fit_state(
             problems.append(f"{path}: expected shape {target.shape}, got {source.shape}")
         elif target.dtype.kind == "i" and source.dtype.kind == "f":
             problems.append(f"{path}: expected integers ({target.dtype}), got {source.dtype}")
-    if strict:
+    if flag("strict", strict):
         problems = [f"missing: {path}" for path in missing] + problems
         problems += [f"unexpected: {path}" for path in unexpected]
     if problems:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..nn.arguments import finite
+
 Classes = tuple[str, ...] | None
 
 
@@ -104,11 +106,16 @@ def class_weights(weights: Any, y: Any, classes: Classes) -> NDArray[np.float32]
         balanced[present] = len(labels) / (np.count_nonzero(present) * counts[present])
         return balanced
     if isinstance(weights, Mapping):
-        numbers = {_class_number(name, classes): float(weight) for name, weight in weights.items()}
+        numbers = {
+            _class_number(name, classes): finite("each class_weight", w) for name, w in weights.items()
+        }
         found = np.ones(max([*numbers, len(classes or ()) - 1]) + 1, np.float32)
         found[list(numbers)] = list(numbers.values())
     elif isinstance(weights, (Sequence, np.ndarray)):
-        found = np.asarray(weights, np.float32)
+        given = np.asarray(weights)
+        if given.dtype.kind not in "biuf":
+            raise TypeError(f"expected class_weight as numbers, got {weights!r}")
+        found = given.astype(np.float32)
     else:
         raise TypeError(f"expected class_weight as a dict, a sequence or 'balanced', got {weights!r}")
     if found.ndim != 1 or not len(found) or not (np.isfinite(found) & (found >= 0)).all():

@@ -151,9 +151,9 @@ class Bar(Lines):
 
 def make_progress(verbose: int | str) -> Progress:
     """Return the display for `verbose`: 0 silent, 1 or "auto" a bar where it can be, 2 plain lines."""
-    if verbose == "auto":
+    if isinstance(verbose, str) and verbose == "auto":
         verbose = 1
-    if verbose not in (0, 1, 2):
+    if not hasattr(verbose, "__index__") or getattr(verbose, "shape", ()) != () or verbose not in (0, 1, 2):
         raise ValueError(
             f"expected verbose 0 (silent), 1 or 'auto' (bar or lines) or 2 (lines), got {verbose!r}"
         )

@@ -15,10 +15,17 @@ if TYPE_CHECKING:
     from ..distributed import Ranks
 
 
+MOST = 2**31 - 1
+"""Epochs, batches and steps: with more, training would not end."""
+
+
 def count(name: str, value: Any, least: int) -> int:
-    """Return an integer of at least `least`; refuse anything else by its name."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+    """Return an integer from `least` to `MOST`; refuse anything else by its name."""
+    single = getattr(value, "shape", ()) == () and not isinstance(value, bool)
+    if not single or not hasattr(value, "__index__") or value < least:
         raise ValueError(f"expected {name} as an integer of at least {least}, got {value!r}")
+    if value > MOST:
+        raise ValueError(f"expected {name} of at most {MOST}, got {value}")
     return int(value)
 
 
@@ -45,7 +52,8 @@ def averaged_of(model: Module, ema: Any) -> AveragedModel | None:
     """Return the average of a model's weights that `ema` asks for, a decay or an average that is there."""
     if ema is None or isinstance(ema, AveragedModel):
         return ema
-    if isinstance(ema, bool) or not hasattr(ema, "__float__") or not 0 <= float(ema) < 1:
+    single = getattr(ema, "shape", ()) == () and not isinstance(ema, bool)
+    if not single or not hasattr(ema, "__float__") or not 0 <= float(ema) < 1:
         raise ValueError(f"expected ema as a decay from 0 to below 1, or an AveragedModel, got {ema!r}")
     return EMA(model, decay=float(ema))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..graph.hints import missing
+from ..nn.arguments import flag, one_of, real
 from ..nn.module import Module
 from ..nn.predict import check_batch_size, inference_mode
 from ..optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -114,8 +115,7 @@ class Trainer:
             raise TypeError(f"expected model to be a Module, got {type(model).__name__}")
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"expected optimizer to be an Optimizer, got {type(optimizer).__name__}")
-        if schedule_by not in _EPOCHS_OR_STEPS:
-            raise ValueError(f"expected schedule_by 'epoch' or 'step', got {schedule_by!r}")
+        one_of("schedule_by", schedule_by, _EPOCHS_OR_STEPS)
         self.model = model
         self.loss = check_loss(loss)
         self.optimizer = optimizer
@@ -215,15 +215,14 @@ class Trainer:
                 infinite.
         """
         epochs = count("epochs", epochs, 0)
-        if not isinstance(shuffle, (bool, np.bool_)):
-            raise TypeError(f"expected shuffle True or False, got {shuffle!r}")
+        flag("shuffle", shuffle)
         batch_size = check_batch_size(batch_size)
         if self.ranks is not None:
             batch_size *= self.ranks.size
         batches = make_batches(train, batch_size, shuffle, seed, sample_weight, self.class_names)
         self._learn_classes(batches)
         checks = None if validation is None else self._batches(validation, EVALUATION_BATCH_SIZE)
-        if validation_split:
+        if real("validation_split", validation_split):
             if validation is not None:
                 raise TypeError("expected validation or validation_split, got both")
             of_classes = is_of_classes(self.loss) or self.class_names is not None

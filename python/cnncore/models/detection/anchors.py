@@ -74,6 +74,9 @@ class DefaultBoxGenerator:
 
     Called as `AnchorGenerator`; returns one array (boxes, 4) of all maps.
 
+    Raises:
+        ValueError: no aspect ratios.
+
     >>> generator = DefaultBoxGenerator([[2], [2]])
     >>> generator.num_anchors_per_location(), generator((64, 64), [(4, 4), (2, 2)]).shape
     ([4, 4], (80, 4))

@@ -6,7 +6,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from ..._files import check_path
 from ...io.safetensors import check_name
+from ...nn.arguments import flag, one_of
+from ..settings import count
 from .base import Callback
 from .monitor import Monitor
 
@@ -49,20 +52,15 @@ class ModelCheckpoint(Callback):
         state: bool = False,
         batches: int | None = None,
     ) -> None:
-        self.path = os.fspath(path)
+        self.path = check_path(path)
         check_name(self.path)
-        if keep not in _KEEP:
-            raise ValueError(f"expected keep among {', '.join(map(repr, _KEEP))}, got {keep!r}")
+        self.keep, self.state = one_of("keep", keep, _KEEP), flag("state", state)
         if keep == "every" and "{epoch" not in self.path:
             raise ValueError(f"keep='every' needs {{epoch}} in the path, got {self.path!r}")
-        if batches is not None and (isinstance(batches, bool) or batches < 1):
-            raise ValueError(f"expected batches as a number of steps of at least 1, got {batches!r}")
+        self.batches = None if batches is None else count("batches", batches, 1)
         if batches is not None and (keep != "last" or "{" in self.path):
             raise ValueError("batches= goes with keep='last' and a path without braces")
         self.monitor = Monitor(monitor, mode)
-        self.keep = keep
-        self.state = state
-        self.batches = batches
         self.best: float | None = None
         self.steps = 0
 

@@ -10,7 +10,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from ..._files import check_path, open_regular
 from ...io.atomic import atomic_write
+from ...nn.arguments import flag
 from .base import Callback
 
 
@@ -35,24 +37,29 @@ class CSVLogger(Callback):
             anew.
 
     Raises:
-        TypeError: `path` is no path.
+        TypeError: `path` is no path, or `append` neither True nor False.
+        ValueError: `separator` is no character; a file to append to has other rows.
 
     >>> callback = CSVLogger("log.csv")
     """
 
     def __init__(self, path: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
-        self.path = os.fspath(path)
+        self.path, self.append = check_path(path), flag("append", append)
+        if not isinstance(separator, str) or len(separator) != 1 or separator in '\r\n"':
+            raise ValueError(f"expected separator as a character such as ',' or ';', got {separator!r}")
         self.separator = separator
-        self.append = append
 
     def on_train_begin(self) -> None:
         self._columns: list[str] = []
         self._rows: list[list[str]] = []
         if self.append and os.path.exists(self.path):
-            with open(self.path, newline="", encoding="utf-8") as file:
-                lines = list(csv.reader(file, delimiter=self.separator))
-            self._columns = lines[0] if lines else []
-            self._rows = [row for row in lines[1:] if row and int(row[0]) < self.trainer.epoch]
+            try:
+                with open_regular(self.path) as opened, io.TextIOWrapper(opened, "utf-8", newline="") as file:
+                    lines = list(csv.reader(file, delimiter=self.separator))
+                self._columns = lines[0] if lines else []
+                self._rows = [row for row in lines[1:] if row and int(row[0]) < self.trainer.epoch]
+            except (ValueError, csv.Error) as error:
+                raise ValueError(f"{self.path}: append=True needs rows of a CSVLogger: {error}") from None
         else:
             self._write()
 
@@ -91,7 +98,7 @@ class TensorBoard(Callback):
     """
 
     def __init__(self, folder: str | os.PathLike[str] = "logs") -> None:
-        self.folder = os.fspath(folder)
+        self.folder = check_path(folder, "the path of a folder")
         self._writer: Any = None
 
     def on_train_begin(self) -> None:

@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ...nn.arguments import finite, one_of
+
 _LOWER = ("loss", "mae", "mse", "rmse", "cer", "wer", "error", "seconds")
 _HIGHER = (
     "accuracy",
@@ -33,17 +35,11 @@ class Monitor:
     """
 
     def __init__(self, name: str | None, mode: str, min_delta: float = 0.0) -> None:
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(f"expected mode 'auto', 'min' or 'max', got {mode!r}")
-        if (
-            isinstance(min_delta, bool)
-            or not hasattr(min_delta, "__float__")
-            or not 0 <= min_delta < math.inf
-        ):
-            raise ValueError(f"expected min_delta of at least 0, got {min_delta!r}")
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"expected monitor as the name of a figure, got {name!r}")
         self.name = name
-        self.mode = mode
-        self.min_delta = float(min_delta)
+        self.mode = one_of("mode", mode, ("auto", "min", "max"))
+        self.min_delta = finite("min_delta", min_delta, 0)
         if name is not None:
             self.higher(name)
 

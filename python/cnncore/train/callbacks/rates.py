@@ -7,7 +7,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ...nn.arguments import finite
 from ...optim import lr_scheduler
+from ..settings import count
 from .base import Callback
 from .monitor import Monitor
 
@@ -78,14 +80,14 @@ class ReduceLROnPlateau(Callback):
         cooldown: int = 0,
         min_lr: float = 0.0,
     ) -> None:
-        if not 0 < factor < 1:
+        if not 0 < finite("factor", factor) < 1:
             raise ValueError(f"expected factor between 0 and 1, got {factor!r}")
         self.monitor = Monitor(monitor, mode, min_delta)
         self.settings = {
             "factor": factor,
-            "patience": max(patience - 1, 0),
-            "cooldown": cooldown,
-            "min_lr": min_lr,
+            "patience": max(count("patience", patience, 0) - 1, 0),
+            "cooldown": count("cooldown", cooldown, 0),
+            "min_lr": finite("min_lr", min_lr, 0),
         }
         self._scheduler: lr_scheduler.ReduceLROnPlateau | None = None
         self._state: Mapping[str, Any] | None = None

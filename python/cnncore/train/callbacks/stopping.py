@@ -7,7 +7,9 @@ import math
 from typing import Any
 
 from ...graph.warning import warn_caller
+from ...nn.arguments import finite, flag, several
 from ..moment import load_weights, weights_of
+from ..settings import count
 from .base import Callback
 from .monitor import Monitor
 
@@ -44,13 +46,11 @@ class EarlyStopping(Callback):
         restore_best: bool = False,
         start_from_epoch: int = 0,
     ) -> None:
-        if isinstance(patience, bool) or not hasattr(patience, "__index__") or patience < 0:
-            raise ValueError(f"expected patience as an integer of at least 0, got {patience!r}")
         self.monitor = Monitor(monitor, mode, min_delta)
-        self.patience = int(patience)
-        self.baseline = baseline
-        self.restore_best = restore_best
-        self.start_from_epoch = start_from_epoch
+        self.patience = count("patience", patience, 0)
+        self.baseline = None if baseline is None else finite("baseline", baseline)
+        self.restore_best = flag("restore_best", restore_best)
+        self.start_from_epoch = count("start_from_epoch", start_from_epoch, 0)
         self._forget()
 
     def _forget(self) -> None:
@@ -97,11 +97,17 @@ class TerminateOnNaN(Callback):
     Args:
         monitor: names of the figures; None: all that end in "loss".
 
+    Raises:
+        TypeError: names that are no texts.
+
     >>> callback = TerminateOnNaN()
     """
 
     def __init__(self, monitor: str | tuple[str, ...] | None = None) -> None:
-        self.monitor = (monitor,) if isinstance(monitor, str) else monitor
+        names = (monitor,) if isinstance(monitor, str) else monitor
+        self.monitor = None if names is None else several("monitor", names, "names of figures")
+        if not all(isinstance(name, str) for name in self.monitor or ()):
+            raise TypeError(f"expected monitor as names of figures, got {monitor!r}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         for name, value in logs.items():

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -215,6 +215,13 @@ def _of_one_shape(name: str, output: Array, target: Array) -> Answers:
             )
         )
     return Answers(_flat(output.argmax(axis=1)), _flat(target.argmax(axis=1)), output.shape[1], False)
+
+
+def check_average(average: Any, averages: Sequence[str | None]) -> str | None:
+    """Return a way of averaging over classes, or raise naming those that there are."""
+    if not isinstance(average, (str, type(None))) or average not in averages:
+        raise ValueError(f"expected average among {', '.join(map(repr, averages))}, got {average!r}")
+    return average
 
 
 def _checked(

@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .base import IGNORED, Array, Metric, answers, labels
+from ...nn.arguments import at_least, flag, integer, real
+from .base import IGNORED, Array, Metric, answers, check_average, labels
 
+MOST_CLASSES = 2**15
+"""Of a confusion matrix: it has 8 GB then."""
 AVERAGES = ("auto", "binary", "macro", "micro", "weighted", None)
 
 
@@ -27,8 +30,10 @@ class ConfusionMatrix(Metric):
     additive = True
 
     def __init__(self, classes: int = 0, ignore_index: int = IGNORED) -> None:
-        self.classes = classes
-        self.ignore_index = ignore_index
+        self.classes = at_least("classes", classes, 0)
+        self.ignore_index = integer("ignore_index", ignore_index)
+        if self.classes > MOST_CLASSES:
+            raise ValueError(f"expected classes of at most {MOST_CLASSES}, got {classes}")
         self.reset()
 
     def reset(self) -> None:
@@ -63,12 +68,10 @@ class _OfClasses(Metric):
         zero_division: float = 0.0,
         multilabel: bool = False,
     ) -> None:
-        if average not in AVERAGES:
-            raise ValueError(f"expected average among {', '.join(map(repr, AVERAGES))}, got {average!r}")
-        self.average = average
-        self.ignore_index = ignore_index
-        self.zero_division = float(zero_division)
-        self.multilabel = multilabel
+        self.average = check_average(average, AVERAGES)
+        self.ignore_index = integer("ignore_index", ignore_index)
+        self.zero_division = real("zero_division", zero_division)
+        self.multilabel = flag("multilabel", multilabel)
         self.reset()
 
     def reset(self) -> None:

@@ -56,6 +56,11 @@ class MeanAveragePrecision(Metric):
         self.images: list[dict[str, Array]] = []
 
     def update(self, output: Sequence[Mapping[str, Any]], target: Sequence[Mapping[str, Any]]) -> None:
+        for what, images in (("outputs", output), ("targets", target)):
+            if not isinstance(images, Sequence) or not all(isinstance(image, Mapping) for image in images):
+                raise TypeError(
+                    f"map: expected {what} as a list of dicts, one for each image, got {images!r}"
+                )
         if len(output) != len(target):
             raise ValueError(f"map: expected as many outputs as targets, got {len(output)} and {len(target)}")
         self.images += [

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ...graph.arrays import to_array
-from .base import Array, Metric
+from ...nn.arguments import flag
+from .base import Array, Metric, check_average
 
 _AVERAGES = ("macro", "weighted", None)
 
@@ -30,10 +31,8 @@ class AUC(Metric):
     at_end = True
 
     def __init__(self, average: str | None = "macro", from_logits: bool = True) -> None:
-        if average not in _AVERAGES:
-            raise ValueError(f"expected average among {', '.join(map(repr, _AVERAGES))}, got {average!r}")
-        self.average = average
-        self.from_logits = from_logits
+        self.average = check_average(average, _AVERAGES)
+        self.from_logits = flag("from_logits", from_logits)
         self.reset()
 
     def reset(self) -> None:

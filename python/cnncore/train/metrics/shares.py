@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from ...graph.arrays import to_array
+from ...nn.arguments import integer
+from ..settings import count
 from .base import IGNORED, Metric, answers, labels, ratio
 
 
@@ -39,7 +41,7 @@ class Accuracy(_Share):
     name = "accuracy"
 
     def __init__(self, ignore_index: int = IGNORED) -> None:
-        self.ignore_index = ignore_index
+        self.ignore_index = integer("ignore_index", ignore_index)
         self.reset()
 
     def update(self, output: Any, target: Any) -> None:
@@ -81,9 +83,7 @@ class TopKAccuracy(_Share):
     """
 
     def __init__(self, k: int = 5) -> None:
-        if isinstance(k, bool) or not hasattr(k, "__index__") or k < 1:
-            raise ValueError(f"expected k as an integer of at least 1, got {k!r}")
-        self.k = int(k)
+        self.k = count("k", k, 1)
         self.name = f"top{self.k}_accuracy"
         self.reset()
 

@@ -15,6 +15,9 @@ def edit_distance(first: Sequence[Any], second: Sequence[Any]) -> int:
     """Return the least number of insertions, deletions and substitutions between sequences (Levenshtein,
     1966).
 
+    Raises:
+        TypeError: something that is no sequence.
+
     >>> edit_distance("kitten", "sitting")
     3
     """
@@ -34,8 +37,16 @@ def edit_distance(first: Sequence[Any], second: Sequence[Any]) -> int:
 
 
 def _items(sequence: Any) -> Iterable[Any]:
-    items: Iterable[Any] = sequence.tolist() if hasattr(sequence, "tolist") else sequence
-    return items
+    items = sequence.tolist() if hasattr(sequence, "tolist") else sequence
+    if not isinstance(items, Iterable):
+        raise TypeError(f"expected a text or a sequence of items, got {sequence!r}")
+    return [tuple(item) if isinstance(item, list) else item for item in items]
+
+
+def _texts(values: Any) -> list[Any]:
+    if not isinstance(values, Iterable) or isinstance(values, (str, bytes)):
+        raise TypeError(f"expected texts as a list, one for each sample, got {values!r}")
+    return list(values)
 
 
 class _ErrorRate(Metric):
@@ -49,7 +60,7 @@ class _ErrorRate(Metric):
         self.errors, self.length = 0, 0
 
     def update(self, output: Any, target: Any) -> None:
-        pair = ([output], [target]) if isinstance(target, str) else (list(output), list(target))
+        pair = ([output], [target]) if isinstance(target, str) else (_texts(output), _texts(target))
         if len(pair[0]) != len(pair[1]):
             raise ValueError(
                 f"{self.name}: expected as many texts as references, got {len(pair[0])} and {len(pair[1])}"
