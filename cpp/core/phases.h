@@ -94,4 +94,18 @@ void parallel_phases(std::int64_t phases, std::int64_t tasks, double work, const
   });
 }
 
+/// The same for tasks that fall into `chains` of as many, one chain's after the other's, of which a phase
+/// needs only its own chain's phase before: where threads share chains evenly, none waits for another.
+template <class Body>
+void parallel_chains(std::int64_t chains, std::int64_t phases, std::int64_t tasks, double work,
+                     const Body& body) {
+  if (chains % num_threads() != 0) return parallel_phases(phases, tasks, work, body);
+  const std::int64_t length = tasks / chains;
+  parallel_for(chains, work, [&](std::int64_t chain, int thread) {
+    for (std::int64_t phase = 0; phase < phases; ++phase) {
+      for (std::int64_t i = 0; i < length; ++i) body(phase, chain * length + i, thread);
+    }
+  });
+}
+
 }  // namespace cnncore

@@ -25,6 +25,7 @@ struct Machine {
   std::int64_t last_cache = 8 * 1024 * 1024;
   std::int64_t resident = 524288;         // stays in the caches between two passes
   std::int64_t near_weight = 192 * 1024;  // stays in the second cache from step to step of a recurrent layer
+  std::int64_t recurrent_rows = 1 << 20;  // at least, of a group that goes through time beside others
 
   // A chunk's input lies next to the block of the weight panel that passes over it.
   struct Direct {

@@ -214,13 +214,15 @@ void Recurrent::run(const StepArgs& args) const {
   const std::int64_t parts = p.projects ? 2 : 1;
   const double work = static_cast<double>(p.time) * (tasks_.work() + projection_tasks_.work());
   const std::int64_t tasks = std::max(tasks_.count(), p.projects ? projection_tasks_.count() : 0);
-  parallel_phases(p.time * parts, tasks, work, [&](std::int64_t phase, std::int64_t task, int thread) {
-    if (parts == 1 || phase % 2 == 0) {
-      if (task < tasks_.count()) run_units(run, phase / parts, task, args.scratch_of(thread));
-    } else if (task < projection_tasks_.count()) {
-      run_projection(run, phase / parts, task, args.scratch_of(thread));
-    }
-  });
+  const std::int64_t chains = p.projects ? 1 : tasks_.row_groups();
+  parallel_chains(chains, p.time * parts, tasks, work,
+                  [&](std::int64_t phase, std::int64_t task, int thread) {
+                    if (parts == 1 || phase % 2 == 0) {
+                      if (task < tasks_.count()) run_units(run, phase / parts, task, args.scratch_of(thread));
+                    } else if (task < projection_tasks_.count()) {
+                      run_projection(run, phase / parts, task, args.scratch_of(thread));
+                    }
+                  });
   for (std::int64_t row = 0; row < p.batch; ++row)
     std::copy_n(run.state_before(p.time, row), p.outputs, args.output(kLast) + row * p.outputs);
 }

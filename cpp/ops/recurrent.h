@@ -93,6 +93,8 @@ class RecurrentTasks {
   RecurrentTasks() = default;
   RecurrentTasks(const UnitPanels& panels, std::int64_t batch);
   std::int64_t count() const { return row_groups_ * unit_groups_; }
+  /// Groups of rows, one's tasks after the other's; no group reads what another computes.
+  std::int64_t row_groups() const { return row_groups_; }
   double work() const { return work_; }  // vector operations of all tasks
   /// Of the sums of all blocks and rows that are worked on together.
   std::int64_t sums_floats() const { return blocks_together_ * std::min(batch_, kRows) * columns_; }

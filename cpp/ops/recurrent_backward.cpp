@@ -258,7 +258,8 @@ void RecurrentBackward::run(const StepArgs& args) const {
   const std::int64_t phases = p.time * parts + (args.output(kGradState0) != nullptr ? 1 : 0);
   const double work = static_cast<double>(p.time) * (tasks_.work() + projection_tasks_.work());
   const std::int64_t tasks = std::max(tasks_.count(), p.projects ? projection_tasks_.count() : 0);
-  parallel_phases(phases, tasks, work, [&](std::int64_t phase, std::int64_t task, int thread) {
+  const std::int64_t chains = p.projects ? 1 : tasks_.row_groups();
+  parallel_chains(chains, phases, tasks, work, [&](std::int64_t phase, std::int64_t task, int thread) {
     const std::int64_t step = p.time - 1 - phase / parts;
     float* sums = args.scratch_of(thread);
     if (phase % parts == 1) {

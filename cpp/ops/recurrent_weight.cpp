@@ -138,9 +138,12 @@ RecurrentTasks::RecurrentTasks(const UnitPanels& panels, std::int64_t batch)
           kStateWork * static_cast<double>(blocks_ * columns_ * batch) / width;
   std::int64_t worth = 1;  // a power of two, which 2, 4 and 8 threads share evenly
   while (2 * worth <= machine().tasks && 2.0 * static_cast<double>(worth) * kLeastWork <= work_) worth *= 2;
-  unit_groups_ = std::min(blocks_, worth);
+  const bool near = panels.floats() <= machine().near_weight;
+  std::int64_t groups = 1;
+  while (near && 2 * groups <= worth && 2 * groups * machine().recurrent_rows <= batch) groups *= 2;
+  unit_groups_ = std::min(blocks_, worth / groups);
   row_groups_ =
-      std::clamp<std::int64_t>(worth / unit_groups_, 1, std::max<std::int64_t>(1, batch / kLeastRows));
+      std::clamp<std::int64_t>(worth / unit_groups_, 1, std::max<std::int64_t>(groups, batch / kLeastRows));
   blocks_together_ = std::max<std::int64_t>(1, kSums / (std::min(batch, kRows) * columns_));
   blocks_together_ = std::min(blocks_together_, ceil_div(blocks_, unit_groups_));
 }

@@ -13,12 +13,9 @@ bool takes_part(const RecurrentRange& range, int64_t row) {
   return range.lengths == nullptr || range.time < range.lengths[row];
 }
 
-const float* row_of(const RecurrentRows& rows, int64_t row) {
-  return rows.data == nullptr ? nullptr : rows.data + row * rows.stride;
-}
-float* row_of(const RecurrentTarget& rows, int64_t row) {
-  return rows.data == nullptr ? nullptr : rows.data + row * rows.stride;
-}
+/// Null where there are none: their stride is zero.
+const float* row_of(const RecurrentRows& rows, int64_t row) { return rows.data + row * rows.stride; }
+float* row_of(const RecurrentTarget& rows, int64_t row) { return rows.data + row * rows.stride; }
 
 /// Bytes from what is read to what is fetched meanwhile.
 constexpr int64_t kAhead = 1024;
@@ -69,16 +66,46 @@ void multiply(const float* row, int64_t depth, const float* panel, int64_t colum
   functions[columns / kWidth - 1](row, depth, panel, sums);
 }
 
+#if defined(__AVX512F__)
+#define CNNCORE_RARE CNNCORE_MEMBER
+#else
+#define CNNCORE_RARE __attribute__((noinline))  // without masks, a part of a vector takes many instructions
+#endif
+
+/// The lanes of a vector that are units: the first `left`.
+struct SomeLanes {
+  int64_t left;
+  CNNCORE_MEMBER Vec load(const float* p) const {
+    return left >= kWidth ? CNNCORE_ISA::load(p) : load_few(p, left);
+  }
+  CNNCORE_MEMBER void store(float* p, Vec value) const {
+    if (left >= kWidth) return CNNCORE_ISA::store(p, value);
+    store_few(p, value, left);
+  }
+  static CNNCORE_RARE Vec load_few(const float* p, int64_t n) { return load_partial(p, n); }
+  static CNNCORE_RARE void store_few(float* p, Vec value, int64_t n) { store_partial(p, value, n); }
+};
+struct AllLanes {
+  explicit AllLanes(int64_t) {}
+  static CNNCORE_MEMBER Vec load(const float* p) { return CNNCORE_ISA::load(p); }
+  static CNNCORE_MEMBER void store(float* p, Vec value) { CNNCORE_ISA::store(p, value); }
+};
+
 /// Values of absent memory are zero, and nothing is written to it.
-CNNCORE_INLINE Vec read(const float* p, int64_t i, int64_t left) {
-  return p == nullptr ? zero() : load_upto(p + i, left);
+template <class Lanes>
+CNNCORE_INLINE Vec read(const float* p, int64_t i, Lanes lanes) {
+  return p == nullptr ? zero() : lanes.load(p + i);
 }
-CNNCORE_INLINE void write(float* p, int64_t i, Vec value, int64_t left) {
-  if (p != nullptr) store_upto(p + i, value, left);
+template <class Lanes>
+CNNCORE_INLINE void write(float* p, int64_t i, Vec value, Lanes lanes) {
+  if (p != nullptr) lanes.store(p + i, value);
 }
 
 void copy_row(const float* from, float* to, int64_t units) {
-  for (int64_t i = 0; i < units; i += kWidth) write(to, i, read(from, i, units - i), units - i);
+  for (int64_t i = 0; i < units; i += kWidth) {
+    const SomeLanes lanes = {units - i};
+    write(to, i, read(from, i, lanes), lanes);
+  }
 }
 
 CNNCORE_INLINE Vec sigmoid_gate(Vec grad, Vec y) { return grad * y * (set1(1.0f) - y); }
@@ -86,7 +113,7 @@ CNNCORE_INLINE Vec tanh_gate(Vec grad, Vec y) { return grad * fnmadd(y, y, set1(
 
 /// The memory of one row in a forward step.
 struct ForwardRow {
-  ForwardRow(const RecurrentForwardArgs& args, int64_t row)
+  CNNCORE_MEMBER ForwardRow(const RecurrentForwardArgs& args, int64_t row)
       : sums(row_of(args.sums, row)),
         projected(row_of(args.projected, row)),
         bias(args.bias),
@@ -99,17 +126,21 @@ struct ForwardRow {
         gate(args.gate),
         sums_gate(args.sums_gate) {}
 
-  CNNCORE_MEMBER Vec hidden(int g, int64_t i, int64_t left) const {
-    return load_upto(sums + g * sums_gate + i, left) + read(bias, g * gate + i, left);
+  template <class Lanes>
+  CNNCORE_MEMBER Vec hidden(int g, int64_t i, Lanes lanes) const {
+    return lanes.load(sums + g * sums_gate + i) + read(bias, g * gate + i, lanes);
   }
-  CNNCORE_MEMBER Vec input(int g, int64_t i, int64_t left) const {
-    return load_upto(projected + g * gate + i, left);
+  template <class Lanes>
+  CNNCORE_MEMBER Vec input(int g, int64_t i, Lanes lanes) const {
+    return lanes.load(projected + g * gate + i);
   }
-  CNNCORE_MEMBER Vec both_shares(int g, int64_t i, int64_t left) const {
-    return input(g, i, left) + hidden(g, i, left);
+  template <class Lanes>
+  CNNCORE_MEMBER Vec both_shares(int g, int64_t i, Lanes lanes) const {
+    return input(g, i, lanes) + hidden(g, i, lanes);
   }
-  CNNCORE_MEMBER void keep(int g, int64_t i, Vec value, int64_t left) const {
-    write(gates, g * gate + i, value, left);
+  template <class Lanes>
+  CNNCORE_MEMBER void keep(const Vec* activated, int count, int64_t i, Lanes lanes) const {
+    for (int g = 0; g < count && gates != nullptr; ++g) lanes.store(gates + g * gate + i, activated[g]);
   }
 
   const float *sums, *projected, *bias, *before;
@@ -139,14 +170,14 @@ struct BackwardRow {
   }
 
   /// The gradient by this step's state.
-  CNNCORE_MEMBER Vec total(int64_t i, int64_t left) const {
-    return read(carry, i, left) + read(sums, i, left) + read(grad, i, left);
+  CNNCORE_MEMBER Vec total(int64_t i, SomeLanes lanes) const {
+    return read(carry, i, lanes) + read(sums, i, lanes) + read(grad, i, lanes);
   }
-  CNNCORE_MEMBER Vec kept_gate(int g, int64_t i, int64_t left) const {
-    return load_upto(gates + g * gate + i, left);
+  CNNCORE_MEMBER Vec kept_gate(int g, int64_t i, SomeLanes lanes) const {
+    return lanes.load(gates + g * gate + i);
   }
-  CNNCORE_MEMBER void give(int g, int64_t i, Vec value, int64_t left) const {
-    store_upto(grad_gates + g * gate + i, value, left);
+  CNNCORE_MEMBER void give(int g, int64_t i, Vec value, SomeLanes lanes) const {
+    lanes.store(grad_gates + g * gate + i, value);
   }
 
   const float *sums, *grad, *gates, *output, *kept, *before, *before_cell;
@@ -157,38 +188,43 @@ struct BackwardRow {
 struct Lstm {
   static constexpr int kGates = 4;
 
-  static CNNCORE_MEMBER void forward(const ForwardRow& row, int64_t i, int64_t left) {
-    const Vec in = sigmoid(row.both_shares(0, i, left));
-    const Vec forget = sigmoid(row.both_shares(1, i, left));
-    const Vec fresh = tanh(row.both_shares(2, i, left));
-    const Vec out = sigmoid(row.both_shares(3, i, left));
-    const Vec cell = fmadd(forget, load_upto(row.cell + i, left), in * fresh);
-    const Vec state = out * tanh(cell);
-    store_upto(row.cell + i, cell, left);
-    write(row.kept, i, cell, left);
-    row.keep(0, i, in, left);
-    row.keep(1, i, forget, left);
-    row.keep(2, i, fresh, left);
-    row.keep(3, i, out, left);
-    write(row.after, i, state, left);
-    store_upto(row.output + i, state, left);
+  template <class Lanes>
+  static CNNCORE_MEMBER void activate(const RecurrentForwardArgs& args, int64_t first, int64_t end, int64_t i,
+                                      Lanes lanes, Vec (*gate)[kGates]) {
+    for (int g = 0; g < kGates; g += g == 1 ? 2 : 1) {
+      for (int64_t r = first; r < end; ++r)
+        gate[r - first][g] = sigmoid(ForwardRow(args, r).both_shares(g, i, lanes));
+    }
+    for (int64_t r = first; r < end; ++r)
+      gate[r - first][2] = tanh(ForwardRow(args, r).both_shares(2, i, lanes));
   }
 
-  static CNNCORE_MEMBER void backward(const BackwardRow& row, int64_t i, int64_t left) {
-    const Vec in = row.kept_gate(0, i, left);
-    const Vec forget = row.kept_gate(1, i, left);
-    const Vec fresh = row.kept_gate(2, i, left);
-    const Vec out = row.kept_gate(3, i, left);
-    const Vec by_state = row.total(i, left);
-    const Vec bounded = tanh(load_upto(row.kept + i, left));
-    const Vec by_cell = load_upto(row.carry_cell + i, left) + tanh_gate(by_state * out, bounded);
-    write(row.previous, i, read(row.before, i, left), left);
-    row.give(0, i, sigmoid_gate(by_cell * fresh, in), left);
-    row.give(1, i, sigmoid_gate(by_cell * read(row.before_cell, i, left), forget), left);
-    row.give(2, i, tanh_gate(by_cell * in, fresh), left);
-    row.give(3, i, sigmoid_gate(by_state * bounded, out), left);
-    store_upto(row.carry_cell + i, by_cell * forget, left);
-    write(row.carry, i, zero(), left);
+  template <class Lanes>
+  static CNNCORE_MEMBER void forward(const ForwardRow& row, int64_t i, Lanes lanes, Vec (&gate)[kGates]) {
+    const Vec cell = fmadd(gate[1], lanes.load(row.cell + i), gate[0] * gate[2]);
+    const Vec state = gate[3] * tanh(cell);
+    lanes.store(row.cell + i, cell);
+    write(row.kept, i, cell, lanes);
+    row.keep(gate, kGates, i, lanes);
+    write(row.after, i, state, lanes);
+    lanes.store(row.output + i, state);
+  }
+
+  static CNNCORE_MEMBER void backward(const BackwardRow& row, int64_t i, SomeLanes lanes) {
+    const Vec in = row.kept_gate(0, i, lanes);
+    const Vec forget = row.kept_gate(1, i, lanes);
+    const Vec fresh = row.kept_gate(2, i, lanes);
+    const Vec out = row.kept_gate(3, i, lanes);
+    const Vec by_state = row.total(i, lanes);
+    const Vec bounded = tanh(lanes.load(row.kept + i));
+    const Vec by_cell = lanes.load(row.carry_cell + i) + tanh_gate(by_state * out, bounded);
+    write(row.previous, i, read(row.before, i, lanes), lanes);
+    row.give(0, i, sigmoid_gate(by_cell * fresh, in), lanes);
+    row.give(1, i, sigmoid_gate(by_cell * read(row.before_cell, i, lanes), forget), lanes);
+    row.give(2, i, tanh_gate(by_cell * in, fresh), lanes);
+    row.give(3, i, sigmoid_gate(by_state * bounded, out), lanes);
+    lanes.store(row.carry_cell + i, by_cell * forget);
+    write(row.carry, i, zero(), lanes);
   }
 };
 
@@ -196,37 +232,43 @@ struct Lstm {
 struct Gru {
   static constexpr int kGates = 3;
 
-  static CNNCORE_MEMBER void forward(const ForwardRow& row, int64_t i, int64_t left) {
-    const Vec reset = sigmoid(row.both_shares(0, i, left));
-    const Vec update = sigmoid(row.both_shares(1, i, left));
-    const Vec share = row.hidden(2, i, left);
-    const Vec fresh = tanh(fmadd(reset, share, row.input(2, i, left)));
-    const Vec state = fmadd(update, load_upto(row.before + i, left) - fresh, fresh);
-    write(row.kept, i, share, left);
-    row.keep(0, i, reset, left);
-    row.keep(1, i, update, left);
-    row.keep(2, i, fresh, left);
-    write(row.after, i, state, left);
-    store_upto(row.output + i, state, left);
+  template <class Lanes>
+  static CNNCORE_MEMBER void activate(const RecurrentForwardArgs& args, int64_t first, int64_t end, int64_t i,
+                                      Lanes lanes, Vec (*gate)[kGates]) {
+    for (int g = 0; g < 2; ++g) {
+      for (int64_t r = first; r < end; ++r)
+        gate[r - first][g] = sigmoid(ForwardRow(args, r).both_shares(g, i, lanes));
+    }
   }
 
-  static CNNCORE_MEMBER void backward(const BackwardRow& row, int64_t i, int64_t left) {
-    const Vec reset = row.kept_gate(0, i, left);
-    const Vec update = row.kept_gate(1, i, left);
-    const Vec fresh = row.kept_gate(2, i, left);
-    const Vec before = read(row.before, i, left);
-    const Vec by_state = row.total(i, left);
+  template <class Lanes>
+  static CNNCORE_MEMBER void forward(const ForwardRow& row, int64_t i, Lanes lanes, Vec (&gate)[kGates]) {
+    const Vec share = row.hidden(2, i, lanes);
+    const Vec fresh = gate[2] = tanh(fmadd(gate[0], share, row.input(2, i, lanes)));
+    const Vec state = fmadd(gate[1], lanes.load(row.before + i) - fresh, fresh);
+    write(row.kept, i, share, lanes);
+    row.keep(gate, kGates, i, lanes);
+    write(row.after, i, state, lanes);
+    lanes.store(row.output + i, state);
+  }
+
+  static CNNCORE_MEMBER void backward(const BackwardRow& row, int64_t i, SomeLanes lanes) {
+    const Vec reset = row.kept_gate(0, i, lanes);
+    const Vec update = row.kept_gate(1, i, lanes);
+    const Vec fresh = row.kept_gate(2, i, lanes);
+    const Vec before = read(row.before, i, lanes);
+    const Vec by_state = row.total(i, lanes);
     const Vec by_update = sigmoid_gate(by_state * (before - fresh), update);
     const Vec by_fresh = tanh_gate(by_state * (set1(1.0f) - update), fresh);
-    const Vec by_reset = sigmoid_gate(by_fresh * load_upto(row.kept + i, left), reset);
-    write(row.previous, i, before, left);
-    row.give(0, i, by_reset, left);
-    row.give(1, i, by_update, left);
-    row.give(2, i, by_fresh, left);
-    store_upto(row.grad_hidden + i, by_reset, left);
-    store_upto(row.grad_hidden + row.gate + i, by_update, left);
-    store_upto(row.grad_hidden + 2 * row.gate + i, by_fresh * reset, left);
-    store_upto(row.carry + i, by_state * update, left);
+    const Vec by_reset = sigmoid_gate(by_fresh * lanes.load(row.kept + i), reset);
+    write(row.previous, i, before, lanes);
+    row.give(0, i, by_reset, lanes);
+    row.give(1, i, by_update, lanes);
+    row.give(2, i, by_fresh, lanes);
+    lanes.store(row.grad_hidden + i, by_reset);
+    lanes.store(row.grad_hidden + row.gate + i, by_update);
+    lanes.store(row.grad_hidden + 2 * row.gate + i, by_fresh * reset);
+    lanes.store(row.carry + i, by_state * update);
   }
 };
 
@@ -234,47 +276,76 @@ template <bool kRelu>
 struct Rnn {
   static constexpr int kGates = 1;
 
-  static CNNCORE_MEMBER void forward(const ForwardRow& row, int64_t i, int64_t left) {
-    const Vec sum = row.both_shares(0, i, left);
+  template <class Lanes>
+  static CNNCORE_MEMBER void activate(const RecurrentForwardArgs&, int64_t, int64_t, int64_t, Lanes,
+                                      Vec (*)[kGates]) {}
+
+  template <class Lanes>
+  static CNNCORE_MEMBER void forward(const ForwardRow& row, int64_t i, Lanes lanes, Vec (&)[kGates]) {
+    const Vec sum = row.both_shares(0, i, lanes);
     const Vec state = kRelu ? max(zero(), sum) : tanh(sum);
-    write(row.after, i, state, left);
-    store_upto(row.output + i, state, left);
+    write(row.after, i, state, lanes);
+    lanes.store(row.output + i, state);
   }
 
-  static CNNCORE_MEMBER void backward(const BackwardRow& row, int64_t i, int64_t left) {
-    const Vec state = load_upto(row.output + i, left);
-    const Vec by_state = row.total(i, left);
+  static CNNCORE_MEMBER void backward(const BackwardRow& row, int64_t i, SomeLanes lanes) {
+    const Vec state = lanes.load(row.output + i);
+    const Vec by_state = row.total(i, lanes);
     const Vec by_sum =
         kRelu ? select(greater_equal(zero(), state), zero(), by_state) : tanh_gate(by_state, state);
-    write(row.previous, i, read(row.before, i, left), left);
-    row.give(0, i, by_sum, left);
-    store_upto(row.carry + i, zero(), left);
+    write(row.previous, i, read(row.before, i, lanes), lanes);
+    row.give(0, i, by_sum, lanes);
+    lanes.store(row.carry + i, zero());
   }
 };
+
+template <class Cell, int kRows, class Lanes>
+CNNCORE_INLINE void forward_lanes(const RecurrentForwardArgs& args, int64_t first, int64_t i, Lanes lanes) {
+  Vec gate[kRows][Cell::kGates];
+  const int64_t end = kRows == 1 ? first + 1 : min_of(first + kRows, args.range.rows);
+  Cell::activate(args, first, end, i, lanes, gate);
+  for (int64_t r = first; r < end; ++r) {
+    const ForwardRow row(args, r);
+    if (takes_part(args.range, r)) {
+      Cell::forward(row, i, lanes, gate[r - first]);
+    } else {
+      write(row.after, i, lanes.load(row.before + i), lanes);
+      lanes.store(row.output + i, zero());
+    }
+  }
+}
+
+template <class Cell, int kRows, class Lanes>
+CNNCORE_INLINE void forward_units(const RecurrentForwardArgs& args, int64_t begin, int64_t end) {
+  for (int64_t r = 0; r < args.range.rows; r += kRows) {
+    for (int64_t i = begin; i < end; i += kWidth) forward_lanes<Cell, kRows>(args, r, i, Lanes{end - i});
+  }
+}
 
 template <class Cell>
 void forward(const RecurrentForwardArgs& args) {
   const int64_t units = args.range.units;
-  for (int64_t r = 0; r < args.range.rows; ++r) {
-    const ForwardRow row(args, r);
-    if (takes_part(args.range, r)) {
-      for (int64_t i = 0; i < units; i += kWidth) Cell::forward(row, i, units - i);
+  int64_t whole = 0;
+  if constexpr (kRecurrentRows > 1) {
+    whole = units / kWidth * kWidth;
+    if (Cell::kGates > 1 && args.range.rows > 1) {
+      forward_units<Cell, kRecurrentRows, AllLanes>(args, 0, whole);
     } else {
-      if (row.after != nullptr) copy_row(row.before, row.after, units);
-      copy_row(nullptr, row.output, units);
+      forward_units<Cell, 1, AllLanes>(args, 0, whole);
     }
   }
+  if (whole < units) forward_units<Cell, 1, SomeLanes>(args, whole, units);
 }
 
 /// A row that takes no part hands on what arrives, and zeros to the sums over all steps.
 void pass_by(const BackwardRow& row, int gates, int64_t units) {
   for (int64_t i = 0; i < units; i += kWidth) {
-    const int64_t left = units - i;
-    write(row.carry, i, read(row.carry, i, left) + read(row.sums, i, left), left);
-    write(row.previous, i, zero(), left);
+    const SomeLanes lanes = {units - i};
+    write(row.carry, i, read(row.carry, i, lanes) + read(row.sums, i, lanes), lanes);
+    write(row.previous, i, zero(), lanes);
     for (int g = 0; g < gates; ++g) {
-      row.give(g, i, zero(), left);
-      write(row.grad_hidden, g * row.gate + i, zero(), left);
+      row.give(g, i, zero(), lanes);
+      write(row.grad_hidden, g * row.gate + i, zero(), lanes);
     }
   }
 }
@@ -285,7 +356,7 @@ void backward(const RecurrentBackwardArgs& args) {
   for (int64_t r = 0; r < args.range.rows; ++r) {
     const BackwardRow row(args, r);
     if (takes_part(args.range, r)) {
-      for (int64_t i = 0; i < units; i += kWidth) Cell::backward(row, i, units - i);
+      for (int64_t i = 0; i < units; i += kWidth) Cell::backward(row, i, SomeLanes{units - i});
     } else {
       pass_by(row, Cell::kGates, units);
     }
@@ -295,10 +366,10 @@ void backward(const RecurrentBackwardArgs& args) {
 struct Collect {
   static constexpr int kGates = 1;
 
-  static CNNCORE_MEMBER void backward(const BackwardRow& row, int64_t i, int64_t left) {
-    write(row.previous, i, read(row.before, i, left), left);
-    row.give(0, i, row.total(i, left), left);
-    store_upto(row.carry + i, zero(), left);
+  static CNNCORE_MEMBER void backward(const BackwardRow& row, int64_t i, SomeLanes lanes) {
+    write(row.previous, i, read(row.before, i, lanes), lanes);
+    row.give(0, i, row.total(i, lanes), lanes);
+    lanes.store(row.carry + i, zero());
   }
 };
 
@@ -317,8 +388,8 @@ void add(const RecurrentRange& range, const RecurrentRows& carry, const Recurren
     const float *a = row_of(carry, r), *b = row_of(sums, r);
     float* to = row_of(target, r);
     for (int64_t i = 0; i < range.units; i += kWidth) {
-      const int64_t left = range.units - i;
-      store_upto(to + i, read(a, i, left) + read(b, i, left), left);
+      const SomeLanes lanes = {range.units - i};
+      lanes.store(to + i, read(a, i, lanes) + read(b, i, lanes));
     }
   }
 }
