@@ -12,7 +12,12 @@ constexpr std::int64_t kManyPixels = 512;
 // Narrower tiles pass over a pixel so often that operands have to lie close together.
 constexpr std::int64_t kWideTile = 32;
 constexpr std::int64_t kFarPixels = 512;  // floats between pixels that share few sets of the first cache
-constexpr std::int64_t kLeftPanel = 60;   // channels of the left operand that are copied together, at most
+// With a single tap a copy costs as much as several passes in place, unless pixels lie at multiples of so
+// many floats: their lines push each other out of the first cache.
+constexpr std::int64_t kCrowdedPixels = 256;
+constexpr std::int64_t kFewRightPasses = 12;
+constexpr std::int64_t kFewLeftPasses = 4;
+constexpr std::int64_t kLeftPanel = 60;  // channels of the left operand that are copied together, at most
 constexpr std::int64_t kPointwiseLeftPanel = 100;
 
 /// The loop whose "input" is grad_output itself: one tap, pixel to pixel.
@@ -48,6 +53,18 @@ PixelRange inside(const ConvAxis& axis, std::int64_t tap) {
   return {begin, last < 0 ? 0 : std::min(axis.count, last / axis.in_step + 1)};
 }
 
+bool is_wide() { return kernels().outer_tile.nr >= kWideTile; }
+
+/// Whether narrow tiles go from pixel to pixel of both operands.
+bool is_narrow_pointwise(const ConvProblem& p) {
+  return !is_wide() && p.taps() == 1 && p.groups == 1 && p.stride[0] * p.stride[1] * p.stride[2] == 1;
+}
+
+/// Whether few enough tiles of rows pass over columns that lie in place, if pointwise.
+bool columns_stay(std::int64_t rows, std::int64_t columns) {
+  return ceil_div(rows, kernels().outer_tile.mr) <= kFewRightPasses && columns % kCrowdedPixels != 0;
+}
+
 }  // namespace
 
 WeightGradientPlan::WeightGradientPlan(const ConvProblem& p) : groups(p.groups) {
@@ -57,12 +74,14 @@ WeightGradientPlan::WeightGradientPlan(const ConvProblem& p) : groups(p.groups) 
     input = flatten_pointwise(input);
     output = flatten_pointwise(output);
   }
-  const bool wide = kernels().outer_tile.nr >= kWideTile;
+  const bool wide = is_wide();
   // Few input channels would leave vectors mostly empty: then a kernel row of them becomes the rows. Narrow
-  // tiles copy each panel of the right operand for all rows: for a single tap the smaller side goes there,
-  // except over few pixels, where it pays more to get sums in the weight's own order.
+  // tiles copy each panel of the right operand for many rows: for a single tap the smaller side goes there,
+  // except over few pixels, where it pays more to get sums in the weight's own order, and where nothing is
+  // copied.
   input_right = p.group_in() >= kernels().width || p.group_in() >= p.group_out();
-  if (!wide && p.taps() == 1 && p.group_out() < p.group_in() && p.output_pixels() >= kManyPixels)
+  if (!wide && p.taps() == 1 && p.group_out() < p.group_in() && p.output_pixels() >= kManyPixels &&
+      !(is_narrow_pointwise(p) && columns_stay(p.group_out(), p.group_in())))
     input_right = false;
   rows = input_right ? p.group_out() : p.group_in();
   columns = input_right ? p.group_in() : p.group_out();
@@ -88,11 +107,15 @@ void WeightGradientPlan::plan_operands(const ConvProblem& p, const ConvLoop& inp
   in.channels = p.group_in();
   out.channels = p.group_out();
   // A single panel of ungrouped channels is as good as packed.
+  const bool pointwise = is_narrow_pointwise(p);
   const std::int64_t visits = p.taps() * ceil_div(rows, tile.mr);  // of a right panel
-  const bool pack_right = !in_place && visits > 2 && (p.groups > 1 || columns > tile.nr);
+  const bool pack_right = !in_place && visits > 2 && (p.groups > 1 || columns > tile.nr) &&
+                          !(pointwise && columns_stay(rows, columns));
   right.panel = std::min<std::int64_t>(tile.nr, columns);
   const std::int64_t left_pitch = left.channels * p.groups;
-  packs_left = (input_right || p.taps() == 1) && tile.nr < kWideTile && left_pitch >= kFarPixels;
+  const bool far = pointwise ? left_pitch % kCrowdedPixels == 0 && columns > kFewLeftPasses * tile.nr
+                             : left_pitch >= kFarPixels;
+  packs_left = !is_wide() && (input_right || p.taps() == 1) && far;
   const std::int64_t most = p.taps() == 1 ? kPointwiseLeftPanel : kLeftPanel;
   left.panel = packs_left ? even_part(rows, most) : left.channels;
 

@@ -22,6 +22,11 @@ CASES = {
     "chunks of planes": Case(2, 17, 24, (5, 13, 11), (2, 3, 3), (1, 1, 1), (0, 1, 1), (1, 1, 1)),
     "one pixel a row": Case(2, 32, 20, (500, 1), (3, 1), begin=(1, 0), end=(1, 0)),
     "pointwise with stride": Case(3, 64, 128, (27, 30), (1, 1), (2, 2)),
+    # Copied or read in place, by how often tiles of 16 registers pass over an operand.
+    "pointwise in place": Case(2, 72, 40, (17, 19), (1, 1)),
+    "pointwise, many rows": Case(2, 40, 130, (16, 17), (1, 1)),
+    "pointwise, far rows": Case(1, 96, 256, (20, 20), (1, 1)),
+    "pointwise, far columns": Case(2, 256, 24, (18, 18), (1, 1)),
     "pointwise with padding": Case(2, 33, 20, (5, 6), (1, 1), (2, 1), (1, 2), (2, 0)),
     # Taps that reach into the image from few pixels, or from none.
     "one pixel": Case(4, 40, 33, (1, 1), (3, 3), begin=(1, 1), end=(1, 1)),

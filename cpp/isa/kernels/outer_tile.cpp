@@ -16,8 +16,10 @@ template <class L, int MR, int NV>
 struct Tile {
   using V = typename L::V;
   static constexpr int kLanes = L::kLanes;
-  // Smaller tiles and those of narrower vectors pass over a pixel in six cycles, too few for another load.
-  static constexpr bool kFetches = kLanes == 16 && MR * NV >= 8;
+  // Smaller tiles and those of half vectors have no cycle left for another load at each pixel.
+  static constexpr bool kFetches = kLanes == kWidth && kWidth >= 8 && MR * NV >= 8;
+  // With AVX2 no chunk is fetched: that load is a line of the right operand, which may lie in place as well.
+  static constexpr int64_t kRightAhead = kWidth == 8 ? kAhead : 0;
 
   static CNNCORE_MEMBER void pixel(const float* left, const float* right, int64_t tail, V (&sum)[MR][NV]) {
     V b[NV];
@@ -54,7 +56,8 @@ struct Tile {
     for (int64_t s = 0; s < args.segments; ++s, ++segment) {
       const float* left = args.left + row + segment->left;
       const float* right = args.right + segment->right;
-      const float* far = fetch ? fetch->first + segment->source[fetch->source] : right;
+      const float* far =
+          fetch ? fetch->first + segment->source[fetch->source] : right + kRightAhead * args.step.right;
       int64_t i = 0;
       for (; kTwo && i + 2 <= args.length; i += 2) {
         __builtin_prefetch(left + ahead);
