@@ -334,6 +334,18 @@ def test_models_above_2_gb(tmp_path: Path) -> None:
     np.testing.assert_allclose(y, np.full((1, 18_000), 8 / 1024 * 32), rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("opset", "x"), ("opset", 17.0), ("softmax", 2), ("dynamic_batch", "yes"), ("dynamic_size", None)]
+    + [("normalize", wrong) for wrong in (5, "ab", ([0.5],), ("a", "b"), [None, None])]
+    + [("metadata", wrong) for wrong in (5, ["a"], {"a": 1}, {1: "a"})]
+    + [(f"{kind}_names", wrong) for kind in ("input", "output") for wrong in (5, [None], [[]], "ab", [""])],
+)
+def test_settings_are_refused_by_name(name: str, wrong: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=rf"\b{name}\b"):
+        cnncore.onnx.export(nn.Sequential(nn.Conv2d(1, 1, 3)), None, (1, 1, 4, 4), **{name: wrong})
+
+
 def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="expected a Module"):
         cnncore.onnx.export(lambda x: x, None, (1, 2))  # type: ignore[arg-type]

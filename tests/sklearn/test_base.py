@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from typing import Any
 
@@ -340,3 +341,26 @@ def test_what_failed_is_not_fitted() -> None:
     again.set_params(batch_size=32).partial_fit(TABLE, CLASSES, [0, 1, 2])
     new = CNNClassifier(random_state=0).partial_fit(TABLE, CLASSES, [0, 1, 2])
     assert np.array_equal(again.predict_proba(TABLE), new.predict_proba(TABLE))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "early_stopping",
+        "standardize",
+        "warm_start",
+        "validation_fraction",
+        "n_iter_no_change",
+        "vocabulary_size",
+        "max_length",
+        "learning_rate",
+        "weight_decay",
+        "epochs",
+        "batch_size",
+    ],
+)
+def test_settings_are_looked_at_in_fit(name: str) -> None:
+    x, y = np.ones((8, 2), np.float32), np.arange(8) % 2
+    for wrong in ("no such word", math.nan, np.ones((2, 3)), []):
+        with pytest.raises((TypeError, ValueError), match=rf"\b({name}|lr)\b"):
+            CNNClassifier(**{"epochs": 1, name: wrong}).fit(x, y)

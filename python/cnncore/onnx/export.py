@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import helper
 
 from .. import __version__, ops
@@ -18,6 +19,8 @@ from ..graph.arrays import input_dtypes, input_examples
 from ..graph.rewrite import remove_dead
 from ..graph.tensor import Graph, Tensor
 from ..graph.trace import trace
+from ..io.safetensors import check_metadata
+from ..nn.arguments import flag, integer, several
 from ..nn.module import Module
 from ..nn.predict import inference_mode
 from . import exporting as _exporting  # noqa: F401  (fills the table)
@@ -94,6 +97,9 @@ def export(
     if not isinstance(model, Module):
         raise TypeError(f"expected a Module, got {type(model).__name__}")
     newest = onnx.defs.onnx_opset_version()
+    opset, softmax = integer("opset", opset), flag("softmax", softmax)
+    dynamic_batch, dynamic_size = flag("dynamic_batch", dynamic_batch), flag("dynamic_size", dynamic_size)
+    texts = check_metadata(metadata)
     if not OLDEST <= opset <= newest:
         raise ValueError(f"expected an opset from {OLDEST} to {newest}, got {opset}")
     shapes = _shapes(input_shape)
@@ -113,7 +119,7 @@ def export(
     writer = Writer(stored, batches, opset)
     names = _names(model, input_names, len(shapes), "input")
     proto, outside = _written(writer, model, graph, twin, (names, output_names), path)
-    helper.set_model_props(proto, {**{p.key: p.value for p in proto.metadata_props}, **(metadata or {})})
+    helper.set_model_props(proto, {**{p.key: p.value for p in proto.metadata_props}, **texts})
     if outside:
         check_and_write(proto, path, outside)
     if dynamic_size:
@@ -142,11 +148,20 @@ def _shapes(input_shape: Any) -> list[tuple[int, ...]]:
     return [tuple(int(n) for n in shape) for shape in shapes]
 
 
+def _moments(normalize: Any) -> list[NDArray[np.float32]]:
+    """Return mean and deviation of each channel."""
+    pair = normalize if isinstance(normalize, (tuple, list)) else ()
+    arrays = [np.asarray(values) for values in pair]
+    if len(arrays) != 2 or any(values.dtype.kind not in "biuf" for values in arrays):
+        raise TypeError(f"expected normalize as (mean, deviation), each of every channel, got {normalize!r}")
+    return [values.astype(np.float32).reshape(-1) for values in arrays]
+
+
 def _around(model: Module, normalize: Any, softmax: bool) -> Callable[..., Any]:
     """Return the network with what shall come before and after it."""
     if normalize is None and not softmax:
         return model
-    moments = None if normalize is None else [np.asarray(v, np.float32).reshape(-1) for v in normalize]
+    moments = None if normalize is None else _moments(normalize)
 
     def compute(*inputs: Any) -> Any:
         x, *rest = inputs
@@ -203,10 +218,13 @@ def _traced(
 
 def _names(model: Module, names: Sequence[str], count: int, kind: str) -> list[str]:
     """Return names of the inputs or outputs."""
-    if names:
-        if len(names) != count:
-            raise ValueError(f"expected {count} {kind}_names, got {len(names)}")
-        return list(names)
+    given = several(f"{kind}_names", names, "texts")
+    if not all(isinstance(name, str) and name for name in given) or len(set(given)) < len(given):
+        raise TypeError(f"expected {kind}_names as different texts, got {names!r}")
+    if given:
+        if len(given) != count:
+            raise ValueError(f"expected {count} {kind}_names, got {len(given)}")
+        return list(given)
     own = getattr(model, f"{kind}_names", ())
     if len(own) == count:
         return list(own)

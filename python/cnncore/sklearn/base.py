@@ -15,8 +15,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import nn, optim
 from ..graph.random import rng_state
-from ..nn.arguments import at_least
+from ..nn.arguments import at_least, finite, flag
 from ..train import EarlyStopping, Trainer
+from ..train.settings import count
 from .inputs import ArrayReader, TextReader, checked, powers_of_two
 from .networks import default_network
 from .randomness import drawing
@@ -95,6 +96,7 @@ class CNNEstimator(BaseEstimator):
             epochs: to train.
         """
         epochs = at_least("epochs", epochs, 1)
+        self._check_settings()
         if weight is not None:
             weight = np.ldexp(weight, -powers_of_two(weight))  # float32 holds them
             kept = np.flatnonzero(weight.astype(np.float32) > 0)
@@ -111,6 +113,21 @@ class CNNEstimator(BaseEstimator):
             if new:
                 self._forget()
             raise
+
+    def _check_settings(self) -> None:
+        """Raise for what is no setting, whether it is used or not: scikit-learn's way is to look in `fit`."""
+        for name in ("early_stopping", "standardize", "warm_start"):
+            flag(name, getattr(self, name))
+        for name in ("learning_rate", "weight_decay"):
+            finite(name, getattr(self, name), 0)
+        count("n_iter_no_change", self.n_iter_no_change, 0)
+        at_least("max_length", self.max_length, 1)
+        if self.vocabulary_size is not None:
+            at_least("vocabulary_size", self.vocabulary_size, 3)
+        if not 0 < finite("validation_fraction", self.validation_fraction) < 1:
+            raise ValueError(
+                f"expected validation_fraction above 0 and below 1, got {self.validation_fraction!r}"
+            )
 
     def _train_rows(
         self,
@@ -171,8 +188,6 @@ class CNNEstimator(BaseEstimator):
     def _held_out(self, y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the numbers of the rows to train on, and of those held out for early stopping."""
         share = self.validation_fraction
-        if not 0 < share < 1:
-            raise ValueError(f"expected validation_fraction above 0 and below 1, got {share!r}")
         try:
             train, test = train_test_split(
                 np.arange(len(y)), test_size=share, random_state=self._seed, stratify=self._strata(y)

@@ -13,6 +13,7 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from .. import nn, ops
+from ..nn.arguments import flag
 from .base import CNNEstimator, row_weights
 from .inputs import checked
 
@@ -119,7 +120,7 @@ class CNNClassifier(ClassifierMixin, CNNEstimator):
             ValueError: NaN or infinity, no rows, as many rows in `X` as in `y`; after a warm start, rows of
                 another shape or other classes.
         """
-        goes_on = self.warm_start and hasattr(self, "network_")
+        goes_on = flag("warm_start", self.warm_start) and hasattr(self, "network_")
         rows, labels = self._rows(X, y, reset=not goes_on)
         classes = np.unique(labels)
         if goes_on and not np.array_equal(classes, self.classes_):

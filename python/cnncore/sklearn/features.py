@@ -184,9 +184,9 @@ class CNNFeatures(TransformerMixin, BaseEstimator):
     # -- parts ----------------------------------------------------------------------------------
 
     def _check_settings(self) -> None:
-        if self.method not in METHODS:
+        if not isinstance(self.method, str) or self.method not in METHODS:
             raise ValueError(f"expected method among {', '.join(METHODS)}, got {self.method!r}")
-        if self.after not in AFTER:
+        if not isinstance(self.after, str) or self.after not in AFTER:
             raise ValueError(f"expected after among {', '.join(AFTER)}, got {self.after!r}")
 
     def _prototype(self, targets: NDArray[Any]) -> Any:

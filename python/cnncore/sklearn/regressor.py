@@ -11,6 +11,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import check_array, check_consistent_length
 
 from .. import nn
+from ..nn.arguments import flag
 from .base import CNNEstimator, row_weights
 from .inputs import checked, powers_of_two
 
@@ -61,7 +62,7 @@ class CNNRegressor(RegressorMixin, CNNEstimator):
             ValueError: NaN or infinity, no rows, as many rows in `X` as in `y`; after a warm start, rows of
                 another shape or another number of targets.
         """
-        goes_on = self.warm_start and hasattr(self, "network_")
+        goes_on = flag("warm_start", self.warm_start) and hasattr(self, "network_")
         return self._fit(X, y, sample_weight, goes_on, self.epochs)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..nn.arguments import several
 from ..nonfinite import NonFinite
 
 
@@ -54,8 +55,8 @@ class History(dict[str, list[Any]]):
             from matplotlib.figure import Figure
         except ImportError as error:
             raise ImportError("History.plot needs matplotlib: pip install 'cnncore[viz]'") from error
-        shown = self._drawable() if names is None else list(names)
-        unknown = [name for name in shown if name not in self]
+        shown = self._drawable() if names is None else several("names", names, "figures")
+        unknown = [name for name in shown if not isinstance(name, str) or name not in self]
         if unknown or not shown:
             raise ValueError(
                 f"expected figures among {', '.join(self) or 'none yet'}, got {unknown or 'none'}"

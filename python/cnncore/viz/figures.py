@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..graph.arrays import to_array
+from ..nn.arguments import several
 from ..nn.module import Module
 from ..profiling import Table
 from ..train import History
 from ..train.metrics import confusion_matrix as count_confusions
 from . import arrays
+from .arrays.probe import check_layer
 from .colours import SERIES, maps_picture, overlaid, picture, scaled, signed, tiled
 from .colours import Array as Array
 
@@ -99,6 +101,7 @@ def feature_maps(model: Module, x: Any, layer: str) -> Figure:
     >>> feature_maps(nn.Sequential(nn.Conv2d(1, 8, 3)), np.ones((1, 1, 8, 8)), "0").axes[0].get_title()
     '0: (8, 6, 6)'
     """
+    check_layer(layer)
     maps = arrays.feature_maps(model, x, layer)[0]
     figure, ((axes,),) = _figure(1, 1, 5, 5)
     _show(axes, maps_picture(maps), f"{layer}: {maps.shape}")
@@ -249,12 +252,22 @@ def activation_maximisation(
     >>> len(activation_maximisation(net, (1, 1, 8, 8), [1, 7], steps=2).axes)
     2
     """
-    chosen = list(targets)
+    chosen = several("targets", targets, "classes or channels")
+    if not chosen:
+        raise ValueError("expected targets of at least one class or channel, got none")
     figure, (panels,) = _figure(1, len(chosen))
     for axes, target in zip(panels, chosen, strict=True):
         made = arrays.activation_maximisation(model, input_shape, target, layer, **how)
         _show(axes, picture(_images(made)[0]), f"{layer or 'class'} {target}", cmap="gray")
     return figure
+
+
+def _class_names(classes: Any, count: int) -> list[str]:
+    """Return so many names, numbers where there are none."""
+    names = range(count) if classes is None else several("classes", classes, "names")
+    if len(names) != count:
+        raise ValueError(f"expected {count} names of classes, got {len(names)}")
+    return list(map(str, names))
 
 
 def confusion_matrix(output: Any, target: Any = None, classes: Sequence[str] | None = None) -> Figure:
@@ -274,9 +287,7 @@ def confusion_matrix(output: Any, target: Any = None, classes: Sequence[str] | N
     counts = to_array(output) if target is None else count_confusions(to_array(output), to_array(target))
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
         raise ValueError(f"expected a matrix of counts (classes, classes), got shape {counts.shape}")
-    names = list(map(str, range(len(counts)))) if classes is None else list(classes)
-    if len(names) != len(counts):
-        raise ValueError(f"expected {len(counts)} names of classes, got {len(names)}")
+    names = _class_names(classes, len(counts))
     inches = max(3.5, 0.35 * len(counts) + 1.5)
     figure, ((axes,),) = _figure(1, 1, inches, inches)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -301,9 +312,15 @@ def history(history: Any, names: Sequence[str] | None = None) -> Figure:
         history: what `Trainer.fit` returned, or a dict of lists.
         names: of the figures; by default all numbers but times.
 
+    Raises:
+        TypeError: `history` is neither.
+        ImportError: matplotlib is not installed.
+
     >>> len(history({"loss": [2.0, 1.0], "val_loss": [2.5, 1.5]}).axes)
     1
     """
+    if not isinstance(history, Mapping):
+        raise TypeError(f"expected history as what Trainer.fit returns, or a dict of lists, got {history!r}")
     figure: Figure = (history if isinstance(history, History) else History(history)).plot(names)
     return figure
 
@@ -322,7 +339,7 @@ def roc(output: Any, target: Any, classes: Sequence[str] | None = None) -> Figur
     'false positive rate'
     """
     curves = arrays.roc(output, target)
-    names = list(map(str, range(len(curves)))) if classes is None else list(classes)
+    names = _class_names(classes, len(curves))
     figure, ((axes,),) = _figure(1, 1, 4.5, 4)
     for number, (curve, name) in enumerate(zip(curves, names, strict=True)):
         axes.plot(
@@ -362,14 +379,20 @@ def embedding(
     numbers = np.zeros(len(found.coordinates), int) if labels is None else to_array(labels)
     if numbers.shape != (len(found.coordinates),):
         raise ValueError(f"expected a label for each of {len(found.coordinates)} rows, got {numbers.shape}")
+    names = {label: str(label) for label in np.unique(numbers)}
+    if classes is not None:
+        known = several("classes", classes, "names")
+        if not set(names) <= set(range(len(known))):
+            raise ValueError(f"expected a name in classes for each label, got {classes!r} and {list(names)}")
+        names = {label: str(known[int(label)]) for label in names}
     figure, ((axes,),) = _figure(1, 1, 5, 4)
-    for place, label in enumerate(np.unique(numbers)):
+    for place, label in enumerate(names):
         axes.scatter(
             *found.coordinates[numbers == label].T,
             s=14,
             color=SERIES[place % len(SERIES)],
             marker="os^Dv"[place // len(SERIES) % 5],
-            label=str(label) if classes is None else classes[int(label)],
+            label=names[label],
         )
     if labels is not None:
         axes.legend(fontsize=7)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import ops
 from ...nn.module import Module
-from .probe import Array, check_input, look, outline
+from .probe import Array, check_input, check_layer, look, outline
 from .targets import target_weights
 
 _LINEAR = {3: "linear", 4: "bilinear", 5: "trilinear"}
@@ -85,6 +85,8 @@ def _spatial(array: Array) -> tuple[int, ...]:
 def _seen(model: Module, x: Any, target: Any, layer: str | None) -> tuple[Array, Array, Array]:
     """Return the input, the layer's output, and the gradient of the score by it."""
     x = check_input(x)
+    if layer is not None:
+        check_layer(layer)
     name = layer or outline(model, x.shape, str(x.dtype)).widest
     if name is None:
         raise ValueError(f"{type(model).__name__} has no layer with spatial axes: a class has no place in it")

@@ -10,7 +10,7 @@ import numpy as np
 from ...graph.arrays import to_array
 from ...nn.module import Module
 from .layers import feature_maps
-from .probe import Array, check_input, outline
+from .probe import Array, check_input, check_layer, outline
 
 
 class Projection(NamedTuple):
@@ -91,6 +91,8 @@ def embedding(
     (6, 2)
     """
     x = check_input(x)
+    if layer is not None:
+        check_layer(layer)
     rows = outline(model, (1, *x.shape[1:]), str(x.dtype)).layers
     name = layer or rows[max(len(rows) - 2, 0)].name
     parts = [feature_maps(model, x[i : i + batch_size], name) for i in range(0, len(x), batch_size)]

@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from ...nn.arguments import positive
 from ...nn.module import Module
 from ...nn.predict import check_batch_size
-from .probe import INPUT, Array, check_input, look
+from .probe import INPUT, Array, check_fill, check_input, look
 from .targets import target_weights
+
+_MOST_STEPS = 4096
+"""The places of so many come from the eigenvalues of a matrix of 128 MB."""
 
 
 def gradient(model: Module, x: Any, target: Any = None) -> Array:
@@ -93,13 +97,10 @@ def integrated_gradients(
     True
     """
     x = check_input(x)
-    count, size = check_batch_size(steps), check_batch_size(batch_size)
-    try:
-        start = np.broadcast_to(np.asarray(baseline, np.float32), x.shape)
-    except ValueError:
-        raise ValueError(
-            f"expected a baseline that broadcasts to x {x.shape}, got shape {np.shape(baseline)}"
-        ) from None
+    count, size = positive("steps", steps), check_batch_size(batch_size)
+    if count > _MOST_STEPS:
+        raise ValueError(f"expected steps of at most {_MOST_STEPS}, got {steps}")
+    start = check_fill("baseline", baseline, x)
     weights = target_weights(model, x, target)
     places, shares = np.polynomial.legendre.leggauss(count)
     places, shares = (places + 1) / 2, shares / 2

@@ -9,8 +9,9 @@ from typing import Any, overload
 import numpy as np
 
 from ...graph.arrays import to_array
+from ...nn.arguments import several
 from ...nn.module import Module
-from .probe import Array, check_input, look
+from .probe import Array, check_input, check_layer, look
 
 
 def filters(layer: Any) -> Array:
@@ -67,6 +68,8 @@ def feature_maps(model: Module, x: Any, layer: Any) -> Any:
     >>> feature_maps(net, np.zeros((2, 1, 8, 8)), "1").shape
     (2, 8, 6, 6)
     """
-    names = (layer,) if isinstance(layer, str) else tuple(layer)
+    names = (layer,) if isinstance(layer, str) else several("layer", layer, "paths of layers")
+    for name in names:
+        check_layer(name)
     found = look(model, check_input(x), names).values
     return found[layer] if isinstance(layer, str) else found

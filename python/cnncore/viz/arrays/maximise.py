@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from ... import ops
+from ...nn.arguments import at_least, positive
 from ...nn.module import Module
 from ...nn.parameter import Parameter
-from ...nn.predict import check_batch_size, inference_mode
+from ...nn.predict import inference_mode
 from ...optim import Adam
 from ...training import train_step
-from .probe import Array, check_model, outline, values_of
+from .probe import Array, check_layer, check_model, check_shape, outline, values_of
 
 
 def activation_maximisation(
@@ -57,7 +58,10 @@ def activation_maximisation(
     >>> bool(net(image)[0, 3] > net(0 * image)[0, 3])
     True
     """
-    shape = tuple(input_shape)
+    shape, steps = check_shape(input_shape), positive("steps", steps)
+    if layer is not None:
+        check_layer(layer)
+    seed = at_least("seed", seed, 0)
     known = outline(check_model(model), shape)
     image = Parameter((0.1 * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32))
 
@@ -76,7 +80,7 @@ def activation_maximisation(
     _check_channel(known.output_shape if layer is None else _shape_of(known.layers, layer), target, layer)
     with inference_mode(model):
         step = train_step(loss, Adam([image], lr=lr))
-        for _ in range(check_batch_size(steps)):
+        for _ in range(steps):
             step()
     return np.array(image, np.float32)
 
@@ -93,7 +97,7 @@ def _shape_of(layers: Sequence[Any], name: str) -> tuple[int, ...]:
 
 
 def _check_channel(shape: tuple[int, ...], target: Any, layer: str | None) -> None:
-    if not hasattr(target, "__index__") or isinstance(target, bool):
+    if not hasattr(target, "__index__") or isinstance(target, bool) or np.ndim(target):
         raise TypeError(f"expected target as a class or channel number, got {target!r}")
     count = shape[1] if len(shape) > 1 else 1
     if shape and not 0 <= target < count:

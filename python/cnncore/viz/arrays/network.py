@@ -14,7 +14,7 @@ from ...graph.trace import trace
 from ...model_summary import traced_layers
 from ...nn.module import Module
 from ...nn.predict import inference_mode
-from .probe import INPUT, Layer, check_model, named_layers
+from .probe import INPUT, Layer, check_model, check_shape, named_layers
 
 
 class Network(NamedTuple):
@@ -51,7 +51,7 @@ def network(model: Module, input_shape: Sequence[int], input_dtype: str = "float
     >>> network(net, (1, 1, 8, 8)).edges
     ((0, 1), (1, 2))
     """
-    shape = tuple(input_shape)
+    shape = check_shape(input_shape)
     with inference_mode(check_model(model)):
         graph, _ = trace(model, input_examples([shape], [np.dtype(input_dtype)]))
     maker: dict[Tensor, int] = dict.fromkeys(graph.inputs, 0)

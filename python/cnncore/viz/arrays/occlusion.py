@@ -10,7 +10,7 @@ import numpy as np
 
 from ...nn.module import Module
 from ...nn.predict import check_batch_size
-from .probe import Array, check_input, look
+from .probe import Array, check_fill, check_input, look
 from .targets import scores, target_weights
 
 
@@ -58,7 +58,7 @@ def occlusion(
     if any(size > extent for size, extent in zip(sizes, extents, strict=True)):
         raise ValueError(f"expected a window within the input's {extents}, got {sizes}")
     starts = list(product(*map(_starts, extents, sizes, strides)))
-    cover = np.broadcast_to(np.asarray(value, x.dtype), x.shape)
+    cover = check_fill("value", value, x)
     weights = target_weights(model, x, target)
     whole = scores(look(model, x).output, weights)
     falls = np.zeros((len(x), *extents))
@@ -93,7 +93,8 @@ def _starts(extent: int, size: int, stride: int) -> list[int]:
 
 def _each(value: Any, name: str, extents: tuple[int, ...]) -> tuple[int, ...]:
     several = tuple(value) if isinstance(value, (tuple, list)) else (value,) * len(extents)
-    if len(several) != len(extents) or not all(hasattr(n, "__index__") and n >= 1 for n in several):
+    whole = all(hasattr(n, "__index__") and np.ndim(n) == 0 for n in several)
+    if len(several) != len(extents) or not whole or min(several) < 1:
         raise ValueError(
             f"expected {name} as an integer from 1, or one for each of {len(extents)} axes, got {value!r}"
         )

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from ... import ops
 from ...compiler.call import Validity, programs_of
 from ...compiler.pipeline import Compiled, compile_inference, compile_training, set_outputs
-from ...graph.arrays import input_examples, to_input
+from ...graph.arrays import input_examples, to_array, to_input
 from ...graph.tensor import Graph, Layout, Tensor
 from ...graph.trace import current_graph, trace
 from ...intermediate import traced
 from ...model_summary import traced_layers
+from ...nn.arguments import positive, several
 from ...nn.module import Module
 from ...nn.predict import inference_mode
 
@@ -89,7 +90,7 @@ def layers(model: Module, input_shape: Sequence[int]) -> list[Layer]:
     >>> [(layer.name, layer.kind, layer.shape) for layer in layers(net, (1, 1, 8, 8))[:2]]
     [('0', 'Conv2d', (1, 8, 6, 6)), ('1', 'ReLU', (1, 8, 6, 6))]
     """
-    return list(outline(model, tuple(input_shape)).layers)
+    return list(outline(model, check_shape(input_shape)).layers)
 
 
 def check_model(model: Any) -> Module:
@@ -99,12 +100,33 @@ def check_model(model: Any) -> Module:
     return model
 
 
+def check_layer(layer: Any) -> None:
+    """Raise where it is no path of a layer."""
+    if not isinstance(layer, str):
+        raise TypeError(f"expected layer as the path of a layer such as '0' or 'layer3.1', got {layer!r}")
+
+
+def check_shape(input_shape: Any) -> Shape:
+    """Return the model's input shape as a tuple, or raise where it is none."""
+    extents = several("input_shape", input_shape, "extents")
+    return tuple(positive("each of input_shape", extent) for extent in extents)
+
+
 def check_input(x: Any) -> Array:
     """Return the model's input as an array (rows, ...) that is not written to, float32 where it is float."""
     array = to_input(x, "x")
     if array.ndim < 2 or not len(array):
         raise ValueError(f"expected x of shape (rows, ...), got {array.shape}; one row is x[None]")
     return array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array
+
+
+def check_fill(name: str, value: Any, x: Array) -> Array:
+    """Return what stands for x, broadcast to its shape, or raise naming the argument."""
+    fill = to_array(value, name)
+    try:
+        return np.broadcast_to(fill.astype(x.dtype), x.shape)
+    except ValueError:
+        raise ValueError(f"expected {name} that broadcasts to x {x.shape}, got shape {fill.shape}") from None
 
 
 def outline(model: Module, shape: Shape, dtype: str = "float32") -> Outline:
@@ -188,6 +210,8 @@ def _or_zero(gradient: Tensor | None, value: Tensor) -> Tensor:
 
 def values_of(model: Module, x: Tensor, names: Sequence[str]) -> tuple[Tensor, list[Tensor]]:
     """Call a model in a traced function; return its output and the tensors of the layers at `names`."""
+    for name in names:
+        check_layer(name)
     modules = dict(model.named_modules(remove_duplicate=False))
     paths = tuple(name for name in names if name in modules and name != "")
     graph = current_graph()
