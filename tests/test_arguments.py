@@ -195,6 +195,7 @@ CASES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: predictor().autotune(np.ones((1, 2)), seconds=V), TypeError, "a number for seconds, got array"),
     (lambda: predictor().autotune(np.ones((1, 2)), margin="x"), TypeError, "a number for margin, got 'x'"),
     (lambda: predictor().profile(np.ones((1, 2)), repeats=V), TypeError, "an integer repeats, got array"),
+    (lambda: predictor().load_choices("/dev/zero"), ValueError, "expected a regular file"),
     (lambda: predictor().load_choices(3), TypeError, "expected a file's path, got 3"),
     (lambda: cc.tiled(predictor(), overlap=V), ValueError, "expected overlap 'exact'"),
     (lambda: cc.grad(total, argnums=np.ones(2, int)), TypeError, "argnums as an input's number"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import stat
-from io import BufferedReader
+from io import BufferedReader, TextIOWrapper
 
 
 def check_path(path: str | os.PathLike[str], what: str = "a file's path") -> str:
@@ -35,3 +35,8 @@ def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise ValueError(f"{name}: expected a regular file, got a pipe, socket or device")
     return open(name, "rb")
+
+
+def open_table(path: str | os.PathLike[str], encoding: str = "utf-8") -> TextIOWrapper:
+    """Open a CSV file to read, as `open_regular` does."""
+    return TextIOWrapper(open_regular(path), encoding, newline="")

@@ -7,7 +7,7 @@ import json
 import os
 from typing import Any
 
-from ._files import check_path
+from ._files import check_path, open_regular
 from .compiler.choices import Choices, find_problems
 from .graph.tensor import Graph
 from .io.atomic import atomic_write
@@ -50,7 +50,7 @@ def load(path: str | os.PathLike[str], graph: Graph) -> Choices:
 
 
 def _read(name: str) -> Choices:
-    with open(name, "rb") as file:
+    with open_regular(name) as file:
         data = file.read(LARGEST_FILE + 1)
     if len(data) > LARGEST_FILE:
         raise ValueError(f"{name!r} is not a file of choices: it has more than {LARGEST_FILE} bytes")

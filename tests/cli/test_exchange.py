@@ -205,7 +205,7 @@ def test_what_fails(capsys: Capture, onnx: Any, saved: nn.Module) -> None:
         (["summary", "open.onnx", "--input", "1,4,8,8"], "expected an input of shape 1,3,height,width"),
         (["predict", "open.onnx", "image.npy"], "expected images of 1 or 3 channels and a fixed size"),
         (["predict", "table.onnx", "image.npy"], "expected a model that classifies images"),
-        (["predict", "broken.onnx", "image.npy"], "not an ONNX model"),
+        (["predict", "broken.onnx", "image.npy"], "broken.onnx: not an ONNX model"),
         (["profile", "absent"], "got 'absent'"),
         (["bench", "open.onnx"], "has open sizes"),
         (["bench", "open.onnx", "--layers"], "go without a MODEL"),

@@ -68,6 +68,7 @@ def test_wrong_usage_ends_with_2(capsys: Capture, arguments: list[str], message:
             ["train", "absent"],
             "expected digits, mnist, cifar10 or a folder or zip file of images, got 'absent'",
         ),
+        (["train", "/dev/zero"], "/dev/zero: expected a folder or zip file of images"),
         (["train", "digits", "--model", "lenet"], "expected a network among "),
         (
             ["train", "digits", "--model", "lenet5"],

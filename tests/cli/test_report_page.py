@@ -84,6 +84,7 @@ def test_folders_go_by_the_names_of_classes(tmp_path: Path, capsys: Any) -> None
         (["MODEL", "nothing"], "expected digits, mnist, cifar10 or a folder"),
         (["MODEL", "mnist"], "say which with --data DIR"),
         (["MODEL", "--history", "HISTORY"], "expected a table of numbers"),
+        (["MODEL", "--history", "/dev/zero"], "/dev/zero: expected a regular file"),
         (["MODEL", "-o", "nowhere/r.html"], "nowhere"),
     ],
 )

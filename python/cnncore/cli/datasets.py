@@ -104,7 +104,8 @@ def check_folder(name: str) -> None:
     """Raise where there is neither a data set of that name nor a folder or file."""
     if name not in NAMES and not os.path.exists(name):
         raise ValueError(f"expected digits, mnist, cifar10 or a folder or zip file of images, got {name!r}")
-    if name not in NAMES and not os.path.isdir(name) and not zipfile.is_zipfile(name):
+    is_zip = os.path.isfile(name) and zipfile.is_zipfile(name)  # what has no end would be read for ever
+    if name not in NAMES and not os.path.isdir(name) and not is_zip:
         raise ValueError(
             f"{name}: expected a folder or zip file of images in folders by class, got another file"
         )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import data
+from .._files import open_table
 from ..data.cifar import CLASSES
 from ..io.atomic import atomic_write
 from ..pages.opened import Opened, open_model
@@ -98,7 +99,7 @@ def _history(options: argparse.Namespace) -> dict[str, list[float]] | None:
         if not os.path.isfile(path):
             return None
     figures: dict[str, list[float]] = {}
-    with open(path, encoding="utf-8", newline="") as file:
+    with open_table(path) as file:
         try:
             for row in csv.DictReader(file):
                 for key, value in row.items():

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._files import open_table
 from .dataset import Dataset
 from .folder import labelled_files
 from .images import decode_fitted, with_channels
@@ -230,7 +231,7 @@ class _Cache:
 
 
 def _read_table(path: Path) -> dict[str, list[str]]:
-    with open(path, newline="", encoding="utf-8-sig") as file:
+    with open_table(path, "utf-8-sig") as file:
         rows = list(csv.reader(file))
     if not rows:
         raise ValueError(f"{path}: expected a CSV file with a line of names of its columns, got an empty one")

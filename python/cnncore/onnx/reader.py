@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx.external_data_helper import ExternalDataInfo
 
+from .._files import open_regular
 from .dtypes import name_of
 from .graph import Graph, Node, Value
 from .parameters import CONSTANTS
@@ -41,6 +42,15 @@ def read(source: Source) -> Graph:
         ValueError: the file is damaged, breaks ONNX's rules, or has external data outside its folder.
         OSError: it cannot be read.
     """
+    if not isinstance(source, (str, os.PathLike)):
+        return _read(source)
+    try:
+        return _read(source)
+    except ValueError as error:
+        raise ValueError(f"{os.fsdecode(source)}: {error}") from error
+
+
+def _read(source: Source) -> Graph:
     model, folder = _parse(source)
     _check(model, source if folder is not None else model)
     try:
@@ -74,7 +84,8 @@ def _parse(source: Source) -> tuple[onnx.ModelProto, Path | None]:
     folder = None
     if isinstance(source, (str, os.PathLike)):
         folder = Path(source).resolve().parent
-        source = Path(source).read_bytes()
+        with open_regular(source) as file:
+            source = file.read()
     if not isinstance(source, (bytes, bytearray, memoryview)):
         raise TypeError(f"expected a path, bytes or an onnx.ModelProto, got {type(source).__name__}")
     model = onnx.ModelProto()

@@ -351,7 +351,9 @@ def _without_masks(items: Sequence[Any], x: Tensor) -> list[Any]:
                 "shapes do not depend on values: a mask must be a constant; use where or masked_fill",
             )
         covered = x.shape[axis : axis + tensor.ndim]
-        if tensor.shape != covered or tensor.ndim == 0:
+        if tensor.ndim == 0:
+            raise shape_error("slice", f"expected a mask with axes, got {item!r}: x[None] adds an axis")
+        if tensor.shape != covered:
             raise shape_error("slice", f"expected a mask of shape {covered}, got {tensor.shape}")
         axis += tensor.ndim
         found += [as_tensor(places) for places in np.nonzero(tensor.source)]

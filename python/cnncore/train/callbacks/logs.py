@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ..._files import check_path, open_regular
+from ..._files import check_path, open_table
 from ...io.atomic import atomic_write
 from ...nn.arguments import flag
 from .base import Callback
@@ -54,7 +54,7 @@ class CSVLogger(Callback):
         self._rows: list[list[str]] = []
         if self.append and os.path.exists(self.path):
             try:
-                with open_regular(self.path) as opened, io.TextIOWrapper(opened, "utf-8", newline="") as file:
+                with open_table(self.path) as file:
                     lines = list(csv.reader(file, delimiter=self.separator))
                 self._columns = lines[0] if lines else []
                 self._rows = [row for row in lines[1:] if row and int(row[0]) < self.trainer.epoch]
