@@ -123,7 +123,7 @@ void DirectWeightGradient::sum_chunk(const WeightBlock& block, const ConvChunk& 
         call.left = panel + (plan_.input_right ? 0 : tap.offset);
         call.right = right + (plan_.input_right ? tap.offset : 0);
         const std::int64_t sum_row = static_cast<std::int64_t>(t) * plan_.row_block + row - block.row_begin;
-        call.sum = sums + sum_row * plan_.column_block + (column - block.column_begin);
+        call.sum = sums + sum_row * plan_.sum_stride + (column - block.column_begin);
         tile.run(call);
         const std::int64_t taken = std::min(call.fetches, ceil_div(call.rows, tile.mr));
         call.fetch += taken;
@@ -142,7 +142,7 @@ void DirectWeightGradient::sum_task(std::int64_t task, const float* left_tensor,
   for (std::int64_t chunk = begin; chunk < end; ++chunk) {
     OuterTileFetch lines[WeightGradientPlan::kMaxLines];
     OuterTileArgs call;
-    call.sum_stride = plan_.column_block;
+    call.sum_stride = plan_.sum_stride;
     call.accumulate = chunk != begin;
     call.fetch = lines;
     call.fetches = list_next(task, chunk, left_tensor, right_tensor, lines);
@@ -202,6 +202,8 @@ void DirectWeightGradient::run(const StepArgs& args) const {
     const Scratch scratch = part(args.scratch_of(thread));
     if (splits > 1) {
       sum_task(task, left, right, workspace + task * plan_.sum_floats, scratch);
+    } else if (plan_.sums_in_weight) {
+      sum_task(task, left, right, grad_weight + plan_.weight_offset(plan_.block(task)), scratch);
     } else {
       sum_task(task, left, right, scratch.sums, scratch);
       scatter(task, 0, plan_.row_block, scratch.sums, grad_weight);

@@ -17,7 +17,8 @@ constexpr std::int64_t kFarPixels = 512;  // floats between pixels that share fe
 constexpr std::int64_t kCrowdedPixels = 256;
 constexpr std::int64_t kFewRightPasses = 12;
 constexpr std::int64_t kFewLeftPasses = 4;
-constexpr std::int64_t kLeftPanel = 60;  // channels of the left operand that are copied together, at most
+constexpr std::int64_t kLeastColumns = 256;  // for which rows are copied once more
+constexpr std::int64_t kLeftPanel = 60;      // channels of the left operand that are copied together, at most
 constexpr std::int64_t kPointwiseLeftPanel = 100;
 
 /// The loop whose "input" is grad_output itself: one tap, pixel to pixel.
@@ -177,8 +178,23 @@ void WeightGradientPlan::plan_blocks(std::int64_t kernel_taps) {
   row_block = ceil_div(rows, row_blocks);
   row_blocks = ceil_div(rows, row_block);
   left.panel = std::min(left.panel, row_block);
-  sum_floats = round_up(static_cast<std::int64_t>(taps.size()) * row_block * column_block, 16);
   splits = std::clamp<std::int64_t>(machine().tasks / blocks(), 1, grid.chunks());
+  if (!is_wide() && kernel_taps == 1) cut_columns();
+  sums_in_weight = !is_wide() && input_right && kernel_taps == 1 && splits == 1;
+  sum_stride = sums_in_weight ? columns : column_block;
+  if (!sums_in_weight)
+    sum_floats = round_up(static_cast<std::int64_t>(taps.size()) * row_block * column_block, 16);
+}
+
+/// Makes splits of the pixels, whose sums have to be added up, blocks of the columns as long as these are
+/// wide.
+void WeightGradientPlan::cut_columns() {
+  const std::int64_t tasks = blocks() * splits;
+  const std::int64_t most = std::min(column_blocks * splits, columns / kLeastColumns);
+  if (most <= column_blocks) return;
+  column_block = round_up(ceil_div(columns, most), kernels().outer_tile.nr);
+  column_blocks = ceil_div(columns, column_block);
+  splits = std::max<std::int64_t>(1, tasks / blocks());
 }
 
 /// Finds where each row and column of the sums belongs in the weight.

@@ -44,6 +44,10 @@ struct WeightGradientPlan {
   std::int64_t left_panels() const { return ceil_div(row_block, left.panel); }
   std::int64_t blocks() const { return groups * row_blocks * column_blocks; }
   WeightBlock block(std::int64_t index) const;
+  /// Where the sums of a block begin in the weight, if they lie there.
+  std::int64_t weight_offset(const WeightBlock& block) const {
+    return block.group * group_target + block.row_begin * sum_stride + block.column_begin;
+  }
   /// First chunk of a split; that of the next split ends it.
   std::int64_t chunk_begin(std::int64_t split) const { return grid.chunks() * split / splits; }
   /// Those pixels of a chunk that a tap sums.
@@ -67,7 +71,9 @@ struct WeightGradientPlan {
   std::int64_t rows = 0, columns = 0;            // of a group
   std::int64_t row_block = 0, column_block = 0;  // of a task
   std::int64_t row_blocks = 0, column_blocks = 0;
-  std::int64_t sum_floats = 0;  // [tap][row][column] of a task
+  bool sums_in_weight = false;  // a task's sums are its block of the weight
+  std::int64_t sum_floats = 0;  // [tap][row][column] of a task, where they lie by themselves
+  std::int64_t sum_stride = 0;  // from row to row
   std::vector<WeightTap> taps;
   OuterTileOffsets image_step = {};
   std::array<OuterTileOffsets, 3> pixel_step = {};
@@ -79,6 +85,7 @@ struct WeightGradientPlan {
   void plan_operands(const ConvProblem& problem, const ConvLoop& input, const ConvLoop& output);
   void plan_taps(const ConvLoop& input);
   void plan_blocks(std::int64_t kernel_taps);
+  void cut_columns();
   void plan_targets(const ConvProblem& problem);
 };
 

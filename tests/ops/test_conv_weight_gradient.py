@@ -27,6 +27,7 @@ CASES = {
     "pointwise, many rows": Case(2, 40, 130, (16, 17), (1, 1)),
     "pointwise, far rows": Case(1, 96, 256, (20, 20), (1, 1)),
     "pointwise, far columns": Case(2, 256, 24, (18, 18), (1, 1)),
+    "pointwise, blocks of columns": Case(1, 512, 520, (28, 28), (1, 1)),
     "pointwise with padding": Case(2, 33, 20, (5, 6), (1, 1), (2, 1), (1, 2), (2, 0)),
     # Taps that reach into the image from few pixels, or from none.
     "one pixel": Case(4, 40, 33, (1, 1), (3, 3), begin=(1, 1), end=(1, 1)),
@@ -57,7 +58,9 @@ def test_whole_numbers_are_exact(name: str) -> None:
     np.testing.assert_array_equal(grad_bias, ref.conv_backward_bias(grad))
 
 
-@pytest.mark.parametrize("name", ["blocks", "chunks of rows, stride", "pointwise with stride"])
+@pytest.mark.parametrize(
+    "name", ["blocks", "chunks of rows, stride", "pointwise with stride", "pointwise, blocks of columns"]
+)
 def test_the_threads_do_not_change_a_bit(name: str) -> None:
     case = CASES[name]
     rng = np.random.default_rng(1)
