@@ -165,3 +165,8 @@ def test_programs_that_do_not_fit_name_the_layer() -> None:
         cc.compile(lambda x: ops.exp(constant * Widened()(x)), x.shape)
     with pytest.raises(MemoryError, match=r"^\[1\] the program, of which this step is the largest, needs"):
         cc.compile(nn.Sequential(nn.Identity(), Summed()), x.shape)
+
+
+def test_inputs_beyond_addresses_are_refused_as_such() -> None:
+    with pytest.raises(MemoryError, match="an input of shape"):
+        cc.summary(nn.ReLU(), (1, 1, 10**11, 10**8))

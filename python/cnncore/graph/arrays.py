@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .limits import require_memory
+from .limits import ADDRESSABLE, require_memory
 from .trace import is_stored, where
 
 ALIGNMENT = 64
@@ -115,4 +115,8 @@ def _input_dtype(given: Any) -> np.dtype[Any]:
 
 def input_examples(shapes: Sequence[tuple[int, ...]], dtypes: Sequence[Any]) -> list[NDArray[Any]]:
     """Return arrays of these shapes and dtypes to trace with: single numbers seen as whole arrays."""
+    for one, shape in zip(dtypes, shapes, strict=True):
+        nbytes = prod(shape) * np.dtype(one).itemsize
+        if nbytes > ADDRESSABLE:  # beyond, numpy has no array to see
+            require_memory(nbytes, f"an input of shape {shape}")
     return [np.broadcast_to(np.zeros((), one), shape) for one, shape in zip(dtypes, shapes, strict=True)]

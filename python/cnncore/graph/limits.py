@@ -21,7 +21,7 @@ CGROUP_MOUNT = Path("/sys/fs/cgroup")
 SMALL = 64 << 20
 """Bytes that are had without asking how many there are."""
 
-_ADDRESSABLE = 2**62 - 1
+ADDRESSABLE = 2**62 - 1
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
@@ -34,7 +34,7 @@ def require_memory(nbytes: int, what: str | Callable[[], str]) -> None:
     """
     if nbytes <= SMALL:
         return
-    there, reason = available_memory() if nbytes <= _ADDRESSABLE else (_ADDRESSABLE, "64-bit addresses")
+    there, reason = available_memory() if nbytes <= ADDRESSABLE else (ADDRESSABLE, "64-bit addresses")
     if nbytes > there and _core.drop_result_memory():
         there, reason = available_memory()
     if nbytes > there:
@@ -54,7 +54,7 @@ def require_shape(shape: tuple[int, ...], item: int, place: str) -> None:
     """
     nbytes = prod(shape) * item
     if nbytes > SMALL:
-        images = shape[0] if len(shape) > 1 and nbytes <= _ADDRESSABLE else 1
+        images = shape[0] if len(shape) > 1 and nbytes <= ADDRESSABLE else 1
         require_memory(nbytes // images, f"[{place}] a result of shape {shape}")
 
 
@@ -101,7 +101,7 @@ def available_memory() -> tuple[int, str]:
     limits = [(_machine(), "free memory of the machine"), (_address_space(), "limit of the address space")]
     limits += [(free, "limit of the container") for free in _cgroups()]
     known = [(max(0, free), reason) for free, reason in limits if free is not None]
-    return min(known, default=(_ADDRESSABLE, "64-bit addresses"))
+    return min(known, default=(ADDRESSABLE, "64-bit addresses"))
 
 
 def _machine() -> int | None:

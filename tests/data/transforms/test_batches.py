@@ -128,7 +128,7 @@ def test_labels_are_mixed_as_pixels_are(mixing: Any, alpha: float) -> None:
     assert np.array_equal(soft.labels, done.labels)
 
 
-@pytest.mark.parametrize("alpha", [0.1, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("alpha", [0.1, 0.5, 1.0, 2.0, 4.5, 30.0, 1e6])
 def test_shares_follow_the_beta_distribution(alpha: float) -> None:
     from cnncore.data.transforms.mixing import _beta
 

@@ -213,8 +213,16 @@ class Mosaic(_Mixing):
         return Samples(images, masks, boxes, None)
 
 
+_MOST_REJECTED = 4.0
+"""The largest alpha of Jöhnk's method, which keeps one pair in 70 there and one in 4**alpha beyond."""
+
+
 def _beta(draws: Draws, alpha: float) -> NDArray[np.float64]:
-    """(samples,) of the symmetric Beta distribution (Jöhnk, 1964)."""
+    """(samples,) of the symmetric Beta distribution (Jöhnk, 1964; for a large alpha Ulrich, 1984)."""
+    if alpha > _MOST_REJECTED:
+        power = 2 / (2 * alpha - 1)
+        radius = np.sqrt(-np.expm1(power * np.log(draws.uniform(2.0**-60, 1))))
+        return np.asarray(0.5 + 0.5 * radius * np.cos(2 * np.pi * draws.uniform(0, 1)))
     result = np.full(len(draws), np.nan)
     while np.isnan(result).any():
         # Logarithms, since powers of 1 / alpha underflow for a small one.
