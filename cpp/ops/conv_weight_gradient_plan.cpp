@@ -16,6 +16,7 @@ constexpr std::int64_t kFarPixels = 512;  // floats between pixels that share fe
 // many floats: their lines push each other out of the first cache.
 constexpr std::int64_t kCrowdedPixels = 256;
 constexpr std::int64_t kFewRightPasses = 12;
+constexpr std::int64_t kFewCrowdedPasses = 4;
 constexpr std::int64_t kFewLeftPasses = 4;
 constexpr std::int64_t kLeastColumns = 256;  // for which rows are copied once more
 constexpr std::int64_t kLeftPanel = 60;      // channels of the left operand that are copied together, at most
@@ -63,7 +64,8 @@ bool is_narrow_pointwise(const ConvProblem& p) {
 
 /// Whether few enough tiles of rows pass over columns that lie in place, if pointwise.
 bool columns_stay(std::int64_t rows, std::int64_t columns) {
-  return ceil_div(rows, kernels().outer_tile.mr) <= kFewRightPasses && columns % kCrowdedPixels != 0;
+  const std::int64_t most = columns % kCrowdedPixels == 0 ? kFewCrowdedPasses : kFewRightPasses;
+  return ceil_div(rows, kernels().outer_tile.mr) <= most;
 }
 
 }  // namespace

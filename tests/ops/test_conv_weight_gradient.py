@@ -26,7 +26,8 @@ CASES = {
     "pointwise in place": Case(2, 72, 40, (17, 19), (1, 1)),
     "pointwise, many rows": Case(2, 40, 130, (16, 17), (1, 1)),
     "pointwise, far rows": Case(1, 96, 256, (20, 20), (1, 1)),
-    "pointwise, far columns": Case(2, 256, 24, (18, 18), (1, 1)),
+    "pointwise, far columns": Case(2, 256, 40, (18, 18), (1, 1)),
+    "pointwise, far columns, few rows": Case(2, 256, 24, (18, 18), (1, 1)),
     "pointwise, blocks of columns": Case(1, 512, 520, (28, 28), (1, 1)),
     "pointwise with padding": Case(2, 33, 20, (5, 6), (1, 1), (2, 1), (1, 2), (2, 0)),
     # Taps that reach into the image from few pixels, or from none.
