@@ -17,6 +17,8 @@ struct Machine {
   std::int64_t tasks = 16;      // of a large step: enough that a few threads end at nearly the same time
   double least_task = 20000.0;  // vector operations of some microseconds
   double least_pool_task = 4096.0;
+  std::int64_t pool_ahead =
+      0;  // floats, at least, from a far input's pixels to what is fetched of it meanwhile
   std::int64_t task_elements = 16384;  // of steps that pass over memory once
   std::int64_t norm_chunk = 65536;
 

@@ -28,7 +28,7 @@ class PoolForward final : public Step {
     // on.
     constexpr std::int64_t kPixelsAhead = 16, kFar = 1024 * 1024;
     const std::int64_t floats = geometry_.batch * depth.input * geometry_.plane_size();
-    if (floats > kFar) ahead_ = kPixelsAhead * geometry_.input_pitch;
+    if (floats > kFar) ahead_ = std::max(kPixelsAhead * geometry_.input_pitch, machine().pool_ahead);
   }
 
   void run(const StepArgs& args) const override {

@@ -64,6 +64,23 @@ def test_adaptive_pools(size):
         check_gradients(lambda a, f=ours: f(a, size), lambda a, f=theirs: f(a, size), [x], ulps=64.0)
 
 
+@pytest.mark.parametrize(
+    ("output", "shape"), [(1, (7, 43, 64, 64)), (3, (5, 75, 64, 50)), (1, (3, 43, 8, 40, 32))]
+)
+def test_means_of_large_windows_of_inputs_beyond_the_caches(output, shape):
+    """Whole numbers, whose sums are exact: only the division rounds."""
+    x = np.random.default_rng(0).integers(-8, 9, shape).astype(np.float32)
+    pool = ops.adaptive_avg_pool2d if len(shape) == 4 else ops.adaptive_avg_pool3d
+    for index in np.ndindex(*(output,) * (len(shape) - 2)):
+        window = tuple(
+            slice(i * n // output, -(-(i + 1) * n // output)) for i, n in zip(index, shape[2:], strict=True)
+        )
+        part = x[(slice(None), slice(None), *window)]
+        count = np.float32(np.prod(part.shape[2:]))
+        expected = part.sum(axis=tuple(range(2, len(shape))), dtype=np.float32) / count
+        assert np.array_equal(pool(x, output)[(slice(None), slice(None), *index)], expected)
+
+
 def test_values_against_the_reference():
     x = image(3, 4, 9, 8)
     windows = reference.avg_pool(x, (3, 3), (2, 2), (1, 1), (1, 1))

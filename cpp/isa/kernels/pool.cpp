@@ -250,7 +250,53 @@ void max_index_i32(const PoolRow& row, float* output, int32_t* index) {
   to.prefetch(row.width * row.pixel);
   for_row(WindowRow<0, Output>{row, to}, row.channels, row.width);
 }
-void average(const PoolRow& row, float* output) { window_row(row, AverageOutput{output}); }
+/// total += the sum of a line of `taps` pixels.
+struct LineSum {
+  const float* line;
+  int64_t taps, pixel, ahead;
+  float* total;
+
+  template <int V, bool kFull>
+  CNNCORE_MEMBER void run(int64_t c, int64_t lanes, int64_t, int64_t) const {
+    Vec sum[V];
+    for (int v = 0; v < V; ++v) sum[v] = zero();
+    const float* p = line + c;
+    for (int64_t k = 0; k < taps; ++k, p += pixel) {
+      for (int v = 0; v < V * kWidth; v += kLineFloats) __builtin_prefetch(p + v + ahead);
+      for (int v = 0; v < V; ++v) sum[v] = sum[v] + load_some<kFull>(p + v * kWidth, lanes);
+    }
+    for (int v = 0; v < V; ++v) {
+      float* to = total + c + v * kWidth;
+      store_some<kFull>(to, load_some<kFull>(to, lanes) + sum[v], lanes);
+    }
+  }
+};
+
+/// Windows that are read line by line, all channels of one before the next line: memory is then read once,
+/// in order.
+void average_lines(const PoolRow& row, float* output) {
+  for (int64_t x = 0; x < row.width; ++x) {
+    const PoolWindow window = row.columns[x];
+    const float* input = row.input + window.start * row.input_pixel;
+    float* total = output + x * row.pixel;
+    for (int64_t c = 0; c < row.channels; ++c) total[c] = 0.0f;
+    for (int64_t line = 0; line < row.planes * row.rows; ++line) {
+      const float* from = input + line / row.rows * row.plane_step + line % row.rows * row.row_step;
+      for_channels(LineSum{from, window.taps, row.column_step, row.ahead, total}, row.channels, 0, 1);
+    }
+    const float divisor = row.divisor * static_cast<float>(window.divisor);
+    for (int64_t c = 0; c < row.channels; ++c) total[c] = total[c] / divisor;
+  }
+}
+
+void average(const PoolRow& row, float* output) {
+  if constexpr (kWidth == 8) {
+    constexpr int64_t kLargeWindow = 64;  // taps
+    const bool large = row.planes * row.rows * row.columns[row.width / 2].taps >= kLargeWindow;
+    if (large && row.ahead != 0 && row.channels > 4 * kWidth) return average_lines(row, output);
+  }
+  window_row(row, AverageOutput{output});
+}
 
 /// Each input pixel is the sum over the windows that cover it of what `term`
 /// takes from each.
