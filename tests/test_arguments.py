@@ -11,6 +11,7 @@ import pytest
 
 import cnncore as cc
 from cnncore import data, models, nn, ops, optim
+from cnncore.optim import swa_utils
 
 X = np.ones((2, 3, 8, 8), np.float32)
 V = np.ones(3, np.float32)
@@ -195,6 +196,23 @@ CASES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: predictor().autotune(np.ones((1, 2)), seconds=V), TypeError, "a number for seconds, got array"),
     (lambda: predictor().autotune(np.ones((1, 2)), margin="x"), TypeError, "a number for margin, got 'x'"),
     (lambda: predictor().profile(np.ones((1, 2)), repeats=V), TypeError, "an integer repeats, got array"),
+    (lambda: swa_utils.AveragedModel(network(), avg_fn=5), TypeError, "avg_fn as a function, got 5"),
+    (lambda: swa_utils.AveragedModel(network(), use_buffers="x"), TypeError, "use_buffers True or False"),
+    (lambda: swa_utils.EMA(network(), decay=V), TypeError, "a number for decay, got array"),
+    (lambda: swa_utils.update_bn([], None), TypeError, "model to be a Module, got NoneType"),
+    (lambda: nn.utils.weight_norm(5), TypeError, "module to be a Module, got int"),
+    (lambda: nn.utils.weight_norm(nn.Linear(2, 2), []), ValueError, "name as that of a parameter"),
+    (lambda: nn.utils.weight_norm(nn.Linear(2, 2), dim=V), TypeError, "an axis number as dim"),
+    (lambda: nn.utils.spectral_norm(nn.Linear(2, 2), dim=0.5), TypeError, "an axis number as dim, got 0.5"),
+    (lambda: nn.utils.spectral_norm(nn.Linear(2, 2), "weight", 2**70), ValueError, "n_power_iterations of"),
+    (lambda: nn.utils.rnn.pad_sequence(5), TypeError, "sequences as a list of arrays, got 5"),
+    (lambda: nn.utils.rnn.pad_sequence([V], batch_first=2), TypeError, "batch_first True or False, got 2"),
+    (
+        lambda: nn.init.kaiming_normal_(nn.Parameter(X), mode=V),
+        ValueError,
+        "expected mode 'fan_in', 'fan_out'",
+    ),
+    (lambda: nn.init.calculate_gain([]), TypeError, "nonlinearity as a name such as 'relu'"),
     (lambda: predictor().load_choices("/dev/zero"), ValueError, "expected a regular file"),
     (lambda: predictor().load_choices(3), TypeError, "expected a file's path, got 3"),
     (lambda: cc.tiled(predictor(), overlap=V), ValueError, "expected overlap 'exact'"),

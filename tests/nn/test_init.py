@@ -121,7 +121,7 @@ def test_gains_match_torch() -> None:
         (lambda: init.calculate_gain("swish"), "unknown nonlinearity 'swish'; known: linear"),
         (lambda: init.calculate_gain("convex"), "unknown nonlinearity 'convex'; known: linear"),
         (lambda: init.xavier_uniform_(Parameter(np.zeros(3))), "at least 2 dimensions"),
-        (lambda: init.kaiming_normal_(Parameter(np.zeros((3, 3))), mode="in"), "'fan_in' or 'fan_out'"),
+        (lambda: init.kaiming_normal_(Parameter(np.zeros((3, 3))), mode="in"), "'fan_in', 'fan_out'"),
         (lambda: init.orthogonal_(Parameter(np.zeros(3))), "at least 2 dimensions"),
         (lambda: init.eye_(Parameter(np.zeros(3))), "expected a matrix"),
         (lambda: init.sparse_(Parameter(np.zeros((3, 3))), 1.5), "sparsity from 0 to 1, got 1.5"),

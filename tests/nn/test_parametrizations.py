@@ -186,12 +186,12 @@ def test_two_weights_of_one_layer():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: weight_norm(nn.ReLU()), "name of a parameter of ReLU, got 'weight'"),
+        (lambda: weight_norm(nn.ReLU()), "name as that of a parameter of ReLU, got 'weight'"),
         (lambda: weight_norm(nn.Linear(2, 3), dim=2), "dim from -2 to 1 or None"),
-        (lambda: weight_norm(weight_norm(nn.Linear(2, 3))), "name of a parameter"),
+        (lambda: weight_norm(weight_norm(nn.Linear(2, 3))), "name as that of a parameter"),
         (lambda: spectral_norm(nn.Linear(2, 3), dim=2), "dim from -2 to 1 or None"),
         (lambda: spectral_norm(nn.Linear(2, 3), n_power_iterations=0), "n_power_iterations"),
-        (lambda: utils.spectral_norm(nn.ReLU()), "name of a parameter of ReLU"),
+        (lambda: utils.spectral_norm(nn.ReLU()), "name as that of a parameter of ReLU"),
         (
             lambda: remove_parametrizations(nn.Linear(2, 3), "weight"),
             "of Linear is not parametrized",

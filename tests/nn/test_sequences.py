@@ -118,7 +118,7 @@ def test_a_packed_sequence_may_be_an_argument_and_a_result() -> None:
         (lambda: rnn.pad_sequence([]), ValueError, "at least one sequence"),
         (lambda: rnn.pad_sequence([["a"]]), TypeError, r"\[pad_sequence\] expected an array of real numbers"),
         (lambda: rnn.pad_sequence([PADDED, ROWS[0]]), ValueError, "the same axes behind the first"),
-        (lambda: rnn.pad_sequence(ROWS, padding_side="top"), ValueError, "'right' or 'left'"),
+        (lambda: rnn.pad_sequence(ROWS, padding_side="top"), ValueError, "'right', 'left'"),
         (lambda: rnn.pad_packed_sequence(PADDED), TypeError, "expected a PackedSequence, got ndarray"),
         (
             lambda: rnn.pad_packed_sequence(rnn.pack_sequence(ROWS, False), total_length=4),

@@ -96,7 +96,7 @@ def extents(name: str, value: Any, least: int) -> int | tuple[int, ...]:
 
 def axis(name: str, value: Any) -> int:
     """Return the number of an axis, from the end if negative, or raise naming the argument."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "shape", ()) != ():
         raise TypeError(f"expected an axis number as {name}, got {value!r}; axes have no names")
     return int(value.__index__())
 

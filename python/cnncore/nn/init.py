@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime import generator
-from .arguments import finite, fraction, positive
+from .arguments import finite, fraction, one_of, positive
 from .parameter import Parameter
 from .read_only import ReadOnly
 
@@ -118,10 +118,13 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
     Raises:
         ValueError: another name.
+        TypeError: no name.
 
     >>> round(calculate_gain("relu"), 4)
     1.4142
     """
+    if not isinstance(nonlinearity, str):
+        raise TypeError(f"expected nonlinearity as a name such as 'relu', got {nonlinearity!r}")
     if nonlinearity == "leaky_relu":
         slope = 0.01 if param is None else finite("param", param)
         return math.sqrt(2.0 / (1.0 + slope * slope))
@@ -149,8 +152,7 @@ def fan(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _fan_of(shape: tuple[int, ...], mode: str) -> int:
-    if mode not in ("fan_in", "fan_out"):
-        raise ValueError(f"expected mode 'fan_in' or 'fan_out', got {mode!r}")
+    one_of("mode", mode, ("fan_in", "fan_out"))
     return fan(shape)[mode == "fan_out"]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from ..compiler.pipeline import compile_inference
 from ..compiler.program import Executable
 from ..graph.trace import as_tensor, count_call, current_graph, trace
+from ..nn.arguments import flag
 from ..nn.construction import Construction
 from ..nn.module import Module
 from ..nn.parameter import Buffer
@@ -120,13 +121,16 @@ class AveragedModel(Module):
         super().__init__()
         if not isinstance(model, Module):
             raise TypeError(f"expected a model, got {type(model).__name__}")
+        for name, function in (("avg_fn", avg_fn), ("multi_avg_fn", multi_avg_fn)):
+            if function is not None and not callable(function):
+                raise TypeError(f"expected {name} as a function, got {function!r}")
         if avg_fn is not None and multi_avg_fn is not None:
             raise ValueError("expected avg_fn or multi_avg_fn, got both")
         # The model that is averaged is no part of the average, nor of a copy or pickle of it.
         self.__dict__["_construction"] = Construction(type(self), unknown="the model that it averages")
         self.module = copy.deepcopy(model)
         self.register_buffer("n_averaged", Buffer(np.zeros((), np.int64)))
-        self.use_buffers = bool(use_buffers)
+        self.use_buffers = flag("use_buffers", use_buffers)
         self._average = multi_avg_fn or _for_lists(avg_fn or get_swa_avg_fn())
         self._updates: dict[bool, tuple[Module, Executable]] = {}
 
@@ -252,6 +256,9 @@ def update_bn(loader: Iterable[Any], model: Module) -> None:
         loader: batches: arrays, or tuples and lists whose first entry is the model's input.
         model: its batch norms are changed, its mode is kept.
 
+    Raises:
+        TypeError: `model` is no Module.
+
     >>> import numpy as np
     >>> from cnncore import nn
     >>> norm = nn.BatchNorm1d(1)
@@ -259,6 +266,8 @@ def update_bn(loader: Iterable[Any], model: Module) -> None:
     >>> np.array(norm.running_mean).tolist()
     [4.0]
     """
+    if not isinstance(model, Module):
+        raise TypeError(f"expected model to be a Module, got {type(model).__name__}")
     norms = [layer for layer in model.modules() if hasattr(layer, "reset_running_stats")]
     norms = [layer for layer in norms if getattr(layer, "running_mean", None) is not None]
     if not norms:

@@ -60,6 +60,8 @@ def from_torch(module: Any, example: Any, kwargs: Mapping[str, Any] | None = Non
         raise TypeError(f"expected a torch.nn.Module, got {type(module).__name__}")
     _check_norms(module)
     args = tuple(map(_tensor, example if isinstance(example, (tuple, list)) else (example,)))
+    if kwargs is not None and not isinstance(kwargs, Mapping):
+        raise TypeError(f"expected kwargs as a dict of tensors by name, got {kwargs!r}")
     named = {name: _tensor(value) for name, value in (kwargs or {}).items()}
     state = _state(module)
     trained = {name for name, part in module.named_modules() if part.training}

@@ -13,7 +13,8 @@ from ...graph.tensor import Shape
 from ...graph.trace import is_tracing
 from ...ops.running import current, track
 from ...runtime import generator
-from ..arguments import finite, positive
+from ..arguments import axis as axis_number
+from ..arguments import count, finite
 from ..conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from ..module import Module
 from ..parameter import Parameter
@@ -45,15 +46,17 @@ def scaled(magnitude: Any, direction: Any, axes: Shape) -> Any:
 
 def weight_of(module: Module, name: str) -> NDArray[Any]:
     """Return the values of a parameter, or raise ValueError where there is none."""
-    weight = module._parameters.get(name)
+    if not isinstance(module, Module):
+        raise TypeError(f"expected module to be a Module, got {type(module).__name__}")
+    weight = module._parameters.get(name) if isinstance(name, str) else None
     if not isinstance(weight, Parameter):
-        raise ValueError(f"expected the name of a parameter of {type(module).__name__}, got {name!r}")
+        raise ValueError(f"expected name as that of a parameter of {type(module).__name__}, got {name!r}")
     return np.array(weight)
 
 
 def magnitude_axes(rank: int, dim: int | None) -> Shape:
     """Return all axes but `dim`; all, where it is None."""
-    if dim is not None and not -rank <= dim < rank:
+    if dim is not None and not -rank <= axis_number("dim", dim) < rank:
         raise ValueError(f"expected dim from {-rank} to {rank - 1} or None, got {dim}")
     return tuple(axis for axis in range(rank) if dim is None or axis != dim % rank)
 
@@ -163,9 +166,9 @@ def power_iteration(
         raise ValueError("expected a weight with at least one axis, got a number")
     if dim is None:
         dim = int(isinstance(module, (ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)))
-    if not -rank <= dim < rank:
+    if not -rank <= axis_number("dim", dim) < rank:
         raise ValueError(f"expected dim from {-rank} to {rank - 1} or None, got {dim}")
-    iterations = positive("n_power_iterations", n_power_iterations)
+    iterations = count("n_power_iterations", n_power_iterations)
     return PowerIteration(dim % rank, iterations, finite("eps", eps, 0))
 
 

@@ -19,6 +19,7 @@ from ...graph.arrays import to_input
 from ...graph.tensor import Tensor
 from ...graph.trace import is_stored, is_tracing
 from ...ops.rnn import checked_lengths
+from ..arguments import flag, one_of, several
 
 __all__ = [
     "PackedSequence",
@@ -114,7 +115,8 @@ def pack_padded_sequence(
     given = input if isinstance(input, Tensor) or is_stored(input) else to_input(input, op)
     if len(given.shape) < 2:
         raise ValueError(f"[{op}] expected input (time, batch, ...), got {given.shape}")
-    x = ops.swapaxes(given, 0, 1) if batch_first else given
+    x = ops.swapaxes(given, 0, 1) if flag("batch_first", batch_first) else given
+    flag("enforce_sorted", enforce_sorted)
     known: Any
     if is_tracing():
         known = checked_lengths(lengths, x.shape[1], x.shape[0], op, enforce_sorted)
@@ -208,10 +210,11 @@ def pad_sequence(
     [[1.0, 2.0], [3.0, 0.0]]
     """
     op = "pad_sequence"
-    if padding_side not in ("right", "left"):
-        raise ValueError(f"[{op}] expected padding_side 'right' or 'left', got {padding_side!r}")
+    one_of("padding_side", padding_side, ("right", "left"))
+    flag("batch_first", batch_first)
+    given = several("sequences", sequences, "arrays")
     rows = [
-        value if isinstance(value, Tensor) or is_stored(value) else to_input(value, op) for value in sequences
+        value if isinstance(value, Tensor) or is_stored(value) else to_input(value, op) for value in given
     ]
     if not rows:
         raise ValueError(f"[{op}] expected at least one sequence")

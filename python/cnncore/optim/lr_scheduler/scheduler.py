@@ -158,7 +158,7 @@ def number(
     name: str, value: Any, low: float = -math.inf, high: float = math.inf, above: bool = False
 ) -> float:
     """Return `value` as a finite float from `low` (excluded when `above`) to `high`, or raise naming it."""
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
+    if isinstance(value, bool) or not hasattr(value, "__float__") or getattr(value, "shape", ()) != ():
         raise TypeError(f"expected a number for {name}, got {value!r}")
     found = float(value)
     if math.isfinite(found) and low <= found <= high and not (above and found == low):
@@ -173,7 +173,7 @@ def number(
 
 def whole(name: str, value: Any, low: int = 1) -> int:
     """Return `value` as an integer of at least `low`, or raise naming it."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "shape", ()) != ():
         raise TypeError(f"expected an integer for {name}, got {value!r}")
     if int(value) < low:
         raise ValueError(f"expected {name} to be at least {low}, got {value}")
