@@ -116,7 +116,7 @@ class Nll final : public NllStep {
  private:
   /// Fetches what a label to come reads, in the class of the label there: classes of maps lie far apart.
   void fetch(const StepArgs& args, std::int64_t i, std::int64_t first_class) const {
-    constexpr std::int64_t kAhead = 64;
+    constexpr std::int64_t kAhead = 128;  // labels; Zen 3: with 64 or 256, up to 5 % more
     if (inner_ < kAhead || i + kAhead >= labels_) return;
     const std::int64_t label = targets(args)[i + kAhead];
     if (counts(label)) __builtin_prefetch(args.input(0) + first_class + label * inner_ + kAhead);
