@@ -18,7 +18,7 @@ struct Tile {
   static constexpr int kLanes = L::kLanes;
   // Smaller tiles and those of half vectors have no cycle left for another load at each pixel.
   static constexpr bool kFetches = kLanes == kWidth && kWidth >= 8 && MR * NV >= 8;
-  // With AVX2 no chunk is fetched: that load is a line of the right operand, which may lie in place as well.
+  // With AVX2 no chunk is fetched: that load is a line of the right operand where it lies in place.
   static constexpr int64_t kRightAhead = kWidth == 8 ? kAhead : 0;
 
   static CNNCORE_MEMBER void pixel(const float* left, const float* right, int64_t tail, V (&sum)[MR][NV]) {
@@ -51,13 +51,13 @@ struct Tile {
     V other[MR][NV];
     if (kTwo) clear(other);
     const int64_t ahead = kAhead * args.step.left;
+    const int64_t right_ahead = args.step.right > kOuterVectors * kWidth ? kRightAhead * args.step.right : 0;
     const int64_t far_step = fetch ? args.step.source[fetch->source] : args.step.right;
     const OuterTileOffsets* segment = args.segment;
     for (int64_t s = 0; s < args.segments; ++s, ++segment) {
       const float* left = args.left + row + segment->left;
       const float* right = args.right + segment->right;
-      const float* far =
-          fetch ? fetch->first + segment->source[fetch->source] : right + kRightAhead * args.step.right;
+      const float* far = fetch ? fetch->first + segment->source[fetch->source] : right + right_ahead;
       int64_t i = 0;
       for (; kTwo && i + 2 <= args.length; i += 2) {
         __builtin_prefetch(left + ahead);
