@@ -11,7 +11,7 @@
 namespace cnncore {
 namespace CNNCORE_ISA {
 
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) || defined(__AVX2__)
 
 /// Up to N columns, for which the panel has at least N; its rows are kRow floats apart.
 template <int N, int kRow>
@@ -45,7 +45,7 @@ struct ColumnSums {
         const int64_t left = min_of(args.depth - k, kWidth);
         Vec turned[kRows];
 #pragma GCC unroll 16
-        for (int i = 0; i < kRows; ++i) turned[i] = load_partial(row[i] + at, left);
+        for (int i = 0; i < kRows; ++i) turned[i] = load_upto(row[i] + at, left);
         if (args.prefetch && tap + 1 == args.taps) {
 #pragma GCC unroll 16
           for (int i = 0; i < kRows; ++i) __builtin_prefetch(row[i] + at + kAhead);

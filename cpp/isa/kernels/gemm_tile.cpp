@@ -307,12 +307,15 @@ int64_t panel_width(int64_t columns) {
 }
 
 void gemm_tile(const GemmTileArgs& args) {
-#if defined(__AVX512F__)
-  const bool square = args.depth >= HalfLanes::kLanes && args.rows >= HalfLanes::kLanes;
+#if defined(__AVX512F__) || defined(__AVX2__)
+  constexpr int narrow = 8;  // floats of the narrowest panel
+  const bool square = args.depth >= narrow && args.rows >= narrow;
   if (square && args.columns <= 4 && args.statistics == nullptr) {
-    if (args.columns <= 2) return ColumnSums<2, HalfLanes::kLanes>().run(args);
-    return ColumnSums<4, HalfLanes::kLanes>().run(args);
+    if (args.columns <= 2) return ColumnSums<2, narrow>().run(args);
+    return ColumnSums<4, narrow>().run(args);
   }
+#endif
+#if defined(__AVX512F__)
   if (args.columns <= 8) return run_tiles<HalfLanes, 1, kGemmHalfRows>(args);
   if (args.columns > 16 && args.columns <= 24) return run_tiles<FullLanes, 2, kGemmRows[2], true>(args);
 #endif

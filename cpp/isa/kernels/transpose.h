@@ -70,10 +70,9 @@ CNNCORE_INLINE void transpose_square(const float* src, int64_t src_row, float* d
 
 #elif defined(__AVX2__)
 
-CNNCORE_INLINE void transpose_square(const float* src, int64_t src_row, float* dst, int64_t dst_row) {
-  __m256 r[8], t[8];
-#pragma GCC unroll 8
-  for (int i = 0; i < 8; ++i) r[i] = load(src + i * src_row);
+/// Turns 8 rows of registers into columns.
+CNNCORE_INLINE void transpose_registers(__m256 (&r)[8]) {
+  __m256 t[8];
 #pragma GCC unroll 4
   for (int i = 0; i < 8; i += 2) {
     t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
@@ -88,9 +87,19 @@ CNNCORE_INLINE void transpose_square(const float* src, int64_t src_row, float* d
   }
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
-    store(dst + i * dst_row, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
-    store(dst + (i + 4) * dst_row, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
+    const __m256 low = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
+    r[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
+    r[i] = low;
   }
+}
+
+CNNCORE_INLINE void transpose_square(const float* src, int64_t src_row, float* dst, int64_t dst_row) {
+  __m256 r[8];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) r[i] = load(src + i * src_row);
+  transpose_registers(r);
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) store(dst + i * dst_row, r[i]);
 }
 
 #else
