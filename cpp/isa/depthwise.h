@@ -19,7 +19,7 @@ struct DepthwiseRow {
   std::int64_t count = 0;        // output pixels
   // Output pixel i reads input pixels in_start + i * in_step + t * tap_step, t < taps, of in_size.
   std::int64_t in_start = 0, in_step = 1, in_size = 0, taps = 1, tap_step = 1;
-  // The input is not in the second cache: several vectors of channels pass over a tile of pixels together, so
+  // The input is not near enough for single vectors: several of them pass over a tile of pixels together, so
   // that lines are read in order.
   bool far = false;
   // Input rows that no call has read yet, contiguous: they are fetched for the next call.

@@ -157,7 +157,7 @@ struct Rows {
     DepthwiseRow row = depthwise_row(loop.axis[2]);
     row.channels = row.pitch = pitch;
     row.weight_step = depth == 1 ? pitch : depth * kernels().width;
-    row.far = std::max(input_size, output_size) > machine().resident;
+    row.far = std::max(input_size, output_size) > machine().depthwise.near;
     return row;
   }
 

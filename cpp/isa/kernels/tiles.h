@@ -61,6 +61,8 @@ constexpr Machine make_machine() {
   machine.pool_ahead = 8 * 1024;
   // 16 rows are tiles of 6, 5 and 5; their states and a panel lie in a first cache of 32 KiB.
   machine.recurrent_rows = 16;
+  // Zen 3: by 128 channels instead of 8, maps of 100 KB to 1.5 MB took 0.59 to 1.03 of the time.
+  machine.depthwise.near = 0;
 #endif
   return machine;
 }
