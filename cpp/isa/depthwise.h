@@ -35,6 +35,7 @@ struct DepthwiseOutput {
   Activation activation = Activation::none;
   float alpha = 0.0f;
   float* activated = nullptr;  // as in GemmTileArgs
+  bool stream = false;         // results are not kept in cache; whole vectors at aligned places only
 };
 
 struct DepthwiseKernels {

@@ -65,9 +65,11 @@ struct Machine {
   struct Depthwise {
     std::int64_t tasks = 32;
     std::int64_t statistics_pixels = 96;  // are in cache when their statistics are taken
-    std::int64_t near = 524288;           // rows of larger maps are passed over by several vectors of channels
+    std::int64_t near = 524288;  // rows of larger maps are passed over by several vectors of channels
     // Input and output up to here come from the last cache: fetching their rows ahead cost up to a quarter.
     std::int64_t cached = 4 * 1024 * 1024;
+    // Larger results, of pixels of up to so many channels, are written past the caches.
+    std::int64_t streamed = std::int64_t{1} << 60, streamed_channels = 128;
   } depthwise;
 
   struct Linear {

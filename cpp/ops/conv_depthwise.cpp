@@ -293,6 +293,7 @@ class DepthwiseConv : public Step {
           begin = row;
         }
       }
+      kernels().copy.finish_streaming();
     });
   }
 
@@ -345,6 +346,7 @@ class DepthwiseConv : public Step {
     if (epilogue_.bias) out.bias = args.input(2);
     out.activation = epilogue_.activation;
     out.alpha = epilogue_.alpha;
+    out.stream = streams(rows, out);
     if (rows.depth > 1) {
       kernels().grouped.forward(call, out, rows.depth, rows.block());
     } else if (count == 2) {
@@ -352,6 +354,16 @@ class DepthwiseConv : public Step {
     } else {
       kernels().depthwise.forward(call, out);
     }
+  }
+
+  /// As for ConvLoopPlan: whole lines, and no pass over them to come.
+  bool streams(const Rows& rows, const DepthwiseOutput& out) const {
+    const auto& limits = machine().depthwise;
+    const bool large = rows.output_size > limits.streamed && rows.pitch <= limits.streamed_channels;
+    const bool whole_lines = rows.depth == 1 && rows.pitch % kLineFloats == 0 &&
+                             reinterpret_cast<std::uintptr_t>(out.output) % std::uintptr_t{kLineBytes} == 0;
+    return large && whole_lines && out.residual != out.output && is_clamp(epilogue_.activation) &&
+           !epilogue_.statistics;
   }
 
   ConvEpilogue epilogue_;

@@ -39,8 +39,13 @@ CNNCORE_INLINE void finish(const DepthwiseOutput& out, const Epilogue& last, int
   float* output = out.output + at;
 #pragma GCC unroll 8
   for (int i = 0; i < N; ++i) {
-    if (i >= first && i < count)
-      store_upto(output + i * out.step, min(last.high, max(last.low, sum[i])), left);
+    if (i < first || i >= count) continue;
+    const Vec value = min(last.high, max(last.low, sum[i]));
+    if (out.stream) {
+      store_past_cache(output + i * out.step, value);
+    } else {
+      store_upto(output + i * out.step, value, left);
+    }
   }
 }
 
