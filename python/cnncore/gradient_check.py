@@ -59,7 +59,9 @@ def grad_check(
     arrays = [to_input(x, "inputs") for x in given]
     positions = [i for i, a in enumerate(arrays) if a.dtype.kind == "f"]
     if not positions:
-        raise TypeError("expected inputs of which at least one has floating-point numbers")
+        raise TypeError(
+            "expected at least one floating-point input, got " + ", ".join(a.dtype.name for a in arrays)
+        )
     arrays = [a.astype(np.float32) if i in positions else a for i, a in enumerate(arrays)]
 
     def first(*tensors: Any) -> Any:
