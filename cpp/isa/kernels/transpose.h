@@ -54,20 +54,6 @@ CNNCORE_INLINE void transpose_columns(const float* src, int64_t src_row, float* 
   for (int i = 0; i < 16; ++i) store_partial(dst + i * dst_row, r[i], columns);
 }
 
-#endif
-
-/// dst[i * dst_row + j] = src[j * src_row + i] for i, j < kWidth, through registers.
-#if defined(__AVX512F__)
-
-CNNCORE_INLINE void transpose_square(const float* src, int64_t src_row, float* dst, int64_t dst_row) {
-  __m512 r[16];
-#pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) r[i] = load(src + i * src_row);
-  transpose_registers(r);
-#pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) store(dst + i * dst_row, r[i]);
-}
-
 #elif defined(__AVX2__)
 
 /// Turns 8 rows of registers into columns.
@@ -93,24 +79,23 @@ CNNCORE_INLINE void transpose_registers(__m256 (&r)[8]) {
   }
 }
 
+#endif
+
+/// dst[i * dst_row + j] = src[j * src_row + i] for i, j < kWidth, through registers.
 CNNCORE_INLINE void transpose_square(const float* src, int64_t src_row, float* dst, int64_t dst_row) {
-  __m256 r[8];
-#pragma GCC unroll 8
-  for (int i = 0; i < 8; ++i) r[i] = load(src + i * src_row);
+#if defined(__AVX512F__) || defined(__AVX2__)
+  Vec r[kWidth];
+#pragma GCC unroll 16
+  for (int i = 0; i < kWidth; ++i) r[i] = load(src + i * src_row);
   transpose_registers(r);
-#pragma GCC unroll 8
-  for (int i = 0; i < 8; ++i) store(dst + i * dst_row, r[i]);
-}
-
+#pragma GCC unroll 16
+  for (int i = 0; i < kWidth; ++i) store(dst + i * dst_row, r[i]);
 #else
-
-CNNCORE_INLINE void transpose_square(const float* src, int64_t src_row, float* dst, int64_t dst_row) {
   const Vec a = load(src), b = load(src + src_row);
   const Vec c = load(src + 2 * src_row), d = load(src + 3 * src_row);
   for (int i = 0; i < 4; ++i) store(dst + i * dst_row, Vec{a[i], b[i], c[i], d[i]});
-}
-
 #endif
+}
 
 /// result[lane] = v[index[lane]], 0 <= index < kWidth.
 CNNCORE_INLINE Vec permute(Vec v, IVec index) {
