@@ -107,7 +107,7 @@ def synchronised() -> Any:
         trainer = cc.Trainer(
             model,
             nn.CrossEntropyLoss(),
-            optim.SGD(model.parameters(), lr=0.05, momentum=0.9),
+            optim.SGD(model.parameters(), lr=0.01, momentum=0.9),
             comm=comm if with_comm else None,
         )
         x, y = data(6 * size + size - 1)
