@@ -360,9 +360,8 @@ class DepthwiseConv : public Step {
   bool streams(const Rows& rows, const DepthwiseOutput& out) const {
     const auto& limits = machine().depthwise;
     const bool large = rows.output_size > limits.streamed && rows.pitch <= limits.streamed_channels;
-    const bool whole_lines = rows.depth == 1 && rows.pitch % kLineFloats == 0 &&
-                             reinterpret_cast<std::uintptr_t>(out.output) % std::uintptr_t{kLineBytes} == 0;
-    return large && whole_lines && out.residual != out.output && is_clamp(epilogue_.activation) &&
+    const bool whole = rows.depth == 1 && whole_lines(out.output, rows.pitch);
+    return large && whole && out.residual != out.output && is_clamp(epilogue_.activation) &&
            !epilogue_.statistics;
   }
 

@@ -60,11 +60,15 @@ ConvLoopPlan::ConvLoopPlan(const ConvLoop& loop, std::int64_t out_pitch, std::in
   large_ = output_exceeds_caches(loop_);
 }
 
+bool whole_lines(const float* first, std::int64_t pitch) {
+  return pitch % kLineFloats == 0 &&
+         reinterpret_cast<std::uintptr_t>(first) % std::uintptr_t{kLineBytes} == 0;
+}
+
 /// Results over a residual find their lines in cache.
 bool ConvLoopPlan::streams(const ConvLoopMemory& memory, const ConvEpilogue& epilogue) const {
-  const bool whole_lines = loop_.out_channels % kLineFloats == 0 && out_pitch_ % kLineFloats == 0 &&
-                           reinterpret_cast<std::uintptr_t>(memory.output) % std::uintptr_t{kLineBytes} == 0;
-  return large_ && whole_lines && blocks_.size() == 1 && memory.residual != memory.output &&
+  const bool whole = loop_.out_channels % kLineFloats == 0 && whole_lines(memory.output, out_pitch_);
+  return large_ && whole && blocks_.size() == 1 && memory.residual != memory.output &&
          is_clamp(epilogue.activation);
 }
 

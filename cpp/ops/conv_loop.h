@@ -23,6 +23,10 @@ struct ConvLoopMemory {
   float* statistics = nullptr;  // (chunks, 3, channels)
 };
 
+/// Whether pixels of `pitch` floats from `first` on begin and end with cache lines, as results that are
+/// written past the caches must.
+bool whole_lines(const float* first, std::int64_t pitch);
+
 /// A dense loop made ready to run on the GEMM tile: chunks, tables of offsets, reduction blocks and tasks.
 /// The packed weight is [group][panel][tap][channel][column of the panel].
 class ConvLoopPlan {

@@ -80,6 +80,27 @@ def test_inputs_larger_than_the_caches(kernel: int, stride: int) -> None:
     check((41, 45), (kernel, kernel), sides, 150)
 
 
+@pytest.mark.parametrize(
+    ("channels", "size", "stride"), [(16, (370, 371), 1), (96, (151, 150), 1), (128, (260, 261), 2)]
+)
+def test_results_larger_than_the_caches(channels: int, size: tuple[int, int], stride: int) -> None:
+    """They are written past the caches where whole lines are: every pixel, by any number of threads."""
+    x, weight = whole((1, channels, *size)), whole((channels, 1, 3, 3), 1)
+    two, one = (stride, stride), (1, 1)
+    expected = ref.conv(x, weight, stride=two, begin=one, end=one, dilation=one, groups=channels)
+    assert expected.size > 2 * 1024 * 1024
+    layer = nn.Conv2d(channels, channels, 3, stride, 1, groups=channels, bias=False)
+    layer.weight.assign(weight)
+    predictor = cc.compile(nn.Sequential(layer, nn.ReLU()), x.shape)
+    before = cc.get_num_threads()
+    try:
+        for threads in (1, 3):
+            cc.set_num_threads(threads)
+            np.testing.assert_array_equal(predictor(x), np.maximum(expected, 0))
+    finally:
+        cc.set_num_threads(before)
+
+
 def test_volumes_larger_than_the_caches() -> None:
     x, weight = whole((1, 70, 4, 43, 45)), whole((70, 1, 3, 3, 3), 1)
     one = (1, 1, 1)

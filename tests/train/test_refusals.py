@@ -104,7 +104,7 @@ def test_a_log_goes_on_with_a_log(tmp_path: Path, content: bytes) -> None:
 def test_boxes_are_lists_of_dicts(wrong: Any) -> None:
     found = [{"boxes": np.ones((1, 4)), "scores": [1.0], "labels": [1]}]
     for pair in ((wrong, found), (found, wrong)):
-        with pytest.raises(TypeError, match="map: expected (outputs|targets) as a list"):  # noqa: RUF043
+        with pytest.raises(TypeError, match=r"map: expected (outputs|targets) as a list"):
             metrics.mean_average_precision(*pair)
 
 
