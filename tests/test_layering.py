@@ -101,8 +101,8 @@ ABOVE = {
 for _package in ("graph", "ops", "compiler", "nn", "optim", "data"):
     ABOVE[_package] += ("distributed",)
 ROOT_MODULES = {
-    "graph": set(),
-    "ops": {"runtime"},
+    "graph": {"_checks"},
+    "ops": {"runtime", "_checks"},
     "compiler": {"runtime", "profiling"},
 }
 """Modules of the package itself that these may import: settings of the process, tables of measurements."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ._checks import integer, real
 from .graph import random
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def manual_seed(seed: int) -> None:
     >>> np.array_equal(first, again)
     True
     """
-    seed = _integer("an integer seed", seed)
+    seed = integer("an integer seed", seed)
     if not 0 <= seed < 2**63:
         raise ValueError(f"expected a seed from 0 to 2**63 - 1, got {seed}")
     _settings.seed = seed
@@ -128,14 +129,8 @@ def set_num_threads(threads: int) -> None:
     _core.set_num_threads(_thread_count(threads))
 
 
-def _integer(what: str, value: Any) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "shape", ()) != ():
-        raise TypeError(f"expected {what}, got {value!r}")
-    return int(value.__index__())
-
-
 def _thread_count(threads: Any) -> int:
-    count = _integer("an integer number of threads", threads)
+    count = integer("an integer number of threads", threads)
     if count < 1:
         raise ValueError(f"expected at least 1 thread, got {count}")
     if count > MAX_THREADS:
@@ -236,8 +231,7 @@ def measure_peak(seconds: float = 0.2) -> Report:
     >>> sorted(peak)
     ['gbytes', 'gflops', 'gflops_one_thread']
     """
-    if not hasattr(seconds, "__float__") or getattr(seconds, "shape", ()) != ():
-        raise TypeError(f"expected a number for seconds, got {seconds!r}")
+    real("a number for seconds", seconds)
     if not 0.0 < seconds < 60.0:
         raise ValueError(f"expected seconds above 0 and below 60, got {seconds}")
     from . import _core

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import profiling
+from . import _checks, profiling
 from ._core import Storage
 from .compiler.call import Validity
 from .compiler.pipeline import Compiled, compile_training, set_outputs
@@ -295,11 +295,10 @@ def _positive(name: str, value: Any) -> float | None:
     """Return an optional bound as a number above 0, or raise."""
     if value is None:
         return None
-    if isinstance(value, bool) or not hasattr(value, "__float__") or getattr(value, "shape", ()) != ():
-        raise TypeError(f"expected a number for {name}, got {value!r}")
-    if not 0 < float(value) < float("inf"):
+    found = _checks.real(f"a number for {name}", value, flags=False)
+    if not 0 < found < float("inf"):
         raise ValueError(f"expected {name} above 0 and finite, got {value}")
-    return float(value)
+    return found
 
 
 def _bound(storage: Storage | None) -> Tensor | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ._checks import is_integer
 from .compiler.autodiff import add_gradients
 from .compiler.call import Validity
 from .compiler.layout import decide_layouts
@@ -253,7 +254,7 @@ def grad(fn: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[.
     several = isinstance(argnums, (tuple, list))
     positions = tuple(argnums) if isinstance(argnums, (tuple, list)) else (argnums,)
     for position in positions:
-        if isinstance(position, bool) or not hasattr(position, "__index__") or np.ndim(position):
+        if not is_integer(position):
             raise TypeError(f"expected argnums as an input's number, or several, got {argnums!r}")
     function = _ValueAndGrad(fn, None, positions)
 

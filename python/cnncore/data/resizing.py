@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from .._checks import is_integer
 
 MAX_PIXELS = 1 << 26
 """Larger images are refused: a few bytes can claim to be gigapixels."""
@@ -23,7 +24,7 @@ _BORDER = 128
 
 def check_size(size: Any) -> tuple[int, int]:
     """Return a size as (height, width), or raise where it is none."""
-    if not isinstance(size, (tuple, list)) or len(size) != 2 or not all(map(_is_integer, size)):
+    if not isinstance(size, (tuple, list)) or len(size) != 2 or not all(map(is_integer, size)):
         raise TypeError(f"expected size as (height, width), two integers, got {size!r}")
     height, width = int(size[0]), int(size[1])
     if height < 1 or width < 1:
@@ -111,7 +112,3 @@ def check_fit(fit: Any) -> str:
 def as_before(values: NDArray[Any], image: NDArray[Any]) -> NDArray[Any]:
     """Return what was computed from an image in that image's kind of numbers."""
     return np.rint(values).clip(0, 255).astype(np.uint8) if image.dtype == np.uint8 else values
-
-
-def _is_integer(value: Any) -> bool:
-    return hasattr(value, "__index__") and not isinstance(value, bool)

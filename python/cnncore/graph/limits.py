@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import _core
+from .._checks import integer
 
 LARGEST_SETTING = 2**31 - 1
 """Of strides, paddings, dilations and kernels: sums and products of them with extents then fit 64 bits."""
@@ -88,9 +89,7 @@ def parse_size(value: Any, name: str) -> int:
             )
         base = 1024 if text[3] else 1000
         value = int(float(text[1]) * base ** " kmgt".index(text[2] or " "))
-    if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "shape", ()) != ():
-        raise TypeError(f"expected {name} as an integer of bytes or text such as '2GB', got {value!r}")
-    nbytes = int(value.__index__())
+    nbytes = integer(f"{name} as an integer of bytes or text such as '2GB'", value)
     if nbytes < 1:
         raise ValueError(f"expected {name} above 0 bytes, got {nbytes}")
     return nbytes

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from .. import _checks
+from .._checks import flag as flag
 from ..graph.limits import LARGEST_SETTING
 
 
@@ -17,26 +17,14 @@ def positive(name: str, value: Any) -> int:
     return at_least(name, value, 1)
 
 
-def flag(name: str, value: Any) -> bool:
-    """Return `value` as True or False, or raise naming the argument."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"expected {name} True or False, got {value!r}")
-    return bool(value)
-
-
 def integer(name: str, value: Any) -> int:
     """Return `value` as an int, or raise naming the argument."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "shape", ()) != ():
-        raise TypeError(f"expected an integer {name}, got {value!r}")
-    return int(value.__index__())
+    return _checks.integer(f"an integer {name}", value)
 
 
 def at_least(name: str, value: Any, least: int) -> int:
     """Return `value` as an int of at least `least`, or raise naming the argument."""
-    number = integer(name, value)
-    if number < least:
-        raise ValueError(f"expected {name} of at least {least}, got {value}")
-    return number
+    return _checks.bounded(name, integer(name, value), least)
 
 
 MOST_LAYERS = 10_000
@@ -45,17 +33,12 @@ MOST_LAYERS = 10_000
 
 def count(name: str, value: Any, least: int = 1) -> int:
     """Return a number of layers or blocks as an int, or raise naming the argument."""
-    number = at_least(name, value, least)
-    if number > MOST_LAYERS:
-        raise ValueError(f"expected {name} of at most {MOST_LAYERS}, got {value}")
-    return number
+    return _checks.bounded(name, integer(name, value), least, MOST_LAYERS)
 
 
 def several(name: str, value: Any, of: str = "integers") -> tuple[Any, ...]:
     """Return the items of a list or any other iterable but a text, or raise naming the argument."""
-    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
-        raise TypeError(f"expected {name} as a list of {of}, got {value!r}")
-    return tuple(value)
+    return tuple(_checks.several(f"{name} as a list of {of}", value))
 
 
 def maker(name: str, value: Any) -> Any:
@@ -70,10 +53,7 @@ _FORMS = {1: "(length,)", 2: "a pair (height, width)", 3: "a triple (depth, heig
 
 def setting(name: str, value: Any, least: int) -> int:
     """Return a stride, padding, dilation or kernel extent as an int, or raise naming the argument."""
-    number = at_least(name, value, least)
-    if number > LARGEST_SETTING:
-        raise ValueError(f"expected {name} of at most {LARGEST_SETTING}, got {value}")
-    return number
+    return _checks.bounded(name, integer(name, value), least, LARGEST_SETTING)
 
 
 def ntuple(name: str, value: Any, least: int, rank: int) -> tuple[int, ...]:
@@ -96,25 +76,19 @@ def extents(name: str, value: Any, least: int) -> int | tuple[int, ...]:
 
 def axis(name: str, value: Any) -> int:
     """Return the number of an axis, from the end if negative, or raise naming the argument."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "shape", ()) != ():
+    if not _checks.is_integer(value):
         raise TypeError(f"expected an axis number as {name}, got {value!r}; axes have no names")
     return int(value.__index__())
 
 
 def one_of(name: str, value: Any, choices: Sequence[str]) -> str:
     """Return `value` if it is one of the words, or raise naming them."""
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"expected {name} {', '.join(map(repr, choices))}, got {value!r}")
-    return value
+    return _checks.word(f"{name} {', '.join(map(repr, choices))}", value, choices)
 
 
 def finite(name: str, value: Any, least: float = -math.inf) -> float:
     """Return `value` as a finite float of at least `least`, or raise naming the argument."""
-    number = real(name, value)
-    if not (math.isfinite(number) and number >= least):
-        bound = f" of at least {least:g}" if math.isfinite(least) else ""
-        raise ValueError(f"expected a finite {name}{bound}, got {value}")
-    return number
+    return _checks.finite(f"a finite {name}", value, real(name, value), least)
 
 
 def fraction(name: str, value: Any) -> float:
@@ -135,6 +109,4 @@ def norm_order(name: str, value: Any) -> float:
 
 def real(name: str, value: Any) -> float:
     """Return `value` as a float, also NaN and infinity, or raise naming the argument."""
-    if isinstance(value, str) or not hasattr(value, "__float__") or getattr(value, "shape", ()) != ():
-        raise TypeError(f"expected a number for {name}, got {value!r}")
-    return float(value)
+    return _checks.real(f"a number for {name}", value)

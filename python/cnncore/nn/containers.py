@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, overload
 
+from .._checks import is_integer
 from .keyed import Keyed
 from .module import Module
 from .positions import Ordered
@@ -98,7 +99,7 @@ class Sequential(ModuleSequence):
         return self
 
     def _times(self, times: Any) -> int:
-        if isinstance(times, bool) or not hasattr(times, "__index__"):
+        if not is_integer(times):
             raise TypeError(f"expected an integer to multiply a Sequential by, got {times!r}")
         if times < 1:
             raise ValueError(f"expected an integer of at least 1 to multiply a Sequential by, got {times}")

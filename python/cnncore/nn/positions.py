@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from .._checks import is_integer
 from .module import Module
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Ordered(Module, Generic[Entry]):
         return entry
 
     def _insert(self, index: int, value: Any) -> None:
-        if isinstance(index, bool) or not hasattr(index, "__index__"):
+        if not is_integer(index):
             raise TypeError(f"expected an integer position, got {index!r}")
         if not -len(self) <= index <= len(self):
             raise IndexError(f"expected a position from {-len(self)} to {len(self)}, got {index}")
@@ -86,7 +87,7 @@ class Ordered(Module, Generic[Entry]):
             self._items().update((str(number), entry) for number, entry in enumerate(entries))
 
     def _name(self, index: Any) -> str:
-        if isinstance(index, bool) or not hasattr(index, "__index__"):
+        if not is_integer(index):
             raise TypeError(
                 f"expected an integer or a slice as index, got {index!r}; modules by name are attributes: "
                 "getattr(sequential, name)"

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .._checks import is_integer, is_real
 from ..graph.limits import LARGEST_SETTING
 from ..graph.tensor import Layout, Shape, Tensor
 from ..graph.trace import as_tensor, dtype_error, shape_error
@@ -95,11 +96,7 @@ def sequence(value: Any, name: str, op: str) -> tuple[Any, ...]:
 
 def number(value: Any, name: str, op: str) -> float:
     """Return a number as a float, also NaN and infinity."""
-    if (
-        isinstance(value, (str, bytes))
-        or not hasattr(value, "__float__")
-        or getattr(value, "shape", ()) != ()
-    ):
+    if not is_real(value):
         raise dtype_error(op, f"expected a number for {name}, got {value!r}")
     return float(value)
 
@@ -127,7 +124,7 @@ def real(value: Any, name: str, op: str, least: float = -math.inf, most: float =
 
 def integer(value: Any, name: str, op: str) -> int:
     """Return an integer of 64 bits, or raise naming the argument."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "shape", ()) != ():
+    if not is_integer(value):
         raise dtype_error(op, f"expected an integer for {name}, got {value!r}")
     number = int(value.__index__())
     if not -(2**63) <= number < 2**63:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import ops
+from .._checks import is_integer
 from ..graph.tensor import Tensor
 from .adaptive import RuleOptimizer
 from .optimizer import real
@@ -77,7 +78,7 @@ class Muon(RuleOptimizer):
             if not math.isfinite(real("ns_coefficients", coefficient)):
                 raise ValueError(f"expected finite ns_coefficients, got {coefficients}")
         steps = group["ns_steps"]
-        if isinstance(steps, bool) or not hasattr(steps, "__index__"):
+        if not is_integer(steps):
             raise TypeError(f"expected ns_steps as an integer, got {steps!r}")
         if not 0 <= steps < 100:
             raise ValueError(f"expected ns_steps from 0 to 99, got {steps}")

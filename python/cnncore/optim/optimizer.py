@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _checks
 from .._core import Storage, read_storages, write_numbers, write_storages
 from ..graph.arrays import to_array
 from ..graph.hints import missing
@@ -378,18 +379,15 @@ def real(name: str, value: Any) -> float:
     """Return `value` as a float, or raise naming the setting."""
     if type(value) is float:  # as nearly always, in each step
         return value
-    one_number = hasattr(value, "__float__") and np.ndim(value) == 0
-    if isinstance(value, bool) or not one_number:
-        raise TypeError(f"expected a number for {name}, got {value!r}")
-    return float(value)
+    return _checks.real(f"a number for {name}", value, flags=False)
 
 
 def non_negative(name: str, value: Any) -> float:
     """Return `value` as a finite float of at least 0, or raise naming the setting."""
-    number = real(name, value)
-    if not 0.0 <= number < math.inf:
+    found = real(name, value)
+    if not 0.0 <= found < math.inf:
         raise ValueError(f"expected a finite {name} of at least 0, got {value}")
-    return number
+    return found
 
 
 def _outline(state_dict: Any) -> list[Mapping[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .._checks import is_integer
 from ..nn.arguments import finite
 
 Classes = tuple[str, ...] | None
@@ -129,7 +130,7 @@ def _class_number(name: Any, classes: Classes) -> int:
             known = f"the classes {', '.join(classes)}" if classes else "class numbers"
             raise ValueError(f"class_weight: expected {known}, got {name!r}")
         return classes.index(name)
-    if isinstance(name, bool) or not hasattr(name, "__index__") or name < 0:
+    if not is_integer(name) or name < 0:
         raise ValueError(f"class_weight: expected class numbers or names, got {name!r}")
     return int(name)
 

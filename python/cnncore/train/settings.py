@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from .._checks import is_integer, is_real
 from ..nn.module import Module
 from ..optim.lr_scheduler import LRScheduler
 from ..optim.optimizer import Optimizer
@@ -21,8 +22,7 @@ MOST = 2**31 - 1
 
 def count(name: str, value: Any, least: int) -> int:
     """Return an integer from `least` to `MOST`; refuse anything else by its name."""
-    single = getattr(value, "shape", ()) == () and not isinstance(value, bool)
-    if not single or not hasattr(value, "__index__") or value < least:
+    if not is_integer(value) or value < least:
         raise ValueError(f"expected {name} as an integer of at least {least}, got {value!r}")
     if value > MOST:
         raise ValueError(f"expected {name} of at most {MOST}, got {value}")
@@ -52,8 +52,7 @@ def averaged_of(model: Module, ema: Any) -> AveragedModel | None:
     """Return the average of a model's weights that `ema` asks for, a decay or an average that is there."""
     if ema is None or isinstance(ema, AveragedModel):
         return ema
-    single = getattr(ema, "shape", ()) == () and not isinstance(ema, bool)
-    if not single or not hasattr(ema, "__float__") or not 0 <= float(ema) < 1:
+    if not is_real(ema) or isinstance(ema, bool) or not 0 <= float(ema) < 1:
         raise ValueError(f"expected ema as a decay from 0 to below 1, or an AveragedModel, got {ema!r}")
     return EMA(model, decay=float(ema))
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .._checks import is_real
 from .batches import ArrayBatches, Batches, IterableBatches
 from .rows import Batch
 
@@ -77,7 +78,7 @@ def split_rows(batches: Batches, share: float, of_classes: bool) -> tuple[ArrayB
     """
     if not isinstance(batches, ArrayBatches):
         raise TypeError("validation_split goes with arrays x and y; pass other data as validation=")
-    if isinstance(share, bool) or not hasattr(share, "__float__") or not 0 < float(share) < 1:
+    if isinstance(share, bool) or not is_real(share) or not 0 < float(share) < 1:
         raise ValueError(f"expected validation_split as a share between 0 and 1, got {share!r}")
     rows = batches.rows()
     first = math.floor(rows * (1 - float(share)))

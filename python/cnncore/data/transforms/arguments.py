@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..._checks import is_integer
 from .. import settings
 from ..settings import natural
 
@@ -39,7 +40,7 @@ def extents(size: Any, axes: int, name: str = "size") -> tuple[int, ...]:
     values = tuple(size) if isinstance(size, (tuple, list)) else (size,) * axes
     if len(values) == 1 and axes > 1 and isinstance(size, (tuple, list)):
         values *= axes
-    if len(values) != axes or any(isinstance(v, bool) or not hasattr(v, "__index__") for v in values):
+    if len(values) != axes or not all(map(is_integer, values)):
         raise TypeError(f"expected {name} as an integer or {axes} of them, got {size!r}")
     if min(values) < 1:
         raise ValueError(f"expected {name} of at least 1, got {size}")

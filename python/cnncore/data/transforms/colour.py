@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..._checks import is_integer
 from . import colours
 from .arguments import around, finite, interval
 from .draws import Draws
@@ -157,7 +158,7 @@ class RandomPosterize(_Some):
     """
 
     def __init__(self, bits: int, p: float = 0.5) -> None:
-        if isinstance(bits, bool) or not hasattr(bits, "__index__") or not 0 <= bits <= 8:
+        if not is_integer(bits) or not 0 <= bits <= 8:
             raise ValueError(f"expected bits from 0 to 8, got {bits!r}")
         self.bits = int(bits)
         self.p = probability(p)
@@ -259,7 +260,7 @@ class GaussianBlur(Transform):
     spatial = (2, 3)
 
     def __init__(self, kernel_size: int, sigma: Any = (0.1, 2.0)) -> None:
-        if isinstance(kernel_size, bool) or not hasattr(kernel_size, "__index__") or kernel_size % 2 != 1:
+        if not is_integer(kernel_size) or kernel_size % 2 != 1:
             raise ValueError(f"expected kernel_size to be an odd integer, got {kernel_size!r}")
         if kernel_size < 1:
             raise ValueError(f"expected kernel_size of at least 1, got {kernel_size}")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from ..._checks import is_integer
 from ..settings import integer
 from .arguments import extents, fill_colours, fill_of, integers, one_of, some_extents
 from .draws import Draws
@@ -220,7 +221,7 @@ def _border(array: NDArray[Any], sides: Sequence[tuple[int, int]], mode: str) ->
 
 def _sides(padding: Any, axes: int) -> list[tuple[int, int]]:
     values = tuple(padding) if isinstance(padding, (tuple, list)) else (padding,) * axes
-    if any(isinstance(v, bool) or not hasattr(v, "__index__") for v in values):
+    if not all(map(is_integer, values)):
         raise TypeError(f"expected padding as integers, got {padding!r}")
     numbers = [int(v) for v in values]
     sides_of_images = len(numbers) == 4 and axes == 2

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._checks import real
 from .draws import Draws
 from .samples import Samples
 
@@ -331,9 +332,7 @@ def apply_to(transform: Transform, samples: Samples, draws: Draws, chosen: NDArr
 
 def probability(p: Any, name: str = "p") -> float:
     """A number from 0 to 1."""
-    if isinstance(p, str) or not hasattr(p, "__float__"):
-        raise TypeError(f"expected {name} to be a number, got {p!r}")
-    value = float(p)
+    value = real(f"{name} to be a number", p)
     if not 0 <= value <= 1:
         raise ValueError(f"expected a probability from 0 to 1, got {name}={p}")
     return value

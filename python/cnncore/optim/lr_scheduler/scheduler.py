@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
+from ... import _checks
 from ..optimizer import Optimizer
 
 
@@ -158,9 +159,7 @@ def number(
     name: str, value: Any, low: float = -math.inf, high: float = math.inf, above: bool = False
 ) -> float:
     """Return `value` as a finite float from `low` (excluded when `above`) to `high`, or raise naming it."""
-    if isinstance(value, bool) or not hasattr(value, "__float__") or getattr(value, "shape", ()) != ():
-        raise TypeError(f"expected a number for {name}, got {value!r}")
-    found = float(value)
+    found = _checks.real(f"a number for {name}", value, flags=False)
     if math.isfinite(found) and low <= found <= high and not (above and found == low):
         return found
     range_ = ""
@@ -173,11 +172,10 @@ def number(
 
 def whole(name: str, value: Any, low: int = 1) -> int:
     """Return `value` as an integer of at least `low`, or raise naming it."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or getattr(value, "shape", ()) != ():
-        raise TypeError(f"expected an integer for {name}, got {value!r}")
-    if int(value) < low:
+    found = _checks.integer(f"an integer for {name}", value)
+    if found < low:
         raise ValueError(f"expected {name} to be at least {low}, got {value}")
-    return int(value)
+    return found
 
 
 def steps(name: str, value: Any, low: int = 1) -> list[int]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..._checks import is_integer
 from ...graph.arrays import to_array
 from ...nn.module import Module
 from .layers import feature_maps
@@ -52,7 +53,7 @@ def pca(features: Any, components: int = 2) -> Projection:
     if array.ndim < 2:
         raise ValueError(f"expected features of shape (rows, ...), got {array.shape}")
     flat = array.reshape(len(array), -1).astype(np.float64)
-    if not hasattr(components, "__index__") or not 1 <= components <= min(flat.shape):
+    if not is_integer(components) or not 1 <= components <= min(flat.shape):
         raise ValueError(
             f"expected from 1 to {min(flat.shape)} components, the rows or features, got {components!r}"
         )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ... import ops
+from ..._checks import is_integer
 from ...nn.arguments import at_least, positive
 from ...nn.module import Module
 from ...nn.parameter import Parameter
@@ -97,7 +98,7 @@ def _shape_of(layers: Sequence[Any], name: str) -> tuple[int, ...]:
 
 
 def _check_channel(shape: tuple[int, ...], target: Any, layer: str | None) -> None:
-    if not hasattr(target, "__index__") or isinstance(target, bool) or np.ndim(target):
+    if not is_integer(target):
         raise TypeError(f"expected target as a class or channel number, got {target!r}")
     count = shape[1] if len(shape) > 1 else 1
     if shape and not 0 <= target < count:

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of single values, below all packages: what an argument is, and the errors that say what it is not.
+
+`what` is the noun of a message, "an integer number of threads", `name` that of an argument.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+
+def is_integer(value: Any) -> bool:
+    """Whether a value is one integer of any type, also in an array without axes; a flag is none."""
+    return not isinstance(value, bool) and hasattr(value, "__index__") and getattr(value, "shape", ()) == ()
+
+
+def is_real(value: Any) -> bool:
+    """Whether a value is one number of any type, also a flag or in an array without axes."""
+    text = isinstance(value, (str, bytes))  # numpy's have __float__, too
+    return not text and hasattr(value, "__float__") and getattr(value, "shape", ()) == ()
+
+
+def integer(what: str, value: Any) -> int:
+    """Return `value` as an int, or raise."""
+    if not is_integer(value):
+        raise TypeError(f"expected {what}, got {value!r}")
+    return int(value.__index__())
+
+
+def real(what: str, value: Any, flags: bool = True) -> float:
+    """Return `value` as a float, also NaN and infinity, which integers beyond floats are, or raise."""
+    if not is_real(value) or (isinstance(value, bool) and not flags):
+        raise TypeError(f"expected {what}, got {value!r}")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def bounded(name: str, found: int, least: int, most: float = math.inf) -> int:
+    """Return an integer if it is from `least` to `most`, or raise naming the argument."""
+    if found < least:
+        raise ValueError(f"expected {name} of at least {least}, got {found}")
+    if found > most:
+        raise ValueError(f"expected {name} of at most {most}, got {found}")
+    return found
+
+
+def finite(what: str, value: Any, found: float, least: float = -math.inf) -> float:
+    """Return `found`, which `value` was read as, if it is finite and at least `least`, or raise."""
+    if not (math.isfinite(found) and found >= least):
+        bound = f" of at least {least:g}" if math.isfinite(least) else ""
+        raise ValueError(f"expected {what}{bound}, got {value}")
+    return found
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return `value` as True or False, or raise naming the argument."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"expected {name} True or False, got {value!r}")
+    return bool(value)
+
+
+def word(what: str, value: Any, words: Sequence[str]) -> str:
+    """Return `value` if it is one of the words, or raise."""
+    if not isinstance(value, str) or value not in words:
+        raise ValueError(f"expected {what}, got {value!r}")
+    return value
+
+
+def several(what: str, value: Any) -> list[Any]:
+    """Return the items of any iterable but a text and a dict, or raise."""
+    single = isinstance(value, (str, bytes, Mapping)) or getattr(value, "shape", None) == ()
+    if single or not isinstance(value, Iterable):
+        raise TypeError(f"expected {what}, got {value!r}")
+    return list(value)
