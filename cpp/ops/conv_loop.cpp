@@ -24,6 +24,12 @@ bool output_exceeds_caches(const ConvLoop& loop) {
   return exceeds_caches(floats);
 }
 
+std::int64_t input_floats(const ConvLoop& loop) {
+  std::int64_t floats = loop.batch * loop.groups * loop.in_channels;
+  for (const auto& axis : loop.axis) floats *= axis.in_size;
+  return floats;
+}
+
 std::int64_t reduction_blocks(std::int64_t depth) {
   return std::max<std::int64_t>(1, ceil_div(depth * kernels().gemm_tile.nr, machine().direct.weight));
 }
@@ -81,6 +87,10 @@ ChunkGrid ConvLoopPlan::chunk_grid(const ConvLoop& loop, std::int64_t most_tasks
       pixel_floats =
           std::min(machine().direct.input, pixel_floats) * std::min(axis.in_step, machine().direct.input);
   }
+  // The groups of a chunk follow one another: where they share lines that taps read again from far away, the
+  // lines of all groups are to stay in cache (Zen 3: groups of 8, stride 2, took 0.5 to 0.6 of the time).
+  const bool shares_lines = loop.taps() > 1 && loop.in_channels < kLineFloats;
+  if (shares_lines && input_floats(loop) > machine().resident) pixel_floats *= loop.groups;
   const std::int64_t fit =
       std::clamp<std::int64_t>(machine().direct.input / pixel_floats, kMinPixels, kMaxPixels);
   const std::int64_t tasks = tasks_worth(loop_work(loop), most_tasks);

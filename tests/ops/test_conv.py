@@ -151,6 +151,12 @@ def test_outputs_larger_than_the_caches_are_exact(activation: str) -> None:
         check_statistics(rows, full)
 
 
+def test_groups_that_share_lines_of_a_far_input_are_exact() -> None:
+    case = Case(1, 6, 6, (47, 49), (3, 3), (2, 2), (1, 1), (1, 1), groups=64)
+    assert np.prod(case.input_shape) > 512 * 1024
+    check(case)
+
+
 @pytest.mark.parametrize("outputs", [1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 100])
 def test_every_panel_width_is_exact(outputs: int) -> None:
     check(Case(2, 5, outputs, (5, 5), (3, 3), begin=(1, 1), end=(1, 1)), outputs)
