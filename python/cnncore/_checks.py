@@ -58,6 +58,19 @@ def finite(what: str, value: Any, found: float, least: float = -math.inf) -> flo
     return found
 
 
+MOST_SECONDS = 3600.0
+"""Of one measurement: what was to take longer did never end."""
+
+
+def duration(name: str, value: Any, above: bool = False) -> float:
+    """Return seconds of a measurement from 0 (excluded when `above`) to an hour, or raise naming them."""
+    found = real(f"a number for {name}", value, flags=False)
+    if not (found > 0 if above else found >= 0) or found > MOST_SECONDS:
+        least = "above" if above else "of at least"
+        raise ValueError(f"expected {name} {least} 0 and at most {MOST_SECONDS:g}, got {value}")
+    return found
+
+
 def flag(name: str, value: Any) -> bool:
     """Return `value` as True or False, or raise naming the argument."""
     if not isinstance(value, (bool, np.bool_)):

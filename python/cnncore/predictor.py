@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import profiling
+from ._checks import duration
 from ._importing import importing
 from .compiler import choices as algorithms
 from .compiler.pipeline import Rebuild, prepare_predictor, set_outputs
@@ -133,7 +134,8 @@ class Predictor:
 
         Args:
             inputs: as for a call; their values do not matter.
-            seconds: time for one comparison; there are at most as many as a convolution has algorithms.
+            seconds: time for one comparison, at most 3600; there are at most as many as a convolution has
+                algorithms.
             margin: an algorithm is replaced by one that takes at least this fraction less time.
 
         Returns:
@@ -154,9 +156,7 @@ class Predictor:
         with importing:
             from .compiler.autotune import tune
 
-        seconds, margin = real("seconds", seconds), real("margin", margin)
-        if not 0.0 < seconds < float("inf"):
-            raise ValueError(f"expected seconds above 0, got {seconds}")
+        seconds, margin = duration("seconds", seconds, above=True), real("margin", margin)
         if not 0.0 <= margin < 1.0:
             raise ValueError(f"expected a margin of at least 0 and below 1, got {margin}")
         arrays = self._arrays([to_input(x) for x in inputs])

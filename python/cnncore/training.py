@@ -65,6 +65,10 @@ class LossValue(float):
             raise missing("loss", "the loss of a step", name)
 
 
+MOST_COUNTED = 2**31 - 1
+"""Batches of an update, with more of which there would never be one."""
+
+
 class TrainStep(Function):
     """Returned by `train_step`: forward, backward and update of one batch in one call."""
 
@@ -83,7 +87,7 @@ class TrainStep(Function):
         self.optimizer = optimizer
         self._most_norm = _positive("clip_grad_norm", clip_grad_norm)
         self._most_value = _positive("clip_grad_value", clip_grad_value)
-        self._accumulate = positive("accumulate", accumulate)
+        self._accumulate = positive("accumulate", accumulate, MOST_COUNTED)
         self._batches = Storage(np.zeros((), np.int64))
         self._sums: dict[Any, Storage] = {}
 

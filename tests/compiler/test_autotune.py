@@ -319,7 +319,15 @@ def test_a_missing_file_is_a_missing_file(model: nn.Module, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "settings", [{"seconds": 0}, {"seconds": -1.0}, {"seconds": float("nan")}, {"margin": 1.0}]
+    "settings",
+    [
+        {"seconds": 0},
+        {"seconds": -1.0},
+        {"seconds": float("nan")},
+        {"seconds": 2**70},
+        {"seconds": 10**400},
+        {"margin": 1.0},
+    ],
 )
 def test_settings_are_checked(model: nn.Module, settings: dict[str, Any]) -> None:
     predictor = cc.compile(model, SHAPE)

@@ -97,6 +97,22 @@ def test_settings_of_detectors(name: str, wrong: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "build",
+    [
+        segmentation.fcn_resnet50,
+        segmentation.deeplabv3_mobilenet_v3_large,
+        segmentation.lraspp_mobilenet_v3_large,
+        detection.fasterrcnn_mobilenet_v3_large_fpn,
+        detection.ssdlite320_mobilenet_v3_large,
+    ],
+)
+@pytest.mark.parametrize("wrong", ["DEFAULT", True, 1.5, b"x.pth"])
+def test_weights_of_backbones(build: Any, wrong: Any) -> None:
+    with pytest.raises(ValueError, match=rf"expected weights_backbone=None or a file, .* got {wrong!r}"):
+        build(weights_backbone=wrong)
+
+
+@pytest.mark.parametrize(
     ("kind", "name", "wrong"),
     [
         (models.CifarResNet, "blocks", 2**70),

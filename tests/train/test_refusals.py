@@ -39,6 +39,11 @@ def test_fit(name: str, wrong: Any) -> None:
         trainer().fit((X, Y), **{"epochs": 1, "verbose": 0, name: wrong})
 
 
+def test_an_update_comes_some_day() -> None:
+    with pytest.raises(ValueError, match=r"accumulate of at most 2147483647, got 1180591620717411303424"):
+        trainer(accumulate=2**70)
+
+
 @pytest.mark.parametrize("wrong", [*WRONG, "text", math.nan])
 @pytest.mark.parametrize(
     "name",

@@ -46,7 +46,7 @@ def published(
         @wraps(build)
         def built(*args: Any, weights: Any = None, progress: bool = True, **options: Any) -> Network:
             name = build.__name__
-            path = _weights_file(name, weights)
+            path = weights_file("weights", weights, name)
             flag("progress", progress)
             if "num_classes" in options:
                 if args or "classes" in options:
@@ -65,13 +65,19 @@ def published(
     return decorate
 
 
-def _weights_file(name: str, weights: Any) -> str | os.PathLike[str] | None:
-    """Return the file of weights, or raise for the names of weights that torchvision fetches."""
+def weights_file(name: str, weights: Any, network: str = "backbone") -> str | os.PathLike[str] | None:
+    """Return a file of a network's weights, or raise for the names of weights that torchvision fetches.
+
+    Args:
+        name: the argument's.
+        weights: what it was given.
+        network: whose weights they are.
+    """
     if weights is None or isinstance(weights, os.PathLike):
         return weights
     if isinstance(weights, str) and os.path.splitext(weights)[1]:
         return weights
     raise ValueError(
-        f"{name}: expected weights=None or a file, such as '{name}.safetensors' or '{name}.pth', got "
+        f"{network}: expected {name}=None or a file, such as '{network}.safetensors' or '{network}.pth', got "
         f"{weights!r}: none are fetched"
     )

@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from ..nn.arguments import at_least, count, finite, flag, fraction, maker, ntuple, positive, several
+from .arguments import weights_file
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -122,6 +123,7 @@ _CHECKS = _table(
     lists_of_lists=(_list_of(_list_of(_above_0)), "sizes aspect_ratios"),
     flags=(flag, "zero_init_residual aux_logits transform_input batch_norm memory_efficient"),
     optional_flags=(_optional(flag), "init_weights aux_loss"),
+    files=(weights_file, "weights_backbone"),
     makers=(maker, "stem inverted_residual"),
     optional_makers=(_optional(maker), "norm_layer activation stem_type block_type block"),
     lists_of_makers=(_list_of(maker), "convolutions"),

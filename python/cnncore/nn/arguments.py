@@ -12,9 +12,9 @@ from .._checks import flag as flag
 from ..graph.limits import LARGEST_SETTING
 
 
-def positive(name: str, value: Any) -> int:
-    """Return `value` as an int of at least 1, or raise naming the argument."""
-    return at_least(name, value, 1)
+def positive(name: str, value: Any, most: float = math.inf) -> int:
+    """Return `value` as an int from 1 to `most`, or raise naming the argument."""
+    return at_least(name, value, 1, most)
 
 
 def integer(name: str, value: Any) -> int:
@@ -22,9 +22,9 @@ def integer(name: str, value: Any) -> int:
     return _checks.integer(f"an integer {name}", value)
 
 
-def at_least(name: str, value: Any, least: int) -> int:
-    """Return `value` as an int of at least `least`, or raise naming the argument."""
-    return _checks.bounded(name, integer(name, value), least)
+def at_least(name: str, value: Any, least: int, most: float = math.inf) -> int:
+    """Return `value` as an int from `least` to `most`, or raise naming the argument."""
+    return _checks.bounded(name, integer(name, value), least, most)
 
 
 MOST_LAYERS = 10_000
@@ -33,7 +33,7 @@ MOST_LAYERS = 10_000
 
 def count(name: str, value: Any, least: int = 1) -> int:
     """Return a number of layers or blocks as an int, or raise naming the argument."""
-    return _checks.bounded(name, integer(name, value), least, MOST_LAYERS)
+    return at_least(name, value, least, MOST_LAYERS)
 
 
 def several(name: str, value: Any, of: str = "integers") -> tuple[Any, ...]:
@@ -53,7 +53,7 @@ _FORMS = {1: "(length,)", 2: "a pair (height, width)", 3: "a triple (depth, heig
 
 def setting(name: str, value: Any, least: int) -> int:
     """Return a stride, padding, dilation or kernel extent as an int, or raise naming the argument."""
-    return _checks.bounded(name, integer(name, value), least, LARGEST_SETTING)
+    return at_least(name, value, least, LARGEST_SETTING)
 
 
 def ntuple(name: str, value: Any, least: int, rank: int) -> tuple[int, ...]:

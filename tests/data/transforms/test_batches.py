@@ -139,6 +139,17 @@ def test_shares_follow_the_beta_distribution(alpha: float) -> None:
     assert abs(shares.var() - variance) < 5 * variance / np.sqrt(10000)
 
 
+@pytest.mark.parametrize("alpha", [1e-299, 1e-308, 5e-324])
+def test_shares_of_the_least_alphas_are_all_or_nothing(alpha: float) -> None:
+    """Logarithms by such an alpha overflow; pairs were drawn for ever."""
+    from cnncore.data.transforms.mixing import _beta
+
+    shares = _beta(Draws.of(0, 0, range(400)), alpha)
+    assert set(shares) == {0.0, 1.0}
+    assert 120 < shares.sum() < 280  # 8 deviations of a fair coin
+
+
+
 def test_mosaic_shows_four_images_and_their_boxes() -> None:
     images = np.arange(1, 9, dtype=np.uint8).reshape(8, 1, 1, 1) * np.ones((1, 1, 20, 24), np.uint8)
     boxes = [np.array([[2.0, 3, 22, 17, i]], np.float32) for i in range(1, 9)]

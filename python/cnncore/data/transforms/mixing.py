@@ -213,6 +213,9 @@ class Mosaic(_Mixing):
         return Samples(images, masks, boxes, None)
 
 
+_LEAST = 1e-300
+"""Below it shares are 0 or 1 anyway, and logarithms by alpha overflow, of which no pair would be kept."""
+
 _MOST_REJECTED = 4.0
 """The largest alpha of Jöhnk's method, which keeps one pair in 70 there and one in 4**alpha beyond."""
 
@@ -223,6 +226,7 @@ def _beta(draws: Draws, alpha: float) -> NDArray[np.float64]:
         power = 2 / (2 * alpha - 1)
         radius = np.sqrt(-np.expm1(power * np.log(draws.uniform(2.0**-60, 1))))
         return np.asarray(0.5 + 0.5 * radius * np.cos(2 * np.pi * draws.uniform(0, 1)))
+    alpha = max(alpha, _LEAST)
     result = np.full(len(draws), np.nan)
     while np.isnan(result).any():
         # Logarithms, since powers of 1 / alpha underflow for a small one.
