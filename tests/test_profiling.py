@@ -146,7 +146,9 @@ def test_a_refused_batch_leaves_everything_as_it_was() -> None:
     assert step.optimizer.step_count == 1
 
 
-@pytest.mark.parametrize(("repeats", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), (2**70, ValueError)])
+@pytest.mark.parametrize(
+    ("repeats", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), (2**70, ValueError)]
+)
 def test_repeats_are_checked(repeats: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="repeat"):
         cc.compile(nn.ReLU(), X.shape).profile(X, repeats=repeats)

@@ -169,7 +169,7 @@ def test_evaluation_of_a_test_part(capsys: Capture) -> None:
 
 def test_options_for_folders_alone(capsys: Capture) -> None:
     for options in (["--size", "8x8"], ["--fit", "crop"]):
-        assert main(["train", "digits", *options]) == 1
+        assert main(["train", "digits", *options]) == 2
         assert "--size and --fit are for folders of images" in capsys.readouterr().err
     Path("a.txt").write_text("text")
     assert main(["train", "a.txt"]) == 1

@@ -17,6 +17,8 @@ import cnncore as cc
 from cnncore.cli import main
 from cnncore.cli.recipes import learning_rate
 
+HUGE = str(2**70)
+
 Capture = pytest.CaptureFixture[str]
 
 
@@ -49,6 +51,16 @@ def fails(capsys: Capture, *arguments: str) -> str:
         (["predict", "model"], "the following arguments are required: IMAGE"),
         (["summary", "lenet5", "--input", "1,x"], "argument --input: expected a whole number, got ''"),
         (["info", "--threads", "0"], "argument --threads: expected at least 1, got 0"),
+        (["info", "--threads", "1025"], "argument --threads: expected at most 1024, got 1025"),
+        (["train", "digits", "--epochs", HUGE], f"--epochs: expected at most 2147483647, got {HUGE}"),
+        (["train", "digits", "--seed", HUGE], f"--seed: expected at most {2**63 - 1}, got {HUGE}"),
+        (["train", "digits", "--mixup", "nan"], "--mixup: expected a number above 0, got 'nan'"),
+        (["train", "digits", "--label-smoothing", "1"], "expected a share from 0 to below 1, got '1'"),
+        (["profile", "lenet5", "--repeats", HUGE], f"--repeats: expected at most 1000000, got {HUGE}"),
+        (["bench", "--networks", ","], "--networks: expected names, separated by commas, got ','"),
+        (["bench", "--batch", "1,,2"], "--batch: expected a whole number, got ''"),
+        (["bench", "--mode", "both"], "--mode: invalid choice: 'both'"),
+        (["explore", "model", "--port", HUGE], f"--port: expected at most 65535, got {HUGE}"),
     ],
 )
 def test_wrong_usage_ends_with_2(capsys: Capture, arguments: list[str], message: str) -> None:
@@ -78,6 +90,12 @@ def test_wrong_usage_ends_with_2(capsys: Capture, arguments: list[str], message:
         (["train", "digits", "--out", "."], ".: expected a file to write, got a folder"),
         (["predict", "absent", "image"], "absent: No such file or directory"),
         (["evaluate", "absent"], "absent: No such file or directory"),
+        (["predict", "", "image"], "'': No such file or directory"),
+        (
+            ["bench", "--networks", "lenet5", "--batch", HUGE],
+            "expected each of batches of at most 2147483647",
+        ),
+        (["summary", "lenet5", "--input", f"{HUGE},1,28,28"], "EB (64-bit addresses): make the batch"),
         (["summary", "absent"], "expected a model file, an ONNX file or one of alexnet, convnext_base"),
         (
             ["summary", "lenet5", "--input", "1,1,28"],
@@ -91,6 +109,27 @@ def test_wrong_usage_ends_with_2(capsys: Capture, arguments: list[str], message:
 )
 def test_failures_end_with_1_and_one_line(capsys: Capture, arguments: list[str], message: str) -> None:
     assert message in fails(capsys, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["bench", "--layers", "--batch", "2"], "--networks, --batch and --mode go without --layers"),
+        (["bench", "--input", "1,1,28,28"], "--input goes with a MODEL"),
+        (["bench", "lenet5", "--networks", "lenet5"], "go without a MODEL"),
+        (["export", "lenet5", "m.onnx", "--normalize"], "--normalize goes with a model that knows"),
+        (["train", "digits", "--fit", "crop"], "--size and --fit are for folders of images"),
+        (["predict", "m", "a", "--json", "--csv"], "both print on stdout; choose one"),
+    ],
+)
+def test_options_that_do_not_go_together_end_with_2(
+    capsys: Capture, arguments: list[str], message: str
+) -> None:
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("cnncore: error: ")
+    assert message in err
 
 
 def test_files_that_are_no_models(capsys: Capture) -> None:

@@ -96,7 +96,7 @@ def test_tables(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
         main(["predict", "m.safetensors", "--csv", "c.pgm", "a"])
     assert "expected a name that ends in .csv, got 'c.pgm'; put --csv last" in capsys.readouterr().err
     assert Path("c.pgm").stat().st_size == 27
-    assert main(["predict", "m.safetensors", "a", "--json", "--csv"]) == 1
+    assert main(["predict", "m.safetensors", "a", "--json", "--csv"]) == 2
 
 
 def test_copies_replace_nothing_and_lead_nowhere_else(capsys: Capture) -> None:

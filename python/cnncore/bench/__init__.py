@@ -31,21 +31,26 @@ def run(
 
     Returns:
         The table as text, and the same results as a dict for JSON.
+
+    Raises:
+        TypeError, ValueError: no such networks, modes or batches; nothing has been measured then.
     """
+    from ..nn.arguments import flag
     from . import layers as layer_bench
     from . import machine, tables
     from . import networks as network_bench
     from .shapes import resnet50
 
     results: dict[str, Any] = {"machine": machine.describe()}
-    if layers:
+    seconds = QUICK_SECONDS if flag("quick", quick) else 1.0
+    if flag("layers", layers):
         # The first layer, with 3 channels, cannot keep a vector unit busy: it is measured by the networks.
         problems = resnet50(batch=4 if quick else 16)[1:]
         found = list(layer_bench.measure(problems, seconds=QUICK_SECONDS if quick else 0.3))
         results["layers"] = [layer_row(result) for result in found]
         return tables.layers(found), results
-    names = list(network_bench.INPUTS) if networks is None else list(networks)
-    taken = list(network_bench.measure(names, modes, batches, QUICK_SECONDS if quick else 1.0))
+    names = network_bench.INPUTS if networks is None else networks
+    taken = list(network_bench.measure(names, modes, batches, seconds))
     results["networks"] = [{**asdict(row), "images_per_second": row.images_per_second} for row in taken]
     return tables.throughput(taken), results
 

@@ -4,14 +4,19 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from .._checks import duration
 from ..graph.dtype import ITEM_SIZE
+from ..nn.arguments import flag, one_of, several
+from ..runtime import ACCURACIES
+from .settings import words
 from .shapes import ConvProblem
 from .timing import Timing, interleaved
 
@@ -78,10 +83,26 @@ def measure(
 
     Returns:
         An iterator of results, one as soon as it is there.
+
+    Raises:
+        TypeError, ValueError: a setting that cannot be; nothing has been measured then.
     """
-    for problem in problems:
-        for direction in directions:
-            yield _measure_one(problem, direction, accuracy, seconds)
+    listed = [_problem("each of problems", each) for each in several("problems", problems, "convolutions")]
+    directions = words("directions", directions, DIRECTIONS)
+    one_of("accuracy", accuracy, ACCURACIES)
+    jobs = ((problem, direction) for problem in listed for direction in directions)
+    return _measure(jobs, accuracy, duration("seconds", seconds))
+
+
+def _measure(jobs: Iterable[tuple[ConvProblem, str]], accuracy: str, seconds: float) -> Iterator[LayerResult]:
+    for problem, direction in jobs:
+        yield _measure_one(problem, direction, accuracy, seconds)
+
+
+def _problem(name: str, value: Any) -> ConvProblem:
+    if not isinstance(value, ConvProblem):
+        raise TypeError(f"expected {name} as a ConvProblem, got {value!r}")
+    return value
 
 
 def summarise(results: Iterable[LayerResult]) -> list[Summary]:
@@ -137,7 +158,14 @@ def step(problem: ConvProblem, direction: str, accuracy: str, packs: bool = Fals
 
     Returns:
         The step, which has run once.
+
+    Raises:
+        TypeError, ValueError: no such problem, direction or accuracy.
     """
+    _problem("problem", problem)
+    one_of("direction", direction, DIRECTIONS)
+    one_of("accuracy", accuracy, ACCURACIES)
+    packs = flag("packs", packs)
     program = _core.Program()
     attrs: dict[str, int | float | str | Sequence[int] | Sequence[float]] = {**problem.attrs()}
     choice = _core.conv_choose(

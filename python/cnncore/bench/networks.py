@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._checks import duration
+from ..nn.arguments import several
+from .settings import sizes, words
 from .timing import Timing, interleaved
 
 Array = NDArray[np.float32]
@@ -18,6 +21,9 @@ State = Mapping[str, NDArray[Any]]
 
 INPUTS = {"lenet5": (1, 28, 28), "mnist_cnn": (1, 28, 28), "resnet20": (3, 32, 32)}
 """Networks measured by default, with the images they take."""
+
+USUAL = {"inference": (1, 64), "training": (64,)}
+"""Modes, with the batches measured by default."""
 
 CLASSES = 10
 
@@ -43,6 +49,8 @@ def predictor(
     """A compiled network of `cnncore.models` for inputs of this shape, with the weights of `state`."""
     from .. import compile as compile_network
 
+    if len(several("input_shape", input_shape)) != 4:
+        raise ValueError(f"expected input_shape as (batch, channels, height, width), got {input_shape!r}")
     model = _model(name, input_shape[1], classes, state)
     model.eval()
     predict: Callable[[Array], Array] = compile_network(model, input_shape=input_shape)
@@ -72,7 +80,7 @@ def trainer(
 
 def measure(
     names: Iterable[str] = tuple(INPUTS),
-    modes: Iterable[str] = ("inference", "training"),
+    modes: Iterable[str] = tuple(USUAL),
     batches: Iterable[int] | None = None,
     seconds: float = 1.0,
 ) -> Iterator[Throughput]:
@@ -86,13 +94,20 @@ def measure(
 
     Returns:
         An iterator of results, one as soon as it is there.
+
+    Raises:
+        TypeError, ValueError: a setting that cannot be; nothing has been measured then.
     """
-    sizes = None if batches is None else tuple(batches)
-    for name in names:
-        for mode in modes:
-            for batch in sizes or ((1, 64) if mode == "inference" else (64,)):
-                call = _call(name, mode, batch)
-                yield Throughput(name, mode, batch, interleaved({name: call}, seconds)[name])
+    names, modes = words("networks", names, INPUTS), words("modes", modes, USUAL)
+    chosen = None if batches is None else sizes("batches", batches)
+    jobs = [(name, mode, batch) for name in names for mode in modes for batch in chosen or USUAL[mode]]
+    return _measure(jobs, duration("seconds", seconds))
+
+
+def _measure(jobs: Iterable[tuple[str, str, int]], seconds: float) -> Iterator[Throughput]:
+    for name, mode, batch in jobs:
+        call = _call(name, mode, batch)
+        yield Throughput(name, mode, batch, interleaved({name: call}, seconds)[name])
 
 
 def _call(name: str, mode: str, batch: int) -> Callable[[], object]:
@@ -110,7 +125,7 @@ def _call(name: str, mode: str, batch: int) -> Callable[[], object]:
 def _model(name: str, channels: int, classes: int, state: State | None) -> Any:
     from .. import models
 
-    model = getattr(models, name)(classes=classes, in_channels=channels)
+    model = models.get(name, classes=classes, in_channels=channels)
     if state is not None:
         model.load_state_dict(state)
     return model

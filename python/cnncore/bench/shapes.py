@@ -9,8 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .._files import open_table
+from ..nn.arguments import positive
 from ..ops.algorithm import geometry
 from ..ops.window import Window
+from .settings import MOST
 
 Extents = tuple[int, ...]
 
@@ -85,13 +88,42 @@ class ConvProblem:
         return geometry(self.window, self.groups)
 
 
+COLUMNS = (
+    "network",
+    "layer",
+    "batch",
+    "groups",
+    "in_channels",
+    "out_channels",
+    "input",
+    "kernel",
+    "stride",
+    "pad_begin",
+    "pad_end",
+    "dilation",
+    "output",
+)
+
+
 def read_csv(path: str | Path) -> list[ConvProblem]:
     """Problems of a csv file with the columns of `benchmarks/shapes/resnet50.csv`; `count` may be missing.
 
     A negative padding, which cuts input off, is read as 0: mostly no window reaches that input anyway.
+
+    Raises:
+        ValueError: other columns, values that are no numbers, outputs that do not follow from the rest.
     """
-    with open(path, newline="") as file:
-        return [_problem(row) for row in csv.DictReader(file)]
+    problems: list[ConvProblem] = []
+    with open_table(path) as file:
+        reader = csv.DictReader(file)
+        try:
+            lacking = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if lacking:
+                raise ValueError(f"expected the columns {', '.join(COLUMNS)}; {lacking[0]!r} is missing")
+            problems += map(_problem, reader)
+        except (ValueError, TypeError, AttributeError, csv.Error) as error:
+            raise ValueError(f"{path}: line {reader.line_num}: {error}") from error
+    return problems
 
 
 def resnet50(batch: int = 16) -> list[ConvProblem]:
@@ -101,6 +133,7 @@ def resnet50(batch: int = 16) -> list[ConvProblem]:
         >>> sum(problem.count for problem in resnet50())
         53
     """
+    batch = positive("batch", batch, MOST)
     counts: dict[ConvProblem, int] = {}
     for problem in _resnet50_layers(batch):
         unnamed = replace(problem, layer="")

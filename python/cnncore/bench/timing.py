@@ -12,6 +12,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from .._checks import duration
+from ..nn.arguments import positive
+from .settings import MOST
+
 BURST_SECONDS = 0.1
 WARM_SECONDS = 1.0
 """The first call after a pause finds threads asleep and caches that another has filled, which costs calls of
@@ -49,11 +53,20 @@ def interleaved(
     Returns:
         name -> `Timing`, in the order of `calls`.
 
+    Raises:
+        TypeError: no functions, no numbers.
+        ValueError: fewer than 1 round; seconds below 0 or above 3600.
+
     Example:
         >>> times = interleaved({"sum": lambda: sum([1]), "max": lambda: max([1])}, seconds=0.01)
         >>> sorted(times)
         ['max', 'sum']
     """
+    if not isinstance(calls, Mapping) or not calls or not all(map(callable, calls.values())):
+        raise TypeError(f"expected calls as a dict of functions by their names, got {calls!r}")
+    min_rounds = positive("min_rounds", min_rounds, MOST)
+    seconds, settle = duration("seconds", seconds), duration("settle", settle)
+    burst = duration("burst", burst)
     for call in calls.values():
         call()
     samples: dict[str, list[float]] = {name: [] for name in calls}

@@ -9,11 +9,11 @@ from dataclasses import asdict
 
 from .. import bench
 from ..bench import machine
-from ..bench.networks import INPUTS, Throughput
+from ..bench.networks import Throughput
 from ..bench.tables import throughput
 from ..bench.timing import interleaved
 from ..predictor import compile as compile_network
-from .output import print_result
+from .output import UsageError, print_result
 from .sources import find
 
 _MODES = ("inference", "training")
@@ -24,9 +24,10 @@ def run(options: argparse.Namespace) -> None:
     if options.model is not None:
         _run_model(options)
         return
-    for name in options.networks or ():
-        if name not in INPUTS:
-            raise ValueError(f"expected networks among {', '.join(INPUTS)}, got {name!r}")
+    if options.input is not None:
+        raise UsageError("--input goes with a MODEL")
+    if options.layers and (options.networks or options.batch or options.mode):
+        raise UsageError("--networks, --batch and --mode go without --layers, which measures convolutions")
     table, results = bench.run(
         networks=options.networks,
         batches=options.batch,
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace) -> None:
 def _run_model(options: argparse.Namespace) -> None:
     """Measure inference of one model at one or more batches."""
     if options.networks or options.layers or options.mode == "training":
-        raise ValueError("--networks, --layers and --mode training go without a MODEL")
+        raise UsageError("--networks, --layers and --mode training go without a MODEL")
     source = find(options.model, options.input)
     rows = []
     for batch in options.batch or (source.shapes[0][0],):

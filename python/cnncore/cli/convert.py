@@ -12,7 +12,7 @@ import numpy as np
 from .. import io
 from ..io.atomic import atomic_write
 from .onnx_file import is_onnx
-from .output import print_result
+from .output import UsageError, print_result
 
 _TORCH = (".pt", ".pth", ".bin", ".ckpt", ".torchscript")
 _KERAS = (".keras", ".h5")
@@ -55,7 +55,7 @@ def read(path: str, key: str | None = None) -> dict[str, Any]:
     """
     ending = os.path.splitext(path)[1].lower()
     if key is not None and ending not in _TORCH:
-        raise ValueError(f"--key goes with torch checkpoints ({', '.join(_TORCH)}), got {path!r}")
+        raise UsageError(f"--key goes with torch checkpoints ({', '.join(_TORCH)}), got {path!r}")
     if is_onnx(path):
         from .. import onnx
 

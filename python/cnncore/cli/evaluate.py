@@ -22,7 +22,7 @@ from . import datasets, model_file
 from .answers import answers, reason
 from .datasets import Images
 from .model_file import Description
-from .output import print_result
+from .output import UsageError, print_result
 from .photos import Wanted, left_out_rows, read_photos, report_left_out
 from .report import class_rows, class_table, matrix_text, mean_row
 
@@ -86,7 +86,7 @@ def _test_images(options: argparse.Namespace, model: Any, description: Descripti
     if not name:
         raise ValueError(f"{options.model} does not name its data: say which, cnncore evaluate MODEL DATASET")
     if options.mistakes:
-        raise ValueError("--mistakes names the files of a folder: cnncore evaluate MODEL FOLDER --mistakes")
+        raise UsageError("--mistakes names the files of a folder: cnncore evaluate MODEL FOLDER --mistakes")
     if name in datasets.NAMES:
         images = datasets.read(name, options)
     elif not os.path.exists(name):

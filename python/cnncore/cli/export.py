@@ -8,7 +8,7 @@ import json
 import os
 
 from .onnx_file import CLASSES, MEAN, STD, is_onnx
-from .output import print_result
+from .output import UsageError, print_result
 from .sources import find
 
 
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> None:
         else:
             metadata.update({MEAN: json.dumps(about.mean), STD: json.dumps(about.std)})
     elif options.normalize:
-        raise ValueError(
+        raise UsageError(
             "--normalize goes with a model that knows its images, of cnncore train or cc.save, "
             f"got {options.model!r}"
         )

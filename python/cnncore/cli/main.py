@@ -11,11 +11,12 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from .output import NonFiniteLossError, SomeFailedError
+from .output import NonFiniteLossError, SomeFailedError, UsageError
 from .parser import parser
 from .ranks import end_all
 
 FAILURE = 1
+USAGE = 2
 NONFINITE = 3
 INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
@@ -28,8 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; by default those of the process.
 
     Returns:
-        The exit code: 0 done, 1 failed (one line on stderr says why), 3 the loss became NaN or infinite (the
-        last finite model is saved), 130 interrupted. Wrong usage ends in `SystemExit` with code 2.
+        The exit code: 0 done, 1 failed (one line on stderr says why), 2 options that do not go together, 3
+        the loss became NaN or infinite (the last finite model is saved), 130 interrupted. Other wrong usage
+        ends in `SystemExit` with code 2.
     """
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files that the terminal cannot show
@@ -62,8 +64,9 @@ def _run(options: argparse.Namespace) -> int:
         return NONFINITE
     except (SomeFailedError, ValueError, TypeError, OSError, ImportError, MemoryError, RuntimeError) as error:
         print(f"cnncore: error: {_one_line(error)}", file=sys.stderr)
-        end_all(FAILURE)
-        return FAILURE
+        code = USAGE if isinstance(error, UsageError) else FAILURE
+        end_all(code)
+        return code
     return 0
 
 
@@ -74,5 +77,5 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 def _one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
+        return f"{error.filename or repr('')}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__

@@ -8,6 +8,10 @@ import json
 from typing import Any
 
 
+class UsageError(ValueError):
+    """Options that cannot go together, which shows only once the command runs."""
+
+
 class NonFiniteLossError(Exception):
     """The loss of a training became NaN or infinite; what was finite is saved."""
 

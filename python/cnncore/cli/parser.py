@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
             "--json", action="store_true", help="print the result as JSON, and nothing else, on stdout"
         )
         command.add_argument(
-            "--threads", type=_from(1), metavar="N", help="threads to use at most; default: all cores"
+            "--threads", type=_from(1, 1024), metavar="N", help="threads to use at most; default: all cores"
         )
     return top
 
@@ -70,7 +70,9 @@ def _train(commands: Commands) -> argparse.ArgumentParser:
         "--download", action="store_true", help="fetch mnist or cifar10 into --data if not there"
     )
     command.add_argument("--model", metavar="NAME", help="the network; `cnncore info` lists them")
-    command.add_argument("--epochs", type=_from(1), metavar="N", help="times to go through the training data")
+    command.add_argument(
+        "--epochs", type=_from(1, 2**31 - 1), metavar="N", help="times to go through the data"
+    )
     command.add_argument("--batch-size", type=_from(1), metavar="N", help="images a training step")
     command.add_argument(
         "--lr", type=_positive, metavar="X", help="the highest learning rate of the schedule"
@@ -154,7 +156,7 @@ def _train(commands: Commands) -> argparse.ArgumentParser:
         "under names with a number",
     )
     command.add_argument(
-        "--seed", type=_from(0), metavar="N", default=0, help="of all random numbers; default: 0"
+        "--seed", type=_from(0, 2**63 - 1), metavar="N", default=0, help="of all random numbers; default: 0"
     )
     command.add_argument("--quiet", action="store_true", help="show no progress")
     return command
@@ -243,7 +245,11 @@ def _profile(commands: Commands) -> argparse.ArgumentParser:
         "--input", type=_shape, metavar="N,C,H,W", help="input shape; default: the model's, batch 1"
     )
     command.add_argument(
-        "--repeats", type=_from(1), metavar="N", default=5, help="runs of which each step's least time counts"
+        "--repeats",
+        type=_from(1, 1_000_000),
+        metavar="N",
+        default=5,
+        help="runs of which each step's least time counts",
     )
     return command
 
@@ -462,4 +468,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _names(text: str) -> list[str]:
-    return [name for name in text.split(",") if name]
+    names = [name for name in text.split(",") if name]
+    if not names:
+        raise argparse.ArgumentTypeError(f"expected names, separated by commas, got {text!r}")
+    return names

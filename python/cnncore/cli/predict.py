@@ -20,7 +20,7 @@ from ..data.images import decode, image_extents
 from . import model_file
 from .answers import answers, reason
 from .model_file import Description
-from .output import SomeFailedError, print_result
+from .output import SomeFailedError, UsageError, print_result
 from .photos import FIT_TEXTS
 from .standard_input import STDIN, read_stdin
 
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> None:
         SomeFailedError: after all others, where a file could not be read.
     """
     if options.json and options.csv == "-":
-        raise ValueError("--csv without a FILE.csv and --json both print on stdout; choose one")
+        raise UsageError("--csv without a FILE.csv and --json both print on stdout; choose one")
     model, description = model_file.load(options.model)
     if options.copy_to is not None:
         os.makedirs(options.copy_to, exist_ok=True)

@@ -106,4 +106,6 @@ def _history(options: argparse.Namespace) -> dict[str, list[float]] | None:
                     figures.setdefault(str(key), []).append(float(value or "nan"))
         except (ValueError, TypeError, csv.Error) as error:
             raise ValueError(f"{path}: expected a table of numbers, an epoch a row: {error}") from None
+    if not figures:
+        raise ValueError(f"{path}: expected a table of numbers, an epoch a row, got no rows")
     return figures

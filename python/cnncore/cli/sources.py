@@ -13,6 +13,7 @@ from .. import io, nn
 from . import model_file
 from .networks import build, names, usual_input
 from .onnx_file import is_onnx
+from .output import UsageError
 
 Shape = tuple[int, ...]
 
@@ -62,7 +63,7 @@ def find(
     if name in names() and not os.path.exists(name):
         return _named(name, shape, classes, weights)
     if classes is not None or weights is not None:
-        raise ValueError(f"--classes and --weights go with a network's name, got {name!r}")
+        raise UsageError(f"--classes and --weights go with a network's name, got {name!r}")
     if not os.path.exists(name):
         raise ValueError(f"expected a model file, an ONNX file or one of {', '.join(names())}, got {name!r}")
     if is_onnx(name):
@@ -93,7 +94,7 @@ def _of_onnx(path: str, shape: Shape | None) -> Source:
     model = onnx.load(path)
     values = model.graph.inputs
     if shape is not None and len(values) != 1:
-        raise ValueError(f"{path}: --input is for models of one input, this one has {len(values)}")
+        raise UsageError(f"{path}: --input is for models of one input, this one has {len(values)}")
     shapes = [shape] if shape is not None else [_declared(path, value) for value in values]
     for value, given in zip(values, shapes, strict=True):
         declared = value.shape

@@ -19,7 +19,7 @@ from .datasets import Images
 from .job import Job, Settings, can_hold_out
 from .networks import usual_size
 from .optimizers import RATES
-from .output import NonFiniteLossError, print_result
+from .output import NonFiniteLossError, UsageError, print_result
 from .parser import DEFAULT_MODEL_FILE
 from .photos import FIT_TEXTS, Wanted, counts_text, left_out_rows, read_photos, report_left_out
 from .ranks import communicator
@@ -111,7 +111,7 @@ def _read(options: argparse.Namespace, writes: bool) -> Images:
     """
     if not _is_folder(options):
         if options.size is not None or options.fit is not None:
-            raise ValueError(
+            raise UsageError(
                 f"--size and --fit are for folders of images; those of {options.dataset} have a size"
             )
         return datasets.read(options.dataset, options)

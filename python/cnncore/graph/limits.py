@@ -65,7 +65,7 @@ def size_text(nbytes: int) -> str:
     >>> size_text(160_009_600_144)
     '160.0 GB'
     """
-    amount, unit = float(nbytes), 0
+    amount, unit = float(min(nbytes, 10**300)), 0  # no float is much larger
     while amount >= 1000 and unit + 1 < len(_UNITS):
         amount, unit = amount / 1000, unit + 1
     return f"{amount:.1f} {_UNITS[unit]}" if unit else f"{nbytes} bytes"

@@ -132,6 +132,9 @@ def _own(path: str, shape: tuple[int, int, int, int] | None) -> Opened:
     if getattr(prepare, "size", True) is None or getattr(prepare, "video", False):
         raise ValueError(f"{path}: does not say the size of the images: --input 1,3,32,32 does")
     example = prepare(np.zeros((len(prepare.mean), 256, 256), np.float32))
+    if shape is not None and shape[1:] != example.shape:
+        told = ",".join(map(str, shape))
+        raise ValueError(f"{path}: says that the model takes images of {example.shape}, got --input {told}")
     return Opened(
         model,
         os.path.basename(path),

@@ -149,7 +149,6 @@ def test_shares_of_the_least_alphas_are_all_or_nothing(alpha: float) -> None:
     assert 120 < shares.sum() < 280  # 8 deviations of a fair coin
 
 
-
 def test_mosaic_shows_four_images_and_their_boxes() -> None:
     images = np.arange(1, 9, dtype=np.uint8).reshape(8, 1, 1, 1) * np.ones((1, 1, 20, 24), np.uint8)
     boxes = [np.array([[2.0, 3, 22, 17, i]], np.float32) for i in range(1, 9)]
