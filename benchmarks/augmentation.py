@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+import arguments
 import cnncore as cc
 from cnncore import _core, data, models, optim
 from cnncore.bench.machine import describe
@@ -216,9 +217,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=2.0, help="for each transform")
-    parser.add_argument("--steps", type=int, default=40, help="of an epoch")
-    parser.add_argument("--turns", type=int, default=5, help="of both kinds of epochs")
+    parser.add_argument("--seconds", type=arguments.seconds, default=2.0, help="for each transform")
+    parser.add_argument("--steps", type=arguments.count, default=40, help="of an epoch")
+    parser.add_argument("--turns", type=arguments.count, default=5, help="of both kinds of epochs")
     options = parser.parse_args()
     print(f"{describe()['processor']}, {cc.get_num_threads()} threads\n")
     for size, count in ((32, 128), (224, 16)):

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import arguments
 from networks import NETWORKS, Network
 
 Answer = dict[str, Any]
@@ -104,20 +105,17 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("before", nargs="?", help="the Python of one virtual environment")
     made.add_argument("after", nargs="?", help="the Python of the other")
-    made.add_argument("--networks", type=_names, default=list(NETWORKS), help="comma-separated; default: all")
-    made.add_argument("--seconds", type=float, default=1.0, help="measured for each installation in each row")
+    made.add_argument(
+        "--networks",
+        type=arguments.names(NETWORKS),
+        default=list(NETWORKS),
+        help="comma-separated; default: all",
+    )
+    made.add_argument(
+        "--seconds", type=arguments.seconds, default=1.0, help="measured for each installation in each row"
+    )
     made.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     return made
-
-
-def _names(text: str) -> list[str]:
-    names = text.split(",")
-    for name in names:
-        if name not in NETWORKS:
-            raise argparse.ArgumentTypeError(
-                f"unknown network {name}, expected some of {', '.join(NETWORKS)}"
-            )
-    return names
 
 
 def _jobs(network: Network) -> list[tuple[str, int]]:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import arguments
 import report
 from memory import Job
 from networks import group_of
@@ -75,7 +76,9 @@ def fill(text: str, results: Path) -> str:
 def main(argv: Iterable[str]) -> None:
     """Fill the files that the arguments name."""
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("files", nargs="+", type=Path, metavar="FILE", help="Markdown with marked places")
+    made.add_argument(
+        "files", nargs="+", type=arguments.readable, metavar="FILE", help="Markdown with marked places"
+    )
     made.add_argument("--results", type=Path, default=Path("docs/results"), help="where the JSON files lie")
     options = made.parse_args(list(argv))
     for path in options.files:

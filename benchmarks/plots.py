@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
+import arguments
 from memory import Job
 from networks import group_of
 from peers import EXACT, OURS
@@ -190,7 +191,9 @@ def _legend(figure: Figure, looks: Mapping[str, Look]) -> None:
 def main(argv: Iterable[str]) -> None:
     """Draw the files that the arguments name."""
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("files", nargs="+", type=Path, metavar="FILE", help="JSON written by run.py")
+    made.add_argument(
+        "files", nargs="+", type=arguments.readable, metavar="FILE", help="JSON written by run.py"
+    )
     made.add_argument("--output", type=Path, default=Path("docs/images"), help="a folder, made on demand")
     options = made.parse_args(list(argv))
     for path in options.files:

@@ -26,10 +26,11 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import arguments
 import report
 from cnncore.bench import machine
 from measure import WrongAnswerError, inference, training
@@ -59,12 +60,12 @@ QUICK_SECONDS = 0.1
 
 def main(argv: list[str] | None = None) -> int:
     """Measure what the arguments ask for, print tables, write JSON if asked; 1 unless all is right."""
-    arguments = sys.argv[1:] if argv is None else argv
-    options = parser().parse_args(arguments)
+    given = sys.argv[1:] if argv is None else argv
+    options = parser().parse_args(given)
     settings = PEER_SETTINGS.get(options.isa, {})
     if any(os.environ.get(name) != value for name, value in settings.items()):
         os.environ.update(settings)
-        os.execv(sys.executable, [sys.executable, str(Path(__file__)), *arguments])
+        os.execv(sys.executable, [sys.executable, str(Path(__file__)), *given])
     facts = machine.describe()
     print(
         ", ".join(f"{key} {value}" for key, value in facts.items()) + f", threads {options.threads}",
@@ -92,21 +93,29 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument(
-        "--networks", type=_names(KNOWN), default=list(NETWORKS), help="default: all of its own"
+        "--networks", type=arguments.names(KNOWN), default=list(NETWORKS), help="default: all of its own"
     )
     made.add_argument(
         "--zoo", dest="networks", action="store_const", const=list(ZOO), help="networks of torchvision"
     )
-    made.add_argument("--batch", type=_sizes, help="sizes, comma-separated; default: each network's own")
+    made.add_argument(
+        "--batch", type=arguments.counts, help="sizes, comma-separated; default: each network's own"
+    )
     made.add_argument("--mode", choices=("inference", "training"), help="default: both")
     peers = [name for name in MODULES if name != OURS[0]]
-    made.add_argument("--peers", type=_names(peers), default=peers, help="comma-separated; default: all")
+    made.add_argument(
+        "--peers", type=arguments.names(peers), default=peers, help="comma-separated; default: all"
+    )
     made.add_argument("--only-peers", action="store_true", help="leave cnncore out")
-    made.add_argument("--threads", type=int, default=machine.available_cores(), help="of every runner")
+    made.add_argument(
+        "--threads", type=arguments.threads, default=machine.available_cores(), help="of every runner"
+    )
     made.add_argument("--isa", choices=tuple(PEER_SETTINGS), help="hold cnncore and torch to it")
-    made.add_argument("--seconds", type=float, default=2.0, help="measured for each runner of each row")
+    made.add_argument(
+        "--seconds", type=arguments.seconds, default=2.0, help="measured for each runner of each row"
+    )
     made.add_argument("--quick", action="store_true", help="a rough answer in a fraction of the time")
-    made.add_argument("--json", metavar="FILE", help="write the results there, too")
+    made.add_argument("--json", type=arguments.writable, metavar="FILE", help="write the results there, too")
     made.add_argument(
         "--accuracy",
         choices=("exact", "fast"),
@@ -114,11 +123,22 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--layers", action="store_true", help="single convolution steps against the FMA peak")
     made.add_argument(
-        "--directions", type=_names(LAYER_DIRECTIONS), default=[], help="of --layers; default: all"
+        "--directions", type=arguments.names(LAYER_DIRECTIONS), default=[], help="of --layers; default: all"
     )
-    made.add_argument("--shapes", metavar="FILE", help="csv of --layers, looked for in $CNNCORE_DATA, too")
-    made.add_argument("--rows", default="", metavar="N:M", help="of the file of --shapes")
-    made.add_argument("--filter", default="", metavar="REGEX", help="of names and problems of --layers")
+    made.add_argument(
+        "--shapes",
+        type=command.find,
+        metavar="FILE",
+        help="csv of --layers, looked for in $CNNCORE_DATA, too",
+    )
+    made.add_argument("--rows", type=command.rows, default="", metavar="N:M", help="of the file of --shapes")
+    made.add_argument(
+        "--filter",
+        type=arguments.pattern,
+        default="",
+        metavar="REGEX",
+        help="of names and problems of --layers",
+    )
     made.add_argument(
         "--summary", action="store_true", help="--shapes: of the rows in --json, measuring none"
     )
@@ -126,7 +146,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--errors", action="store_true", help="rounding errors against float64")
     made.add_argument("--overhead", action="store_true", help="of a call and of a step")
     made.add_argument("--recurrent", action="store_true", help="recurrent layers against torch, onnxruntime")
-    made.add_argument("--soak", type=int, metavar="N", help="N training steps: does memory grow?")
+    made.add_argument("--soak", type=arguments.count, metavar="N", help="N training steps: does memory grow?")
     return made
 
 
@@ -276,23 +296,6 @@ def soak(options: argparse.Namespace, file: ResultFile) -> int:
         file.set(soak=found)
     print(report.soak(found))
     return 0
-
-
-def _names(known: Iterable[str]) -> Callable[[str], list[str]]:
-    """A parser of comma-separated names."""
-
-    def parse(text: str) -> list[str]:
-        names = text.split(",")
-        for name in names:
-            if name not in known:
-                raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(known)}")
-        return names
-
-    return parse
-
-
-def _sizes(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
 
 
 if __name__ == "__main__":

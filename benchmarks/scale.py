@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import arguments
 import cnncore as cc
 from cnncore import models, optim
 from cnncore.ops import cross_entropy
@@ -208,27 +209,58 @@ def rows_of(results: Sequence[dict[str, Any]], network: Network) -> list[str]:
     return rows
 
 
+def _network(text: str) -> tuple[str, int]:
+    name, _, batch = text.partition(":")
+    if name not in models.list():
+        raise argparse.ArgumentTypeError(
+            f"expected NAME:BATCH, a name among cnncore.models.list(), got {text!r}"
+        )
+    return name, arguments.count(batch)
+
+
+def _measured(text: str) -> Any:
+    return arguments.parsed("a file that --json has written", json.loads)(
+        arguments.readable(text).read_text()
+    )
+
+
 def main() -> None:
     """Measure, or read what was measured, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--networks", nargs="+", default=["resnet20:32"], help="NAME:BATCH of each rank")
-    parser.add_argument("--ranks", nargs="+", type=int, default=[1, 2, 4])
-    parser.add_argument("--repeats", type=int, default=10, help="steps of each kind")
-    parser.add_argument("--latency", type=float, default=2.0, help="microseconds before a message arrives")
-    parser.add_argument("--each", type=float, default=0.5, help="microseconds a process spends on a message")
-    parser.add_argument("--rate", type=float, default=12.5, help="GB/s of a process's connection, each way")
-    parser.add_argument("--json", help="file for what was measured")
-    parser.add_argument("--read", help="such a file, instead of measuring")
+    parser.add_argument(
+        "--networks", nargs="+", type=_network, default=[("resnet20", 32)], help="NAME:BATCH of each rank"
+    )
+    parser.add_argument("--ranks", nargs="+", type=arguments.count, default=[1, 2, 4])
+    parser.add_argument("--repeats", type=arguments.count, default=10, help="steps of each kind")
+    parser.add_argument(
+        "--latency",
+        type=arguments.number(float, 0.0, 1e6),
+        default=2.0,
+        help="microseconds before a message arrives",
+    )
+    parser.add_argument(
+        "--each",
+        type=arguments.number(float, 0.0, 1e6),
+        default=0.5,
+        help="microseconds a process spends on a message",
+    )
+    parser.add_argument(
+        "--rate",
+        type=arguments.number(float, 1e-6, 1e6),
+        default=12.5,
+        help="GB/s of a process's connection, each way",
+    )
+    parser.add_argument("--json", type=arguments.writable, help="file for what was measured")
+    parser.add_argument("--read", type=_measured, help="such a file, instead of measuring")
     parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
         work(options.work[0], int(options.work[1]), int(options.work[2]))
         return
     if options.read:
-        results = json.loads(Path(options.read).read_text())
+        results = options.read
     else:
-        named = [each.partition(":") for each in options.networks]
-        results = [start(n, int(b), r, options.repeats) for n, _, b in named for r in options.ranks]
+        results = [start(n, b, r, options.repeats) for n, b in options.networks for r in options.ranks]
     if options.json:
         Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
     network = Network(options.latency * 1e-6, options.each * 1e-6, options.rate * 1e9)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+import arguments
 from cnncore.torch_backend import backend
 from measure import inference, training
 from networks import NETWORKS, Network, State
@@ -57,15 +58,17 @@ def line(row: Row) -> str:
     return " | ".join(columns)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Print a line for each network and batch."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--networks", default=",".join(NAMES), help="comma-separated")
-    parser.add_argument("--batches", default="1,32", help="comma-separated")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=2.0, help="for each runner")
+    parser.add_argument(
+        "--networks", type=arguments.names(NETWORKS), default=list(NAMES), help="comma-separated"
+    )
+    parser.add_argument("--batches", type=arguments.counts, default=[1, 32], help="comma-separated")
+    parser.add_argument("--threads", type=arguments.threads, default=1)
+    parser.add_argument("--seconds", type=arguments.seconds, default=2.0, help="for each runner")
     parser.add_argument("--training", action="store_true", help="steps of training instead of inference")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(given)
     taking_part = [
         *runners("cnncore", options.threads)[:1],
         *runners("torch_compile", options.threads),
@@ -73,8 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         *([] if options.training else [Runner(UNGUARDED, _unguarded, _trainer, pytorch.initial_state)]),
     ]
     measured = training if options.training else inference
-    for name in options.networks.split(","):
-        for batch in map(int, options.batches.split(",")):
+    for name in options.networks:
+        for batch in options.batches:
             row = measured(NETWORKS[name], batch, taking_part, options.seconds)
             print(line(row), *row.notes, sep="\n", flush=True)
 

@@ -110,6 +110,8 @@ def main(arguments: list[str] | None = None) -> int:
     unknown = sorted(set(options.tasks) - RECIPES.keys())
     if unknown:
         parser.error(f"expected tasks among {', '.join(RECIPES)}, got {', '.join(unknown)}")
+    if options.epochs is not None and not 1 <= options.epochs < 2**31:
+        parser.error(f"expected --epochs from 1 to {2**31 - 1}, got {options.epochs}")
     if options.data is None:
         parser.error(
             "--data DIR, or CNNCORE_DATA, names the folder with mnist/, cifar10-jpeg.zip, fsdd-wav.zip"

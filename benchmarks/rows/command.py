@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import arguments
 import cnncore as cc
 from cnncore.bench import shapes
 
@@ -21,7 +22,7 @@ def convolutions(options: argparse.Namespace) -> int:
     """The rows of `--shapes`, resumed from the file of `--json`."""
     cc.set_num_threads(options.threads)
     selection = convolution.Selection(
-        rows=parse_rows(options.rows),
+        rows=options.rows,
         filter=options.filter,
         directions=tuple(options.directions),
         batch=options.batch[0] if options.batch else None,
@@ -30,11 +31,11 @@ def convolutions(options: argparse.Namespace) -> int:
     )
     file = RowFile(options.json)
     if not options.summary:
-        problems = shapes.read_csv(find(options.shapes))
+        problems = shapes.read_csv(options.shapes)
         for row in convolution.measure(problems, selection, peers(options), file):
             print(summary.line(row), flush=True)
-    rows = list(file)
-    print(f"\n{summary.families(rows)}\n\nSlower than the best peer:\n\n{summary.slower(rows)}", flush=True)
+    found = list(file)
+    print(f"\n{summary.families(found)}\n\nSlower than the best peer:\n\n{summary.slower(found)}", flush=True)
     return 0
 
 
@@ -60,7 +61,7 @@ def find(name: str) -> Path:
     """The file itself, or the one of that name in the folder that CNNCORE_DATA names."""
     path = Path(name)
     root = os.environ.get("CNNCORE_DATA")
-    return Path(root) / name if root and not path.exists() else path
+    return arguments.readable(str(Path(root) / name if root and not path.exists() else path))
 
 
 def peers(options: argparse.Namespace) -> dict[str, Callable[..., Any]]:
@@ -99,3 +100,6 @@ def parse_rows(text: str) -> slice:
     if not colon:
         return slice(int(first), int(first) + 1)
     return slice(int(first) if first else None, int(end) if end else None)
+
+
+rows = arguments.parsed("rows of the file as N:M, counted from 0", parse_rows)

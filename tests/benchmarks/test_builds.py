@@ -46,4 +46,4 @@ def test_other_bits_or_steps_are_told(
 def test_an_unknown_network_is_named(module_of: Any, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         module_of("builds").main(["a", "b", "--networks", "lenet6"])
-    assert "unknown network lenet6" in capsys.readouterr().err
+    assert "'lenet6' is not one of" in capsys.readouterr().err

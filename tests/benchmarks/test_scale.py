@@ -3,24 +3,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-PATH = Path(__file__).parents[2] / "benchmarks/scale.py"
 
-
-@pytest.fixture(scope="module")
-def scale() -> Any:
+@pytest.fixture
+def scale(module_of: Any) -> Any:
     """The benchmark as a module."""
-    spec = importlib.util.spec_from_file_location("scale", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of("scale")
 
 
 def test_one_rank_and_an_endless_rate_cost_nothing(scale: Any) -> None:

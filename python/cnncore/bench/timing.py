@@ -62,7 +62,7 @@ def interleaved(
         >>> sorted(times)
         ['max', 'sum']
     """
-    if not isinstance(calls, Mapping) or not calls or not all(map(callable, calls.values())):
+    if not isinstance(calls, Mapping) or not all(map(callable, calls.values())):
         raise TypeError(f"expected calls as a dict of functions by their names, got {calls!r}")
     min_rounds = positive("min_rounds", min_rounds, MOST)
     seconds, settle = duration("seconds", seconds), duration("settle", settle)
