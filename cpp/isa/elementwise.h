@@ -9,6 +9,7 @@ namespace cnncore {
 /// beta). Steps are in floats and may be 0 (broadcasting) or negative; the output may be one of the inputs.
 struct ElementwiseRun {
   static constexpr int kMaxInputs = 3;
+  static constexpr int kMostVectors = 4;  // computed together
 
   std::int64_t rows;
   std::int64_t n;
@@ -20,6 +21,9 @@ struct ElementwiseRun {
   std::int64_t out_step;
   float alpha;
   float beta;
+  /// Long functions only: writes past the caches, to aligned lines, in rows of a multiple of kMostVectors
+  /// vectors.
+  bool past_caches;
 };
 
 struct ElementwiseFunction {
@@ -27,6 +31,7 @@ struct ElementwiseFunction {
   int inputs;
   double cost;  // vector operations for a vector of results, to judge whether threads pay
   void (*run)(const ElementwiseRun& run);
+  bool is_long;  // several vectors are computed together
 };
 
 struct ElementwiseKernels {

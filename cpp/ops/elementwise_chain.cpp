@@ -109,9 +109,11 @@ class ElementwiseChain : public Step {
           block.in_step[i] = 1;
         }
       }
-      const bool direct = link.output >= 0 && &link == &links_.back() && !streams;
       float* const out =
           link.output < 0 ? nullptr : args.output(static_cast<std::size_t>(link.output)) + at[0];
+      block.past_caches = streams && out != nullptr && &link == &links_.back() && link.function->is_long &&
+                          takes_lines(block, out);
+      const bool direct = out != nullptr && &link == &links_.back() && (!streams || block.past_caches);
       block.out = direct ? out : buffer[link.buffer];
       block.out_row = direct ? row_step[0] : block.n;
       block.out_step = direct ? nest_.inner_stride(0) : 1;
@@ -125,6 +127,12 @@ class ElementwiseChain : public Step {
     const ReduceRun all{1, block.rows * block.n, buffer[links_.back().buffer], 0, 1};
     kernels().reduce.sum.across_rows(all, &value);
     *sum += value;
+  }
+
+  /// Whether a function's results fill lines, vector by vector.
+  static bool takes_lines(const ElementwiseRun& block, const float* out) {
+    return reinterpret_cast<std::uintptr_t>(out) % std::uintptr_t{kLineBytes} == 0 &&
+           block.n % (ElementwiseRun::kMostVectors * kernels().width) == 0;
   }
 
   void store(const float* values, const ElementwiseRun& block, std::int64_t row, bool streams,
