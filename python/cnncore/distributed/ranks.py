@@ -47,6 +47,7 @@ class Ranks:
     """
 
     def __init__(self, comm: Any) -> None:
+        check_comm(comm)
         self.rank: int = comm.Get_rank()
         self.size: int = comm.Get_size()
         # Each sees its calls in one order in all processes; what depends on times has one of its own.
@@ -149,6 +150,12 @@ class Ranks:
         runtime.set_num_threads(max(1, together // len(sharing)))
 
 
+def check_comm(comm: Any) -> None:
+    """Raise unless this is a communicator."""
+    if not all(hasattr(comm, name) for name in _NEEDED):
+        raise TypeError(f"expected comm as an MPI communicator (mpi4py.MPI.COMM_WORLD), got {comm!r}")
+
+
 _known: list[tuple[Any, Ranks]] = []
 
 
@@ -160,9 +167,7 @@ def ranks_of(comm: Any) -> Ranks | None:
     """
     if comm is None:
         return None
-    lacking = [name for name in _NEEDED if not hasattr(comm, name)]
-    if lacking:
-        raise TypeError(f"expected comm as an MPI communicator (mpi4py.MPI.COMM_WORLD), got {comm!r}")
+    check_comm(comm)
     if comm.Get_size() == 1:
         return None
     for known, ranks in _known:

@@ -33,6 +33,8 @@ class RanksTrainStep(TrainStep):
     """
 
     def __init__(self, ranks: Ranks, *args: Any, **settings: Any) -> None:
+        if not all(hasattr(ranks, name) for name in ("rank", "size")):
+            raise TypeError(f"expected ranks as distributed.ranks_of(comm) returns them, got {ranks!r}")
         super().__init__(*args, **settings)
         self.ranks = ranks
         self.exchange = Exchange(ranks)
