@@ -16,10 +16,7 @@ template <class L, int MR, int NV>
 struct Tile {
   using V = typename L::V;
   static constexpr int kLanes = L::kLanes;
-  // Smaller tiles and those of half vectors have no cycle left for another load at each pixel.
-  static constexpr bool kFetches = kLanes == kWidth && kWidth >= 8 && MR * NV >= 8;
-  // With AVX2 no chunk is fetched: that load is a line of the right operand where it lies in place.
-  static constexpr int64_t kRightAhead = kWidth == 8 ? kAhead : 0;
+  static constexpr bool kFetches = kLanes == kWidth && MR * NV >= kOuterFetching;
 
   static CNNCORE_MEMBER void pixel(const float* left, const float* right, int64_t tail, V (&sum)[MR][NV]) {
     V b[NV];
@@ -47,11 +44,11 @@ struct Tile {
                                           const OuterTileFetch* fetch, V (&sum)[MR][NV]) {
     // A few sums alone cannot hide the latency of the FMA: every other pixel then has sums of its own, as far
     // as there are registers.
-    constexpr bool kTwo = MR * NV <= (kWidth == 16 ? 8 : 5);
+    constexpr bool kTwo = MR * NV <= kOuterTwice;
     V other[MR][NV];
     if (kTwo) clear(other);
     const int64_t ahead = kAhead * args.step.left;
-    const int64_t right_ahead = args.step.right > kOuterVectors * kWidth ? kRightAhead * args.step.right : 0;
+    const int64_t right_ahead = args.step.right > kOuterVectors * kWidth ? kOuterAhead * args.step.right : 0;
     const int64_t far_step = fetch ? args.step.source[fetch->source] : args.step.right;
     const OuterTileOffsets* segment = args.segment;
     for (int64_t s = 0; s < args.segments; ++s, ++segment) {

@@ -4,6 +4,7 @@
 #include "isa/kernels/activations.h"
 #include "isa/kernels/channel_runs.h"
 #include "isa/kernels/small_ints.h"
+#include "isa/kernels/tiles.h"
 #include "isa/vec.h"
 
 namespace cnncore {
@@ -290,9 +291,8 @@ void average_lines(const PoolRow& row, float* output) {
 }
 
 void average(const PoolRow& row, float* output) {
-  if constexpr (kWidth == 8) {
-    constexpr int64_t kLargeWindow = 64;  // taps
-    const bool large = row.planes * row.rows * row.columns[row.width / 2].taps >= kLargeWindow;
+  if constexpr (kPoolLineTaps > 0) {
+    const bool large = row.planes * row.rows * row.columns[row.width / 2].taps >= kPoolLineTaps;
     if (large && row.ahead != 0 && row.channels > 4 * kWidth) return average_lines(row, output);
   }
   window_row(row, AverageOutput{output});

@@ -21,6 +21,13 @@ inline constexpr int kGemmHalfRows = 10;
 // Outer product.
 inline constexpr int kOuterVectors = 2;
 inline constexpr int kOuterRows = 14;
+// Vectors of sums of tiles that fetch the next chunk meanwhile: smaller ones and those of half vectors have
+// no cycle left for another load at each pixel.
+inline constexpr int kOuterFetching = 8;
+// Pixels to what is fetched of a right operand that lies in place, where no chunk is fetched.
+inline constexpr int kOuterAhead = 0;
+// Vectors of sums that registers hold twice.
+inline constexpr int kOuterTwice = 8;
 // Linear layers: rows by columns (dot), rows by vectors (product), with operands and pointers in registers.
 inline constexpr int kDotRows = 6;
 inline constexpr int kProductRows = 6;
@@ -33,6 +40,8 @@ inline constexpr int kWinogradTileUnit = 14;
 inline constexpr int kWinogradOuterRows[kWinogradVectors + 1] = {0, 16, 8};
 // Rows of a recurrent layer whose gates are activated before the first one's state is computed.
 inline constexpr int kRecurrentRows = 1;
+// Taps of windows that are averaged line by line; 0: none.
+inline constexpr int kPoolLineTaps = 0;
 
 #else  // 16 registers
 
@@ -40,6 +49,7 @@ inline constexpr int kGemmVectors = 2;
 inline constexpr int kGemmRows[kGemmVectors + 1] = {0, 6, 6};
 inline constexpr int kOuterVectors = 2;
 inline constexpr int kOuterRows = 6;
+inline constexpr int kOuterTwice = 5;
 inline constexpr int kDotRows = 3;
 inline constexpr int kProductRows = 6;
 inline constexpr int kProductVectors = 2;
@@ -47,8 +57,18 @@ inline constexpr int kWinogradVectors = 2;
 inline constexpr int kWinogradTiles[3][kWinogradVectors + 1] = {{}, {0, 12, 6}, {0, 6, 3}};
 inline constexpr int kWinogradTileUnit = 12;
 inline constexpr int kWinogradOuterRows[kWinogradVectors + 1] = {0, 8, 4};
+#if defined(__AVX2__)
+inline constexpr int kOuterFetching = 8;
+inline constexpr int kOuterAhead = 12;
 // A state waits for its gates, and the next row's gates would wait with it: 4 % of an LSTM of 128 units.
-inline constexpr int kRecurrentRows = kWidth == 8 ? 8 : 1;
+inline constexpr int kRecurrentRows = 8;
+inline constexpr int kPoolLineTaps = 64;
+#else
+inline constexpr int kOuterFetching = 1 << 20;  // none
+inline constexpr int kOuterAhead = 0;
+inline constexpr int kRecurrentRows = 1;
+inline constexpr int kPoolLineTaps = 0;
+#endif
 
 #endif
 
