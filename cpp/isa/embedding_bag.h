@@ -9,7 +9,8 @@ namespace cnncore {
 /// end. Offsets below 0 or beyond the end count as those.
 struct BagRun {
   const float* table = nullptr;
-  std::int64_t features = 0;
+  std::int64_t features = 0;              // from row to row
+  std::int64_t columns = 0;               // of them that are summed
   const std::int64_t* indices = nullptr;  // of rows
   std::int64_t count = 0;
   const std::int64_t* offsets = nullptr;
@@ -17,6 +18,11 @@ struct BagRun {
   std::int64_t padding = -1;  // an index that does not count
   bool mean = false;
   const float* factors = nullptr;  // of the rows, or none
+  // Or numbers of the indices: an element counts where the same element of `places`, which lies as the table
+  // does, is its row's number.
+  const std::int32_t* numbers = nullptr;
+  const std::int32_t* places = nullptr;
+  bool far = false;  // sums are written past the caches; rows are whole lines
 
   /// Never a function of its own, of which the linker could keep one instruction set's copy for all.
   __attribute__((always_inline)) std::int64_t begin(std::int64_t bag) const {

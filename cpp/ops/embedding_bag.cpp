@@ -20,7 +20,7 @@
 #include "isa/kernel_table.h"
 #include "ops/checks.h"
 #include "ops/registry.h"
-#include "ops/scatter_tasks.h"
+#include "ops/row_lists.h"
 
 namespace cnncore {
 namespace {
@@ -50,7 +50,7 @@ class BagStep : public Step {
   /// Input 1 of each step are the indices, input 2 the offsets.
   BagRun bags(const StepArgs& args) const {
     BagRun run;
-    run.features = features_;
+    run.features = run.columns = features_;
     run.indices = args.input<std::int64_t>(1);
     run.count = count_;
     run.offsets = args.input<std::int64_t>(2);
@@ -100,64 +100,58 @@ class EmbeddingBag final : public BagStep {
   bool weighted_;
 };
 
-/// Sums in grad_weight are made in the order of the indices, whoever makes them.
+/// Sums in grad_weight are made in the order of the indices.
 class BagWeightGradient final : public BagStep {
  public:
   explicit BagWeightGradient(const StepSpec& spec)
       : BagStep(spec, spec.output(0), spec.input(0)),
         weighted_(spec.has_input(3)),
-        tasks_(1, features_, entries_) {
+        lists_(1, entries_, features_, count_) {
     check_input(spec, 3, count_, "factors");
     if (max_) check_vector(spec.input(4), bags_ * features_, spec.op + ": places", DType::i32);
   }
 
+  std::size_t workspace_bytes() const override { return lists_.bytes(); }
+
   void run(const StepArgs& args) const override {
-    const double clearing = static_cast<double>(entries_ * features_) / kernels().width;
-    parallel_for(tasks_.count(), work() + clearing, [&](std::int64_t number, int) {
-      const ScatterTask task = tasks_.task(number);
-      float* table = args.output(0) + task.channel;
-      task.clear(table, 1, features_);
-      for (std::int64_t i = 0; i < bags_; ++i) {
-        const float* grad = args.input(0) + i * features_ + task.channel;
-        if (max_) {
-          add_largest(args, task, i, grad, table);
-        } else {
-          add_bag(args, task, i, grad, table);
-        }
+    list(args);
+    BagRun run;
+    run.table = args.input(0);
+    if (max_) {
+      run.numbers = lists_.marks<std::int32_t>(args.workspace);
+      run.places = args.input<std::int32_t>(4);
+    } else if (mean_ || weighted_) {
+      run.factors = lists_.marks<float>(args.workspace);
+    }
+    lists_.sum(run, args.workspace, bags_, args.output(0));
+  }
+
+ private:
+  /// The bags of each entry, with what it counts for in them or, for the largest, its index's number.
+  void list(const StepArgs& args) const {
+    const BagRun run = bags(args);
+    std::int64_t* const members = lists_.members(args.workspace);
+    auto* const factors = lists_.marks<float>(args.workspace);
+    auto* const numbers = lists_.marks<std::int32_t>(args.workspace);
+    std::int64_t bag = bags_;
+    float share = 1.0f;
+    lists_.fill(args.workspace, run.indices, padding_, [&](std::int64_t at, std::int64_t k) {
+      if (bag == bags_ || k < run.begin(bag)) {
+        do --bag;
+        while (bag > 0 && k < run.begin(bag));
+        if (mean_) share = kernels().embedding_bag.share(run, bag);
+      }
+      members[at] = bag;
+      if (max_) {
+        numbers[at] = static_cast<std::int32_t>(k);
+      } else if (mean_ || weighted_) {
+        factors[at] = weighted_ ? args.input(3)[k] : share;
       }
     });
   }
 
- private:
-  void add_bag(const StepArgs& args, const ScatterTask& task, std::int64_t i, const float* grad,
-               float* table) const {
-    const BagRun run = bags(args);
-    const float each = mean_ ? kernels().embedding_bag.share(run, i) : 1.0f;
-    const std::int64_t end = run.begin(i + 1);
-    const std::int64_t zero = 0;
-    const float one = 1.0f;
-    for (std::int64_t k = run.begin(i); k < end; ++k) {
-      const std::int64_t entry = run.indices[k];
-      if (entry == padding_ || entry < task.rows.begin || entry >= task.rows.end) continue;
-      const std::int64_t offset = entry * features_;
-      const float weight = weighted_ ? args.input(3)[k] : each;
-      kernels().sample.add_window({1, 1, &offset, &weight, &zero, &one}, grad, task.channels, table);
-    }
-  }
-
-  void add_largest(const StepArgs& args, const ScatterTask& task, std::int64_t i, const float* grad,
-                   float* table) const {
-    const auto* indices = args.input<std::int64_t>(1);
-    const auto* place = args.input<std::int32_t>(4) + i * features_ + task.channel;
-    for (std::int64_t c = 0; c < task.channels; ++c) {
-      if (place[c] < 0) continue;
-      const std::int64_t entry = indices[place[c]];
-      if (entry >= task.rows.begin && entry < task.rows.end) table[entry * features_ + c] += grad[c];
-    }
-  }
-
   bool weighted_;
-  ScatterTasks tasks_;
+  RowLists lists_;
 };
 
 class BagFactorGradient final : public BagStep {

@@ -14,6 +14,7 @@
 #include "ops/axis_rows.h"
 #include "ops/checks.h"
 #include "ops/registry.h"
+#include "ops/row_lists.h"
 
 namespace cnncore {
 namespace {
@@ -112,6 +113,30 @@ class PutAxis final : public RowsStep {
   }
 };
 
+/// The same for rows of whole cache lines, each of which is written once.
+class PutRows final : public Step {
+ public:
+  static constexpr std::int64_t kLeast = kLineFloats, kMost = 4096;  // floats of a row
+
+  explicit PutRows(const AxisRows& rows)
+      : rows_(rows), lists_(rows.outer, rows.extent, rows.inner, rows.count) {}
+
+  std::size_t workspace_bytes() const override { return lists_.bytes(); }
+
+  void run(const StepArgs& args) const override {
+    std::int64_t* const members = lists_.members(args.workspace);
+    lists_.fill(args.workspace, args.input<std::int64_t>(1), -1,
+                [&](std::int64_t at, std::int64_t k) { members[at] = k; });
+    BagRun run;
+    run.table = args.input(0);
+    lists_.sum(run, args.workspace, rows_.count, args.output(0));
+  }
+
+ private:
+  AxisRows rows_;
+  RowLists lists_;
+};
+
 std::unique_ptr<Step> make_gather(const StepSpec& spec) {
   const TensorDesc &x = spec.input(0), &indices = spec.input(1), &y = spec.output(0);
   require(y.dtype == x.dtype && indices.dtype == DType::i64 && y.same_layout(indices), spec.op,
@@ -150,6 +175,7 @@ std::unique_ptr<Step> make_put(const StepSpec& spec) {
   check_float(y, spec.op + ": result");
   const AxisRows rows = axis_rows(spec, y, x);
   require_indices(spec, rows);
+  if (rows.inner >= PutRows::kLeast && rows.inner <= PutRows::kMost) return std::make_unique<PutRows>(rows);
   return std::make_unique<PutAxis>(rows);
 }
 

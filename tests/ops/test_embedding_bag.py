@@ -98,3 +98,21 @@ def test_rows_of_any_width_are_exact(features: int, mode: str) -> None:
             assert np.allclose(found[bag], expected / len(rows), rtol=1e-5, atol=1e-4)
         else:
             assert (found[bag] == expected).all()
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+@pytest.mark.parametrize(("entries", "features"), [(33000, 256), (3, 200), (97, 250), (40, 16)])
+def test_gradients_of_tables_are_exact_sums(mode: str, entries: int, features: int) -> None:
+    """Of tables beyond the caches, of few rows, and of rows that are no whole lines; bags are of 4 and 8."""
+    rng = np.random.default_rng(0)
+    numbers, offsets = rng.integers(0, entries, 1200), np.cumsum([0, *[4, 8] * 99, 4])
+    table = rng.permutation(entries * features).reshape(entries, features).astype(np.float32)
+    given = rng.integers(-8, 9, (len(offsets), features)).astype(np.float32) * 96
+    gradient = cc.grad(lambda t: ops.sum(ops.embedding_bag(numbers, t, offsets, mode=mode) * given))(table)
+    wanted = np.zeros((entries, features))
+    for bag, rows in enumerate(np.split(numbers, offsets[1:])):
+        if mode == "max":
+            np.add.at(wanted, (rows[table[rows].argmax(0)], np.arange(features)), given[bag])
+        else:
+            np.add.at(wanted, rows, given[bag] / (len(rows) if mode == "mean" else 1))
+    np.testing.assert_array_equal(gradient, wanted)

@@ -187,3 +187,19 @@ def test_types_that_nothing_is_computed_in_are_refused() -> None:
         weight.half()
     with pytest.raises(TypeError, match="expected device 'cpu', got 'cuda'"):
         weight.to("cuda")
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [((33000, 256), 0), ((3, 5, 16), 1), ((2, 40, 250), 1), ((3, 5000), 0), ((7, 4), 0), ((6, 9), 1)],
+)
+def test_gradients_of_rows_are_exact_sums(shape: tuple[int, ...], axis: int) -> None:
+    """Of tensors beyond the caches, of rows of whole lines and others, of very long and of short ones."""
+    rng = np.random.default_rng(0)
+    x = np.zeros(shape, np.float32)
+    indices = rng.integers(0, shape[axis], 700)
+    given = rng.integers(-8, 9, np.take(x, indices, axis).shape).astype(np.float32)
+    gradient = cc.grad(lambda x: ops.sum(ops.index_select(x, axis, indices) * given))(x)
+    wanted = np.zeros(shape)
+    np.add.at(np.moveaxis(wanted, axis, 0), indices, np.moveaxis(given, axis, 0))
+    np.testing.assert_array_equal(gradient, wanted)

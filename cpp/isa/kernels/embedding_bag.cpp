@@ -16,8 +16,8 @@ constexpr int64_t kLinesAhead = 128, kRowsAhead = 32;
 /// Fetches the rows of some bags a while before they are read.
 class RowsAhead {
  public:
-  explicit RowsAhead(const BagRun& run)
-      : table_(run.table),
+  explicit RowsAhead(const BagRun& run, const float* table)
+      : table_(table),
         indices_(run.indices),
         features_(run.features),
         distance_(max_of(1, min_of(kRowsAhead, kLinesAhead / max_of(1, run.features / kLineFloats)))),
@@ -51,9 +51,10 @@ CNNCORE_INLINE void for_rows(const BagRun& bag, const RowsAhead& ahead, int64_t 
   }
 }
 
+template <bool kPlaced>
 struct SumOfRows {
   const BagRun& bag;
-  const RowsAhead& ahead;
+  const RowsAhead &ahead, &places_ahead;
   int64_t first_row, last_row;
   float factor;
   float* out;
@@ -68,9 +69,29 @@ struct SumOfRows {
     for (int v = 0; v < V; ++v) sum[v] = zero();
     for_rows<V>(bag, ahead, first_row, last_row, c, [&](int64_t k, const float* row) {
       const Vec by = factors != nullptr ? set1(factors[k]) : same;
-      for (int v = 0; v < V; ++v) sum[v] = fmadd(by, load_some<kFull>(row + v * kWidth, lanes), sum[v]);
+      if constexpr (kPlaced) places_ahead.template fetch<V>(k, c);
+      for (int v = 0; v < V; ++v) {
+        Vec value = load_some<kFull>(row + v * kWidth, lanes);
+        if constexpr (kPlaced) value = placed<kFull>(k, row + v * kWidth, lanes, value);
+        sum[v] = fmadd(by, value, sum[v]);
+      }
     });
-    for (int v = 0; v < V; ++v) store_some<kFull>(out + c + v * kWidth, sum[v], lanes);
+    const bool past = kFull && bag.far && is_aligned(out + c);
+    for (int v = 0; v < V; ++v) {
+      if (past) {
+        store_past_cache(out + c + v * kWidth, sum[v]);
+      } else {
+        store_some<kFull>(out + c + v * kWidth, sum[v], lanes);
+      }
+    }
+  }
+
+  /// `value` where its place is the number of k, else 0.
+  template <bool kFull>
+  CNNCORE_MEMBER Vec placed(int64_t k, const float* row, int64_t lanes, Vec value) const {
+    const auto* places = reinterpret_cast<const float*>(bag.places) + (row - bag.table);
+    const IVec apart = isub(as_int(load_some<kFull>(places, lanes)), iset1(bag.numbers[k]));
+    return select(equal(to_float(apart), zero()), value, zero());
   }
 };
 
@@ -113,24 +134,37 @@ float share(const BagRun& run, int64_t bag) {
   return 1.0f / static_cast<float>(max_of(1, rows));
 }
 
-void sum(const BagRun& run, int64_t first, int64_t last, float* out) {
-  const RowsAhead ahead(run);
+template <bool kPlaced>
+void sum_rows(const BagRun& run, int64_t first, int64_t last, float* out) {
+  const RowsAhead ahead(run, run.table), places(run, reinterpret_cast<const float*>(run.places));
   for (int64_t bag = first; bag < last; ++bag) {
     const float factor = run.mean ? share(run, bag) : 1.0f;
-    SumOfRows body{run, ahead, run.begin(bag), run.begin(bag + 1), factor, out + bag * run.features};
+    SumOfRows<kPlaced> body{
+        run, ahead, places, run.begin(bag), run.begin(bag + 1), factor, out + bag * run.features};
     int64_t c = 0;
 #if defined(__AVX512F__)
     // As many sums as there are registers for: a row is read to its end before the next one.
-    for (; c + 16 * kWidth <= run.features; c += 16 * kWidth) body.run<16, true>(c, kWidth, 0, 1);
-    for (; c + 8 * kWidth <= run.features; c += 8 * kWidth) body.run<8, true>(c, kWidth, 0, 1);
+    if constexpr (!kPlaced) {
+      for (; c + 16 * kWidth <= run.columns; c += 16 * kWidth) body.template run<16, true>(c, kWidth, 0, 1);
+      for (; c + 8 * kWidth <= run.columns; c += 8 * kWidth) body.template run<8, true>(c, kWidth, 0, 1);
+    }
 #endif
     body.column = c;
-    for_channels(body, run.features - c, 0, 1);
+    for_channels(body, run.columns - c, 0, 1);
+  }
+  if (run.far) finish_streaming();
+}
+
+void sum(const BagRun& run, int64_t first, int64_t last, float* out) {
+  if (run.places != nullptr) {
+    sum_rows<true>(run, first, last, out);
+  } else {
+    sum_rows<false>(run, first, last, out);
   }
 }
 
 void largest(const BagRun& run, int64_t first, int64_t last, float* out, int32_t* place) {
-  const RowsAhead ahead(run);
+  const RowsAhead ahead(run, run.table);
   for (int64_t bag = first; bag < last; ++bag) {
     const int64_t at = bag * run.features;
     const LargestOfRows body{run, ahead, run.begin(bag), run.begin(bag + 1), out + at, place + at};
