@@ -67,6 +67,32 @@ struct GroupProblem {
   std::int64_t at(std::int64_t index, std::int64_t chunk) const {
     return index * image.floats() + image.begin(chunk);
   }
+
+  /// Results beyond the caches are made in a block of so many floats of scratch and written past them.
+  std::int64_t scratch_floats() const {
+    return exceeds_caches(images * image.floats()) ? std::max(kBlock, image.wide_channels()) : 0;
+  }
+  /// Calls body(first float, block, result) for a chunk's pixels.
+  template <class Body>
+  void for_results(std::int64_t index, std::int64_t chunk, float* scratch, float* output,
+                   const Body& body) const {
+    const std::int64_t room = scratch_floats();
+    image.for_wide(chunk, [&](std::int64_t offset, PixelBlock all) {
+      std::int64_t begin = at(index, chunk) + offset;
+      if (room == 0) return body(begin, all, output + begin);
+      const std::int64_t most = std::max<std::int64_t>(1, room / all.channels);
+      for (std::int64_t pixel = 0; pixel < all.pixels; pixel += most) {
+        const PixelBlock block{std::min(most, all.pixels - pixel), all.channels};
+        body(begin, block, scratch);
+        kernels().copy.past_cache(scratch, block.pixels * block.channels, output + begin);
+        begin += block.pixels * block.channels;
+      }
+    });
+    if (room != 0) kernels().copy.finish_streaming();
+  }
+
+ private:
+  static constexpr std::int64_t kBlock = 4096;
 };
 
 /// What turns x into its normalised, scaled and shifted values, for an image's channels and their copies.
@@ -103,6 +129,10 @@ class GroupNorm final : public Step {
     return static_cast<std::size_t>(problem_.round) *
            (static_cast<std::size_t>(2 * lanes_) * sizeof(double) +
             static_cast<std::size_t>(row_floats()) * sizeof(float));
+  }
+
+  std::size_t scratch_bytes() const override {
+    return static_cast<std::size_t>(problem_.scratch_floats()) * sizeof(float);
   }
 
   void run(const StepArgs& args) const override {
@@ -142,14 +172,15 @@ class GroupNorm final : public Step {
                         scale, scale + image.wide_channels());
     });
     problem_.for_chunks(
-        first, count, 2.0, [&](std::int64_t index, std::int64_t place, std::int64_t chunk, int) {
+        first, count, 2.0, [&](std::int64_t index, std::int64_t place, std::int64_t chunk, int thread) {
           const float* scale = rows + place * row_floats() + coefficients;
-          image.for_wide(chunk, [&](std::int64_t offset, PixelBlock block) {
-            const std::int64_t at = problem_.at(index, chunk) + offset;
-            kernels().norm.apply(args.input(0) + at, block.channels, scale, scale + image.wide_channels(),
-                                 nullptr, block, problem_.gate.activation, problem_.gate.alpha,
-                                 args.output(0) + at, block.channels);
-          });
+          problem_.for_results(index, chunk, args.scratch_of(thread), args.output(0),
+                               [&](std::int64_t at, PixelBlock block, float* output) {
+                                 kernels().norm.apply(args.input(0) + at, block.channels, scale,
+                                                      scale + image.wide_channels(), nullptr, block,
+                                                      problem_.gate.activation, problem_.gate.alpha, output,
+                                                      block.channels);
+                               });
         });
   }
 

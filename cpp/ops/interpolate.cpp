@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Interpolation axis by axis: each output coordinate is a weighted sum of neighbouring input coordinates, by
 // a table for each axis. The gradient is the same with the tables transposed.
+#include "ops/interpolate.h"
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -12,6 +14,7 @@
 #include "core/sizes.h"
 #include "isa/kernel_table.h"
 #include "ops/registry.h"
+#include "ops/tasks.h"
 
 namespace cnncore {
 namespace {
@@ -115,11 +118,24 @@ struct AxisRule {
     return scale > 0.0 ? 1.0 / scale : static_cast<double>(input) / static_cast<double>(output);
   }
   AxisTable table(std::int64_t input, std::int64_t output) const {
+    if (mode == "mean") return means(input, output);
     if (mode == "nearest" || mode == "nearest-exact") return nearest(input, output);
     return antialias ? smooth(input, output) : between(input, output);
   }
 
  private:
+  /// The windows of adaptive pooling.
+  static AxisTable means(std::int64_t input, std::int64_t output) {
+    std::vector<std::int64_t> first;
+    std::vector<Window> windows;
+    for (std::int64_t o = 0; o < output; ++o) {
+      first.push_back(o * input / output);
+      const auto taps = static_cast<std::size_t>(ceil_div((o + 1) * input, output) - first.back());
+      windows.emplace_back(taps, 1.0 / static_cast<double>(taps));
+    }
+    return table_of(input, std::move(first), std::move(windows));
+  }
+
   /// Rounded to float32 where PyTorch rounds, which decides at ties.
   AxisTable nearest(std::int64_t input, std::int64_t output) const {
     const auto step = static_cast<double>(static_cast<float>(ratio(input, output)));
@@ -192,7 +208,8 @@ struct AxisRule {
 
 class Interpolate final : public Step {
  public:
-  Interpolate(const StepSpec& spec, bool backward) {
+  /// `scales` of the spatial axes, or none.
+  Interpolate(const StepSpec& spec, bool backward, AxisRule rule, const std::vector<double>& scales) {
     const TensorDesc& from = spec.input(0);
     const TensorDesc& to = spec.output(0);
     require(from.dtype == DType::f32 && to.dtype == DType::f32 && from.rank >= 3 && from.rank <= 5 &&
@@ -202,19 +219,13 @@ class Interpolate final : public Step {
             "number of channels, got ", from.shape_text(), " and ", to.shape_text());
     images_ = from.dim(0);
     channels_ = from.dim(1);
-    const std::vector<double>& scales = spec.attrs.reals("scales");
-    const std::string mode = spec.attrs.text("mode");
-    const bool corners = spec.attrs.integer("align_corners") != 0;
-    const bool antialias = spec.attrs.integer("antialias") != 0;
-    require(scales.size() == static_cast<std::size_t>(from.rank - 2), spec.op, ": expected a scale for each ",
-            "of ", from.rank - 2, " axes, got ", scales.size());
-    require(mode == "nearest" || mode == "nearest-exact" || mode == "linear" || mode == "cubic", spec.op,
-            ": unknown mode '", mode, "'");
+    require(scales.empty() || scales.size() == static_cast<std::size_t>(from.rank - 2), spec.op,
+            ": expected a scale for each of ", from.rank - 2, " axes, got ", scales.size());
     for (int axis = 2; axis < from.rank; ++axis) {
       const std::int64_t input = (backward ? to : from).dim(axis), output = (backward ? from : to).dim(axis);
       require(std::min(input, output) >= 1 && std::max(input, output) <= kLargestSetting, spec.op,
               ": expected spatial extents from 1 to ", kLargestSetting);
-      const AxisRule rule{mode, corners, antialias, scales[AxisTable::at(axis - 2)]};
+      rule.scale = scales.empty() ? 0.0 : scales[AxisTable::at(axis - 2)];
       AxisTable table = rule.table(input, output);
       axes_[AxisTable::at(axis + 3 - from.rank)] = backward ? transposed(table) : std::move(table);
     }
@@ -385,10 +396,20 @@ class Interpolate final : public Step {
 
 template <bool kBackward>
 std::unique_ptr<Step> make(const StepSpec& spec) {
-  return std::make_unique<Interpolate>(spec, kBackward);
+  const std::string mode = spec.attrs.text("mode");
+  require(mode == "nearest" || mode == "nearest-exact" || mode == "linear" || mode == "cubic", spec.op,
+          ": unknown mode '", mode, "'");
+  const AxisRule rule{mode, spec.attrs.integer("align_corners") != 0, spec.attrs.integer("antialias") != 0,
+                      0.0};
+  return std::make_unique<Interpolate>(spec, kBackward, rule, spec.attrs.reals("scales"));
 }
 
 }  // namespace
+
+std::unique_ptr<Step> make_means(const StepSpec& spec, bool backward) {
+  return std::make_unique<Interpolate>(spec, backward, AxisRule{"mean", false, false, 0.0},
+                                       std::vector<double>{});
+}
 
 void register_interpolate(StepRegistry& registry) {
   registry.add("interpolate", make<false>);

@@ -6,6 +6,7 @@
 #include "core/parallel.h"
 #include "isa/kernel_table.h"
 #include "ops/channel_blocks.h"
+#include "ops/interpolate.h"
 #include "ops/pool_geometry.h"
 #include "ops/registry.h"
 
@@ -120,6 +121,19 @@ std::unique_ptr<Step> adaptive_backward(const StepSpec& spec) {
   return make(spec, adaptive_pool_geometry(spec.output(0), spec.input(0)));
 }
 
+/// Windows of few channels leave vectors mostly empty, where rows of a few pixels' windows fill them.
+template <bool kBackward>
+std::unique_ptr<Step> adaptive_means(const StepSpec& spec) {
+  constexpr std::int64_t kChannels = 4, kTaps = 8;
+  const TensorDesc &x = kBackward ? spec.output(0) : spec.input(0),
+                   &y = kBackward ? spec.input(0) : spec.output(0);
+  bool small = x.rank == y.rank && x.rank >= 3 && x.dim(1) <= kChannels && x.is_channels_last() &&
+               y.is_channels_last();
+  for (int axis = 2; axis < x.rank; ++axis) small = small && x.dim(axis) <= kTaps * y.dim(axis);
+  if (small) return make_means(spec, kBackward);
+  return kBackward ? adaptive_backward<make_average_pool_backward>(spec) : adaptive<make_average>(spec);
+}
+
 }  // namespace
 
 void register_pool(StepRegistry& registry) {
@@ -129,8 +143,8 @@ void register_pool(StepRegistry& registry) {
   registry.add("avg_pool_backward", strided_backward<make_average_pool_backward>);
   registry.add("adaptive_max_pool", adaptive<make_max>);
   registry.add("adaptive_max_pool_backward", adaptive_backward<make_max_pool_backward>);
-  registry.add("adaptive_avg_pool", adaptive<make_average>);
-  registry.add("adaptive_avg_pool_backward", adaptive_backward<make_average_pool_backward>);
+  registry.add("adaptive_avg_pool", adaptive_means<false>);
+  registry.add("adaptive_avg_pool_backward", adaptive_means<true>);
 }
 
 }  // namespace cnncore

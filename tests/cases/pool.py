@@ -128,6 +128,17 @@ CASES = [
         )
         for size, e in ((1, (1, 1)), ((2, 4), (2, 4)), ((None, 4), (5, 4)), (7, (7, 7)))
     ],
+    # Few channels, whose windows are summed axis by axis where they are small.
+    *[
+        case(
+            "adaptive_avg_pool2d",
+            draw(1, channels, *extents),
+            lambda x, e=size: reference.adaptive_avg_pool(x, e),
+            output_size=size,
+            ulps=16.0,
+        )
+        for channels, extents, size in ((1, (9, 70), (4, 41)), (1, (3, 20), (8, 43)), (4, (17, 6), (2, 9)))
+    ],
     *[
         case(
             "adaptive_max_pool2d",

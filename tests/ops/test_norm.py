@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 
+import reference
 from cnncore import nn, ops
 from oracle import assert_close, check_gradients
 
@@ -123,3 +124,12 @@ def test_running_statistics_move_to_those_of_the_batch(layer, momentum):
         var += share * (x.var(axes, ddof=1).reshape(-1, 3).mean(0) - var)
         np.testing.assert_allclose(norm.running_mean, mean, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(norm.running_var, var, rtol=1e-5, atol=1e-5)
+
+
+def test_groups_beyond_the_caches():
+    """Images whose pixels fill no vectors, in blocks that go past the caches."""
+    x = draw((3, 6, 685, 701))
+    weight, bias = draw(6, 1), draw(6, 2)
+    found = ops.group_norm(x, 2, weight, bias)
+    wanted = reference.group_norm(x, 2, weight, bias)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=16 * 2.0**-23 * np.abs(wanted).max())

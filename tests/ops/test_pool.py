@@ -117,3 +117,11 @@ def test_errors():
         ops.max_pool2d(x, 2.5)
     with pytest.raises(ValueError, match="divisor_override other than 0"):
         ops.avg_pool2d(x, 2, divisor_override=0)
+
+
+def test_means_of_large_maps_are_exact() -> None:
+    """Of whole numbers; eight vectors of channels at a time, then those left."""
+    x = np.random.default_rng(0).integers(-8, 9, (2, 91, 80, 80)).astype(np.float32)
+    x[:, :, 0, 0] -= x.sum((2, 3)) % 6400
+    found = ops.adaptive_avg_pool2d(x, 1)
+    np.testing.assert_array_equal(found, x.astype(np.float64).mean((2, 3), keepdims=True))

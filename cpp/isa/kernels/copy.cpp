@@ -286,14 +286,8 @@ Vec mix_neighbours(const PixelMix& mix, int64_t i, const float* row) {
   __builtin_memcpy(&index, mix.place + i, sizeof index);
   Mask beyond{};
   if constexpr (kTwo) {
-    int32_t low[kWidth];
-    float high[kWidth];
-    for (int l = 0; l < kWidth; ++l) {
-      low[l] = mix.place[i + l] % kWidth;
-      high[l] = mix.place[i + l] < kWidth ? 0.0f : 1.0f;
-    }
-    __builtin_memcpy(&index, low, sizeof index);
-    beyond = greater(load(high), zero());
+    beyond = greater(to_float(index), set1(kWidth - 0.5f));
+    index = iand(index, iset1(kWidth - 1));
   }
   const auto read = [&](int64_t tap) {
     const int64_t left = mix.readable - from - tap;

@@ -283,7 +283,11 @@ void average_lines(const PoolRow& row, float* output) {
     for (int64_t c = 0; c < row.channels; ++c) total[c] = 0.0f;
     for (int64_t line = 0; line < row.planes * row.rows; ++line) {
       const float* from = input + line / row.rows * row.plane_step + line % row.rows * row.row_step;
-      for_channels(LineSum{from, window.taps, row.column_step, row.ahead, total}, row.channels, 0, 1);
+      const LineSum sum{from, window.taps, row.column_step, row.ahead, total};
+      int64_t c = 0;
+      for (; c + 8 * kWidth <= row.channels; c += 8 * kWidth) sum.run<8, true>(c, kWidth, 0, 1);
+      for_channels(LineSum{from + c, window.taps, row.column_step, row.ahead, total + c}, row.channels - c, 0,
+                   1);
     }
     const float divisor = row.divisor * static_cast<float>(window.divisor);
     for (int64_t c = 0; c < row.channels; ++c) total[c] = total[c] / divisor;
