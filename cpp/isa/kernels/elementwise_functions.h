@@ -41,6 +41,17 @@ Vec activation_backward(Vec a, Vec b, Params p) {
   return A::gate(a, b, p.alpha);
 }
 
+/// `log` where every lane is a positive normal number: the same bits without the exceptions.
+CNNCORE_INLINE Vec log_of_normal(Vec x) {
+  const IVec shifted = iadd(as_int(x), iset1(0x3f800000 - 0x3f3504f3));
+  const Vec exponent = to_float(isub(shift_right<23>(shifted), iset1(127)));
+  return short_log(as_float(iadd(iand(shifted, iset1(0x007fffff)), iset1(0x3f3504f3))) - set1(1.0f),
+                   exponent);
+}
+
+/// `log1p` where u = 1 + x is a positive normal number.
+CNNCORE_INLINE Vec log1p_to_normal(Vec x, Vec u) { return log_of_normal(u) + (x - (u - set1(1.0f))) / u; }
+
 // The constant comes first in max and min: they return their second operand when either is NaN.
 CNNCORE_INLINE Vec clamp(Vec a, Params p) { return min(p.beta, max(p.alpha, a)); }
 CNNCORE_INLINE Vec exp(Vec a, Params) { return exp(a); }
