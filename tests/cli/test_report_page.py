@@ -85,6 +85,11 @@ def test_folders_go_by_the_names_of_classes(tmp_path: Path, capsys: Any) -> None
         (["MODEL", "mnist"], "say which with --data DIR"),
         (["MODEL", "--history", "HISTORY"], "expected a table of numbers"),
         (["MODEL", "--history", "/dev/zero"], "/dev/zero: expected a regular file"),
+        (["MODEL", "--history", "EMPTY"], "an epoch a row, got no rows"),
+        (
+            ["MODEL", "--input", "1,1,4,4"],
+            "says that the model takes images of (1, 8, 8), got --input 1,1,4,4",
+        ),
         (["MODEL", "-o", "nowhere/r.html"], "nowhere"),
     ],
 )
@@ -93,7 +98,8 @@ def test_what_is_wrong_is_said(
 ) -> None:
     history = tmp_path / "h.csv"
     history.write_text("loss\nmuch\n")
-    names = {"MODEL": digits, "HISTORY": str(history)}
+    (tmp_path / "empty.csv").touch()
+    names = {"MODEL": digits, "HISTORY": str(history), "EMPTY": str(tmp_path / "empty.csv")}
     given = [names.get(argument, argument) for argument in arguments]
     if "-o" not in given:
         given += ["-o", str(tmp_path / "r.html")]

@@ -35,6 +35,9 @@ def test_of_cc_save(tmp_path: Path) -> None:
     np.testing.assert_array_equal(opened.outputs(X), model(X))
     np.testing.assert_allclose(opened.shown(opened.prepare(X)), X, atol=1e-6)
     assert opened.prepare(np.zeros((3, 20, 30), np.uint8)).shape == (1, 8, 8)
+    assert open_model(path, (2, 1, 8, 8)).image == (1, 8, 8)
+    with pytest.raises(ValueError, match=r"takes images of \(1, 8, 8\), got --input 1,3,8,8"):
+        open_model(path, (1, 3, 8, 8))
 
 
 def test_of_the_command_line(tmp_path: Path) -> None:
