@@ -68,14 +68,15 @@ class RowLists {
     const double work = vectors * static_cast<double>(tables_) * static_cast<double>(entries_ + run.count);
     const float* const table = run.table;
     const std::int32_t* const places = run.places;
-    parallel_for(tables_ * blocks * bands, work, [&, run](std::int64_t task, int) mutable {
+    parallel_for(tables_ * blocks * bands, work, [&](std::int64_t task, int) {
+      BagRun part = run;
       const std::int64_t column = task / bands % blocks * columns_, number = task / bands / blocks;
       const std::int64_t first = task % bands * rows_;
-      run.columns = std::min(columns_, features_ - column);
+      part.columns = std::min(columns_, features_ - column);
       const std::int64_t source = number * source_rows * features_ + column;
-      run.table = table + source;
-      if (places != nullptr) run.places = places + source;
-      kernels().embedding_bag.sum(run, first, std::min(entries_, first + rows_),
+      part.table = table + source;
+      if (places != nullptr) part.places = places + source;
+      kernels().embedding_bag.sum(part, first, std::min(entries_, first + rows_),
                                   out + number * entries_ * features_ + column);
     });
   }

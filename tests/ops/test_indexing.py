@@ -191,10 +191,18 @@ def test_types_that_nothing_is_computed_in_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "axis"),
-    [((33000, 256), 0), ((3, 5, 16), 1), ((2, 40, 250), 1), ((3, 5000), 0), ((7, 4), 0), ((6, 9), 1)],
+    [
+        ((33000, 256), 0),
+        ((3, 5, 16), 1),
+        ((2, 40, 250), 1),
+        ((9, 50, 256), 1),
+        ((3, 5000), 0),
+        ((7, 4), 0),
+        ((6, 9), 1),
+    ],
 )
 def test_gradients_of_rows_are_exact_sums(shape: tuple[int, ...], axis: int) -> None:
-    """Of tensors beyond the caches, of rows of whole lines and others, of very long and of short ones."""
+    """Of tensors beyond the caches, of several tables on all threads, of rows of any length."""
     rng = np.random.default_rng(0)
     x = np.zeros(shape, np.float32)
     indices = rng.integers(0, shape[axis], 700)
