@@ -7,21 +7,46 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 
+def is_index(value: Any) -> bool:
+    """Whether Python takes a value for one integer, also a flag: arrays of floats have `__index__`, too."""
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return True
+
+
+def is_flag(value: Any) -> bool:
+    """Whether a value is true or false of any type, also in an array."""
+    return isinstance(value, (bool, np.bool_)) or str(getattr(value, "dtype", "")).endswith("bool")
+
+
 def is_integer(value: Any) -> bool:
     """Whether a value is one integer of any type, also in an array without axes; a flag is none."""
-    return not isinstance(value, bool) and hasattr(value, "__index__") and getattr(value, "shape", ()) == ()
+    return not is_flag(value) and getattr(value, "shape", ()) == () and is_index(value)
 
 
 def is_real(value: Any) -> bool:
-    """Whether a value is one number of any type, also a flag or in an array without axes."""
-    text = isinstance(value, (str, bytes))  # numpy's have __float__, too
-    return not text and hasattr(value, "__float__") and getattr(value, "shape", ()) == ()
+    """Whether a value is one real number of any type, also a flag or in an array without axes."""
+    # Of numpy's types these have __float__, too: texts, complex numbers, objects and times.
+    kind = getattr(getattr(value, "dtype", None), "kind", "f")
+    other = isinstance(value, (str, bytes)) or kind in "SUcOMm"
+    return not other and hasattr(value, "__float__") and getattr(value, "shape", ()) == ()
+
+
+def to_float(value: Any) -> float:
+    """Return a real number as a float: integers beyond floats are infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def integer(what: str, value: Any) -> int:
@@ -32,13 +57,10 @@ def integer(what: str, value: Any) -> int:
 
 
 def real(what: str, value: Any, flags: bool = True) -> float:
-    """Return `value` as a float, also NaN and infinity, which integers beyond floats are, or raise."""
-    if not is_real(value) or (isinstance(value, bool) and not flags):
+    """Return `value` as a float, also NaN and infinity, or raise."""
+    if not is_real(value) or (is_flag(value) and not flags):
         raise TypeError(f"expected {what}, got {value!r}")
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
+    return to_float(value)
 
 
 def bounded(name: str, found: int, least: int, most: float = math.inf) -> int:

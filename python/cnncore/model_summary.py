@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ._checks import is_index
 from .graph.arrays import input_dtypes, input_examples
 from .graph.tensor import Node
 from .graph.trace import trace
@@ -122,7 +123,7 @@ def summary(model: Module, input_shape: Any, *, input_dtype: Any = "float32") ->
 
 
 def _shape(extents: Any) -> Shape:
-    if not isinstance(extents, Sequence) or not all(hasattr(extent, "__index__") for extent in extents):
+    if not isinstance(extents, Sequence) or not all(map(is_index, extents)):
         raise TypeError(f"expected input_shape as a tuple of ints, batch included, got {extents!r}")
     shape = tuple(int(extent) for extent in extents)
     if not shape or min(shape) < 1:

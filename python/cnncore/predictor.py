@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import profiling
-from ._checks import duration
+from ._checks import duration, is_index
 from ._importing import importing
 from .compiler import choices as algorithms
 from .compiler.pipeline import Rebuild, prepare_predictor, set_outputs
@@ -216,7 +216,7 @@ def _shapes(input_shape: Any) -> list[tuple[int, ...]]:
     several = isinstance(input_shape, Sequence) and any(isinstance(s, Sequence) for s in input_shape)
     shapes = []
     for shape in input_shape if several else [input_shape]:
-        if not isinstance(shape, Sequence) or not all(hasattr(n, "__index__") for n in shape):
+        if not isinstance(shape, Sequence) or not all(map(is_index, shape)):
             raise TypeError(
                 f"expected input_shape as a tuple of ints (or a list of such), got {input_shape!r}"
             )

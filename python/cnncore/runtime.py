@@ -231,7 +231,7 @@ def measure_peak(seconds: float = 0.2) -> Report:
     >>> sorted(peak)
     ['gbytes', 'gflops', 'gflops_one_thread']
     """
-    real("a number for seconds", seconds)
+    real("a number for seconds", seconds, flags=False)
     if not 0.0 < seconds < 60.0:
         raise ValueError(f"expected seconds above 0 and below 60, got {seconds}")
     from . import _core

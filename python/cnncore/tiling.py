@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ._checks import is_index
 from .compiler.pipeline import prepare_predictor
 from .compiler.program import Memory
 from .compiler.serialize import describe, restore
@@ -231,8 +232,6 @@ def tiled(predictor: Predictor, tile: int | Sequence[int] | None = None, overlap
     if tile is None:
         tile = inputs[0].shape[2:]
     extents = tuple(tile) if isinstance(tile, Iterable) else (tile,) * rank
-    if len(extents) != rank or not all(
-        hasattr(n, "__index__") and np.ndim(n) == 0 and n >= 1 for n in extents
-    ):
+    if len(extents) != rank or not all(is_index(n) and n >= 1 for n in extents):
         raise ValueError(f"expected tile as {rank} extents of at least 1, got {tile!r}")
     return Tiled(predictor, traced, tuple(int(n) for n in extents))

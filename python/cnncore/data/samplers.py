@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .._checks import is_index
 from .settings import MOST_SAMPLES, finite, flag, integer, natural
 
 __all__ = [
@@ -217,7 +218,7 @@ class ShardedSampler:
     ) -> None:
         if hasattr(samples, "order") and hasattr(samples, "__len__"):
             self.samples: int | Sampler = samples
-        elif hasattr(samples, "__index__"):
+        elif is_index(samples):
             self.samples = natural("samples", samples, 0, MOST_SAMPLES)
         else:
             raise TypeError(f"expected samples as their number or a sampler, got {samples!r}")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import ops
+from .._checks import is_index
 from ..nn.arguments import finite, flag, ntuple, one_of, positive, several
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -83,7 +84,7 @@ class Preprocessing(NamedTuple):
     def _resized(self, height: int, width: int) -> tuple[int, ...]:
         if self.resize is None:
             return height, width
-        if not hasattr(self.resize, "__index__"):
+        if not is_index(self.resize):
             return ntuple("resize", self.resize, 1, 2)
         shorter = positive("resize", self.resize)
         short, long = sorted((height, width))

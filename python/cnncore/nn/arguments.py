@@ -58,7 +58,7 @@ def setting(name: str, value: Any, least: int) -> int:
 
 def ntuple(name: str, value: Any, least: int, rank: int) -> tuple[int, ...]:
     """Return an int or `rank` ints, one for each spatial axis, as a tuple of ints of at least `least`."""
-    if hasattr(value, "__index__"):
+    if _checks.is_index(value):
         return (setting(name, value, least),) * rank
     if not isinstance(value, (tuple, list)) or len(value) != rank:
         raise ValueError(f"expected {name} to be an int or {_FORMS[rank]}, got {value!r}")
@@ -67,7 +67,7 @@ def ntuple(name: str, value: Any, least: int, rank: int) -> tuple[int, ...]:
 
 def extents(name: str, value: Any, least: int) -> int | tuple[int, ...]:
     """Return an int, or ints for as many axes as the input will have, each of at least `least`."""
-    if hasattr(value, "__index__"):
+    if _checks.is_index(value):
         return setting(name, value, least)
     if not isinstance(value, (tuple, list)) or not value:
         raise TypeError(f"expected {name} to be an int or a tuple of ints, got {value!r}")

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from .. import ops
+from .._checks import is_index
 from .arguments import finite
 from .module import Module
 
@@ -34,9 +35,9 @@ class _Pad(Module):
 
     def __init__(self, padding: int | tuple[int, ...]) -> None:
         super().__init__()
-        given: Any = (padding,) * (2 * self.rank) if hasattr(padding, "__index__") else padding
+        given: Any = (padding,) * (2 * self.rank) if is_index(padding) else padding
         fits = isinstance(given, (tuple, list)) and len(given) == 2 * self.rank
-        if not fits or not all(hasattr(n, "__index__") for n in given):
+        if not fits or not all(map(is_index, given)):
             raise ValueError(f"expected padding as an int or {2 * self.rank} of them, got {padding!r}")
         self.padding = tuple(int(n) for n in given)
 

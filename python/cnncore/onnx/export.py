@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from .. import __version__, ops
+from .._checks import is_index
 from ..compiler.pipeline import set_outputs
 from ..graph.arrays import input_dtypes, input_examples
 from ..graph.rewrite import remove_dead
@@ -142,7 +143,7 @@ def _shapes(input_shape: Any) -> list[tuple[int, ...]]:
     several = isinstance(input_shape, Sequence) and any(isinstance(one, Sequence) for one in input_shape)
     shapes = input_shape if several else [input_shape]
     for shape in shapes:
-        if not isinstance(shape, Sequence) or not all(hasattr(n, "__index__") for n in shape):
+        if not isinstance(shape, Sequence) or not all(map(is_index, shape)):
             got = f"an array of shape {shape.shape}" if hasattr(shape, "shape") else repr(shape)
             raise TypeError(f"expected input_shape as a tuple of ints (or a list of such), got {got}")
     return [tuple(int(n) for n in shape) for shape in shapes]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._checks import to_float
 from ..graph.dispatch import operator
 from ..graph.dtype import is_float
 from ..graph.tensor import Tensor
@@ -43,9 +44,9 @@ def _binary(
             raise dtype_error(function, f"booleans have none; {_INSTEAD.get(function, 'use .long()')}")
         return integral(function, dtype, *integer_operands(function, (a, b), dtype))
     if is_number(b) and right_scalar is not None:
-        return elementwise(right_scalar, as_float(a), alpha=sign * float(b))
+        return elementwise(right_scalar, as_float(a), alpha=sign * to_float(b))
     if is_number(a) and left_scalar is not None:
-        return elementwise(left_scalar, as_float(b), alpha=float(a))
+        return elementwise(left_scalar, as_float(b), alpha=to_float(a))
     return elementwise(function, as_float(a), as_float(b))
 
 
@@ -240,7 +241,7 @@ def pow(input: Any, exponent: Any) -> Tensor:
             raise shape_error("pow", f"integers have no negative powers, got {b}; use .float()")
         return _binary("pow", a, b, None, None)
     if is_number(b):
-        return _to_number(as_float(a), float(b))
+        return _to_number(as_float(a), to_float(b))
     return _binary("pow", a, b, None, None)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from .._checks import to_float
 from ..graph.tensor import Layout, Node, Shape, Tensor, layout_matters, operation_of
 from ..graph.trace import emit
 
@@ -72,7 +73,7 @@ def _emit(attrs: Any, *inputs: Tensor) -> Tensor:
 
 def elementwise(function: str, *inputs: Tensor, alpha: float = 0.0, beta: float = 0.0) -> Tensor:
     """Add an elementwise node; `function` is one of those in cpp/isa/kernels/elementwise.cpp."""
-    return _emit(ElementwiseAttributes(function, float(alpha), float(beta)), *inputs)
+    return _emit(ElementwiseAttributes(function, to_float(alpha), to_float(beta)), *inputs)
 
 
 def integral(function: str, dtype: str, *inputs: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._checks import is_integer, is_real
+from .._checks import is_index, is_integer, is_real, to_float
 from ..graph.limits import LARGEST_SETTING
 from ..graph.tensor import Layout, Shape, Tensor
 from ..graph.trace import as_tensor, dtype_error, shape_error
@@ -36,7 +36,8 @@ def float_tensor(value: Any, op: str) -> Tensor:
 def as_float(value: Any) -> Tensor:
     """Return a tensor or number as a float32 tensor."""
     if not isinstance(value, Tensor):
-        return Tensor((), "float32", Layout.C, np.array(value, np.float32))
+        number = to_float(value) if isinstance(value, int) else value
+        return Tensor((), "float32", Layout.C, np.array(number, np.float32))
     tensor = value
     if tensor.dtype == "float32":
         return tensor
@@ -87,7 +88,7 @@ def integers(value: Any, count: int, name: str, op: str, least: int = 1) -> tupl
 
 def sequence(value: Any, name: str, op: str) -> tuple[Any, ...]:
     """Return a sequence of ints as a tuple, one int as a tuple of it."""
-    if hasattr(value, "__index__"):
+    if is_index(value):
         return (value,)
     if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
         raise dtype_error(op, f"expected {name} to be ints, got {value!r}")
@@ -98,7 +99,7 @@ def number(value: Any, name: str, op: str) -> float:
     """Return a number as a float, also NaN and infinity."""
     if not is_real(value):
         raise dtype_error(op, f"expected a number for {name}, got {value!r}")
-    return float(value)
+    return to_float(value)
 
 
 def order_of_norm(p: Any, op: str, least: float = -math.inf) -> float:

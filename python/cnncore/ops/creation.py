@@ -93,7 +93,7 @@ def full(
     """
     if not is_number(fill_value):
         raise dtype_error("full", f"expected a number for fill_value, got {fill_value!r}")
-    array = np.full(_extents((size,), "full"), fill_value)
+    array = _filled(_extents((size,), "full"), fill_value, "full")
     default = "float32" if array.dtype.kind == "f" else "bool" if array.dtype.kind == "b" else "int64"
     return _given(array, "full", dtype, device, requires_grad, default)
 
@@ -102,9 +102,13 @@ def _like(op: str, input: Any, value: float, dtype: Any, device: Any, requires_g
     known = input if isinstance(input, Tensor) or is_stored(input) else np.asarray(input)
     kind = str(known.dtype)
     default = "float32" if np.dtype(kind).kind == "f" else dtype_named(kind, op)
+    return _given(_filled(known.shape, value, op), op, dtype, device, requires_grad, default)
+
+
+def _filled(shape: Sequence[int], value: float, op: str) -> Any:
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise shape_error(op, f"expected fill_value from -2**63 to 2**63 - 1, got {value}")
-    return _given(np.full(known.shape, value), op, dtype, device, requires_grad, default)
+    return np.full(shape, value)
 
 
 def zeros_like(input: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:

@@ -8,6 +8,7 @@ import operator as python_operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from .._checks import is_index
 from ..graph.dispatch import operator
 from ..graph.dtype import promote
 from ..graph.lowering import Builder
@@ -276,7 +277,7 @@ def slice(input: Any, index: Any) -> Tensor:
 
 
 def _whole(item: Any, extent: int, axis: int) -> int:
-    if isinstance(item, bool) or not hasattr(item, "__index__") or isinstance(item, Tensor):
+    if isinstance(item, bool) or not is_index(item):
         raise TypeError(f"expected numbers, slices, ... or None as index, got {item!r}")
     number = python_operator.index(item)
     if not -extent <= number < extent:

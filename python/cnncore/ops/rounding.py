@@ -136,7 +136,7 @@ def _float_clamp(x: Tensor, least: Any, most: Any) -> Tensor:
             above = _below(elementwise("neg", x), elementwise("neg", high))
             x = elementwise("select", above, high, x)
         return x
-    return elementwise("clamp", x, alpha=float(least), beta=float(most))
+    return elementwise("clamp", x, alpha=least, beta=most)
 
 
 @operator("input", "min", "max")

@@ -242,9 +242,10 @@ def permute(input: Any, dims: Sequence[int]) -> Tensor:
     (4, 2, 3)
     """
     x = as_tensor(input, "permute")
-    order = tuple(one_dim(dim, x.ndim, "permute") for dim in sequence(dims, "dims", "permute"))
+    given = sequence(dims, "dims", "permute")
+    order = tuple(one_dim(dim, x.ndim, "permute") for dim in given)
     if sorted(order) != list(range(x.ndim)):
-        raise shape_error("permute", f"expected each of {x.ndim} axes once, got {tuple(dims)}")
+        raise shape_error("permute", f"expected each of {x.ndim} axes once, got {given}")
     return permute_to(x, order)
 
 

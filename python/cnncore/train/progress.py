@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .._checks import is_index
+
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_POSTFIXES = 0.1
 LEAST_SECONDS_LEFT = 5.0
@@ -153,7 +155,7 @@ def make_progress(verbose: int | str) -> Progress:
     """Return the display for `verbose`: 0 silent, 1 or "auto" a bar where it can be, 2 plain lines."""
     if isinstance(verbose, str) and verbose == "auto":
         verbose = 1
-    if not hasattr(verbose, "__index__") or getattr(verbose, "shape", ()) != () or verbose not in (0, 1, 2):
+    if not is_index(verbose) or verbose not in (0, 1, 2):
         raise ValueError(
             f"expected verbose 0 (silent), 1 or 'auto' (bar or lines) or 2 (lines), got {verbose!r}"
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..._checks import is_index
 from ...nn.module import Module
 from ...nn.predict import check_batch_size
 from .probe import Array, check_fill, check_input, look
@@ -93,7 +94,7 @@ def _starts(extent: int, size: int, stride: int) -> list[int]:
 
 def _each(value: Any, name: str, extents: tuple[int, ...]) -> tuple[int, ...]:
     several = tuple(value) if isinstance(value, (tuple, list)) else (value,) * len(extents)
-    whole = all(hasattr(n, "__index__") and np.ndim(n) == 0 for n in several)
+    whole = all(map(is_index, several))
     if len(several) != len(extents) or not whole or min(several) < 1:
         raise ValueError(
             f"expected {name} as an integer from 1, or one for each of {len(extents)} axes, got {value!r}"
