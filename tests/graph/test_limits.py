@@ -91,6 +91,13 @@ def test_memory_of_results_is_given_back_where_more_is_needed(monkeypatch: pytes
     limits.require_memory(THERE + 1, "it")
 
 
+@pytest.mark.usefixtures("little")
+def test_what_no_address_reaches_says_so_whatever_results_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_core", SimpleNamespace(drop_result_memory=lambda: True))
+    with pytest.raises(MemoryError, match=r"it needs 4\.6 EB, but .* 4\.6 EB \(64-bit addresses\)"):
+        limits.require_memory(limits.ADDRESSABLE + 1, "it")
+
+
 def test_the_least_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, Any] = {"_machine": 50, "_address_space": None, "_cgroups": [70, 60]}
     for name in given:

@@ -36,7 +36,7 @@ def require_memory(nbytes: int, what: str | Callable[[], str]) -> None:
     if nbytes <= SMALL:
         return
     there, reason = available_memory() if nbytes <= ADDRESSABLE else (ADDRESSABLE, "64-bit addresses")
-    if nbytes > there and _core.drop_result_memory():
+    if there < nbytes <= ADDRESSABLE and _core.drop_result_memory():
         there, reason = available_memory()
     if nbytes > there:
         subject = what if isinstance(what, str) else what()
